@@ -1,0 +1,168 @@
+"""The machine's design-time parameters, and everything that follows from them."""
+
+from dataclasses import dataclass
+
+from .errors import ConfigurationError
+
+__all__ = ["MachineConfig", "PREACTIVATION_BITS", "MULTIPLIER_BITS", "SHIFT_BITS"]
+
+#: Width of pre-activations, cell state and gate values (docs/numerics.md).
+PREACTIVATION_BITS = 16
+#: Width of a requantization multiplier, held as a non-negative signed number.
+MULTIPLIER_BITS = 16
+#: Width of a requantization shift; the largest legal shift is 47.
+SHIFT_BITS = 6
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+def _clog2(value: int) -> int:
+    """Bits needed to count ``value`` states; 0 for one state."""
+    return (value - 1).bit_length()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """One machine. Frozen and validated; what a network needs at run time is in the program.
+
+    Parameters
+    ----------
+    lanes: multiply-accumulate lanes N, 1-1024; a multiple of ``post_units``.
+    post_units: clusters P, each with N / P lanes and one post unit; a power of two. Also the number
+        of activations that one broadcast word carries.
+    max_v: largest number of lanes that may split the columns of a row; a power of two that divides
+        the lanes of a cluster.
+    chunk: mask bits C that a lane reads at once; a power of two, 8-128, a multiple of ``sub_chunk``
+        and of ``post_units``.
+    sub_chunk: mask bits that the per-pair logic sees; a power of two, 4-32.
+    weight_bits, activation_bits: 4-16 and 8-16.
+    queue_depth: partial sums that a lane may hold, 2-64.
+    columns: largest number of columns of one half that one lane holds, a multiple of ``chunk``.
+    mask_depth: mask words per lane. weight_depth: packed non-zero weights per lane.
+    rows: largest number of rows (gate rows of one half of one layer) per post unit.
+    parameter_depth: requantization entries per post unit, over all layers and both halves.
+    state_depth: cell states per post unit, over all layers.
+    store_depth: words of ``post_units`` activations in the sequence store.
+    program_depth: layer descriptors.
+    """
+
+    lanes: int = 8
+    post_units: int = 1
+    max_v: int = 8
+    chunk: int = 32
+    sub_chunk: int = 8
+    weight_bits: int = 8
+    activation_bits: int = 8
+    queue_depth: int = 8
+    columns: int = 512
+    mask_depth: int = 1024
+    weight_depth: int = 8192
+    rows: int = 1024
+    parameter_depth: int = 4096
+    state_depth: int = 512
+    store_depth: int = 4096
+    program_depth: int = 16
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("lanes", 1, 1024),
+            ("post_units", 1, 64),
+            ("max_v", 1, 1024),
+            ("chunk", 8, 128),
+            ("sub_chunk", 4, 32),
+            ("weight_bits", 4, 16),
+            ("activation_bits", 8, 16),
+            ("queue_depth", 2, 64),
+            ("columns", 8, 1 << 14),
+            ("mask_depth", 2, 1 << 20),
+            ("weight_depth", 2, 1 << 20),
+            ("rows", 2, 1 << 16),
+            ("parameter_depth", 2, 1 << 20),
+            ("state_depth", 2, 1 << 16),
+            ("store_depth", 2, 1 << 20),
+            ("program_depth", 1, 256),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ConfigurationError(
+                    f"configuration: {name} = {value!r} is not an integer from {low} to {high}"
+                )
+        for name in ("post_units", "max_v", "chunk", "sub_chunk"):
+            if not _is_power_of_two(getattr(self, name)):
+                raise ConfigurationError(
+                    f"configuration: {name} = {getattr(self, name)} is not a power of two"
+                )
+        if self.lanes % self.post_units:
+            raise ConfigurationError(
+                f"configuration: lanes = {self.lanes} is not a multiple of post_units = "
+                f"{self.post_units}; change one of them"
+            )
+        if self.cluster_lanes % self.max_v:
+            raise ConfigurationError(
+                f"configuration: max_v = {self.max_v} does not divide the {self.cluster_lanes} lanes "
+                f"of a cluster (lanes / post_units); lower max_v or change lanes"
+            )
+        if self.chunk % self.sub_chunk or self.chunk == self.sub_chunk:
+            raise ConfigurationError(
+                f"configuration: chunk = {self.chunk} must be at least twice sub_chunk = "
+                f"{self.sub_chunk}"
+            )
+        if self.chunk % self.post_units:
+            raise ConfigurationError(
+                f"configuration: chunk = {self.chunk} is not a multiple of post_units = "
+                f"{self.post_units}; lower post_units or raise chunk"
+            )
+        if self.columns % self.chunk:
+            raise ConfigurationError(
+                f"configuration: columns = {self.columns} is not a multiple of chunk = {self.chunk}"
+            )
+
+    # Structure -------------------------------------------------------------------------------
+
+    @property
+    def cluster_lanes(self) -> int:
+        """Lanes S that share one post unit."""
+        return self.lanes // self.post_units
+
+    @property
+    def sub_chunks(self) -> int:
+        """Sub-masks per chunk."""
+        return self.chunk // self.sub_chunk
+
+    @property
+    def column_chunks(self) -> int:
+        """Chunks in one half's local activation copy."""
+        return self.columns // self.chunk
+
+    @property
+    def local_words(self) -> int:
+        """Broadcast words in one half's local activation copy."""
+        return self.columns // self.post_units
+
+    # Widths ----------------------------------------------------------------------------------
+
+    @property
+    def lane_sum_bits(self) -> int:
+        """A lane's accumulator: cannot overflow, by the number of columns it can hold."""
+        return self.weight_bits + self.activation_bits - 1 + _clog2(self.columns)
+
+    @property
+    def sum_bits(self) -> int:
+        """A group's sum over at most ``max_v`` lanes."""
+        return self.lane_sum_bits + _clog2(self.max_v)
+
+    @property
+    def mask_entry_bits(self) -> int:
+        """Mask word: ``chunk`` bits, then *end of half*, then *null* (no partial sum)."""
+        return self.chunk + 2
+
+    @property
+    def store_entry_bits(self) -> int:
+        """Sequence store word."""
+        return self.post_units * self.activation_bits
+
+    @property
+    def v_log2_max(self) -> int:
+        return _clog2(self.max_v)

@@ -1,0 +1,177 @@
+"""What the machine and its host say to each other: packets, memories and layer descriptors.
+
+Pure constants and integer packing, so that the compiler, the simulation driver, the C header and the
+hardware all take them from here. The prose is in docs/machine.md.
+"""
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+from .config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
+from .errors import ConfigurationError
+
+__all__ = [
+    "ARGUMENT_BITS",
+    "DESCRIPTOR_FIELDS",
+    "DESCRIPTOR_WORDS",
+    "Activation",
+    "Kind",
+    "Opcode",
+    "Response",
+    "RUN_RESET",
+    "RUN_STEPS_BITS",
+    "Target",
+    "decode_descriptor",
+    "encode_descriptor",
+    "entry_bits",
+    "header",
+    "words_per_entry",
+]
+
+#: A packet's first word: opcode in the top four bits, argument below.
+ARGUMENT_BITS = 28
+
+
+class Opcode(IntEnum):
+    """Host to machine. The argument's meaning stands behind each."""
+
+    SELECT = 1  #: target << 20 | index (lane, or post unit; 0 otherwise); address becomes 0
+    ADDRESS = 2  #: entry address in the selected memory
+    WRITE = 3  #: number of payload words that follow; addresses count up
+    READ = 4  #: number of entries to read back (store and state only)
+    RUN = 5  #: RUN_RESET flag | number of steps
+
+
+#: RUN: start from zero state instead of the states held in the machine.
+RUN_RESET = 1 << 27
+RUN_STEPS_BITS = 24
+
+
+class Response(IntEnum):
+    """Machine to host, same header layout."""
+
+    RESULT = 8  #: number of values that follow, one 32-bit word each, sign-extended
+    DONE = 9  #: end of a run; one word follows: cycles from the first step's start to the last output
+    DATA = 10  #: number of payload words that follow (answer to READ)
+    ERROR = 15  #: the header that was refused, its low 28 bits
+
+
+class Target(IntEnum):
+    """Memories that SELECT names."""
+
+    PROGRAM = 0  #: 32-bit descriptor words
+    MASK = 1  #: per lane: chunk bits, then end-of-half, then null
+    WEIGHT = 2  #: per lane: packed non-zero weights
+    PARAMETER = 3  #: per post unit: multiplier, shift, bias of one row and half, LSB first
+    STATE = 4  #: per post unit: cell state
+    STORE = 5  #: words of post_units activations
+
+
+class Kind(IntEnum):
+    LINEAR = 0
+    RNN = 1
+    GRU = 2
+    LSTM = 3
+
+    @property
+    def gates(self) -> int:
+        return (1, 1, 3, 4)[self]
+
+
+class Activation(IntEnum):
+    IDENTITY = 0
+    RELU = 1
+    TANH = 2
+    SIGMOID = 3
+
+
+#: Words per descriptor, a power of two; unused words are zero.
+DESCRIPTOR_WORDS = 16
+
+#: name -> (word, low bit, width, signed). ``*_last`` hold a count minus one.
+DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
+    "kind": (0, 0, 2, False),
+    "activation": (0, 2, 2, False),
+    "v_log2": (0, 4, 4, False),
+    "store_out": (0, 8, 1, False),  # write the output sequence to the store
+    "emit": (0, 9, 1, False),  # send outputs to the host
+    "emit_last": (0, 10, 1, False),  # with emit: the last step only
+    "single_step": (0, 11, 1, False),  # one step, whatever RUN says
+    "unfolded": (0, 12, 1, False),  # the next step's input half may run under this step's tail
+    "wide": (0, 13, 1, False),  # outputs saturate at 16 bits instead of activation_bits
+    "last_layer": (0, 14, 1, False),
+    "units": (1, 0, 16, False),
+    "tail": (1, 16, 16, False),  # units mod post_units
+    "in_words": (2, 0, 16, False),  # broadcast words of one input step
+    "out_words": (2, 16, 16, False),
+    "in_base": (3, 0, 20, False),
+    "out_base": (4, 0, 20, False),
+    "hidden_base": (5, 0, 20, False),  # store address of the hidden state kept between runs
+    "mask_base_x": (6, 0, 20, False),
+    "mask_base_h": (7, 0, 20, False),
+    "weight_base_x": (8, 0, 20, False),
+    "weight_base_h": (9, 0, 20, False),
+    "chunks_x_last": (10, 0, 12, False),  # chunks per row of the input half, minus one
+    "chunks_h_last": (10, 12, 12, False),
+    "parameter_base": (11, 0, 20, False),
+    "state_base": (12, 0, 16, False),  # first cell state in each post unit
+    "pre_shift": (13, 0, 6, True),  # f_pre - 12
+    "state_up": (13, 6, 4, False),  # 15 - f_state
+    "state_shift": (13, 10, 6, True),  # f_state - 12
+    "out_shift": (13, 16, 6, False),  # n of out() in docs/numerics.md
+}
+
+
+def encode_descriptor(fields: Mapping[str, int]) -> list[int]:
+    """The descriptor's 32-bit words. Fields not named are zero.
+
+    Raises ConfigurationError for an unknown field or a value that does not fit its width.
+    """
+    words = [0] * DESCRIPTOR_WORDS
+    for name, value in fields.items():
+        if name not in DESCRIPTOR_FIELDS:
+            raise ConfigurationError(f"descriptor: unknown field {name!r}")
+        word, low, width, signed = DESCRIPTOR_FIELDS[name]
+        least, most = (-(1 << width - 1), (1 << width - 1) - 1) if signed else (0, (1 << width) - 1)
+        if not least <= value <= most:
+            raise ConfigurationError(
+                f"descriptor: {name} = {value} is outside {least} to {most}; the layer is too large "
+                f"for this field"
+            )
+        words[word] |= (value & (1 << width) - 1) << low
+    return words
+
+
+def decode_descriptor(words: list[int]) -> dict[str, int]:
+    """The inverse of :func:`encode_descriptor`, every field present."""
+    fields = {}
+    for name, (word, low, width, signed) in DESCRIPTOR_FIELDS.items():
+        value = words[word] >> low & (1 << width) - 1
+        if signed and value >> width - 1:
+            value -= 1 << width
+        fields[name] = value
+    return fields
+
+
+def header(opcode: Opcode | Response, argument: int) -> int:
+    """A packet's first word."""
+    if not 0 <= argument < 1 << ARGUMENT_BITS:
+        raise ConfigurationError(f"packet: argument {argument} does not fit {ARGUMENT_BITS} bits")
+    return opcode << ARGUMENT_BITS | argument
+
+
+def entry_bits(config: MachineConfig, target: Target) -> int:
+    """Width of one entry of a memory."""
+    return {
+        Target.PROGRAM: 32,
+        Target.MASK: config.mask_entry_bits,
+        Target.WEIGHT: config.weight_bits,
+        Target.PARAMETER: MULTIPLIER_BITS + SHIFT_BITS + PREACTIVATION_BITS,
+        Target.STATE: PREACTIVATION_BITS,
+        Target.STORE: config.store_entry_bits,
+    }[target]
+
+
+def words_per_entry(config: MachineConfig, target: Target) -> int:
+    """32-bit host words that carry one entry, least significant word first."""
+    return -(-entry_bits(config, target) // 32)
