@@ -1,0 +1,1 @@
+"""Golden model, float reference, cycle model, and the simulation of the emitted Verilog."""
