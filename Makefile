@@ -1,0 +1,96 @@
+# Every target builds the environment that it needs in .venv; nothing outside this folder changes.
+# Needs: Python 3.11 or newer, make, a C++ compiler, perl.
+
+PYTHON  ?= python3
+MINUTES ?= 60
+JOBS    ?= 2
+ARGS    ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.sparnn-installed
+TYPED := build/typecheck
+
+# A broken, moved or outdated environment is rebuilt: its interpreter must start, be of the version
+# of $(PYTHON), and live in this folder.
+PROBE := import sys; print(sys.version_info[:2], sys.prefix != sys.base_prefix)
+ifneq ($(wildcard $(VENV)),)
+ifneq ($(shell $(BIN)/python -c '$(PROBE); print(sys.prefix)' 2>&1),$(shell $(PYTHON) -c \
+	'import sys; print(sys.version_info[:2], True); print("$(CURDIR)/$(VENV)")' 2>&1))
+STALE := stale-venv
+endif
+endif
+
+NO_PYTHON  := sparnn: error: $(PYTHON) is not on PATH: install Python 3.11 or newer, or name one \
+	with make PYTHON=/path/to/python3.
+OLD_PYTHON := sparnn: error: $(PYTHON) is older than Python 3.11: install a newer one, or name one \
+	with make PYTHON=/path/to/python3.
+NO_VENV    := sparnn: error: $(PYTHON) cannot create virtual environments: install its venv module \
+	(Debian, Ubuntu: apt install python3-venv).
+NO_CXX     := sparnn: error: no C++ compiler on PATH: install g++ or clang++ (Debian, Ubuntu: \
+	apt install g++), or name one in CXX.
+NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: apt install perl).
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint typecheck pytest bench regress venv check-machine stale-venv clean
+
+help:
+	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
+	@echo 'make test        ruff, mypy on the installed package, all tests'
+	@echo 'make bench       the figures of the README (long)'
+	@echo 'make regress     random machines and networks for MINUTES=$(MINUTES) minutes'
+	@echo 'make lint        ruff and mypy only'
+	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
+	@echo 'make clean       remove build products; the environment stays'
+
+demo: $(STAMP)
+	$(BIN)/python -m sparnn.gen.demo $(ARGS)
+
+test: lint pytest
+
+# loadgroup: tests that share an expensive build carry @pytest.mark.xdist_group and stay together.
+pytest: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory typecheck
+
+# mypy does not follow the import hook of an editable installation, and what users get is the
+# wheel: check that. Files that were deleted must not survive, so both folders start empty.
+typecheck: $(STAMP)
+	@rm -rf $(TYPED) build/lib
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --no-build-isolation --target $(TYPED) .
+	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn.hdl -p sparnn.gen -p sparnn.sim
+
+bench: $(STAMP)
+	$(BIN)/python -m sparnn.sim.bench $(ARGS)
+
+regress: $(STAMP)
+	$(BIN)/python -m sparnn.sim.regress --minutes $(MINUTES) $(ARGS)
+
+venv: $(STAMP)
+
+$(STAMP): pyproject.toml $(STALE) | check-machine
+	@test -x $(BIN)/python -a -z '$(STALE)' || $(PYTHON) -m venv --clear $(VENV)
+	@echo 'Installing into $(VENV); the first time takes some minutes.'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=23.1' 'setuptools>=77'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+stale-venv:
+
+check-machine:
+	@command -v $(PYTHON) >/dev/null || { echo '$(NO_PYTHON)' >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo '$(OLD_PYTHON)' >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo '$(NO_VENV)' >&2; exit 2; }
+	@command -v $${CXX:-c++} >/dev/null || command -v g++ >/dev/null || \
+	  command -v clang++ >/dev/null || { echo '$(NO_CXX)' >&2; exit 2; }
+	@command -v perl >/dev/null || { echo '$(NO_PERL)' >&2; exit 2; }
+
+clean:
+	rm -rf build dist sim_build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -path ./.git -prune -o -name __pycache__ -type d \
+	  -exec rm -rf {} +

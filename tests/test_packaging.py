@@ -1,0 +1,99 @@
+"""The wheel: what it holds, and that it works far from the checkout."""
+
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+
+import pytest
+
+PACKAGES = ("hdl", "gen", "sim")
+
+# One worker builds the wheel once.
+pytestmark = pytest.mark.xdist_group("wheel")
+
+
+def run(*command, **options):
+    done = subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, check=False, **options
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(checkout, tmp_path_factory):
+    """Built from a copy: a build leaves files in its folder."""
+    source = tmp_path_factory.mktemp("source")
+    for name in PACKAGES:
+        shutil.copytree(
+            checkout / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
+        )
+    for name in ("pyproject.toml", "LICENSE", "README.md"):
+        if (checkout / name).exists():
+            shutil.copy(checkout / name, source)
+    target = tmp_path_factory.mktemp("wheel")
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index")
+    run(sys.executable, "-m", "pip", "wheel", *options, "-w", target, source)
+    (file,) = target.glob("sparnn-*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def names(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        return set(archive.namelist())
+
+
+def test_every_package_is_listed(checkout):
+    listed = tomllib.loads((checkout / "pyproject.toml").read_text())["tool"]["setuptools"]
+    present = {
+        "sparnn." + ".".join(file.parent.relative_to(checkout).parts)
+        for name in PACKAGES
+        for file in (checkout / name).rglob("__init__.py")
+    }
+    assert set(listed["packages"]) == present, "list it under [tool.setuptools] in pyproject.toml"
+
+
+def test_wheel_claims_no_generic_names(names):
+    tops = {name.split("/")[0] for name in names}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"sparnn"}
+    assert {name.split("/")[1] for name in names if name.startswith("sparnn/")} == set(PACKAGES)
+
+
+def test_wheel_holds_every_file(checkout, names):
+    """Sources and data alike: a data file of a new kind must be named in pyproject.toml."""
+    ignored = {"__pycache__", ".mypy_cache", ".ruff_cache"}
+    for package in PACKAGES:
+        for file in (checkout / package).rglob("*"):
+            parts = file.relative_to(checkout).parts
+            if file.is_file() and not ignored & set(parts) and not parts[-1].startswith("."):
+                assert "sparnn/" + "/".join(parts) in names, "add its kind to package-data"
+
+
+def test_wheel_is_typed_and_licensed(names):
+    assert {f"sparnn/{name}/py.typed" for name in PACKAGES} <= names
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
+
+
+def test_installed_wheel_works_elsewhere(wheel, tmp_path):
+    run(
+        *(sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"),
+        *("--target", tmp_path / "site", wheel),
+    )
+    # -I: neither the current folder nor PYTHONPATH; -S: not the editable installation either. The
+    # dependencies come from where this interpreter finds them.
+    code = f"""
+import sys
+sys.path[:0] = [{str(tmp_path / "site")!r}]
+sys.path += {[path for path in sys.path if path.endswith("site-packages")]!r}
+import sparnn.gen.cli, sparnn.gen.doctor, sparnn.sim.toolchain, sparnn.hdl.errors
+print(sparnn.gen.cli.__file__)
+sparnn.sim.toolchain.find_toolchain()
+sparnn.gen.cli.main(["--version"])
+"""
+    where, version = run(sys.executable, "-I", "-S", "-c", code, cwd=tmp_path).splitlines()
+    assert where == str(tmp_path / "site" / "sparnn" / "gen" / "cli.py")
+    assert version.startswith("sparnn ")
+    assert (tmp_path / "site" / "bin" / "sparnn").is_file()
