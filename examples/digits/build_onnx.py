@@ -21,7 +21,9 @@ def onnx_gates(op, array):
     """Reorder the gate blocks of a PyTorch parameter [gates * hidden, ...] into ONNX's order."""
     order = _GATE_ORDER[op]
     if array.shape[0] % len(order):
-        raise ValueError(f"{op} parameter has {array.shape[0]} rows, not a multiple of {len(order)} gates")
+        raise ValueError(
+            f"{op} parameter has {array.shape[0]} rows, not a multiple of {len(order)} gates"
+        )
     blocks = np.split(array, len(order))
     return np.concatenate([blocks[i] for i in order])
 
@@ -43,13 +45,16 @@ def classifier(op, params, *, activation=None, name="digits"):
     if op not in _GATE_ORDER:
         raise ValueError(f"op {op!r} is none of {sorted(_GATE_ORDER)}")
     if (activation is not None) != (op == "RNN"):
-        raise ValueError(f"activation={activation!r} with op={op!r}: RNN takes one, the others none")
+        raise ValueError(
+            f"activation={activation!r} with op={op!r}: RNN takes one, the others none"
+        )
     hidden = params["weight_hh"].shape[1]
     steps = inputs = 8
+    biases = [onnx_gates(op, params[name]) for name in ("bias_ih", "bias_hh")]
     initializers = {
         "W": onnx_gates(op, params["weight_ih"])[None],
         "R": onnx_gates(op, params["weight_hh"])[None],
-        "B": np.concatenate([onnx_gates(op, params["bias_ih"]), onnx_gates(op, params["bias_hh"])])[None],
+        "B": np.concatenate(biases)[None],
         "head_weight": params["head_weight"],
         "head_bias": params["head_bias"],
         "direction_axis": np.array([0], np.int64),
@@ -61,16 +66,23 @@ def classifier(op, params, *, activation=None, name="digits"):
         attributes["activations"] = [activation]
     nodes = [
         helper.make_node("Transpose", ["x"], ["x_by_step"], "transpose", perm=[1, 0, 2]),
-        helper.make_node(op, ["x_by_step", "W", "R", "B"], ["", "last_hidden"], op.lower(), **attributes),
+        helper.make_node(
+            op, ["x_by_step", "W", "R", "B"], ["", "last_hidden"], op.lower(), **attributes
+        ),
         helper.make_node("Squeeze", ["last_hidden", "direction_axis"], ["features"], "squeeze"),
-        helper.make_node("Gemm", ["features", "head_weight", "head_bias"], ["logits"], "head", transB=1),
+        helper.make_node(
+            "Gemm", ["features", "head_weight", "head_bias"], ["logits"], "head", transB=1
+        ),
     ]
     graph = helper.make_graph(
         nodes,
         name,
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", steps, inputs])],
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["batch", 10])],
-        [numpy_helper.from_array(np.ascontiguousarray(value), key) for key, value in initializers.items()],
+        [
+            numpy_helper.from_array(np.ascontiguousarray(value), key)
+            for key, value in initializers.items()
+        ],
     )
     model = helper.make_model(
         graph,

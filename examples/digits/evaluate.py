@@ -1,6 +1,8 @@
 """Float accuracy of ONNX classifiers on the held-out digits, in ONNX Runtime (no torch needed).
 
-    python examples/digits/evaluate.py [MODEL.onnx ...]        default: every model of this folder
+    python examples/digits/evaluate.py [MODEL.onnx ...]
+
+Without arguments it takes every model of this folder.
 """
 
 import argparse
@@ -14,8 +16,12 @@ HERE = pathlib.Path(__file__).parent
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("models", nargs="*", type=pathlib.Path, help="default: every model of this folder")
-    parser.add_argument("--data", type=pathlib.Path, default=HERE / "test.npz", help="arrays x, labels")
+    parser.add_argument(
+        "models", nargs="*", type=pathlib.Path, help="default: every model of this folder"
+    )
+    parser.add_argument(
+        "--data", type=pathlib.Path, default=HERE / "test.npz", help="arrays x, labels"
+    )
     args = parser.parse_args()
     with np.load(args.data) as data:
         x, labels = data["x"], data["labels"]

@@ -150,14 +150,17 @@ def torch_export(model, path, *, dynamo):
 
 
 def check_and_score(path, model, x, labels):
-    """(accuracy of the file in ONNX Runtime, its largest difference from PyTorch over the largest logit)."""
+    """Accuracy in ONNX Runtime, and its largest difference from PyTorch over the largest logit."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (logits,) = session.run(["logits"], {"x": x})
     with torch.no_grad():
         expected = model(torch.from_numpy(x)).numpy()
     error = float(np.abs(logits - expected).max() / max(1.0, np.abs(expected).max()))
     if error > TOLERANCE:
-        raise SystemExit(f"{path.name}: ONNX Runtime differs from PyTorch by {error:.2e} of the largest logit, limit {TOLERANCE:.0e}")
+        raise SystemExit(
+            f"{path.name}: ONNX Runtime differs from PyTorch by {error:.2e} of the largest logit,"
+            f" limit {TOLERANCE:.0e}"
+        )
     return float((logits.argmax(1) == labels).mean()), error
 
 
@@ -169,14 +172,18 @@ def zeros(path):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=pathlib.Path, required=True, help="folder to write into")
+    parser.add_argument(
+        "-o", "--output", type=pathlib.Path, required=True, help="folder to write into"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=60)
     args = parser.parse_args()
     args.output.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     train_x, train_y, test_x, test_y = load(args.seed)
-    print(f"seed {args.seed}, {len(train_x)} training images, {len(test_x)} held out, hidden {HIDDEN}")
+    print(
+        f"seed {args.seed}, {len(train_x)} training images, {len(test_x)} held out, hidden {HIDDEN}"
+    )
 
     np.savez_compressed(args.output / "calibrate.npz", x=train_x[:CALIBRATION])
     np.savez_compressed(args.output / "test.npz", x=test_x, labels=test_y)

@@ -2,9 +2,9 @@
 
     python examples/silero/compare.py HIDDEN.npz [--json]
 
-HIDDEN.npz holds `y`, [453, 128] or [453, 1, 128], float: what the LSTM gave for input.npz. The back end
-(ReLU, 1x1 convolution, sigmoid) runs in ONNX Runtime. Exit status 2: a file or array is missing or of the
-wrong shape.
+HIDDEN.npz holds `y`, [453, 128] or [453, 1, 128], float: what the LSTM gave for input.npz. The
+back end (ReLU, 1x1 convolution, sigmoid) runs in ONNX Runtime. Exit status 2: a file or array is
+missing or of the wrong shape.
 """
 
 import argparse
@@ -60,7 +60,8 @@ def main():
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args()
     try:
-        result = compare(array(args.hidden, "y"), array(args.reference, "probability"), args.backend)
+        reference = array(args.reference, "probability")
+        result = compare(array(args.hidden, "y"), reference, args.backend)
     except ValueError as error:
         print(f"compare.py: {error}", file=sys.stderr)
         return 2
@@ -68,7 +69,8 @@ def main():
         print(json.dumps(result))
         return 0
     print(f"speech probability over {result['frames']} frames against the original model")
-    print(f"  largest difference  {result['max_abs_difference']:.6f} (frame {result['worst_frame']})")
+    worst = result["worst_frame"]
+    print(f"  largest difference  {result['max_abs_difference']:.6f} (frame {worst})")
     print(f"  mean difference     {result['mean_abs_difference']:.6f}")
     print(f"  decisions changed   {result['decisions_changed']} (threshold {THRESHOLD})")
     return 0

@@ -1,11 +1,11 @@
-"""Take silero-vad's speech detector apart around its LSTM, and run recorded speech through the parts.
+"""Take silero-vad's detector apart around its LSTM, and run recorded speech through the parts.
 
     pip install --no-deps silero-vad
     python examples/silero/prepare.py -o examples/silero --recordings FOLDER
 
-FOLDER holds the WAV files of Debian's alsa-utils (see README.md). Needs onnx, onnxruntime and numpy; of
-the silero-vad package only the model file is read, nothing is imported. Exit status 2: the package, the
-model or the recordings are missing or not as expected.
+FOLDER holds the WAV files of Debian's alsa-utils (see README.md). Needs onnx, onnxruntime and
+numpy; of the silero-vad package only files are read, nothing is imported. Exit status 2: the
+package, the model or the recordings are missing or not as expected.
 """
 
 import argparse
@@ -81,21 +81,27 @@ def cut(model, source, target, input_info, output_info):
 def split(model):
     """(front end, LSTM, back end) of the sequence model.
 
-    Front end ``audio`` [frames, 576] -> ``x`` [frames, 1, 128]; LSTM ``x`` -> ``y`` [frames, 1, 128] with
-    a zero initial state; back end ``y`` -> ``probability`` [frames].
+    Front end ``audio`` [frames, 576] -> ``x`` [frames, 1, 128]; LSTM ``x`` -> ``y``
+    [frames, 1, 128] with a zero initial state; back end ``y`` -> ``probability`` [frames].
     """
     graph = model.graph
     lstm = single(graph, "LSTM")
     consumers = [node for node in graph.node if lstm.output[0] in node.input]
     if [node.op_type for node in consumers] != ["Squeeze"]:
-        raise PrepareError(f"the LSTM feeds {[node.op_type for node in consumers]}, expected one Squeeze")
+        raise PrepareError(
+            f"the LSTM feeds {[node.op_type for node in consumers]}, expected one Squeeze"
+        )
     attributes = {a.name: helper.get_attribute_value(a) for a in lstm.attribute}
     if attributes != {"hidden_size": HIDDEN}:
-        raise PrepareError(f"the LSTM has attributes {attributes}, expected hidden_size {HIDDEN} alone")
+        raise PrepareError(
+            f"the LSTM has attributes {attributes}, expected hidden_size {HIDDEN} alone"
+        )
     audio = ("audio", ["frames", CONTEXT + FRAME])
     features, hidden = ("x", ["frames", 1, HIDDEN]), ("y", ["frames", 1, HIDDEN])
     front = cut(model, graph.input[0].name, lstm.input[0], audio, features)
-    back = cut(model, consumers[0].output[0], graph.output[0].name, hidden, ("probability", ["frames"]))
+    back = cut(
+        model, consumers[0].output[0], graph.output[0].name, hidden, ("probability", ["frames"])
+    )
 
     tensors = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     weights = {new: tensors[old] for new, old in zip("WRB", lstm.input[1:4], strict=True)}
@@ -104,7 +110,9 @@ def split(model):
     plain = helper.make_model(
         helper.make_graph(
             [
-                helper.make_node("LSTM", ["x", "W", "R", "B"], ["hidden"], "lstm", hidden_size=HIDDEN),
+                helper.make_node(
+                    "LSTM", ["x", "W", "R", "B"], ["hidden"], "lstm", hidden_size=HIDDEN
+                ),
                 helper.make_node("Squeeze", ["hidden", "direction_axis"], ["y"], "squeeze"),
             ],
             "silero-vad lstm",
@@ -122,7 +130,8 @@ def split(model):
 
 def run(model, **inputs):
     """All outputs of a model in ONNX Runtime."""
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    data = model.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     return session.run(None, inputs)
 
 
@@ -136,7 +145,8 @@ def prepare(output, recordings):
     output.mkdir(parents=True, exist_ok=True)
     for name, part in (("frontend", front), ("lstm", lstm), ("backend", back)):
         onnx.save(part, output / f"{name}.onnx")
-    licence = packaged(f"silero_vad-{importlib.metadata.version(PACKAGE)}.dist-info/licenses/LICENSE")
+    version = importlib.metadata.version(PACKAGE)
+    licence = packaged(f"silero_vad-{version}.dist-info/licenses/LICENSE")
     (output / "LICENSE.silero-vad").write_bytes(licence.read_bytes())
 
     features = {}
@@ -147,20 +157,26 @@ def prepare(output, recordings):
         print(f"{name}: {len(audio)} frames of {', '.join(recorded)}")
 
     zero = np.zeros((1, 1, HIDDEN), np.float32)
-    original = run(model, **dict(zip([i.name for i in model.graph.input], (audio, zero, zero), strict=True)))[0]
+    names = [value.name for value in model.graph.input]
+    original = run(model, **dict(zip(names, (audio, zero, zero), strict=True)))[0]
     (hidden,) = run(lstm, x=features["input"])
     (probability,) = run(back, y=hidden)
     difference = float(np.abs(probability - original).max())
     if difference > TOLERANCE:
-        raise PrepareError(f"the parts differ from the original model by {difference:.1e}, limit {TOLERANCE:.0e}")
+        raise PrepareError(
+            f"the parts differ from the original model by {difference:.1e}, limit {TOLERANCE:.0e}"
+        )
     np.savez_compressed(output / "reference.npz", probability=original)
     print(f"parts against the original model: max |difference| {difference:.1e}")
-    print(f"frames of speech (probability over 0.5): {int((original > 0.5).sum())} of {len(original)}")
+    speech = int((original > 0.5).sum())
+    print(f"frames of speech (probability over 0.5): {speech} of {len(original)}")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("-o", "--output", type=pathlib.Path, required=True, help="folder to write into")
+    parser.add_argument(
+        "-o", "--output", type=pathlib.Path, required=True, help="folder to write into"
+    )
     parser.add_argument(
         "--recordings",
         type=pathlib.Path,
@@ -170,7 +186,7 @@ def main():
     args = parser.parse_args()
     try:
         prepare(args.output, args.recordings)
-    except PrepareError as error:
+    except (PrepareError, ValueError) as error:
         print(f"prepare.py: {error}", file=sys.stderr)
         return 2
     return 0

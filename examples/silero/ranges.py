@@ -23,7 +23,8 @@ def lstm(x, w, r, b):
     """x [frames, inputs]; W, R, B of one direction -> dict of tensors over the frames, float64."""
     hidden = r.shape[1]
     h = c = np.zeros(hidden)
-    record = {name: [] for name in [f"pre-activation {g}" for g in GATES] + ["cell state", "hidden state"]}
+    names = [f"pre-activation {gate}" for gate in GATES] + ["cell state", "hidden state"]
+    record = {name: [] for name in names}
     for step in x.astype(np.float64):
         gates = np.split(w @ step + r @ h + b[: 4 * hidden] + b[4 * hidden :], 4)
         i, o, f = (1 / (1 + np.exp(-g)) for g in gates[:3])
@@ -46,7 +47,9 @@ def row(name, values):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--hidden", type=pathlib.Path, help="npz file to write the float hidden sequence to")
+    parser.add_argument(
+        "--hidden", type=pathlib.Path, help="npz file to write the float hidden sequence to"
+    )
     args = parser.parse_args()
     model = HERE / "lstm.onnx"
     tensors = {t.name: numpy_helper.to_array(t) for t in onnx.load(model).graph.initializer}
@@ -59,9 +62,12 @@ def main():
         (expected,) = session.run(["y"], {"x": x})
         error = np.abs(record["hidden state"] - expected[:, 0]).max()
         if error > TOLERANCE:
-            raise SystemExit(f"{file}: differs from ONNX Runtime by {error:.1e}, limit {TOLERANCE:.0e}")
+            raise SystemExit(
+                f"{file}: differs from ONNX Runtime by {error:.1e}, limit {TOLERANCE:.0e}"
+            )
         print(f"{file}, {len(x)} frames")
-        print(f"{'':<18} {'min':>9} {'max':>9} {'median':>9} {'99.9 %':>9} {'max/med':>9} {'zeros':>7}")
+        heads = "".join(f"{head:>10}" for head in ("min", "max", "median", "99.9 %", "max/med"))
+        print(f"{'':<18}{heads}{'zeros':>8}")
         for name, values in {"input x": x, **record}.items():
             print(row(name, values))
         share = (x == 0).all(axis=(0, 1)).mean()

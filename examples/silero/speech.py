@@ -25,7 +25,9 @@ def _read(path):
     with wave.open(str(path)) as file:
         form = (file.getnchannels(), file.getsampwidth(), file.getframerate())
         if form != (1, 2, RATE * _DECIMATION):
-            raise ValueError(f"{path}: (channels, bytes, rate) is {form}, needed (1, 2, {RATE * _DECIMATION})")
+            raise ValueError(
+                f"{path}: (channels, bytes, rate) is {form}, needed (1, 2, {RATE * _DECIMATION})"
+            )
         return np.frombuffer(file.readframes(-1), "<i2") / 32768.0
 
 
@@ -38,7 +40,7 @@ def _downsample(audio):
 
 
 def utterance(folder, names):
-    """The recordings in order with silence before, between and after: [samples] float32, whole frames."""
+    """The recordings with silence before, between and after: [samples] float32, whole frames."""
     pause = np.zeros(PAUSE * FRAME)
     pieces = [pause]
     for name in names:
