@@ -1,0 +1,168 @@
+"""Named machines, machines described by a TOML file, and machines fitted to a network.
+
+The structure of a machine follows from its number of lanes (:func:`structure`); a preset is a name
+for a number of lanes, a file may set every parameter of
+:class:`~sparnn.hdl.config.MachineConfig`.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from sparnn.hdl.config import MachineConfig
+
+from .errors import SparnnError
+
+__all__ = ["PRESETS", "enlarge", "is_file", "load_config", "structure"]
+
+#: Preset -> the parameters that it fixes; the others follow from them or are the defaults.
+PRESETS: Mapping[str, Mapping[str, int]] = {
+    "tiny": {"lanes": 1},
+    "small": {"lanes": 8},
+    "default": {"lanes": 8},
+    "m16": {"lanes": 16},
+    "m64": {"lanes": 64},
+    "m256": {"lanes": 256},
+    "m1024": {"lanes": 1024},
+}
+
+#: Lanes that one post unit serves, most post units, and most lanes that split a row's columns.
+LANES_PER_POST_UNIT = 16
+MOST_POST_UNITS = 16
+MOST_V = 16
+
+
+class _ConfigFile(BaseModel):
+    """The keys of a configuration file: the parameters of MachineConfig, each optional."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    lanes: int | None = None
+    post_units: int | None = None
+    max_v: int | None = None
+    chunk: int | None = None
+    sub_chunk: int | None = None
+    weight_bits: int | None = None
+    activation_bits: int | None = None
+    queue_depth: int | None = None
+    columns: int | None = None
+    mask_depth: int | None = None
+    weight_depth: int | None = None
+    rows: int | None = None
+    parameter_depth: int | None = None
+    state_depth: int | None = None
+    store_depth: int | None = None
+    program_depth: int | None = None
+
+
+def structure(lanes: int, *, post_units: int | None = None) -> dict[str, int]:
+    """Legal ``post_units`` and ``max_v`` for a number of lanes.
+
+    One post unit for each 16 lanes, rounded down to a power of two that divides the lanes, at most
+    16; ``max_v`` is the largest power of two up to 16 that divides the lanes of a cluster.
+    """
+    if post_units is None:
+        post_units = _power_of_two_divisor(
+            lanes, min(MOST_POST_UNITS, max(1, lanes // LANES_PER_POST_UNIT))
+        )
+    return {
+        "post_units": post_units,
+        "max_v": _power_of_two_divisor(max(1, lanes // max(1, post_units)), MOST_V),
+    }
+
+
+def is_file(name_or_path: str | None) -> bool:
+    """Whether a ``--config`` argument names a file (which is taken as it is) and not a preset."""
+    return name_or_path is not None and name_or_path not in PRESETS
+
+
+def load_config(
+    name_or_path: str | None, lanes: int | None = None, **overrides: int | None
+) -> MachineConfig:
+    """The machine of a ``--config`` argument.
+
+    Parameters
+    ----------
+    name_or_path: a preset's name, or the path of a TOML file; None is the preset ``default``.
+    lanes: replaces the number of lanes. The structure then follows from it, except for what a file
+        says itself.
+    overrides: parameters of MachineConfig that win over both; None is no override.
+
+    Raises
+    ------
+    SparnnError: an unknown preset, a file that cannot be read, an unknown key or a wrong type.
+    ConfigurationError: an impossible machine.
+    """
+    chosen: dict[str, int]
+    if name_or_path is None:
+        chosen = dict(PRESETS["default"])
+    elif name_or_path in PRESETS:
+        chosen = dict(PRESETS[name_or_path])
+    else:
+        chosen = _read(name_or_path)
+    if lanes is not None:
+        chosen["lanes"] = lanes
+    chosen.update({name: value for name, value in overrides.items() if value is not None})
+    count = chosen.setdefault("lanes", PRESETS["default"]["lanes"])
+    if count >= 1:  # MachineConfig refuses the others
+        chosen = structure(count, post_units=chosen.get("post_units")) | chosen
+    return MachineConfig(**chosen)
+
+
+def enlarge(config: MachineConfig, needs: Mapping[str, int]) -> MachineConfig:
+    """The machine with each named memory parameter enlarged to a power of two that holds the need.
+
+    Parameters
+    ----------
+    needs: parameter of MachineConfig (a depth, ``rows`` or ``columns``) -> entries needed. None
+        shrinks.
+
+    Raises
+    ------
+    ConfigurationError: a need is beyond what any machine may have.
+    """
+    values = asdict(config)
+    for name, need in needs.items():
+        if need > values[name]:
+            values[name] = 1 << (need - 1).bit_length()
+    return MachineConfig(**values)
+
+
+def _power_of_two_divisor(value: int, most: int) -> int:
+    """The largest power of two that divides ``value`` and is at most ``most``."""
+    power = 1
+    while power * 2 <= most and value % (power * 2) == 0:
+        power *= 2
+    return power
+
+
+def _read(path: str) -> dict[str, int]:
+    file = Path(path)
+    names = ", ".join(sorted(PRESETS))
+    if not file.is_file():
+        raise SparnnError(
+            f"--config {path}: neither a preset ({names}) nor a file; name one of the presets or a "
+            f"TOML file"
+        )
+    try:
+        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SparnnError(f"--config {path}: not a TOML file ({error}); correct it") from None
+    try:
+        read = _ConfigFile.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(field.name for field in fields(MachineConfig))
+            raise SparnnError(
+                f"--config {path}: unknown key {key!r}; the keys are {known}"
+            ) from None
+        raise SparnnError(
+            f"--config {path}: {key} = {first['input']!r} is not an integer; give a whole number"
+        ) from None
+    return read.model_dump(exclude_none=True)
