@@ -12,11 +12,12 @@ STAMP := $(VENV)/.sparnn-installed
 TYPED := build/typecheck
 
 # A broken, moved or outdated environment is rebuilt: its interpreter must start, be of the version
-# of $(PYTHON), and live in this folder.
-PROBE := import sys; print(sys.version_info[:2], sys.prefix != sys.base_prefix)
+# of $(PYTHON), and have been installed for this folder.
+VERSION := 'import sys; print(sys.version_info[:2])'
 ifneq ($(wildcard $(VENV)),)
-ifneq ($(shell $(BIN)/python -c '$(PROBE); print(sys.prefix)' 2>&1),$(shell $(PYTHON) -c \
-	'import sys; print(sys.version_info[:2], True); print("$(CURDIR)/$(VENV)")' 2>&1))
+HAVE := $(shell { $(BIN)/python -c $(VERSION); cat $(STAMP) || pwd; } 2>/dev/null)
+WANT := $(shell { $(PYTHON) -c $(VERSION); pwd; } 2>/dev/null)
+ifneq ($(HAVE),$(WANT))
 STALE := stale-venv
 endif
 endif
@@ -73,11 +74,13 @@ regress: $(STAMP)
 venv: $(STAMP)
 
 $(STAMP): pyproject.toml $(STALE) | check-machine
-	@test -x $(BIN)/python -a -z '$(STALE)' || $(PYTHON) -m venv --clear $(VENV)
+	@test -z '$(STALE)' && $(BIN)/python -c 'import pip' 2>/dev/null || \
+	  $(PYTHON) -m venv --clear $(VENV)
 	@echo 'Installing into $(VENV); the first time takes some minutes.'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=23.1' 'setuptools>=77'
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch $@
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	  --editable '.[dev]'
+	@pwd > $@
 
 stale-venv:
 
