@@ -1,0 +1,336 @@
+"""The integer network: what the compiler writes and the golden model runs (docs/numerics.md)."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .arrays import read_npz, write_npz
+from .errors import SimulationError
+
+__all__ = ["GATES", "IntegerLayer", "IntegerNetwork"]
+
+Int32Array = npt.NDArray[np.int32]
+
+GATES = {"lstm": 4, "gru": 3, "rnn": 1, "linear": 1}
+"""Gates per unit of each kind of layer, in the order i, f, g, o; r, z, n."""
+
+_ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
+_MAX_COLUMNS = 1 << 16
+_FORMAT_VERSION = 1
+
+# Inclusive limits of every array and format.
+_LIMITS = {
+    "w_x": (-32767, 32767),
+    "w_h": (-32767, 32767),
+    "mult_x": (0, 32767),
+    "mult_h": (0, 32767),
+    "shift_x": (0, 47),
+    "shift_h": (0, 47),
+    "bias_x": (-32768, 32767),
+    "bias_h": (-32768, 32767),
+    "initial_h": (-32768, 32767),
+    "initial_c": (-32768, 32767),
+    "f_x": (-16, 15),
+    "f_pre": (0, 15),
+    "f_state": (0, 15),
+    "f_out": (-16, 15),
+    "out_bits": (8, 16),
+    "weight_bits": (4, 16),
+    "activation_bits": (8, 16),
+}
+_ARRAYS = tuple(name for name in _LIMITS if name.startswith(("w_", "mult", "shift", "bias", "ini")))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerLayer:
+    """One layer in integers. Arrays become read-only int32 copies.
+
+    The ranges of the formats imply that every rounding shift of docs/numerics.md is at least 0.
+
+    Parameters
+    ----------
+    name
+        What messages call the layer.
+    kind
+        `lstm`, `gru` (linear_before_reset = 1), `rnn` or `linear`.
+    activation
+        Of `rnn` and `linear`: `identity`, `relu`, `tanh` or `sigmoid`. Empty for the others.
+    w_x, w_h
+        Weights, [gates, units, inputs] and [gates, units, units]; `w_h` is None for `linear`.
+    mult_x, shift_x, bias_x
+        Requantization of the input half, [gates, units].
+    mult_h, shift_h, bias_h
+        The same for the hidden half; None for `linear`.
+    f_x, f_pre, f_state, f_out
+        Formats of the input, the pre-activations, the state (0 where there is none) and the output.
+    out_bits
+        Width of the output: the activation bits, or 16 for a final linear layer.
+    last_only
+        The layer reads only the final step of the layer before it.
+    initial_h, initial_c
+        Constant initial states, [units], in `f_out` and `f_state` (LSTM only); None is zero.
+
+    Raises
+    ------
+    SimulationError
+        A value is out of range, or shapes do not fit together; the message names it.
+    """
+
+    name: str
+    kind: str
+    activation: str
+    w_x: Int32Array
+    w_h: Int32Array | None
+    mult_x: Int32Array
+    shift_x: Int32Array
+    bias_x: Int32Array
+    mult_h: Int32Array | None
+    shift_h: Int32Array | None
+    bias_h: Int32Array | None
+    f_x: int
+    f_pre: int
+    f_state: int
+    f_out: int
+    out_bits: int
+    last_only: bool = False
+    initial_h: Int32Array | None = None
+    initial_c: Int32Array | None = None
+
+    def __post_init__(self) -> None:
+        where = f"layer {self.name!r}"
+        if self.kind not in GATES:
+            raise SimulationError(f"{where} is of kind {self.kind!r}: use one of {list(GATES)}")
+        activations = _ACTIVATIONS if self.kind in ("rnn", "linear") else ("",)
+        if self.activation not in activations:
+            raise SimulationError(
+                f"{where} ({self.kind}) has the activation {self.activation!r}: "
+                f"use one of {list(activations)}"
+            )
+        for name in ("f_x", "f_pre", "f_state", "f_out", "out_bits"):
+            _check_number(where, name, getattr(self, name))
+        if self.kind not in ("lstm", "gru") and self.f_state != 0:
+            raise SimulationError(
+                f"{where} ({self.kind}) has f_state = {self.f_state}: it has no state, use 0"
+            )
+        for name in _ARRAYS:
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _checked_array(where, name, value))
+        self._check_shapes(where)
+
+    def _check_shapes(self, where: str) -> None:
+        if self.w_x.ndim != 3 or 0 in self.w_x.shape:
+            raise SimulationError(
+                f"{where}: w_x has the shape {self.w_x.shape}, it must be [gates, units, inputs], "
+                "each at least 1"
+            )
+        rows = (GATES[self.kind], self.units)
+        hidden: tuple[int, ...] | None = rows if self.has_hidden else None
+        shapes: dict[str, tuple[int, ...] | None] = {
+            "w_x": (*rows, self.inputs),
+            "w_h": (*rows, self.units) if self.has_hidden else None,
+            "mult_x": rows,
+            "shift_x": rows,
+            "bias_x": rows,
+            "mult_h": hidden,
+            "shift_h": hidden,
+            "bias_h": hidden,
+        }
+        if self.initial_h is not None:
+            shapes["initial_h"] = (self.units,) if self.has_hidden else None
+        if self.initial_c is not None:
+            shapes["initial_c"] = (self.units,) if self.kind == "lstm" else None
+        for name, shape in shapes.items():
+            value = getattr(self, name)
+            actual = None if value is None else value.shape
+            if actual != shape:
+                raise SimulationError(
+                    f"{where} ({self.kind}): {name} has the shape {actual}, it must be {shape}"
+                )
+        if max(self.inputs, self.units) > _MAX_COLUMNS:
+            raise SimulationError(
+                f"{where} has {self.inputs} inputs and {self.units} units: "
+                f"at most {_MAX_COLUMNS} of each keep every sum within 62 bits"
+            )
+        if self.initial_h is not None:
+            _check_width(where, "initial_h", self.initial_h, self.out_bits, symmetric=False)
+
+    @property
+    def gates(self) -> int:
+        """Gate rows per unit."""
+        return self.w_x.shape[0]
+
+    @property
+    def units(self) -> int:
+        """Units, the size of the output."""
+        return self.w_x.shape[1]
+
+    @property
+    def inputs(self) -> int:
+        """The size of the input."""
+        return self.w_x.shape[2]
+
+    @property
+    def has_hidden(self) -> bool:
+        """The output is fed back."""
+        return self.kind != "linear"
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerNetwork:
+    """A chain of layers; each reads the outputs of the one before it.
+
+    Raises
+    ------
+    SimulationError
+        A weight exceeds `weight_bits`, or the sizes, formats or widths of neighbours differ.
+    """
+
+    layers: tuple[IntegerLayer, ...]
+    weight_bits: int
+    activation_bits: int
+
+    def __post_init__(self) -> None:
+        _check_number("network", "weight_bits", self.weight_bits)
+        _check_number("network", "activation_bits", self.activation_bits)
+        object.__setattr__(self, "layers", tuple(self.layers))
+        if not self.layers:
+            raise SimulationError("the network has no layers: it must have at least one")
+        if self.layers[0].last_only:
+            raise SimulationError(
+                f"layer {self.layers[0].name!r} has last_only, but no layer comes before it"
+            )
+        for index, layer in enumerate(self.layers):
+            where = f"layer {layer.name!r}"
+            for name in ("w_x", "w_h"):
+                if getattr(layer, name) is not None:
+                    _check_width(where, name, getattr(layer, name), self.weight_bits)
+            final = index == len(self.layers) - 1 and layer.kind == "linear"
+            if layer.out_bits != (16 if final else self.activation_bits):
+                raise SimulationError(
+                    f"{where} has {layer.out_bits} output bits: a final linear layer has 16, any "
+                    f"other the activation bits, {self.activation_bits}"
+                )
+            if final and layer.f_out != layer.f_pre:
+                raise SimulationError(
+                    f"{where} has f_out = {layer.f_out} and f_pre = {layer.f_pre}: "
+                    "they must be equal in a final linear layer"
+                )
+        for before, layer in zip(self.layers, self.layers[1:], strict=False):
+            if (layer.inputs, layer.f_x) != (before.units, before.f_out):
+                raise SimulationError(
+                    f"layer {layer.name!r} reads {layer.inputs} values of format {layer.f_x}, but "
+                    f"{before.name!r} gives {before.units} of format {before.f_out}"
+                )
+
+    @property
+    def input_sizes(self) -> dict[tuple[str, int], int]:
+        """Features of everything that can be fed in, by (role, layer)."""
+        sizes = {("x", 0): self.layers[0].inputs}
+        for index, layer in enumerate(self.layers):
+            if layer.has_hidden:
+                sizes["initial_h", index] = layer.units
+            if layer.kind == "lstm":
+                sizes["initial_c", index] = layer.units
+        return sizes
+
+    def save(self, path: Path) -> None:
+        """Write the network as one npz file; equal networks give equal bytes.
+
+        Raises
+        ------
+        SimulationError
+            The file cannot be written.
+        """
+        arrays: dict[str, npt.NDArray[Any]] = {}
+        scalars = []
+        for index, layer in enumerate(self.layers):
+            named = {field.name: getattr(layer, field.name) for field in fields(layer)}
+            scalars.append({name: v for name, v in named.items() if name not in _ARRAYS})
+            arrays.update({f"{index}.{n}": named[n] for n in _ARRAYS if named[n] is not None})
+        header = {
+            "version": _FORMAT_VERSION,
+            "weight_bits": self.weight_bits,
+            "activation_bits": self.activation_bits,
+            "layers": scalars,
+        }
+        write_npz(path, {"header": np.array(json.dumps(header)), **arrays})
+
+    @classmethod
+    def load(cls, path: Path) -> "IntegerNetwork":
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        SimulationError
+            The file is missing, damaged, of another version, or holds an invalid network.
+        """
+        arrays = read_npz(path)
+        try:
+            header = json.loads(str(arrays.pop("header")))
+            version = header["version"]
+            if version == _FORMAT_VERSION:
+                return cls(
+                    tuple(_layer(index, v, arrays) for index, v in enumerate(header["layers"])),
+                    header["weight_bits"],
+                    header["activation_bits"],
+                )
+        except SimulationError as error:
+            raise SimulationError(f"{path} holds an invalid network: {error}") from error
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SimulationError(
+                f"{path} is not an integer network ({type(error).__name__}: {error}): "
+                "compile the model again"
+            ) from error
+        raise SimulationError(
+            f"{path} has the version {version}, this sparnn reads {_FORMAT_VERSION}: "
+            "compile the model again"
+        )
+
+
+def _layer(
+    index: int, scalars: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
+) -> IntegerLayer:
+    named = {name: arrays.get(f"{index}.{name}") for name in _ARRAYS}
+    for name in ("w_x", "mult_x", "shift_x", "bias_x"):
+        if named[name] is None:
+            raise SimulationError(f"layer {scalars['name']!r} lacks {name}")
+    return IntegerLayer(**{**scalars, **named})
+
+
+def _check_number(where: str, name: str, value: object) -> None:
+    low, high = _LIMITS[name]
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SimulationError(f"{where}: {name} is {value!r}, it must be an integer {low} … {high}")
+
+
+def _checked_array(where: str, name: str, value: npt.ArrayLike) -> Int32Array:
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu":
+        raise SimulationError(f"{where}: {name} has the type {array.dtype}, it must hold integers")
+    low, high = _LIMITS[name]
+    outside = (array < low) | (array > high)
+    if outside.any():
+        index = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise SimulationError(
+            f"{where}: {name}{list(index)} is {array[index]}, it must be {low} … {high}"
+        )
+    array = array.astype(np.int32)
+    array.flags.writeable = False
+    return array
+
+
+def _check_width(
+    where: str, name: str, array: Int32Array, bits: int, *, symmetric: bool = True
+) -> None:
+    high = (1 << (bits - 1)) - 1
+    low = -high if symmetric else -high - 1
+    if array.min() < low or array.max() > high:
+        raise SimulationError(
+            f"{where}: {name} holds {array.min()} … {array.max()}, {bits} bits hold {low} … {high}"
+        )
