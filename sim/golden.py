@@ -1,0 +1,376 @@
+"""The integer golden model: docs/numerics.md in numpy, independent of the hardware.
+
+Vectorized over units; the only loop is over the steps of a recurrent layer. Everything is int64.
+The validated ranges of `IntegerLayer` bound every value: an accumulator by 2^15 · 2^15 · 2^16 =
+2^46, its product with a multiplier by 2^61, and all others by 2^47.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import SimulationError
+from .network import IntegerLayer, IntegerNetwork
+
+__all__ = [
+    "TENSORS",
+    "LayerTrace",
+    "NetworkTrace",
+    "rne",
+    "run_layer",
+    "run_network",
+    "saturate",
+    "sigmoid",
+    "tanh",
+    "tanh15",
+]
+
+IntArray = npt.NDArray[np.int64]
+Advance = Callable[[float], None]
+
+TENSORS = ("u", "v", "pre", "state", "h")
+"""The tensors whose saturations are counted."""
+
+_BLOCK = 256  # steps whose input half is computed at once: bounds the memory of long sequences
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """What one layer did with one sequence.
+
+    Members
+    -------
+    outputs
+        [steps, units], format `f_out`.
+    h
+        The final output, [units], format `f_out`.
+    state
+        The final cell state (LSTM) or unrounded hidden state (GRU), [units], `f_state`; else None.
+    useful_macs
+        Pairs of a non-zero weight and a non-zero activation, both halves.
+    saturated
+        How many values were clamped, by the names in `TENSORS`.
+    """
+
+    outputs: IntArray
+    h: IntArray
+    state: IntArray | None
+    useful_macs: int
+    saturated: dict[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkTrace:
+    """What all layers did with one sequence."""
+
+    layers: tuple[LayerTrace, ...]
+
+    @property
+    def useful_macs(self) -> int:
+        """The sum over all layers."""
+        return sum(layer.useful_macs for layer in self.layers)
+
+    def output(self, layer: int, what: str) -> IntArray:
+        """A tensor by its name in the manifest.
+
+        Parameters
+        ----------
+        layer
+            Index of the layer.
+        what
+            `sequence`: [steps, units]; `last`, `state_h` or `state_c`: [units].
+
+        Raises
+        ------
+        SimulationError
+            There is no such tensor.
+        """
+        trace = self.layers[layer]
+        tensors = {
+            "sequence": trace.outputs,
+            "last": trace.outputs[-1],
+            "state_h": trace.h,
+            "state_c": trace.state,
+        }
+        tensor = tensors.get(what)
+        if tensor is None:
+            raise SimulationError(f"layer {layer} has no {what!r}: compile the model again")
+        return tensor
+
+
+def rne(a: npt.ArrayLike, n: npt.ArrayLike) -> IntArray:
+    """`a / 2^n` rounded to the nearest integer, ties to even; elementwise, `n >= 0`."""
+    a, n = np.asarray(a, np.int64), np.asarray(n, np.int64)
+    assert np.all((n >= 0) & (n <= 62))
+    quotient = a >> n
+    remainder = a - (quotient << n)
+    # Compared with what is missing to the next integer, so that nothing overflows.
+    missing = (np.int64(1) << n) - remainder
+    up = (remainder > missing) | ((remainder == missing) & (quotient & 1 == 1))
+    return quotient + up
+
+
+def saturate(a: npt.ArrayLike, bits: int) -> IntArray:
+    """`a` clamped to the range of `bits`-bit signed integers."""
+    return np.clip(np.asarray(a, np.int64), -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+_T = np.minimum(32767, np.rint(np.tanh(np.arange(257) / 32) * 32768)).astype(np.int64)
+
+
+def tanh15(z: npt.ArrayLike) -> IntArray:
+    """tanh of 16-bit `z` in units of 2^-12, in Q15: a table of 256 chords, odd by construction."""
+    z = np.asarray(z, np.int64)
+    m = np.minimum(np.abs(z), 32767)
+    i, r = m >> 7, m & 127
+    t = _T[i] + (((_T[i + 1] - _T[i]) * r + 64) >> 7)
+    return np.where(z < 0, -t, t)
+
+
+def tanh(p: npt.ArrayLike, f: int) -> IntArray:
+    """tanh of 16-bit `p` in format `f`, in Q15."""
+    return tanh15(_norm(p, f - 12))
+
+
+def sigmoid(p: npt.ArrayLike, f: int) -> IntArray:
+    """σ of 16-bit `p` in format `f`, in Q15, 0 … 32767."""
+    return (32768 + tanh15(_norm(p, f + 1 - 12))) >> 1
+
+
+def _norm(p: npt.ArrayLike, n: int) -> IntArray:
+    p = np.asarray(p, np.int64)
+    return saturate(rne(p, n) if n >= 0 else p << -n, 16)
+
+
+def run_network(
+    network: IntegerNetwork,
+    x: npt.NDArray[np.integer],
+    initial: Mapping[tuple[str, int], npt.NDArray[np.integer]] | None = None,
+    advance: Advance | None = None,
+) -> NetworkTrace:
+    """Run one sequence through all layers.
+
+    Parameters
+    ----------
+    network
+        The network.
+    x
+        Integers, [steps, inputs], within the activation bits, format `f_x` of the first layer.
+    initial
+        Initial states by (role, layer): `initial_h` in `f_out`, `initial_c` in `f_state`, [units].
+        Where none is given, the layer's constant one, else zero.
+    advance
+        Called with 1 after each step of each recurrent layer.
+
+    Raises
+    ------
+    SimulationError
+        `x` or a state has another shape or range, or there is no such state.
+    """
+    states = dict(initial or {})
+    traces: list[LayerTrace] = []
+    values = _integers("x", x, (None, network.layers[0].inputs), network.activation_bits)
+    for index, layer in enumerate(network.layers):
+        if layer.last_only:
+            values = values[-1:]
+        h0, c0 = states.pop(("initial_h", index), None), states.pop(("initial_c", index), None)
+        traces.append(run_layer(layer, values, h0, c0, advance))
+        values = traces[-1].outputs
+    if states:
+        role, index = next(iter(states))
+        raise SimulationError(f"layer {index} has no {role}: the network has {len(traces)} layers")
+    return NetworkTrace(tuple(traces))
+
+
+def run_layer(
+    layer: IntegerLayer,
+    x: npt.NDArray[np.integer],
+    h0: npt.NDArray[np.integer] | None = None,
+    c0: npt.NDArray[np.integer] | None = None,
+    advance: Advance | None = None,
+) -> LayerTrace:
+    """Run one sequence through one layer.
+
+    Parameters
+    ----------
+    layer
+        The layer.
+    x
+        Integers, [steps, inputs], format `f_x`; at least one step.
+    h0, c0
+        Initial output in `f_out` and initial state in `f_state`, [units]. Of a GRU, `c0` is its
+        unrounded hidden state; without it, `h0` in `f_state`.
+    advance
+        Called with 1 after each step of a recurrent layer.
+
+    Raises
+    ------
+    SimulationError
+        `x` or a state has another shape or range, or the layer has no such state.
+    """
+    x = _integers(f"input of layer {layer.name!r}", x, (None, layer.inputs), 16)
+    h, state = _initial(layer, h0, c0)
+    clamp = _Clamp()
+    half_x = _Half(layer.w_x, layer.mult_x, layer.shift_x, layer.bias_x)
+    outputs = np.zeros((len(x), layer.units), np.int64)
+    useful = half_x.useful(x)
+    if not layer.has_hidden:
+        for block in _blocks(len(x)):
+            pre = clamp("u", half_x(x[block]), 16)[:, 0]
+            outputs[block] = clamp("h", _activated(layer, pre), layer.out_bits)
+        return LayerTrace(outputs, outputs[-1], None, useful, clamp.counts)
+
+    assert layer.w_h is not None
+    assert layer.mult_h is not None
+    assert layer.shift_h is not None
+    assert layer.bias_h is not None
+    half_h = _Half(layer.w_h, layer.mult_h, layer.shift_h, layer.bias_h)
+    cell = _CELLS[layer.kind]
+    first = h
+    for block in _blocks(len(x)):
+        u_block = clamp("u", half_x(x[block]), 16)
+        for step, u in enumerate(u_block, block.start):
+            v = clamp("v", half_h(h), 16)
+            value, state = cell(layer, u, v, state, clamp)
+            h = outputs[step] = clamp("h", value, layer.out_bits)
+            if advance is not None:
+                advance(1)
+    useful += half_h.useful(np.vstack([first, outputs[:-1]]))
+    return LayerTrace(outputs, outputs[-1], state, useful, clamp.counts)
+
+
+def _integers(
+    what: str, values: npt.ArrayLike, shape: tuple[int | None, ...], bits: int
+) -> IntArray:
+    """`values` as int64, when they have this shape (None: any size but 0) and width."""
+    array = np.asarray(values)
+    sizes = "[" + ", ".join("steps" if size is None else str(size) for size in shape) + "]"
+    fits = array.ndim == len(shape) and all(
+        actual > 0 if size is None else actual == size
+        for actual, size in zip(array.shape, shape, strict=True)
+    )
+    if array.dtype.kind not in "iu" or not fits:
+        raise SimulationError(
+            f"{what} is {array.dtype} of the shape {array.shape}: it must be integers {sizes}, "
+            "with at least one step"
+        )
+    low, high = -(1 << (bits - 1)), (1 << (bits - 1)) - 1
+    if array.min() < low or array.max() > high:
+        raise SimulationError(
+            f"{what} holds {array.min()} … {array.max()}: {bits} bits hold {low} … {high}"
+        )
+    return array.astype(np.int64)
+
+
+def _initial(
+    layer: IntegerLayer,
+    h0: npt.NDArray[np.integer] | None,
+    c0: npt.NDArray[np.integer] | None,
+) -> tuple[IntArray, IntArray | None]:
+    """h and, of an LSTM or GRU, c or s before the first step."""
+    shape, has_state = (layer.units,), layer.kind in ("lstm", "gru")
+    if (h0 is not None and not layer.has_hidden) or (c0 is not None and not has_state):
+        raise SimulationError(f"layer {layer.name!r} ({layer.kind}) takes no such initial state")
+    h = np.zeros(shape, np.int64)
+    given = layer.initial_h if h0 is None else h0
+    if given is not None:
+        h = _integers(f"initial_h of layer {layer.name!r}", given, shape, layer.out_bits)
+    if not has_state:
+        return h, None
+    given = layer.initial_c if c0 is None else c0
+    if given is not None:
+        return h, _integers(f"initial_c of layer {layer.name!r}", given, shape, 16)
+    if layer.kind == "lstm":
+        return h, np.zeros(shape, np.int64)
+    n = layer.f_out - layer.f_state
+    return h, saturate(rne(h, n) if n >= 0 else h << -n, 16)
+
+
+def _blocks(steps: int) -> Iterator[slice]:
+    for start in range(0, steps, _BLOCK):
+        yield slice(start, min(start + _BLOCK, steps))
+
+
+class _Clamp:
+    """Saturates, and counts what saturated by tensor."""
+
+    def __init__(self) -> None:
+        self.counts = dict.fromkeys(TENSORS, 0)
+
+    def __call__(self, tensor: str, value: IntArray, bits: int) -> IntArray:
+        clamped = saturate(value, bits)
+        self.counts[tensor] += int(np.count_nonzero(clamped != value))
+        return clamped
+
+
+class _Half:
+    """The rows of one half: sums of products, requantized, not yet saturated."""
+
+    def __init__(
+        self,
+        weights: npt.NDArray[np.int32],
+        mult: npt.NDArray[np.int32],
+        shift: npt.NDArray[np.int32],
+        bias: npt.NDArray[np.int32],
+    ):
+        self.rows, columns = weights.shape[:2], weights.shape[2]
+        # Products and all their partial sums are below 2^46, so float64 holds them exactly, and
+        # its matrix product is many times faster than the one of int64.
+        assert columns <= 1 << 16
+        self.weights = weights.reshape(-1, columns).T.astype(np.float64)
+        self.nonzero = np.count_nonzero(weights, axis=(0, 1))
+        self.mult, self.shift, self.bias = (a.astype(np.int64) for a in (mult, shift, bias))
+
+    def __call__(self, x: IntArray) -> IntArray:
+        """From [..., columns] to [..., gates, units]."""
+        acc = (x.astype(np.float64) @ self.weights).astype(np.int64)
+        return rne(acc.reshape(*x.shape[:-1], *self.rows) * self.mult, self.shift) + self.bias
+
+    def useful(self, x: IntArray) -> int:
+        """Pairs of a non-zero weight and a non-zero element of `x`, [steps, columns]."""
+        return int(np.count_nonzero(x, axis=0) @ self.nonzero)
+
+
+# A cell takes the saturated halves u and v, [gates, units], and the state, and gives the output,
+# rounded but not yet saturated, and the new state.
+
+
+def _lstm(
+    layer: IntegerLayer, u: IntArray, v: IntArray, c: IntArray | None, clamp: _Clamp
+) -> tuple[IntArray, IntArray | None]:
+    pre = clamp("pre", u + v, 16)
+    i, f, o = sigmoid(pre[[0, 1, 3]], layer.f_pre)
+    g = tanh(pre[2], layer.f_pre)
+    p = rne(i * g, 15 - layer.f_state)
+    c = clamp("state", rne(f * c + p, 15), 16)
+    return rne(o * tanh(c, layer.f_state), 30 - layer.f_out), c
+
+
+def _gru(
+    layer: IntegerLayer, u: IntArray, v: IntArray, s: IntArray | None, clamp: _Clamp
+) -> tuple[IntArray, IntArray | None]:
+    r, z = sigmoid(clamp("pre", u[:2] + v[:2], 16), layer.f_pre)
+    n = tanh(clamp("pre", u[2] + rne(r * v[2], 15), 16), layer.f_pre)
+    p = rne((32768 - z) * n, 15 - layer.f_state)
+    s = clamp("state", rne(z * s + p, 15), 16)
+    return rne(s * 32768, 15 + layer.f_state - layer.f_out), s
+
+
+def _rnn(
+    layer: IntegerLayer, u: IntArray, v: IntArray, state: IntArray | None, clamp: _Clamp
+) -> tuple[IntArray, IntArray | None]:
+    return _activated(layer, clamp("pre", u + v, 16)[0]), state
+
+
+_CELLS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
+
+
+def _activated(layer: IntegerLayer, pre: IntArray) -> IntArray:
+    """The output of an RNN or linear layer, rounded but not yet saturated."""
+    if layer.activation in ("tanh", "sigmoid"):
+        function = tanh if layer.activation == "tanh" else sigmoid
+        return rne(function(pre, layer.f_pre) * 32768, 30 - layer.f_out)
+    value = np.maximum(pre, 0) if layer.activation == "relu" else pre
+    return rne(value * 32768, 15 + layer.f_pre - layer.f_out)
