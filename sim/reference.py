@@ -1,0 +1,163 @@
+"""The float reference: the original model in ONNX Runtime. It judges the quantization only."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from .arrays import read_inputs
+from .errors import SimulationError
+
+__all__ = ["compare", "run_reference"]
+
+Io = Mapping[str, Any]
+FloatArray = npt.NDArray[np.floating[Any]]
+
+_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+
+
+def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, FloatArray]:
+    """Run the original model on an input file.
+
+    Parameters
+    ----------
+    model_path
+        The ONNX file; a compiled folder holds a copy as `model.onnx`.
+    inputs
+        An npz file, as for `arrays.load_inputs`.
+    io
+        The layout, as in the manifest.
+
+    Returns
+    -------
+    The outputs that `io` names, in the model's layout. The whole batch is run at once, or element
+    by element where the model's batch axis has the fixed size 1.
+
+    Raises
+    ------
+    SimulationError
+        The input file does not fit, or ONNX Runtime cannot load or run the model.
+    """
+    arrays = read_inputs(inputs, io)
+    session = _session(model_path)
+    types = {value.name: value.type for value in session.get_inputs()}
+    if set(types) != set(arrays):
+        raise SimulationError(
+            f"{model_path} takes the inputs {sorted(types)} and the manifest names "
+            f"{sorted(arrays)}: compile the model again"
+        )
+    feeds = {name: _cast(name, array, types[name]) for name, array in arrays.items()}
+    names = [entry["name"] for entry in io["outputs"]]
+    axes = {entry["name"]: list(entry["axes"]) for entry in (*io["inputs"], *io["outputs"])}
+    batches = {name: axes[name].index("batch") for name in feeds if "batch" in axes[name]}
+    shapes = {value.name: value.shape for value in session.get_inputs()}
+    count = max((feeds[name].shape[axis] for name, axis in batches.items()), default=1)
+    fixed = any(shapes[name][axis] == 1 for name, axis in batches.items())
+    if count == 1 or not fixed:
+        return _run(session, model_path, names, feeds)
+    without = [name for name in names if "batch" not in axes[name]]
+    if without:
+        raise SimulationError(
+            f"{inputs} holds {count} sequences, but output {without[0]!r} has no batch axis: "
+            "feed one at a time"
+        )
+    single = [
+        _run(
+            session,
+            model_path,
+            names,
+            {
+                name: array.take([element], batches[name]) if name in batches else array
+                for name, array in feeds.items()
+            },
+        )
+        for element in range(count)
+    ]
+    return {n: np.concatenate([one[n] for one in single], axes[n].index("batch")) for n in names}
+
+
+def _session(model_path: Path) -> onnxruntime.InferenceSession:
+    if not Path(model_path).is_file():
+        raise SimulationError(f"{model_path} is not a file: give the ONNX model")
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised, not printed
+    try:
+        return onnxruntime.InferenceSession(
+            str(model_path), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # its exceptions have no common base but this
+        raise SimulationError(
+            f"ONNX Runtime cannot load {model_path} ({_first_line(error)}): export the model again"
+        ) from error
+
+
+def _run(
+    session: onnxruntime.InferenceSession,
+    model_path: Path,
+    names: list[str],
+    feeds: Mapping[str, FloatArray],
+) -> dict[str, FloatArray]:
+    try:
+        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+    except Exception as error:
+        raise SimulationError(
+            f"ONNX Runtime cannot run {model_path} on these inputs ({_first_line(error)}): "
+            "give arrays of the shape that the model was exported with"
+        ) from error
+
+
+def _cast(name: str, array: npt.NDArray[np.float64], onnx_type: str) -> FloatArray:
+    if onnx_type not in _TYPES:
+        raise SimulationError(
+            f"input {name!r} of the model is {onnx_type}: it must be one of {list(_TYPES)}"
+        )
+    with np.errstate(over="ignore"):  # an infinity ends in the outputs, where it is refused
+        return array.astype(_TYPES[onnx_type])
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+
+
+def compare(
+    reference: Mapping[str, FloatArray], ours: Mapping[str, FloatArray]
+) -> dict[str, float | None]:
+    """How far our outputs are from the reference, over all outputs together.
+
+    Returns
+    -------
+    `max_abs_error`, and `sqnr_db` = 10 log10(Σ reference² / Σ error²); None where either sum is 0.
+
+    Raises
+    ------
+    SimulationError
+        The outputs differ in names or shapes, or hold values that are not finite.
+    """
+    if set(reference) != set(ours) or not reference:
+        raise SimulationError(
+            f"the reference has the outputs {sorted(reference)} and ours are {sorted(ours)}: "
+            "they must be the same, at least one"
+        )
+    largest = signal = noise = 0.0
+    for name, expected in reference.items():
+        wanted, got = np.asarray(expected, np.float64), np.asarray(ours[name], np.float64)
+        if wanted.shape != got.shape:
+            raise SimulationError(
+                f"output {name!r} has the shape {wanted.shape} in the reference and {got.shape} "
+                "in ours: compile the model again"
+            )
+        if not (np.isfinite(wanted).all() and np.isfinite(got).all()):
+            raise SimulationError(
+                f"output {name!r} holds NaN or infinities: the float model overflows on these "
+                "inputs, give smaller ones"
+            )
+        error = wanted - got
+        largest = max(largest, float(np.abs(error).max(initial=0)))
+        signal += float((wanted**2).sum())
+        noise += float((error**2).sum())
+    sqnr = 10 * (math.log10(signal) - math.log10(noise)) if signal > 0 and noise > 0 else None
+    return {"max_abs_error": largest, "sqnr_db": sqnr}
