@@ -1,0 +1,1 @@
+"""Clusters of lanes: adder tree, collector, and the way in and out of them."""

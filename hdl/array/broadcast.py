@@ -1,0 +1,132 @@
+"""Sends activations to every lane that needs them."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import MachineConfig
+from ..lane.ports import STEP_TOKENS, broadcast_layout, local_word_bits
+from ..protocol import DESCRIPTOR_FIELDS
+
+__all__ = ["Broadcaster", "vector_word_layout"]
+
+
+def vector_word_layout(config: MachineConfig) -> data.StructLayout:
+    """The next word of a vector. half: 0 layer input, 1 hidden state. last: ends the vector."""
+    return data.StructLayout({"values": config.store_entry_bits, "half": 1, "last": 1})
+
+
+class Broadcaster(wiring.Component):
+    """Merges stored vectors and fresh hidden states into one word per cycle for the local copies.
+
+    Fresh hidden states are always taken at once; stored words fill the gaps. Word w goes to
+    slice w mod V as local word w div V. The mask chunk that it belongs to is put together here,
+    once for all lanes, and sent again with every word, so that lanes need no logic for it.
+
+    Latency: 2 cycles from a word to ``broadcast``. ``tokens`` change with a vector's last word.
+    """
+
+    def __init__(self, config: MachineConfig):
+        self._config = config
+        word = vector_word_layout(config)
+        super().__init__(
+            {
+                "v_log2": In(DESCRIPTOR_FIELDS["v_log2"][2]),
+                "start": In(1),
+                "stored": In(stream.Signature(word)),
+                "fresh": In(word),
+                "fresh_valid": In(1),
+                "broadcast": Out(broadcast_layout(config)),
+                "broadcast_en": Out(config.max_v),
+                "tokens": Out(STEP_TOKENS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        banks = config.post_units
+        width = config.activation_bits
+        slice_bits = config.v_log2_max
+        v_mask = Signal(config.max_v.bit_length())
+        m.d.comb += v_mask.eq((1 << self.v_log2) - 1)
+
+        # Where the next word of each half goes.
+        slices = Array(Signal(max(1, slice_bits), name=f"slice{half}") for half in range(2))
+        words = Array(Signal(local_word_bits(config) or 1, name=f"word{half}") for half in range(2))
+        counts = Array(Signal(2, name=f"count{half}") for half in range(2))
+
+        item, valid = Signal(vector_word_layout(config)), Signal()
+        m.d.comb += [
+            self.stored.ready.eq(~self.fresh_valid),
+            valid.eq(self.fresh_valid | self.stored.valid),
+            item.eq(Mux(self.fresh_valid, self.fresh, self.stored.payload)),
+        ]
+        here, local, count = slices[item.half], words[item.half], counts[item.half]
+
+        placed = Signal(vector_word_layout(config))
+        placed_valid = Signal()
+        placed_slice = Signal(max(1, slice_bits))
+        placed_word = Signal(local_word_bits(config))
+        placed_parity = Signal()
+        m.d.sync += [
+            placed_valid.eq(valid),
+            placed.eq(item),
+            placed_slice.eq(here),
+            placed_word.eq(local),
+            placed_parity.eq(count[0]),
+        ]
+        with m.If(valid):
+            with m.If(item.last):
+                m.d.sync += [here.eq(0), local.eq(0), count.eq(count + 1)]
+            with m.Elif((here & v_mask) == v_mask):
+                m.d.sync += [here.eq(0), local.eq(local + 1)]
+            with m.Else():
+                m.d.sync += here.eq(here + 1)
+        with m.If(self.start):
+            for half in range(2):
+                m.d.sync += [slices[half].eq(0), words[half].eq(0), counts[half].eq(0)]
+
+        # The chunk so far, per half and slice.
+        m.submodules.chunks = chunks = memory.Memory(
+            shape=config.chunk, depth=2 * config.max_v, init=[]
+        )
+        write, read = chunks.write_port(), chunks.read_port(domain="comb")
+        granule_bits = (config.chunk // banks - 1).bit_length()
+        granule = placed_word[:granule_bits]
+        nonzero = Cat(placed.values[k * width : (k + 1) * width].any() for k in range(banks))
+        chunk = Signal(config.chunk)
+        address = Cat(placed_slice[:slice_bits], placed.half)
+        m.d.comb += chunk.eq(
+            Mux(granule == 0, 0, read.data)
+            | Cat(
+                nonzero & (granule == position).replicate(banks)
+                for position in range(config.chunk // banks)
+            )
+        )
+        m.d.comb += [
+            read.addr.eq(address),
+            write.addr.eq(address),
+            write.data.eq(chunk),
+            write.en.eq(placed_valid),
+        ]
+
+        m.d.sync += [
+            self.broadcast.half.eq(placed.half),
+            self.broadcast.parity.eq(placed_parity),
+            self.broadcast.word.eq(placed_word),
+            self.broadcast.values.eq(placed.values),
+            self.broadcast.mask.eq(chunk),
+        ]
+        for position in range(config.max_v):
+            m.d.sync += self.broadcast_en[position].eq(
+                placed_valid & (((placed_slice ^ position) & v_mask) == 0)
+            )
+        with m.If(placed_valid & placed.last):
+            with m.If(placed.half):
+                m.d.sync += self.tokens.h.eq(self.tokens.h + 1)
+            with m.Else():
+                m.d.sync += self.tokens.x.eq(self.tokens.x + 1)
+        with m.If(self.start):
+            m.d.sync += self.tokens.eq(Const(0, 4))
+        return m

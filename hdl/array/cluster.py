@@ -1,0 +1,143 @@
+"""A cluster: the lanes that share one post unit."""
+
+from functools import reduce
+from operator import and_
+
+from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import PREACTIVATION_BITS, MachineConfig
+from ..instance import place
+from ..lane.lane import Lane
+from ..lane.ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
+from ..post.tags import POST_PROGRAM, ROW_TAG
+from ..post.unit import PostUnit
+from ..protocol import Target, entry_bits
+from ..stream_buffer import StreamBuffer
+from .collector import COLLECTOR_PROGRAM, Collector
+from .load import load_layout
+from .tree import ReductionTree, tree_latency
+
+__all__ = ["Cluster", "LANE_MODULE"]
+
+LANE_MODULE = "sparnn_lane"
+
+
+class Cluster(wiring.Component):
+    """S lanes, their collector and adder tree, and one post unit.
+
+    Everything that comes in is registered once here, so that a broadcast reaches any number of
+    clusters without a long wire; tokens and data take the same path and keep their order.
+
+    Members
+    -------
+    number, first_lane: constants that tell equal clusters apart: which cluster, and the number of
+        its first lane.
+    lane_program, collector_program, post_program: static between two ``start`` pulses.
+    start: begins a layer. fresh: its states start at zero.
+    tokens, broadcast, broadcast_en: steps and activations; ``broadcast_en`` has one bit per lane
+        position modulo ``max_v``.
+    load: the host's load bus.
+    x_taken: input halves collected, modulo 4.
+    state_addr, state_data: host read of the cell state, two cycles later; only between runs.
+    out: stream of one 16-bit output per broadcast word.
+    """
+
+    def __init__(self, config: MachineConfig):
+        self._config = config
+        super().__init__(
+            {
+                "number": In(max(1, (config.post_units - 1).bit_length())),
+                "first_lane": In(10),
+                "lane_program": In(LANE_PROGRAM),
+                "collector_program": In(COLLECTOR_PROGRAM),
+                "post_program": In(POST_PROGRAM),
+                "start": In(1),
+                "fresh": In(1),
+                "tokens": In(STEP_TOKENS),
+                "broadcast": In(broadcast_layout(config)),
+                "broadcast_en": In(config.max_v),
+                "load": In(load_layout(config)),
+                "x_taken": Out(2),
+                "state_addr": In((config.state_depth - 1).bit_length()),
+                "state_data": Out(PREACTIVATION_BITS),
+                "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        lanes = config.cluster_lanes
+
+        start = Signal()
+        tokens = Signal(STEP_TOKENS)
+        broadcast = Signal(broadcast_layout(config), reset_less=True)
+        broadcast_en = Signal(config.max_v)
+        load = Signal(load_layout(config))
+        lane_index = Signal(11)
+        m.d.sync += [
+            start.eq(self.start),
+            tokens.eq(self.tokens),
+            broadcast.eq(self.broadcast),
+            broadcast_en.eq(self.broadcast_en),
+            load.eq(self.load),
+            lane_index.eq(self.load.index - self.first_lane),
+        ]
+
+        m.submodules.collector = collector = Collector(config)
+        m.submodules.tree = tree = ReductionTree(config)
+        m.submodules.post = post = PostUnit(config)
+        m.d.comb += [
+            collector.program.eq(self.collector_program),
+            collector.start.eq(start),
+            collector.tokens.eq(tokens),
+            collector.cluster.eq(self.number),
+            self.x_taken.eq(collector.x_taken),
+        ]
+
+        prototype = Lane(config)
+        for index in range(lanes):
+            lane = place(m, f"lane{index}", prototype, LANE_MODULE)
+            chosen = lane_index == index
+            mask_en, weight_en = Signal(name=f"mask_en{index}"), Signal(name=f"weight_en{index}")
+            m.d.comb += [
+                mask_en.eq(load.mask_en & chosen),
+                weight_en.eq(load.weight_en & chosen),
+                lane.program.eq(self.lane_program),
+                lane.start.eq(start),
+                lane.tokens.eq(tokens),
+                lane.broadcast.eq(broadcast),
+                lane.broadcast_en.eq(broadcast_en[index % config.max_v]),
+                lane.load_addr.eq(load.addr),
+                lane.load_data.eq(load.data),
+                lane.mask_load_en.eq(mask_en),
+                lane.weight_load_en.eq(weight_en),
+                collector.lane_valid[index].eq(lane.valid),
+                lane.pop.eq(collector.pop[index]),
+                lane.advance.eq(tree.advance),
+                tree.partial_sums[index].eq(lane.partial_sum),
+            ]
+
+        # The tag travels beside the sum: one cycle in the lane, then the tree.
+        m.submodules.buffer = buffer = StreamBuffer(post.sums.signature.payload_shape
+                                                    if hasattr(post.sums.signature, "payload_shape")
+                                                    else post.sums.payload.shape())
+        tag, tag_valid = collector.tag, collector.tag_valid
+        with m.If(tree.advance):
+            for stage in range(1 + tree_latency(config)):
+                next_tag = Signal(ROW_TAG, name=f"tag{stage}")
+                next_valid = Signal(name=f"tag_valid{stage}")
+                m.d.sync += [next_tag.eq(tag), next_valid.eq(tag_valid)]
+                tag, tag_valid = next_tag, next_valid
+        m.d.comb += [
+            collector.advance.eq(tree.advance),
+            tree.advance.eq(buffer.i.ready | ~tag_valid),
+            buffer.i.valid.eq(tag_valid),
+            buffer.i.payload.psum.eq(tree.sum),
+            buffer.i.payload.tag.eq(tag),
+        ]
+        wiring.connect(m, buffer.o, post.sums)
+        wiring.connect(m, wiring.flipped(self.out), post.out)
+        return m

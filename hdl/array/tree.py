@@ -1,0 +1,72 @@
+"""Adder tree of a cluster (SHARP's R-Add-Reduce, arXiv 1911.01258, section 4.2)."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import MachineConfig
+
+__all__ = ["ReductionTree", "tree_latency"]
+
+#: Operands that one OR level merges: what a 4-input LUT takes.
+_OR_WIDTH = 4
+
+
+def tree_latency(config: MachineConfig) -> int:
+    """Cycles from the lanes' partial sums to the group's sum."""
+    levels = config.v_log2_max
+    groups = config.cluster_lanes // config.max_v
+    while groups > 1:
+        groups = -(-groups // _OR_WIDTH)
+        levels += 1
+    return levels
+
+
+class ReductionTree(wiring.Component):
+    """Sums the partial sums of the group that was popped.
+
+    Lanes outside the group hold zero, so the tree needs no taps: any run-time V uses the same
+    adders. The first log2(max_v) levels add; above them at most one operand is not zero and an OR
+    does. Every level is registered.
+
+    Latency: :func:`tree_latency` cycles while ``advance`` is high; it holds otherwise.
+    """
+
+    def __init__(self, config: MachineConfig):
+        self._config = config
+        super().__init__(
+            {
+                "advance": In(1),
+                "partial_sums": In(signed(config.lane_sum_bits)).array(config.cluster_lanes),
+                "sum": Out(signed(config.sum_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        level = list(self.partial_sums)
+
+        def register(values):
+            registers = []
+            for value in values:
+                register = Signal.like(value if isinstance(value, Signal) else Signal(value.shape()))
+                registers.append(register)
+                with m.If(self.advance):
+                    m.d.sync += register.eq(value)
+            return registers
+
+        for _ in range(config.v_log2_max):
+            level = register([level[k] + level[k + 1] for k in range(0, len(level), 2)])
+        while len(level) > 1:
+            level = register(
+                [
+                    reduce(or_, level[k : k + _OR_WIDTH]).as_signed()
+                    for k in range(0, len(level), _OR_WIDTH)
+                ]
+            )
+        m.d.comb += self.sum.eq(level[0])
+        return m

@@ -1,0 +1,1 @@
+"""What runs a network: dispatcher, host port, result stream."""

@@ -1,0 +1,64 @@
+"""Turns output words into the packets that the host reads."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..array.gather import result_word_layout
+from ..config import PREACTIVATION_BITS, MachineConfig
+from ..protocol import ARGUMENT_BITS, DESCRIPTOR_FIELDS, Response
+
+__all__ = ["ResultWriter"]
+
+
+class ResultWriter(wiring.Component):
+    """Sends one RESULT packet per emitted step: a header, then one word per value.
+
+    Takes a word when the one before has left; one value per cycle, a header costs one more.
+    """
+
+    def __init__(self, config: MachineConfig):
+        self._config = config
+        super().__init__(
+            {
+                "units": In(DESCRIPTOR_FIELDS["units"][2]),
+                "results": In(stream.Signature(result_word_layout(config))),
+                "words": Out(stream.Signature(32)),
+                "idle": Out(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        values = Signal(self.results.payload.values.as_value().shape())
+        left = Signal.like(self.results.payload.count)
+        header = Signal()
+        value = Signal(signed(32))
+        m.d.comb += [
+            self.idle.eq((left == 0) & ~header),
+            self.results.ready.eq(self.idle),
+            self.words.valid.eq(~self.idle),
+            value.eq(values[:PREACTIVATION_BITS].as_signed()),
+            self.words.payload.eq(
+                Mux(
+                    header,
+                    Cat(
+                        self.units,
+                        Const(0, ARGUMENT_BITS - len(self.units)),
+                        Const(Response.RESULT, 4),
+                    ),
+                    value,
+                )
+            ),
+        ]
+        with m.If(self.idle):
+            m.d.sync += [
+                values.eq(self.results.payload.values.as_value()),
+                header.eq(self.results.valid & self.results.payload.first),
+                left.eq(Mux(self.results.valid, self.results.payload.count, 0)),
+            ]
+        with m.Elif(self.words.ready):
+            m.d.sync += header.eq(0)
+            with m.If(~header):
+                m.d.sync += [values.eq(values >> PREACTIVATION_BITS), left.eq(left - 1)]
+        return m

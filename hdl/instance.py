@@ -1,0 +1,26 @@
+"""Equal components become one Verilog module that is placed many times."""
+
+
+from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In
+
+__all__ = ["place"]
+
+
+def place(m: Module, name: str, component: wiring.Component, module: str) -> object:
+    """Place one copy of ``component`` as an instance of the Verilog module ``module``.
+
+    Returns an interface object with the component's members, to be driven and read as if it were the
+    component. The module itself is emitted once, by :func:`sparnn.hdl.emit.machine_verilog`.
+    Amaranth's Python simulator cannot run what holds such an instance.
+    """
+    interface = component.signature.create(path=(name,))
+    ports = {"i_clk": ClockSignal("sync"), "i_rst": ResetSignal("sync")}
+    for path, member, value in component.signature.flatten(interface):
+        direction = "i" if member.flow is In else "o"
+        ports[f"{direction}_{'__'.join(map(str, path))}"] = value
+    m.submodules[name] = Instance(module, **ports)
+    return interface
+
+

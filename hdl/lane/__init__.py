@@ -1,0 +1,1 @@
+"""The lane: mask scan in front, one multiply-accumulate per cycle behind."""

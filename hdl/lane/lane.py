@@ -1,0 +1,108 @@
+"""One lane: mask scan, sub-mask queue, pair stage, partial-sum queue."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import fifo, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import MachineConfig
+from .pairs import PairStage
+from .ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
+from .scan import MaskScan, sub_mask_layout
+
+__all__ = ["Lane"]
+
+
+class Lane(wiring.Component):
+    """A multiply-accumulate lane with its own weights, masks and copy of the activations.
+
+    MASR's lane (arXiv 1908.08976, section V-B) with hierarchical masks: the scan works on
+    chunks, the pair logic on sub-masks of ``sub_chunk`` bits.
+
+    Members
+    -------
+    program, start, tokens: see :class:`~sparnn.hdl.lane.scan.MaskScan`.
+    broadcast, broadcast_en: one word for the local copies; enabled only in this lane's slice.
+    load_addr, load_data: host load bus; mask_load_en, weight_load_en choose the memory.
+    valid: a row's sum is in the queue.
+    pop: takes it; only while ``valid`` and ``advance``.
+    advance: the adder tree moves; ``partial_sum`` changes only then.
+    partial_sum: the popped sum one cycle later, zero if none was popped.
+    """
+
+    def __init__(self, config: MachineConfig):
+        self._config = config
+        super().__init__(
+            {
+                "program": In(LANE_PROGRAM),
+                "start": In(1),
+                "tokens": In(STEP_TOKENS),
+                "broadcast": In(broadcast_layout(config)),
+                "broadcast_en": In(1),
+                "load_addr": In(20),
+                "load_data": In(max(config.mask_entry_bits, config.weight_bits)),
+                "mask_load_en": In(1),
+                "weight_load_en": In(1),
+                "valid": Out(1),
+                "pop": In(1),
+                "advance": In(1),
+                "partial_sum": Out(signed(config.lane_sum_bits)),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.scan = scan = MaskScan(config)
+        m.submodules.pairs = pairs = PairStage(config)
+        layout = sub_mask_layout(config)
+        m.submodules.sub_queue = sub_queue = fifo.SyncFIFO(width=layout.size, depth=4)
+        m.d.comb += [
+            scan.program.eq(self.program),
+            scan.start.eq(self.start),
+            scan.tokens.eq(self.tokens),
+            scan.load_addr.eq(self.load_addr),
+            scan.load_data.eq(self.load_data),
+            scan.load_en.eq(self.mask_load_en),
+            pairs.load_addr.eq(self.load_addr),
+            pairs.load_data.eq(self.load_data),
+            pairs.load_en.eq(self.weight_load_en),
+            sub_queue.w_data.eq(scan.subs.payload),
+            sub_queue.w_en.eq(scan.subs.valid),
+            scan.subs.ready.eq(sub_queue.w_rdy),
+            pairs.subs.payload.eq(sub_queue.r_data),
+            pairs.subs.valid.eq(sub_queue.r_rdy),
+            sub_queue.r_en.eq(pairs.subs.ready),
+        ]
+        for part in (scan, pairs):
+            m.d.comb += [
+                part.broadcast.eq(self.broadcast),
+                part.broadcast_en.eq(self.broadcast_en),
+            ]
+
+        # Partial-sum queue. A row claims its place when its last pair is issued, so a sum that
+        # arrives always finds room.
+        depth = 1 << (config.queue_depth - 1).bit_length()
+        m.submodules.sums = sums = memory.Memory(
+            shape=signed(config.lane_sum_bits), depth=depth, init=[]
+        )
+        write, read = sums.write_port(), sums.read_port(domain="comb")
+        claimed = Signal(range(config.queue_depth + 1))
+        head, tail = Signal(range(depth * 2)), Signal(range(depth * 2))
+        m.d.comb += [
+            pairs.room.eq(claimed != config.queue_depth),
+            write.addr.eq(tail),
+            write.data.eq(pairs.sum),
+            write.en.eq(pairs.push),
+            read.addr.eq(head),
+            self.valid.eq(head != tail),
+        ]
+        m.d.sync += [
+            claimed.eq(claimed + pairs.commit - self.pop),
+            tail.eq(tail + pairs.push),
+            head.eq(head + self.pop),
+        ]
+        with m.If(self.advance):
+            m.d.sync += self.partial_sum.eq(0)
+            with m.If(self.pop):
+                m.d.sync += self.partial_sum.eq(read.data)
+        return m

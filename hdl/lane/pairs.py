@@ -1,0 +1,156 @@
+"""Back end of the lane: one non-zero pair per cycle, multiplied and accumulated."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import MachineConfig
+from .ports import broadcast_layout, local_word_bits
+from .scan import population_count, sub_mask_layout
+
+__all__ = ["PairStage", "ISSUE_TO_SUM"]
+
+#: Cycles from issuing a pair to its product being in the sum: address, read, operands, product, add.
+ISSUE_TO_SUM = 5
+
+
+class PairStage(wiring.Component):
+    """Issues a pair per cycle from the sub-masks, reads its operands, and accumulates rows.
+
+    Leading non-zero detect and the count of weights below it are ``sub_chunk`` wide. Once issued, a
+    pair never stalls: only a row's last pair waits, while the queue behind has no room (``room``).
+
+    Members
+    -------
+    subs: stream of sub-masks (:func:`~sparnn.hdl.lane.scan.sub_mask_layout`).
+    room: the queue can take another row's sum; sampled when a row's last pair is issued.
+    commit: a row's last pair is issued in this cycle.
+    push, sum: that row's sum, ``ISSUE_TO_SUM`` cycles later; signed, exact.
+    broadcast, broadcast_en: writes the local activation copy, ``post_units`` banks.
+    load_addr, load_data, load_en: writes the weight memory.
+    """
+
+    def __init__(self, config: MachineConfig):
+        self._config = config
+        super().__init__(
+            {
+                "subs": In(stream.Signature(sub_mask_layout(config))),
+                "room": In(1),
+                "commit": Out(1),
+                "push": Out(1),
+                "sum": Out(signed(config.lane_sum_bits)),
+                "broadcast": In(broadcast_layout(config)),
+                "broadcast_en": In(1),
+                "load_addr": In((config.weight_depth - 1).bit_length()),
+                "load_data": In(config.weight_bits),
+                "load_en": In(1),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        width = config.sub_chunk
+        bank_bits = (config.post_units - 1).bit_length()
+
+        m.submodules.weights = weights = memory.Memory(
+            shape=signed(config.weight_bits),
+            depth=config.weight_depth,
+            init=[],
+            attrs={"no_rw_check": 1},
+        )
+        load = weights.write_port()
+        weight_read = weights.read_port()
+        m.d.comb += [
+            load.addr.eq(self.load_addr),
+            load.data.eq(self.load_data),
+            load.en.eq(self.load_en),
+        ]
+        word_bits = local_word_bits(config)
+        reads = []
+        for bank in range(config.post_units):
+            m.submodules[f"activations{bank}"] = copy = memory.Memory(
+                shape=signed(config.activation_bits),
+                depth=4 << word_bits,
+                init=[],
+                attrs={"no_rw_check": 1},
+            )
+            write = copy.write_port()
+            low = bank * config.activation_bits
+            m.d.comb += [
+                write.addr.eq(
+                    Cat(self.broadcast.word, self.broadcast.parity, self.broadcast.half)
+                ),
+                write.data.eq(self.broadcast.values[low : low + config.activation_bits]),
+                write.en.eq(self.broadcast_en),
+            ]
+            reads.append(copy.read_port())
+
+        # Issue: the lowest pair of the sub-mask at hand.
+        sub = Signal(sub_mask_layout(config))
+        valid = Signal()
+        rest = (sub.work - 1)[:width]
+        one = sub.work & ~rest
+        single = (sub.work & rest) == 0
+        last = sub.last & single
+        issue = Signal()
+        m.d.comb += [
+            issue.eq(valid & ~(last & ~self.room)),
+            self.commit.eq(issue & last),
+            self.subs.ready.eq(~valid | (issue & single)),
+        ]
+        with m.If(issue):
+            m.d.sync += sub.work.eq(sub.work & rest)
+        with m.If(self.subs.ready):
+            m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
+
+        # Address: weights below the pair, and the pair's column.
+        below = population_count((sub.weights & (rest & ~sub.work))[: width - 1])
+        index = [
+            reduce(or_, (one[k] for k in range(width) if k >> bit & 1))
+            for bit in range((width - 1).bit_length())
+        ]
+        column = Cat(*index, sub.column)
+        below_r, base_r = Signal(range(width)), Signal(range(config.weight_depth))
+        column_r = Signal(len(column))
+        m.d.sync += [below_r.eq(below), base_r.eq(sub.base), column_r.eq(column)]
+        m.d.comb += weight_read.addr.eq(base_r + below_r)
+        for read in reads:
+            m.d.comb += read.addr.eq(column_r[bank_bits:])
+
+        # {multiply, end of row} beside the pair: address, read, operands, product.
+        multiply = Signal(ISSUE_TO_SUM - 1)
+        ends = Signal(ISSUE_TO_SUM - 1)
+        m.d.sync += [
+            multiply.eq(Cat(issue & sub.work.any(), multiply)),
+            ends.eq(Cat(self.commit, ends)),
+        ]
+        weight = Signal(signed(config.weight_bits), reset_less=True)
+        activation = Signal(signed(config.activation_bits), reset_less=True)
+        product = Signal(signed(config.weight_bits + config.activation_bits), reset_less=True)
+        if bank_bits:
+            bank_r = Signal(bank_bits)
+            m.d.sync += bank_r.eq(column_r[:bank_bits])
+            read_data = Signal(signed(config.activation_bits))
+            with m.Switch(bank_r):
+                for bank, read in enumerate(reads):
+                    with m.Case(bank):
+                        m.d.comb += read_data.eq(read.data)
+        else:
+            read_data = reads[0].data
+        m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data)]
+        with m.If(multiply[2]):
+            m.d.sync += product.eq(weight * activation)
+        with m.Else():
+            m.d.sync += product.eq(0)
+
+        # Accumulate. The finished sum leaves from the adder, so that clearing is a plain reset.
+        accumulator = Signal(signed(config.lane_sum_bits))
+        m.d.comb += [self.sum.eq(accumulator + product), self.push.eq(ends[ISSUE_TO_SUM - 2])]
+        m.d.sync += accumulator.eq(self.sum)
+        with m.If(self.push):
+            m.d.sync += accumulator.eq(Const(0))
+        return m

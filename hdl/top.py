@@ -1,0 +1,131 @@
+"""The machine: everything between the two host streams."""
+
+from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.lib import memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .array.broadcast import Broadcaster
+from .array.cluster import Cluster
+from .array.gather import GATHER_PROGRAM, Gather
+from .config import MachineConfig
+from .control.dispatcher import Dispatcher
+from .control.host_port import HostPort
+from .control.results import ResultWriter
+from .instance import place
+from .protocol import Kind
+
+__all__ = ["Machine", "CLUSTER_MODULE"]
+
+CLUSTER_MODULE = "sparnn_cluster"
+
+
+class Machine(wiring.Component):
+    """A whole accelerator (docs/machine.md).
+
+    Members
+    -------
+    rx, tx: streams of 32-bit words from and to the host; the packets are those of
+        :mod:`sparnn.hdl.protocol`.
+    """
+
+    def __init__(self, config: MachineConfig):
+        self._config = config
+        super().__init__(
+            {
+                "rx": In(stream.Signature(32)),
+                "tx": Out(stream.Signature(32)),
+            }
+        )
+
+    @property
+    def config(self) -> MachineConfig:
+        return self._config
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+        m.submodules.host = host = HostPort(config)
+        m.submodules.dispatcher = dispatcher = Dispatcher(config)
+        m.submodules.broadcaster = broadcaster = Broadcaster(config)
+        m.submodules.gather = gather = Gather(config)
+        m.submodules.results = results = ResultWriter(config)
+        m.submodules.store = store = memory.Memory(
+            shape=config.store_entry_bits,
+            depth=config.store_depth,
+            init=[],
+            attrs={"no_rw_check": 1},
+        )
+        layer = dispatcher.descriptor
+
+        wiring.connect(m, wiring.flipped(self.rx), host.rx)
+        wiring.connect(m, wiring.flipped(self.tx), host.tx)
+        wiring.connect(m, results.words, host.results)
+        wiring.connect(m, gather.results, results.results)
+        wiring.connect(m, dispatcher.vectors, broadcaster.stored)
+        m.d.comb += [
+            host.results_idle.eq(results.idle),
+            host.busy.eq(dispatcher.busy),
+            host.cycles.eq(dispatcher.cycles),
+            dispatcher.run.eq(host.run),
+            dispatcher.steps.eq(host.steps),
+            dispatcher.reset.eq(host.reset),
+            dispatcher.load_en.eq(host.program_en),
+            dispatcher.load_addr.eq(host.load.addr),
+            dispatcher.load_data.eq(host.entry),
+            dispatcher.layer_done.eq(gather.done),
+            broadcaster.v_log2.eq(layer.v_log2),
+            broadcaster.start.eq(dispatcher.start),
+            broadcaster.fresh.eq(gather.fresh),
+            broadcaster.fresh_valid.eq(gather.fresh_valid),
+            gather.start.eq(dispatcher.start),
+            gather.steps.eq(dispatcher.layer_steps),
+            results.units.eq(layer.units),
+        ]
+        for name in GATHER_PROGRAM.members:
+            m.d.comb += gather.program[name].eq(layer[name])
+
+        # The store: the host's while it loads or reads, the run's otherwise.
+        write, read = store.write_port(), store.read_port()
+        read_data = Signal(config.store_entry_bits)
+        m.d.comb += [
+            write.en.eq(host.store_en | gather.store_en),
+            write.addr.eq(Mux(host.store_en, host.load.addr, gather.store_addr)),
+            write.data.eq(Mux(host.store_en, host.entry, gather.store_data)),
+            read.en.eq(dispatcher.store_en | host.store_read_en),
+            read.addr.eq(Mux(host.store_read_en, host.read_addr, dispatcher.store_addr)),
+            dispatcher.store_data.eq(read.data),
+            host.store_data.eq(read.data),
+        ]
+
+        prototype = Cluster(config)
+        state_data = []
+        for number in range(config.post_units):
+            cluster = place(m, f"cluster{number}", prototype, CLUSTER_MODULE)
+            m.d.comb += [
+                cluster.number.eq(number),
+                cluster.first_lane.eq(number * config.cluster_lanes),
+                cluster.start.eq(dispatcher.start),
+                cluster.fresh.eq(dispatcher.fresh),
+                cluster.tokens.eq(broadcaster.tokens),
+                cluster.broadcast.eq(broadcaster.broadcast),
+                cluster.broadcast_en.eq(broadcaster.broadcast_en),
+                cluster.load.eq(host.load),
+                cluster.state_addr.eq(host.read_addr),
+                dispatcher.x_taken[number].eq(cluster.x_taken),
+                gather.outputs[number].valid.eq(cluster.out.valid),
+                gather.outputs[number].payload.eq(cluster.out.payload),
+                cluster.out.ready.eq(gather.outputs[number].ready),
+            ]
+            for program in (
+                cluster.lane_program,
+                cluster.collector_program,
+                cluster.post_program,
+            ):
+                for name in program.shape().members:
+                    if name == "has_hidden":
+                        m.d.comb += program[name].eq(layer.kind != Kind.LINEAR)
+                    else:
+                        m.d.comb += program[name].eq(layer[name])
+            state_data.append(cluster.state_data)
+        m.d.comb += host.state_data.eq(Array(state_data)[host.read_index])
+        return m
