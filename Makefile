@@ -73,7 +73,7 @@ regress: $(STAMP)
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml $(STALE) | check-machine
+$(STAMP): pyproject.toml setup.py $(STALE) | check-machine
 	@test -z '$(STALE)' && $(BIN)/python -c 'import pip' 2>/dev/null || \
 	  $(PYTHON) -m venv --clear $(VENV)
 	@echo 'Installing into $(VENV); the first time takes some minutes.'
