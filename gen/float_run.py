@@ -1,0 +1,127 @@
+"""The float network in numpy, float64: for calibration, and to check the importer.
+
+The formulas are those of ONNX LSTM, GRU (linear_before_reset = 1) and RNN.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sparnn.gen.model import FloatArray, FloatLayer, FloatNetwork
+
+__all__ = ["FloatTrace", "machine_biases", "run_layer", "run_network"]
+
+States = Mapping[tuple[str, int], FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
+class FloatTrace:
+    """Every tensor of one layer in one run, by the names of docs/numerics.md.
+
+    Members
+    -------
+    x : [batch, steps, inputs], what the layer reads.
+    u, v : [batch, steps, gates, units], the two halves with the biases where the machine adds them:
+        all in ``u``, but for the GRU's ``n`` row, where each half has its own. ``v`` is None for
+        ``linear``.
+    pre : [batch, steps, gates, units], what the activations read; the GRU's ``n`` row is
+        ``u + r · v``.
+    state : [batch, steps, units], the LSTM's c or the GRU's h; None for the others.
+    h : [batch, steps, units], the output.
+    h0, c0 : [batch, units], the initial state.
+    """
+
+    x: FloatArray
+    u: FloatArray
+    v: FloatArray | None
+    pre: FloatArray
+    state: FloatArray | None
+    h: FloatArray
+    h0: FloatArray
+    c0: FloatArray
+
+
+def run_network(
+    network: FloatNetwork, x: FloatArray, initial: States | None = None
+) -> list[FloatTrace]:
+    """Run all layers.
+
+    Parameters
+    ----------
+    x : [batch, steps, inputs].
+    initial : given initial states [batch, units] by (role, layer), as ``initial_h`` of layer 0;
+        where none is given, the layer's constant one, else zero.
+    """
+    traces: list[FloatTrace] = []
+    for index, layer in enumerate(network.layers):
+        given = initial or {}
+        values = x[:, -1:] if layer.last_only else x
+        h0, c0 = given.get(("initial_h", index)), given.get(("initial_c", index))
+        traces.append(run_layer(layer, values, h0, c0))
+        x = traces[-1].h
+    return traces
+
+
+def machine_biases(layer: FloatLayer) -> tuple[FloatArray, FloatArray]:
+    """The biases of the two halves as the machine adds them (docs/numerics.md, Rows)."""
+    b_x, b_h = layer.b_x + layer.b_h, np.zeros_like(layer.b_h)
+    if layer.kind == "gru":
+        b_x[2], b_h[2] = layer.b_x[2], layer.b_h[2]
+    return b_x, b_h
+
+
+def run_layer(
+    layer: FloatLayer, x: FloatArray, h0: FloatArray | None = None, c0: FloatArray | None = None
+) -> FloatTrace:
+    """Run one layer on ``x`` [batch, steps, inputs] from the states [batch, units]."""
+    batch, steps = x.shape[:2]
+    b_x, b_h = machine_biases(layer)
+    h = _start(layer.initial_h, h0, batch, layer.units)
+    c = _start(layer.initial_c, c0, batch, layer.units)
+    u = np.einsum("bti,gui->btgu", x, layer.w_x, optimize=True) + b_x
+    if layer.w_h is None:
+        return FloatTrace(x, u, None, u, None, _apply(layer.activation, u[:, :, 0]), h, c)
+    shape = (batch, steps, layer.units)
+    v, pre = np.empty_like(u), np.empty_like(u)
+    outputs, state = np.empty(shape), np.empty(shape)
+    w_h = layer.w_h.reshape(-1, layer.units).T
+    start_h, start_c = h, c
+    for t in range(steps):
+        v[:, t] = (h @ w_h).reshape(batch, layer.gates, layer.units) + b_h
+        pre[:, t] = u[:, t] + v[:, t]
+        if layer.kind == "lstm":
+            i, f, o = (_sigmoid(pre[:, t, gate]) for gate in (0, 1, 3))
+            c = f * c + i * np.tanh(pre[:, t, 2])
+            h = o * np.tanh(c)
+            state[:, t] = c
+        elif layer.kind == "gru":
+            r, z = _sigmoid(pre[:, t, 0]), _sigmoid(pre[:, t, 1])
+            pre[:, t, 2] = u[:, t, 2] + r * v[:, t, 2]
+            h = z * h + (1 - z) * np.tanh(pre[:, t, 2])
+            state[:, t] = h
+        else:
+            h = _apply(layer.activation, pre[:, t, 0])
+        outputs[:, t] = h
+    kept = state if layer.kind in ("lstm", "gru") else None
+    return FloatTrace(x, u, v, pre, kept, outputs, start_h, start_c)
+
+
+def _start(
+    constant: FloatArray | None, given: FloatArray | None, batch: int, units: int
+) -> FloatArray:
+    if given is not None:
+        return np.asarray(given, np.float64)
+    return np.broadcast_to(np.zeros(units) if constant is None else constant, (batch, units))
+
+
+def _sigmoid(a: FloatArray) -> FloatArray:
+    return 0.5 * (1 + np.tanh(0.5 * a))
+
+
+def _apply(activation: str, a: FloatArray) -> FloatArray:
+    if activation == "relu":
+        return np.maximum(a, 0)
+    if activation == "tanh":
+        return np.tanh(a)
+    return _sigmoid(a) if activation == "sigmoid" else a

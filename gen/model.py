@@ -1,0 +1,131 @@
+"""The float network: what the importer makes of a model, and what pruning and quantizing read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["ACTIVATIONS", "AXES", "GATES", "FloatArray", "FloatLayer", "FloatNetwork"]
+
+FloatArray = NDArray[np.float64]
+
+#: Gate order of docs/numerics.md by kind of layer; the length is the number of rows per unit.
+GATES: Mapping[str, tuple[str, ...]] = {
+    "lstm": ("i", "f", "g", "o"),
+    "gru": ("r", "z", "n"),
+    "rnn": ("h",),
+    "linear": ("h",),
+}
+
+#: Activations that the machine applies to the rows of an ``rnn`` or ``linear`` layer.
+ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
+
+#: Labels of the axes of a model's inputs and outputs. ``direction`` has size 1, as has every axis
+#: that a tensor lacks.
+AXES = ("batch", "time", "feature", "direction")
+
+
+@dataclass(frozen=True, eq=False)
+class FloatLayer:
+    """One layer, weights in float64, gates in the order of docs/numerics.md.
+
+    Parameters
+    ----------
+    name : the ONNX node's name, unique in the network.
+    kind : ``lstm``, ``gru`` (linear_before_reset = 1), ``rnn`` or ``linear``.
+    activation : one of ``ACTIVATIONS`` for ``rnn`` and ``linear``; empty for the others.
+    w_x : [gates, units, inputs], the input half.
+    w_h : [gates, units, units], the hidden half; None for ``linear``.
+    b_x, b_h : [gates, units], the biases of the two halves (zeros where the model has none).
+    last_only : ``linear`` only: the layer sees only the final step of its input sequence.
+    initial_h, initial_c : [units], constant initial state; None is zero, or given at run time
+        where the network's ``io`` lists an input of that role.
+    """
+
+    name: str
+    kind: str
+    activation: str
+    w_x: FloatArray
+    w_h: FloatArray | None
+    b_x: FloatArray
+    b_h: FloatArray
+    last_only: bool = False
+    initial_h: FloatArray | None = None
+    initial_c: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in GATES:
+            raise ValueError(f"kind {self.kind!r} is none of {', '.join(GATES)}")
+        named = self.kind in ("rnn", "linear")
+        if (self.activation not in ACTIVATIONS) if named else self.activation != "":
+            raise ValueError(f"activation {self.activation!r} does not fit kind {self.kind!r}")
+        gates = len(GATES[self.kind])
+        if self.w_x.ndim != 3 or self.w_x.shape[0] != gates or 0 in self.w_x.shape:
+            raise ValueError(f"w_x has shape {self.w_x.shape}, expected [{gates}, units, inputs]")
+        units = self.units
+        if (self.w_h is None) != (self.kind == "linear"):
+            raise ValueError(f"w_h of kind {self.kind!r}: a linear layer has none, others need one")
+        if self.w_h is not None and self.w_h.shape != (gates, units, units):
+            raise ValueError(f"w_h has shape {self.w_h.shape}, expected {(gates, units, units)}")
+        for name, array, shape in (
+            ("b_x", self.b_x, (gates, units)),
+            ("b_h", self.b_h, (gates, units)),
+            ("initial_h", self.initial_h, (units,)),
+            ("initial_c", self.initial_c, (units,)),
+        ):
+            if array is not None and array.shape != shape:
+                raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+        if self.last_only and self.kind != "linear":
+            raise ValueError(f"last_only is for linear layers, not for kind {self.kind!r}")
+
+    @property
+    def gates(self) -> int:
+        return int(self.w_x.shape[0])
+
+    @property
+    def units(self) -> int:
+        return int(self.w_x.shape[1])
+
+    @property
+    def inputs(self) -> int:
+        return int(self.w_x.shape[2])
+
+
+@dataclass(frozen=True, eq=False)
+class FloatNetwork:
+    """A chain of layers and how the model's inputs and outputs map onto it.
+
+    Parameters
+    ----------
+    layers : the chain; layer k reads what layer k-1 gives, layer 0 reads the input of role ``x``.
+    io : ``{"inputs": [...], "outputs": [...]}``, the manifest's section without ``f``. An input
+        has ``name``, ``role`` (``x``, ``initial_h``, ``initial_c``), ``layer``, ``axes`` (labels
+        of ``AXES``) and ``sizes`` (per axis: a size that the model fixes, or None). An output has
+        ``name``, ``layer``, ``what`` (``sequence``: all steps; ``last``: the final one), ``axes``.
+    """
+
+    layers: tuple[FloatLayer, ...]
+    io: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.layers:
+            raise ValueError("a network has at least one layer")
+        for before, after in zip(self.layers, self.layers[1:], strict=False):
+            if before.units != after.inputs:
+                raise ValueError(
+                    f"layer {after.name!r} reads {after.inputs} values, "
+                    f"but {before.name!r} gives {before.units}"
+                )
+
+    @property
+    def input_sizes(self) -> dict[tuple[str, int], int]:
+        """Features of everything that can be fed in, by (role, layer)."""
+        sizes = {("x", 0): self.layers[0].inputs}
+        for index, layer in enumerate(self.layers):
+            if layer.w_h is not None:
+                sizes["initial_h", index] = layer.units
+            if layer.kind == "lstm":
+                sizes["initial_c", index] = layer.units
+        return sizes
