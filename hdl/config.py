@@ -101,8 +101,8 @@ class MachineConfig:
             )
         if self.cluster_lanes % self.max_v:
             raise ConfigurationError(
-                f"configuration: max_v = {self.max_v} does not divide the {self.cluster_lanes} lanes "
-                f"of a cluster (lanes / post_units); lower max_v or change lanes"
+                f"configuration: max_v = {self.max_v} does not divide the {self.cluster_lanes} "
+                f"lanes of a cluster (lanes / post_units); lower max_v or change lanes"
             )
         if self.chunk % self.sub_chunk or self.chunk == self.sub_chunk:
             raise ConfigurationError(

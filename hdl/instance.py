@@ -1,5 +1,6 @@
 """Equal components become one Verilog module that is placed many times."""
 
+from typing import Any
 
 from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal
 from amaranth.lib import wiring
@@ -8,11 +9,11 @@ from amaranth.lib.wiring import In
 __all__ = ["place"]
 
 
-def place(m: Module, name: str, component: wiring.Component, module: str) -> object:
+def place(m: Module, name: str, component: wiring.Component, module: str) -> Any:
     """Place one copy of ``component`` as an instance of the Verilog module ``module``.
 
-    Returns an interface object with the component's members, to be driven and read as if it were the
-    component. The module itself is emitted once, by :func:`sparnn.hdl.emit.machine_verilog`.
+    Returns an interface object with the component's members, to be driven and read as if it were
+    the component. The module itself is emitted once, by :func:`sparnn.hdl.emit.machine_verilog`.
     Amaranth's Python simulator cannot run what holds such an instance.
     """
     interface = component.signature.create(path=(name,))
@@ -22,5 +23,3 @@ def place(m: Module, name: str, component: wiring.Component, module: str) -> obj
         ports[f"{direction}_{'__'.join(map(str, path))}"] = value
     m.submodules[name] = Instance(module, **ports)
     return interface
-
-

@@ -1,7 +1,7 @@
 """What the machine and its host say to each other: packets, memories and layer descriptors.
 
-Pure constants and integer packing, so that the compiler, the simulation driver, the C header and the
-hardware all take them from here. The prose is in docs/machine.md.
+Pure constants and integer packing, so that the compiler, the simulation driver, the C header and
+the hardware all take them from here. The prose is in docs/machine.md.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,9 @@ class Response(IntEnum):
     """Machine to host, same header layout."""
 
     RESULT = 8  #: number of values that follow, one 32-bit word each, sign-extended
-    DONE = 9  #: end of a run; one word follows: cycles from the first step's start to the last output
+    DONE = (
+        9  #: end of a run; one word follows: cycles from the first step's start to the last output
+    )
     DATA = 10  #: number of payload words that follow (answer to READ)
     ERROR = 15  #: the header that was refused, its low 28 bits
 
@@ -135,8 +137,8 @@ def encode_descriptor(fields: Mapping[str, int]) -> list[int]:
         least, most = (-(1 << width - 1), (1 << width - 1) - 1) if signed else (0, (1 << width) - 1)
         if not least <= value <= most:
             raise ConfigurationError(
-                f"descriptor: {name} = {value} is outside {least} to {most}; the layer is too large "
-                f"for this field"
+                f"descriptor: {name} = {value} is outside {least} to {most}; the layer is too "
+                f"large for this field"
             )
         words[word] |= (value & (1 << width) - 1) << low
     return words

@@ -1,6 +1,6 @@
 """The machine: everything between the two host streams."""
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,7 +28,7 @@ class Machine(wiring.Component):
         :mod:`sparnn.hdl.protocol`.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -41,7 +41,7 @@ class Machine(wiring.Component):
     def config(self) -> MachineConfig:
         return self._config
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         m.submodules.host = host = HostPort(config)
@@ -86,7 +86,6 @@ class Machine(wiring.Component):
 
         # The store: the host's while it loads or reads, the run's otherwise.
         write, read = store.write_port(), store.read_port()
-        read_data = Signal(config.store_entry_bits)
         m.d.comb += [
             write.en.eq(host.store_en | gather.store_en),
             write.addr.eq(Mux(host.store_en, host.load.addr, gather.store_addr)),

@@ -4,9 +4,9 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import MachineConfig
-from ..lane.ports import STEP_TOKENS, broadcast_layout, local_word_bits
-from ..protocol import DESCRIPTOR_FIELDS
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.lane.ports import STEP_TOKENS, broadcast_layout, local_word_bits
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS
 
 __all__ = ["Broadcaster", "vector_word_layout"]
 
@@ -26,7 +26,7 @@ class Broadcaster(wiring.Component):
     Latency: 2 cycles from a word to ``broadcast``. ``tokens`` change with a vector's last word.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         word = vector_word_layout(config)
         super().__init__(
@@ -42,7 +42,7 @@ class Broadcaster(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         banks = config.post_units

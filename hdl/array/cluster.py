@@ -1,20 +1,17 @@
 """A cluster: the lanes that share one post unit."""
 
-from functools import reduce
-from operator import and_
-
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import PREACTIVATION_BITS, MachineConfig
-from ..instance import place
-from ..lane.lane import Lane
-from ..lane.ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
-from ..post.tags import POST_PROGRAM, ROW_TAG
-from ..post.unit import PostUnit
-from ..protocol import Target, entry_bits
-from ..stream_buffer import StreamBuffer
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.instance import place
+from sparnn.hdl.lane.lane import Lane
+from sparnn.hdl.lane.ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
+from sparnn.hdl.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
+from sparnn.hdl.post.unit import PostUnit
+from sparnn.hdl.stream_buffer import StreamBuffer
+
 from .collector import COLLECTOR_PROGRAM, Collector
 from .load import load_layout
 from .tree import ReductionTree, tree_latency
@@ -44,7 +41,7 @@ class Cluster(wiring.Component):
     out: stream of one 16-bit output per broadcast word.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -66,7 +63,7 @@ class Cluster(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         lanes = config.cluster_lanes
@@ -121,9 +118,7 @@ class Cluster(wiring.Component):
             ]
 
         # The tag travels beside the sum: one cycle in the lane, then the tree.
-        m.submodules.buffer = buffer = StreamBuffer(post.sums.signature.payload_shape
-                                                    if hasattr(post.sums.signature, "payload_shape")
-                                                    else post.sums.payload.shape())
+        m.submodules.buffer = buffer = StreamBuffer(row_sum_layout(config))
         tag, tag_valid = collector.tag, collector.tag_valid
         with m.If(tree.advance):
             for stage in range(1 + tree_latency(config)):

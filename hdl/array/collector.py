@@ -7,10 +7,10 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import MachineConfig
-from ..lane.ports import STEP_TOKENS
-from ..post.tags import ROW_TAG
-from ..protocol import DESCRIPTOR_FIELDS, Kind
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.lane.ports import STEP_TOKENS
+from sparnn.hdl.post.tags import ROW_TAG
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, Kind
 
 __all__ = ["Collector", "COLLECTOR_PROGRAM"]
 
@@ -37,7 +37,7 @@ class Collector(wiring.Component):
     x_taken: input halves collected so far, modulo 4.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -54,7 +54,7 @@ class Collector(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         lanes = config.cluster_lanes

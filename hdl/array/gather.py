@@ -4,8 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import PREACTIVATION_BITS, MachineConfig
-from ..protocol import DESCRIPTOR_FIELDS, RUN_STEPS_BITS, Kind
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, RUN_STEPS_BITS, Kind
+
 from .broadcast import vector_word_layout
 
 __all__ = ["GATHER_PROGRAM", "Gather", "result_word_layout"]
@@ -55,7 +56,7 @@ class Gather(wiring.Component):
     done: all steps are out; from then to the next ``start``.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -75,7 +76,7 @@ class Gather(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         program = self.program
@@ -97,9 +98,7 @@ class Gather(wiring.Component):
             take.eq(
                 available & (~emit | self.results.ready) & (~(keep & program.store_out) | second)
             ),
-            self.results.valid.eq(
-                available & emit & (~(keep & program.store_out) | second)
-            ),
+            self.results.valid.eq(available & emit & (~(keep & program.store_out) | second)),
             self.results.payload.count.eq(
                 Mux(last_word & (program.tail != 0), program.tail, config.post_units)
             ),

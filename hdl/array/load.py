@@ -2,8 +2,8 @@
 
 from amaranth.lib import data
 
-from ..config import MachineConfig
-from ..protocol import Target, entry_bits
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import Target, entry_bits
 
 __all__ = ["load_layout"]
 

@@ -2,12 +2,13 @@
 
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import MachineConfig
+from sparnn.hdl.config import MachineConfig
 
 __all__ = ["ReductionTree", "tree_latency"]
 
@@ -35,7 +36,7 @@ class ReductionTree(wiring.Component):
     Latency: :func:`tree_latency` cycles while ``advance`` is high; it holds otherwise.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -45,15 +46,17 @@ class ReductionTree(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         level = list(self.partial_sums)
 
-        def register(values):
+        def register(values: list[Any]) -> list[Signal]:
             registers = []
             for value in values:
-                register = Signal.like(value if isinstance(value, Signal) else Signal(value.shape()))
+                register = Signal.like(
+                    value if isinstance(value, Signal) else Signal(value.shape())
+                )
                 registers.append(register)
                 with m.If(self.advance):
                     m.d.sync += register.eq(value)

@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Mux, Shape, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..array.broadcast import vector_word_layout
-from ..config import MachineConfig
-from ..protocol import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, RUN_STEPS_BITS, Kind
+from sparnn.hdl.array.broadcast import vector_word_layout
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, RUN_STEPS_BITS, Kind
 
 __all__ = ["DESCRIPTOR", "Dispatcher"]
 
@@ -22,7 +22,7 @@ DESCRIPTOR = data.FlexibleLayout(
 
 
 class Dispatcher(wiring.Component):
-    """Runs the program: per layer, read the descriptor, start the array, send vectors, await the end.
+    """Runs the program: per layer read the descriptor, start the array, send vectors, wait.
 
     Vectors go out in the order x0, the hidden state before the first step, x1, x2, …; each as soon
     as the local copies have room, that is when every cluster has collected the input half of two
@@ -42,7 +42,7 @@ class Dispatcher(wiring.Component):
     vectors: stream to the broadcaster.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -67,7 +67,7 @@ class Dispatcher(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         layer = self.descriptor

@@ -1,12 +1,14 @@
 """The machine's side of the host protocol (docs/machine.md)."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..array.load import load_layout
-from ..config import PREACTIVATION_BITS, MachineConfig
-from ..protocol import (
+from sparnn.hdl.array.load import load_layout
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.protocol import (
     ARGUMENT_BITS,
     DESCRIPTOR_WORDS,
     RUN_RESET,
@@ -35,13 +37,14 @@ class HostPort(wiring.Component):
         on to the host during a run.
     load: to the clusters. program_en, store_en: the same for the program and the store.
     run, steps, reset, busy, cycles: the dispatcher.
-    read_addr, read_index, store_read_en, store_data, state_data: READ; data two cycles after the address.
+    read_addr, read_index, store_read_en, store_data, state_data: READ; data at most
+        ``READ_LATENCY`` cycles after the address.
     """
 
-    #: Cycles from ``read_addr`` to its data.
+    #: Cycles from ``read_addr`` to its data, the registers on the way to the clusters included.
     READ_LATENCY = 3
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -52,7 +55,9 @@ class HostPort(wiring.Component):
                 "load": Out(load_layout(config)),
                 "program_en": Out(1),
                 "store_en": Out(1),
-                "entry": Out(max(32, entry_bits(config, Target.STORE), load_layout(config)["data"].width)),
+                "entry": Out(
+                    max(32, entry_bits(config, Target.STORE), load_layout(config)["data"].width)
+                ),
                 "run": Out(1),
                 "steps": Out(RUN_STEPS_BITS),
                 "reset": Out(1),
@@ -66,11 +71,15 @@ class HostPort(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
 
-        word, opcode, argument = self.rx.payload, self.rx.payload[ARGUMENT_BITS:], Signal(ARGUMENT_BITS)
+        word, opcode, argument = (
+            self.rx.payload,
+            self.rx.payload[ARGUMENT_BITS:],
+            Signal(ARGUMENT_BITS),
+        )
         m.d.comb += argument.eq(word[:ARGUMENT_BITS])
 
         target, index, addr = Signal(8), Signal(10), Signal(21)
@@ -130,7 +139,7 @@ class HostPort(wiring.Component):
             self.results.ready.eq(self.tx.ready & ~answer_valid),
         ]
 
-        def reply(response, value):
+        def reply(response: Response, value: Any) -> list[Any]:
             return [answer.eq(Cat(value, Const(response, 4))), answer_valid.eq(1)]
 
         wait = Signal(range(self.READ_LATENCY + 1))
@@ -141,7 +150,11 @@ class HostPort(wiring.Component):
                 m.d.comb += self.rx.ready.eq(1)
                 m.d.sync += part.eq(0)
                 with m.If(self.rx.valid):
-                    m.d.sync += [left.eq(argument), refused.eq(0), answer[:ARGUMENT_BITS].eq(argument)]
+                    m.d.sync += [
+                        left.eq(argument),
+                        refused.eq(0),
+                        answer[:ARGUMENT_BITS].eq(argument),
+                    ]
                     m.next = "REFUSE"
                     with m.Switch(opcode):
                         with m.Case(Opcode.SELECT):

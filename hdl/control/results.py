@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..array.gather import result_word_layout
-from ..config import PREACTIVATION_BITS, MachineConfig
-from ..protocol import ARGUMENT_BITS, DESCRIPTOR_FIELDS, Response
+from sparnn.hdl.array.gather import result_word_layout
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.protocol import ARGUMENT_BITS, DESCRIPTOR_FIELDS, Response
 
 __all__ = ["ResultWriter"]
 
@@ -17,7 +17,7 @@ class ResultWriter(wiring.Component):
     Takes a word when the one before has left; one value per cycle, a header costs one more.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -28,7 +28,7 @@ class ResultWriter(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         values = Signal(self.results.payload.values.as_value().shape())
         left = Signal.like(self.results.payload.count)

@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import fifo, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import MachineConfig
+from sparnn.hdl.config import MachineConfig
+
 from .pairs import PairStage
 from .ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
 from .scan import MaskScan, sub_mask_layout
@@ -29,7 +30,7 @@ class Lane(wiring.Component):
     partial_sum: the popped sum one cycle later, zero if none was popped.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -49,7 +50,7 @@ class Lane(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         m.submodules.scan = scan = MaskScan(config)

@@ -7,13 +7,14 @@ from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import MachineConfig
+from sparnn.hdl.config import MachineConfig
+
 from .ports import broadcast_layout, local_word_bits
 from .scan import population_count, sub_mask_layout
 
 __all__ = ["PairStage", "ISSUE_TO_SUM"]
 
-#: Cycles from issuing a pair to its product being in the sum: address, read, operands, product, add.
+#: Cycles from issuing a pair to its product in the sum: address, read, operands, product, add.
 ISSUE_TO_SUM = 5
 
 
@@ -33,7 +34,7 @@ class PairStage(wiring.Component):
     load_addr, load_data, load_en: writes the weight memory.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -50,7 +51,7 @@ class PairStage(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         width = config.sub_chunk
@@ -81,9 +82,7 @@ class PairStage(wiring.Component):
             write = copy.write_port()
             low = bank * config.activation_bits
             m.d.comb += [
-                write.addr.eq(
-                    Cat(self.broadcast.word, self.broadcast.parity, self.broadcast.half)
-                ),
+                write.addr.eq(Cat(self.broadcast.word, self.broadcast.parity, self.broadcast.half)),
                 write.data.eq(self.broadcast.values[low : low + config.activation_bits]),
                 write.en.eq(self.broadcast_en),
             ]

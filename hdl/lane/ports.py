@@ -2,8 +2,8 @@
 
 from amaranth.lib import data
 
-from ..config import MachineConfig
-from ..protocol import DESCRIPTOR_FIELDS
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS
 
 __all__ = [
     "LANE_PROGRAM",

@@ -2,18 +2,20 @@
 
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import MachineConfig
+from sparnn.hdl.config import MachineConfig
+
 from .ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout, local_word_bits, mask_load_layout
 
 __all__ = ["MaskScan", "sub_mask_layout", "population_count"]
 
 
-def population_count(bits) -> object:
+def population_count(bits: Any) -> Any:
     """Balanced adder tree over the bits of a value."""
     terms = list(bits)
     while len(terms) > 1:
@@ -65,7 +67,7 @@ class MaskScan(wiring.Component):
     subs: stream of sub-masks; held under back-pressure.
     """
 
-    def __init__(self, config: MachineConfig):
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
@@ -81,7 +83,7 @@ class MaskScan(wiring.Component):
             }
         )
 
-    def elaborate(self, platform):
+    def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         program = self.program
@@ -116,6 +118,9 @@ class MaskScan(wiring.Component):
             mask_write.en.eq(self.broadcast_en),
         ]
 
+        def of(bits: Any, sub: int) -> Any:
+            return bits[sub * config.sub_chunk : (sub + 1) * config.sub_chunk]
+
         # Where the scan stands. ``address`` runs ahead of what is known about ends of halves.
         advance = Signal()
         waiting = Signal(init=1)
@@ -127,7 +132,9 @@ class MaskScan(wiring.Component):
         row_last = chunk == chunks_last
 
         # Stage 1: the memories read.
-        where = data.StructLayout({"chunk": max(chunk_bits, 1), "parity": 1, "half": 1, "row_last": 1})
+        where = data.StructLayout(
+            {"chunk": max(chunk_bits, 1), "parity": 1, "half": 1, "row_last": 1}
+        )
         issued, issued_at = Signal(), Signal(where)
         # Stage 2: their output, registered (block RAM is slow).
         read_valid, read_at = Signal(), Signal(where)
@@ -185,10 +192,9 @@ class MaskScan(wiring.Component):
                 met_null.eq(weights.null),
             ]
             for k in range(subs):
-                part = slice(k * config.sub_chunk, (k + 1) * config.sub_chunk)
                 m.d.sync += [
-                    met_flags[k].eq((weights.mask[part] & activations[part]).any()),
-                    met_counts[k].eq(population_count(weights.mask[part])),
+                    met_flags[k].eq((of(weights.mask, k) & of(activations, k)).any()),
+                    met_counts[k].eq(population_count(of(weights.mask, k))),
                 ]
         with m.If(self.start):
             m.d.sync += [
@@ -218,19 +224,18 @@ class MaskScan(wiring.Component):
             self.subs.valid.eq(valid & (any_work | end_only)),
         ]
 
-        def select(parts):
-            return reduce(or_, (part & first[k].replicate(len(part)) for k, part in enumerate(parts)))
-
-        def part(bits, k):
-            return bits[k * config.sub_chunk : (k + 1) * config.sub_chunk]
+        def select(parts: list[Any]) -> Any:
+            return reduce(
+                or_, (part & first[k].replicate(len(part)) for k, part in enumerate(parts))
+            )
 
         sub_index = [
             reduce(or_, (first[k] for k in range(subs) if k >> bit & 1))
             for bit in range((subs - 1).bit_length())
         ]
         m.d.comb += [
-            self.subs.payload.work.eq(select([part(work, k) for k in range(subs)])),
-            self.subs.payload.weights.eq(select([part(present, k) for k in range(subs)])),
+            self.subs.payload.work.eq(select([of(work, k) for k in range(subs)])),
+            self.subs.payload.weights.eq(select([of(present, k) for k in range(subs)])),
             self.subs.payload.base.eq(base + select(before[:subs])),
             self.subs.payload.column.eq(Cat(*sub_index, at.chunk[:chunk_bits], at.parity, at.half)),
             self.subs.payload.last.eq(at.row_last & single),

@@ -1,0 +1,193 @@
+"""A whole lane against the plain sum over its rows."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from amaranth.sim import Simulator
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.lane.lane import Lane
+
+SMALL = {"columns": 64, "mask_depth": 256, "weight_depth": 1024}
+
+
+@dataclass
+class Work:
+    """A lane's program and data: rows of weights per half, and vectors per step."""
+
+    rows: tuple[list[list[int]], list[list[int]]]  # [half][row][column]
+    vectors: tuple[list[list[int]], list[list[int]]]  # [half][step][column]
+
+    @property
+    def expected(self) -> list[int]:
+        sums = []
+        for step in range(len(self.vectors[0])):
+            for half in (0, 1):
+                for row in self.rows[half]:
+                    sums.append(
+                        sum(w * a for w, a in zip(row, self.vectors[half][step], strict=True))
+                    )
+        return sums
+
+
+def draw(rng: random.Random, bits: int, density: float, extreme: bool) -> int:
+    if rng.random() >= density:
+        return 0
+    top = (1 << bits - 1) - 1
+    if extreme:
+        return rng.choice((-top - 1, top))
+    return rng.choice([k for k in (rng.randint(-top, top) for _ in range(4)) if k] or [1])
+
+
+def make_work(config: MachineConfig, seed: int, density: float, extreme: bool = False) -> Work:
+    rng = random.Random(seed)
+    steps = rng.randint(1, 6)
+    chunks = [rng.randint(1, config.column_chunks) for _ in range(2)]
+    rows, vectors = [], []
+    for half in (0, 1):
+        columns = chunks[half] * config.chunk
+        rows.append(
+            [
+                [draw(rng, config.weight_bits, density, extreme) for _ in range(columns)]
+                for _ in range(rng.randint(1, 7))
+            ]
+        )
+        vectors.append(
+            [
+                [draw(rng, config.activation_bits, density, extreme) for _ in range(columns)]
+                for _ in range(steps)
+            ]
+        )
+    return Work(tuple(rows), tuple(vectors))
+
+
+def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tuple[list[int], int]:
+    """The lane's sums, and the cycles from the first token to the last sum."""
+    rng = random.Random(seed)
+    dut = Lane(config)
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-6)
+    taken: list[int] = []
+    cycles = 0
+    chunk_words = config.chunk // config.post_units
+
+    async def bench(ctx):
+        nonlocal cycles
+
+        async def load(enable, addr, value):
+            ctx.set(dut.load_addr, addr)
+            ctx.set(dut.load_data, value)
+            ctx.set(enable, 1)
+            await ctx.tick()
+            ctx.set(enable, 0)
+
+        async def vector(half, parity, values):
+            for word in range(len(values) // config.post_units):
+                group = values[word * config.post_units : (word + 1) * config.post_units]
+                chunk = word // chunk_words
+                seen = values[chunk * config.chunk : (word + 1) * config.post_units]
+                mask = sum(1 << k for k, value in enumerate(seen) if value)
+                packed = 0
+                for k, value in enumerate(group):
+                    packed |= (
+                        value & (1 << config.activation_bits) - 1
+                    ) << k * config.activation_bits
+                ctx.set(
+                    dut.broadcast,
+                    {"half": half, "parity": parity, "word": word, "values": packed, "mask": mask},
+                )
+                ctx.set(dut.broadcast_en, 1)
+                await ctx.tick()
+                ctx.set(dut.broadcast_en, 0)
+
+        mask_addr = weight_addr = 0
+        bases = []
+        for half in (0, 1):
+            bases.append((mask_addr, weight_addr))
+            for number, row in enumerate(work.rows[half]):
+                for start in range(0, len(row), config.chunk):
+                    part = row[start : start + config.chunk]
+                    mask = sum(1 << k for k, weight in enumerate(part) if weight)
+                    end = number + 1 == len(work.rows[half]) and start + config.chunk == len(row)
+                    await load(dut.mask_load_en, mask_addr, mask | end << config.chunk)
+                    mask_addr += 1
+                for weight in row:
+                    if weight:
+                        bits = weight & (1 << config.weight_bits) - 1
+                        await load(dut.weight_load_en, weight_addr, bits)
+                        weight_addr += 1
+        ctx.set(
+            dut.program,
+            {
+                "chunks_x_last": len(work.rows[0][0]) // config.chunk - 1,
+                "chunks_h_last": len(work.rows[1][0]) // config.chunk - 1,
+                "mask_base_x": bases[0][0],
+                "mask_base_h": bases[1][0],
+                "weight_base_x": bases[0][1],
+                "weight_base_h": bases[1][1],
+                "has_hidden": 1,
+                "unfolded": 1,
+            },
+        )
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+
+        steps = len(work.vectors[0])
+        x_sent = h_sent = 0
+        x_rows, h_rows = len(work.rows[0]), len(work.rows[1])
+
+        async def feed():
+            nonlocal x_sent, h_sent
+            steps_done = len(taken) // (x_rows + h_rows)
+            x_done = steps_done + (len(taken) % (x_rows + h_rows) >= x_rows)
+            if x_sent < steps and x_sent < x_done + 2:
+                await vector(0, x_sent & 1, work.vectors[0][x_sent])
+                x_sent += 1
+            elif h_sent < steps and h_sent <= steps_done:
+                await vector(1, h_sent & 1, work.vectors[1][h_sent])
+                h_sent += 1
+            ctx.set(dut.tokens, {"x": x_sent & 3, "h": h_sent & 3})
+
+        while len(taken) < len(work.expected):
+            await feed()
+            advance = rng.random() >= stall
+            pop = advance and ctx.get(dut.valid)
+            ctx.set(dut.advance, advance)
+            ctx.set(dut.pop, pop)
+            await ctx.tick()
+            cycles += 1
+            ctx.set(dut.advance, 0)
+            ctx.set(dut.pop, 0)
+            if pop:
+                taken.append(ctx.get(dut.partial_sum))
+            assert cycles < 20_000, f"only {len(taken)} of {len(work.expected)} sums came"
+
+    simulator.add_testbench(bench)
+    simulator.run()
+    return taken, cycles
+
+
+@pytest.mark.parametrize("density", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("shape", [(32, 8, 1), (8, 4, 1), (16, 4, 4), (64, 16, 2)])
+def test_sums_of_all_rows(shape: tuple[int, int, int], density: float) -> None:
+    chunk, sub_chunk, post_units = shape
+    config = MachineConfig(
+        lanes=post_units,
+        post_units=post_units,
+        max_v=1,
+        chunk=chunk,
+        sub_chunk=sub_chunk,
+        queue_depth=2 + post_units,
+        **SMALL,
+    )
+    for seed in range(3):
+        work = make_work(config, seed, density)
+        assert simulate(config, work, seed, stall=0.3)[0] == work.expected, f"seed {seed}"
+
+
+def test_extremes_never_overflow() -> None:
+    config = MachineConfig(lanes=1, max_v=1, weight_bits=4, activation_bits=16, **SMALL)
+    work = make_work(config, 7, 1.0, extreme=True)
+    assert simulate(config, work, 7, stall=0.0)[0] == work.expected
