@@ -1,0 +1,267 @@
+"""Where each neuron and column lies in the machine (docs/machine.md, *Where everything lies*).
+
+A neuron's position fixes the group that computes it; a column's position fixes the slice, and so
+the lane of the group, that holds its weights. Both orders are free: a layer's columns only have to
+follow the order of the layer before it. The compiler uses that to balance the lanes.
+"""
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.sim.network import IntegerLayer, IntegerNetwork
+
+from .errors import SparnnError
+
+__all__ = [
+    "LayerLayout",
+    "NetworkLayout",
+    "ceil_div",
+    "chunks_per_row",
+    "columns_needed",
+    "estimate_cycles",
+    "lane_pairs",
+    "lay_out",
+]
+
+IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
+
+#: Cycles from the last pair of a step to the broadcast of its last word, apart from the parts that
+#: :func:`estimate_cycles` counts. It is the same for every V and so does not change the choice.
+TAIL_CYCLES = 24
+
+
+@dataclass(frozen=True, eq=False)
+class LayerLayout:
+    """One layer's place in the machine.
+
+    Members
+    -------
+    v_log2: the columns of a row are split over ``2 ** v_log2`` lanes.
+    neurons: position -> neuron, [units].
+    columns: position -> column of the layer's input, [inputs].
+    """
+
+    v_log2: int
+    neurons: IntArray
+    columns: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkLayout:
+    """All layers' places."""
+
+    layers: tuple[LayerLayout, ...]
+
+    @property
+    def inputs(self) -> IntArray:
+        """Position -> feature of the network's input."""
+        return self.layers[0].columns
+
+
+def lay_out(
+    network: IntegerNetwork,
+    config: MachineConfig,
+    *,
+    v: Sequence[int] | None = None,
+    balance: bool = True,
+    input_density: npt.ArrayLike | None = None,
+    limit_columns: bool = True,
+) -> NetworkLayout:
+    """Choose V, the neuron order and the column order of every layer.
+
+    Neurons, longest expected work first, go to the least loaded group that still has room. The
+    first layer's columns go to the least loaded slice in the same way. Each layer takes the V of
+    the least :func:`estimate_cycles`; of equals the smallest, whose adder tree is the shortest.
+
+    Parameters
+    ----------
+    v: V of each layer instead of a choice.
+    balance: False keeps the network's own order.
+    input_density: share of the steps in which each feature of the network's input is not zero,
+        [inputs]; all ones by default. Hidden activations count as equally dense.
+    limit_columns: only choose a V that fits ``config.columns``; False where the memories will be
+        fitted to the network.
+
+    Raises
+    ------
+    SparnnError: a given V is impossible on this machine, or no V makes a row fit ``columns``.
+    """
+    if v is not None and len(v) != len(network.layers):
+        raise SparnnError(
+            f"V is given for {len(v)} layers, the network has {len(network.layers)}; give one each"
+        )
+    density = (
+        np.ones(network.layers[0].inputs)
+        if input_density is None
+        else np.asarray(input_density, np.float64)
+    )
+    before: IntArray | None = None
+    layouts: list[LayerLayout] = []
+    for index, layer in enumerate(network.layers):
+        if v is not None:
+            choices = [_checked_v(v[index], config, layer)]
+        else:
+            choices = list(range(config.v_log2_max + 1))
+        if limit_columns:
+            choices = _fitting(choices, config, layer)
+        if before is not None:
+            density = np.ones(layer.inputs)
+        candidates = [
+            _lay_out_layer(layer, config, v_log2, before, density, balance) for v_log2 in choices
+        ]
+        if len(candidates) == 1:
+            best = candidates[0]
+        else:
+            best = min(candidates, key=lambda one: estimate_cycles(layer, config, one, density))
+        layouts.append(best)
+        before = best.neurons
+    return NetworkLayout(tuple(layouts))
+
+
+def ceil_div(a: int, b: int) -> int:
+    """``a / b`` rounded up."""
+    return -(-a // b)
+
+
+def chunks_per_row(config: MachineConfig, columns: int, v_log2: int) -> int:
+    """Mask words of each row of a half with ``columns`` columns."""
+    local_words = ceil_div(ceil_div(columns, config.post_units), 1 << v_log2)
+    return ceil_div(local_words * config.post_units, config.chunk)
+
+
+def columns_needed(config: MachineConfig, layer: IntegerLayer, v_log2: int) -> int:
+    """Columns that the lane with the most holds, in whole chunks."""
+    widths = [layer.inputs] + ([layer.units] if layer.has_hidden else [])
+    return max(chunks_per_row(config, width, v_log2) for width in widths) * config.chunk
+
+
+def lane_pairs(
+    weights: npt.NDArray[np.integer], density: FloatArray, config: MachineConfig, v_log2: int
+) -> FloatArray:
+    """Expected pairs of each lane in one step of one half.
+
+    Parameters
+    ----------
+    weights: [gates, units, columns], both orders by position.
+    density: share of steps in which a column is not zero, [columns], by position.
+
+    Returns
+    -------
+    [groups, V].
+    """
+    v = 1 << v_log2
+    groups = config.lanes // v
+    units, columns = weights.shape[1:]
+    by_slice = np.zeros((units, v))
+    slices = np.arange(columns) // config.post_units % v
+    work = np.count_nonzero(weights, axis=0) * density
+    for s in range(v):
+        by_slice[:, s] = work[:, slices == s].sum(axis=1)
+    pairs = np.zeros((groups, v))
+    np.add.at(pairs, np.arange(units) % groups, by_slice)
+    return pairs
+
+
+def estimate_cycles(
+    layer: IntegerLayer, config: MachineConfig, layout: LayerLayout, density: FloatArray
+) -> float:
+    """Expected cycles of one step: what V is chosen by.
+
+    A lane needs one cycle per pair or per mask word, whichever are more, in each half. With the
+    unfolded schedule a step takes as long as the lane with the most work in both halves, and no
+    less than the hidden half's longest lane and the tail that follows it, nor than the post units
+    need at one row per cycle.
+
+    Parameters
+    ----------
+    density: share of steps in which a column is not zero, [inputs], in the network's order.
+    """
+    v_log2 = layout.v_log2
+    groups = config.lanes >> v_log2
+    rows = ceil_div(layer.units, groups) * layer.gates
+    out_words = ceil_div(layer.units, config.post_units)
+    ordered = layer.w_x[:, layout.neurons][:, :, layout.columns]
+    pairs = lane_pairs(ordered, density[layout.columns], config, v_log2)
+    words = rows * chunks_per_row(config, layer.inputs, v_log2)
+    time_x = np.maximum(pairs, words)
+    if layer.w_h is None:
+        return max(float(time_x.max()), out_words * layer.gates)
+    hidden = layer.w_h[:, layout.neurons][:, :, layout.neurons]
+    pairs = lane_pairs(hidden, np.ones(layer.units), config, v_log2)
+    time_h = np.maximum(pairs, rows * chunks_per_row(config, layer.units, v_log2))
+    post = 2 * out_words * layer.gates
+    loop = float(time_h.max()) + v_log2 + TAIL_CYCLES
+    return max(float((time_x + time_h).max()), loop, post)
+
+
+def _lay_out_layer(
+    layer: IntegerLayer,
+    config: MachineConfig,
+    v_log2: int,
+    before: IntArray | None,
+    density: FloatArray,
+    balance: bool,
+) -> LayerLayout:
+    columns = before
+    if columns is None:
+        work = np.count_nonzero(layer.w_x, axis=(0, 1)) * density
+        slots = np.arange(layer.inputs) // config.post_units % (1 << v_log2)
+        columns = _deal(work, slots) if balance else np.arange(layer.inputs)
+    neurons = np.arange(layer.units)
+    if balance:
+        work = (np.count_nonzero(layer.w_x, axis=0) * density).sum(axis=1)
+        if layer.w_h is not None:
+            work = work + np.count_nonzero(layer.w_h, axis=(0, 2))
+        neurons = _deal(work, np.arange(layer.units) % (config.lanes >> v_log2))
+    return LayerLayout(v_log2, neurons, columns)
+
+
+def _deal(work: npt.NDArray[np.floating], bins: IntArray) -> IntArray:
+    """Deal things, the most work first, to the least loaded bin that has a free slot.
+
+    Parameters
+    ----------
+    work: of each thing, [n].
+    bins: bin of each slot, [n].
+
+    Returns
+    -------
+    Slot -> thing, a permutation; each bin's first slots hold its first things.
+    """
+    free: dict[int, list[int]] = {}
+    for slot in range(len(bins) - 1, -1, -1):
+        free.setdefault(int(bins[slot]), []).append(slot)
+    heap = [(0.0, number) for number in sorted(free)]
+    order = np.empty(len(bins), np.int64)
+    for thing in np.argsort(-work, kind="stable"):
+        load, number = heapq.heappop(heap)
+        order[free[number].pop()] = thing
+        if free[number]:
+            heapq.heappush(heap, (load + float(work[thing]), number))
+    return order
+
+
+def _checked_v(v: int, config: MachineConfig, layer: IntegerLayer) -> int:
+    if v < 1 or v & (v - 1) or v > config.max_v:
+        raise SparnnError(
+            f"layer {layer.name!r}: V = {v} is not a power of two from 1 to max_v = {config.max_v}"
+        )
+    return v.bit_length() - 1
+
+
+def _fitting(choices: list[int], config: MachineConfig, layer: IntegerLayer) -> list[int]:
+    fitting = [v for v in choices if columns_needed(config, layer, v) <= config.columns]
+    if not fitting:
+        need = columns_needed(config, layer, choices[-1])
+        raise SparnnError(
+            f"layer {layer.name!r}: a lane must hold {need} columns even with V = "
+            f"{1 << choices[-1]}, the machine holds columns = {config.columns}; raise columns to "
+            f"{1 << (need - 1).bit_length()}"
+        )
+    return fitting

@@ -1,0 +1,180 @@
+"""Integer weights into the lanes' mask and weight memories, and the post units' parameters.
+
+The layout is docs/machine.md, *Where everything lies*. A layer is packed without regard to where in
+the memories it will lie; gen/program.py places it.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.config import MULTIPLIER_BITS, SHIFT_BITS, MachineConfig
+from sparnn.hdl.protocol import Target, words_per_entry
+from sparnn.sim.network import IntegerLayer, IntegerNetwork
+
+from .layout import LayerLayout, NetworkLayout, ceil_div, chunks_per_row
+
+__all__ = ["PackedHalf", "PackedLayer", "pack_layer", "pack_network"]
+
+Words = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedHalf:
+    """The input or hidden half of a layer.
+
+    Members
+    -------
+    chunks: mask words per row.
+    masks: [lanes, mask words, host words per entry].
+    mask_counts: mask words that each lane uses, [lanes]; the rest is zero.
+    weights: [lanes, weights], weight_bits wide.
+    weight_counts: weights that each lane uses, [lanes].
+    """
+
+    chunks: int
+    masks: Words
+    mask_counts: npt.NDArray[np.int64]
+    weights: Words
+    weight_counts: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedLayer:
+    """One layer.
+
+    Members
+    -------
+    x, h: the two halves; h is None for a linear layer.
+    parameters: [post units, entries, host words per entry]; a post unit without a neuron in the
+        last broadcast word has fewer, and zeros at the end.
+    """
+
+    x: PackedHalf
+    h: PackedHalf | None
+    parameters: Words
+
+
+def pack_network(
+    network: IntegerNetwork, layout: NetworkLayout, config: MachineConfig
+) -> tuple[PackedLayer, ...]:
+    """Pack every layer."""
+    return tuple(
+        pack_layer(layer, place, config)
+        for layer, place in zip(network.layers, layout.layers, strict=True)
+    )
+
+
+def pack_layer(layer: IntegerLayer, layout: LayerLayout, config: MachineConfig) -> PackedLayer:
+    """Pack one layer."""
+    neurons = layout.neurons
+    x = _pack_half(layer.w_x[:, neurons][:, :, layout.columns], config, layout.v_log2)
+    parts = [_parameters(layer.mult_x, layer.shift_x, layer.bias_x, layout, config)]
+    h = None
+    if layer.has_hidden:
+        assert layer.w_h is not None
+        assert layer.mult_h is not None
+        assert layer.shift_h is not None
+        assert layer.bias_h is not None
+        h = _pack_half(layer.w_h[:, neurons][:, :, neurons], config, layout.v_log2)
+        parts.append(_parameters(layer.mult_h, layer.shift_h, layer.bias_h, layout, config))
+    return PackedLayer(x, h, _parameter_image(parts))
+
+
+def _pack_half(weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: int) -> PackedHalf:
+    """Pack one half of a layer.
+
+    Parameters
+    ----------
+    weights: [gates, units, columns], both orders by position.
+    """
+    gates, units, columns = weights.shape
+    chunks = chunks_per_row(config, columns, v_log2)
+    by_lane = _by_lane(weights, config, v_log2, chunks)
+    lanes = len(by_lane)
+    present = by_lane != 0
+
+    groups = config.lanes >> v_log2
+    # Group of each lane: lanes are counted by cluster, then group of the cluster, then slice.
+    cluster, within = np.divmod(np.arange(lanes), config.cluster_lanes)
+    group = (within >> v_log2) * config.post_units + cluster
+    rows = np.maximum(0, -(-(units - group) // groups)) * gates
+
+    counts = np.maximum(1, rows * chunks)
+    masks = np.zeros((lanes, int(counts.max()), words_per_entry(config, Target.MASK)), np.uint32)
+    bits = np.packbits(present, axis=-1, bitorder="little")
+    bits = np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 4)))
+    packed = np.ascontiguousarray(bits).view("<u4")
+    masks[:, : packed.shape[1], : packed.shape[2]] = packed
+    _set_bit(masks, np.arange(lanes), counts - 1, config.chunk)
+    idle = np.flatnonzero(rows == 0)
+    _set_bit(masks, idle, counts[idle] - 1, config.chunk + 1)
+
+    flat = by_lane.reshape(lanes, -1)
+    lane, place = np.nonzero(flat)
+    weight_counts = np.bincount(lane, minlength=lanes)
+    first = np.cumsum(weight_counts) - weight_counts
+    image = np.zeros((lanes, int(weight_counts.max())), np.uint32)
+    image[lane, np.arange(len(lane)) - first[lane]] = flat[lane, place].astype(np.int64) & (
+        (1 << config.weight_bits) - 1
+    )
+    return PackedHalf(chunks, masks, counts, image, weight_counts)
+
+
+def _by_lane(
+    weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: int, chunks: int
+) -> npt.NDArray[np.integer]:
+    """The weights, zero-padded, as [lanes, row blocks × gates × chunks, bits of a chunk]."""
+    gates, units, columns = weights.shape
+    post_units, v = config.post_units, 1 << v_log2
+    per_cluster = config.cluster_lanes >> v_log2  # groups
+    blocks = ceil_div(units, config.lanes >> v_log2)
+    local_words = ceil_div(ceil_div(columns, post_units), v)
+    padded = np.zeros(
+        (gates, blocks * per_cluster * post_units, local_words * v * post_units), weights.dtype
+    )
+    padded[:, :units, :columns] = weights
+    split = padded.reshape(gates, blocks, per_cluster, post_units, local_words, v, post_units)
+    # -> cluster, group of the cluster, slice; row block, gate; local word, element.
+    lanes = split.transpose(3, 2, 5, 1, 0, 4, 6).reshape(
+        config.lanes, blocks * gates, local_words * post_units
+    )
+    full = np.zeros((config.lanes, blocks * gates, chunks * config.chunk), weights.dtype)
+    full[:, :, : local_words * post_units] = lanes
+    return full.reshape(config.lanes, blocks * gates * chunks, config.chunk)
+
+
+def _set_bit(
+    masks: Words, lanes: npt.NDArray[np.integer], entries: npt.NDArray[np.integer], bit: int
+) -> None:
+    masks[lanes, entries, bit // 32] |= np.uint32(1 << bit % 32)
+
+
+def _parameters(
+    mult: npt.NDArray[np.integer],
+    shift: npt.NDArray[np.integer],
+    bias: npt.NDArray[np.integer],
+    layout: LayerLayout,
+    config: MachineConfig,
+) -> list[npt.NDArray[np.uint64]]:
+    """One half's entries of each post unit, [rows of the post unit], from arrays [gates, units]."""
+    entry = (
+        mult.astype(np.uint64)
+        | shift.astype(np.uint64) << np.uint64(MULTIPLIER_BITS)
+        | (bias.astype(np.int64) & 0xFFFF).astype(np.uint64)
+        << np.uint64(MULTIPLIER_BITS + SHIFT_BITS)
+    )
+    by_position = entry[:, layout.neurons].T
+    units = range(config.post_units)
+    return [by_position[unit :: config.post_units].reshape(-1) for unit in units]
+
+
+def _parameter_image(halves: list[list[npt.NDArray[np.uint64]]]) -> Words:
+    """The halves of each post unit one after the other, as [post units, entries, host words]."""
+    units = [np.concatenate(parts) for parts in zip(*halves, strict=True)]
+    image = np.zeros((len(units), len(units[0])), np.uint64)  # the first has the most rows
+    for index, entries in enumerate(units):
+        image[index, : len(entries)] = entries
+    words = [image & np.uint64(0xFFFFFFFF), image >> np.uint64(32)]
+    return np.stack(words, axis=-1).astype(np.uint32)

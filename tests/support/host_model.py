@@ -1,0 +1,312 @@
+"""The machine as its host sees it, in plain Python: docs/machine.md and docs/numerics.md at work.
+
+No timing, no vectors, no code shared with the compiler, the golden model or the hardware, except
+for the packet and descriptor constants. Reading an entry that was never written is an error, so
+images must be complete.
+"""
+
+import math
+from collections import deque
+from itertools import pairwise
+
+from sparnn.hdl.protocol import (
+    DESCRIPTOR_WORDS,
+    RUN_RESET,
+    RUN_STEPS_BITS,
+    Activation,
+    Kind,
+    Opcode,
+    Response,
+    Target,
+    decode_descriptor,
+    entry_bits,
+)
+
+__all__ = ["HostModel"]
+
+TABLE = [min(32767, round(math.tanh(i / 32) * 32768)) for i in range(257)]
+
+
+def rne(a, n):
+    if n == 0:
+        return a
+    floor, rest, half = a >> n, a & (1 << n) - 1, 1 << n - 1
+    return floor + (rest > half or (rest == half and floor & 1))
+
+
+def sat(a, bits=16):
+    return max(-(1 << bits - 1), min((1 << bits - 1) - 1, a))
+
+
+def signed(value, bits):
+    return value - (1 << bits) if value >> bits - 1 & 1 else value
+
+
+def tanh15(z):
+    m = min(abs(z), 32767)
+    i, r = m >> 7, m & 127
+    t = TABLE[i] + (((TABLE[i + 1] - TABLE[i]) * r + 64) >> 7)
+    return -t if z < 0 else t
+
+
+def norm(p, n):
+    return sat(rne(p, n) if n >= 0 else p << -n)
+
+
+class HostModel:
+    """Feed it packets, take its answers. ``cycles`` in DONE is the number of pairs multiplied."""
+
+    DEPTHS = {
+        Target.PROGRAM: ("program_depth", DESCRIPTOR_WORDS),
+        Target.MASK: ("mask_depth", 1),
+        Target.WEIGHT: ("weight_depth", 1),
+        Target.PARAMETER: ("parameter_depth", 1),
+        Target.STATE: ("state_depth", 1),
+        Target.STORE: ("store_depth", 1),
+    }
+
+    def __init__(self, config):
+        self.config = config
+        self.memories = {}  # (target, index, address) -> entry
+        self.pairs = 0
+
+    # Packets -------------------------------------------------------------------------------------
+
+    def feed(self, words):
+        """The answer to some whole packets."""
+        answer = []
+        queue = deque(int(word) for word in words)
+        target = index = address = 0
+        while queue:
+            word = queue.popleft()
+            opcode, argument = word >> 28, word & (1 << 28) - 1
+            if opcode == Opcode.SELECT:
+                target, index, address = Target(argument >> 20), argument & 0xFFFFF, 0
+                lanes = target in (Target.MASK, Target.WEIGHT)
+                units = target in (Target.PARAMETER, Target.STATE)
+                limit = self.config.lanes if lanes else self.config.post_units if units else 1
+                assert index < limit
+            elif opcode == Opcode.ADDRESS:
+                address = argument
+            elif opcode == Opcode.WRITE:
+                bits = entry_bits(self.config, target)
+                each = -(-bits // 32)
+                for _ in range(argument // each):
+                    entry = sum(queue.popleft() << 32 * k for k in range(each))
+                    assert entry >> bits == 0, "bits beyond the entry"
+                    name, factor = self.DEPTHS[target]
+                    assert address < getattr(self.config, name) * factor, f"beyond {name}"
+                    self.memories[target, index, address] = entry
+                    address += 1
+            elif opcode == Opcode.READ:
+                assert target == Target.STATE
+                answer.append(Response.DATA << 28 | argument)
+                for _ in range(argument):
+                    answer.append(self.memories[target, index, address])
+                    address += 1
+            elif opcode == Opcode.RUN:
+                steps = argument & (1 << RUN_STEPS_BITS) - 1
+                answer.extend(self.run(steps, bool(argument & RUN_RESET)))
+            else:
+                answer.append(Response.ERROR << 28 | argument)
+        return answer
+
+    # The network ---------------------------------------------------------------------------------
+
+    def run(self, steps, reset):
+        answer = []
+        self.pairs = 0
+        for number in range(self.config.program_depth):
+            base = number * DESCRIPTOR_WORDS
+            layer = decode_descriptor(
+                [self.memories[Target.PROGRAM, 0, base + k] for k in range(DESCRIPTOR_WORDS)]
+            )
+            outputs = self.run_layer(layer, 1 if layer["single_step"] else steps, reset)
+            if layer["emit"]:
+                for values in outputs[-1:] if layer["emit_last"] else outputs:
+                    answer.append(Response.RESULT << 28 | layer["units"])
+                    answer.extend(value & 0xFFFFFFFF for value in values)
+            if layer["last_layer"]:
+                return [*answer, Response.DONE << 28, self.pairs]
+        raise AssertionError("no descriptor has last_layer")
+
+    def run_layer(self, layer, steps, reset):
+        """The outputs of each step, by position."""
+        config = self.config
+        recurrent = layer["kind"] != Kind.LINEAR
+        units, out_words = layer["units"], layer["out_words"]
+        assert layer["tail"] == units % config.post_units
+        assert out_words * config.post_units >= units > (out_words - 1) * config.post_units
+        rows_x = self.lane_rows(layer, "x")
+        rows_h = self.lane_rows(layer, "h") if recurrent else None
+        if reset:
+            h, states = [0] * (out_words * config.post_units), [0] * units
+        elif recurrent:
+            h = self.load_vector(layer["hidden_base"], out_words)
+            states = [self.state(layer, s) for s in range(units)]
+        outputs = []
+        for step in range(steps):
+            x = self.load_vector(layer["in_base"] + step * layer["in_words"], layer["in_words"])
+            u = self.half(layer, rows_x, x, first=True)
+            v = self.half(layer, rows_h, h, first=False) if recurrent else u
+            h = []
+            for s in range(units):
+                if recurrent:
+                    out, states[s] = self.cell(layer, u[s], v[s], states[s])
+                else:
+                    out = self.activated(layer, u[s][0])
+                h.append(out)
+            outputs.append(list(h))
+            h += [0] * (out_words * config.post_units - units)
+            if layer["store_out"]:
+                self.store_vector(layer["out_base"] + step * out_words, h)
+        if recurrent:
+            self.store_vector(layer["hidden_base"], h)
+            for s in range(units):
+                unit, word = s % config.post_units, s // config.post_units
+                address = layer["state_base"] + word
+                self.memories[Target.STATE, unit, address] = states[s] & 0xFFFF
+        return outputs
+
+    def state(self, layer, s):
+        if layer["kind"] == Kind.RNN:
+            return 0
+        unit, word = s % self.config.post_units, s // self.config.post_units
+        return signed(self.memories[Target.STATE, unit, layer["state_base"] + word], 16)
+
+    def load_vector(self, base, words):
+        """Elements of some store words, by position."""
+        bits = self.config.activation_bits
+        values = []
+        for word in range(words):
+            entry = self.memories[Target.STORE, 0, base + word]
+            for b in range(self.config.post_units):
+                values.append(signed(entry >> b * bits & (1 << bits) - 1, bits))
+        return values
+
+    def store_vector(self, base, values):
+        bits, width = self.config.activation_bits, self.config.post_units
+        for word in range(len(values) // width):
+            entry = 0
+            for b in range(width):
+                entry |= (values[word * width + b] & (1 << bits) - 1) << b * bits
+            assert base + word < self.config.store_depth
+            self.memories[Target.STORE, 0, base + word] = entry
+
+    # The lanes -----------------------------------------------------------------------------------
+
+    def lane_rows(self, layer, half):
+        """Each lane's rows of one half: lists of (local column, weight); None for a null half."""
+        config = self.config
+        chunks = layer[f"chunks_{half}_last"] + 1
+        assert chunks * config.chunk <= config.columns
+        lanes = []
+        for lane in range(config.lanes):
+            mask_at, weight_at = layer[f"mask_base_{half}"], layer[f"weight_base_{half}"]
+            rows, ended = [], False
+            while not ended:
+                row = []
+                for chunk in range(chunks):
+                    mask = self.memories[Target.MASK, lane, mask_at]
+                    mask_at += 1
+                    ended, null = bool(mask >> config.chunk & 1), mask >> config.chunk + 1 & 1
+                    for bit in range(config.chunk):
+                        if mask >> bit & 1:
+                            weight = self.memories[Target.WEIGHT, lane, weight_at]
+                            weight_at += 1
+                            row.append(
+                                (chunk * config.chunk + bit, signed(weight, config.weight_bits))
+                            )
+                            assert row[-1][1] != 0
+                    if ended:
+                        break
+                if null:
+                    assert ended
+                    assert not rows
+                    assert not row
+                else:
+                    assert chunk == chunks - 1, "end of half inside a row"
+                    rows.append(row)
+            lanes.append(rows)
+        return lanes
+
+    def half(self, layer, lanes, vector, *, first):
+        """Requantized sums of one half, [position][gate]."""
+        config = self.config
+        p_count, v = config.post_units, 1 << layer["v_log2"]
+        assert v <= config.max_v
+        per_cluster = config.cluster_lanes // v
+        gates = Kind(layer["kind"]).gates
+        local = self.local_copies(vector, v)
+        sums = [
+            deque(self.dot(row, local[lane % config.cluster_lanes % v]) for row in rows)
+            for lane, rows in enumerate(lanes)
+        ]
+        results = [[] for _ in range(layer["units"])]
+        for p in range(p_count):
+            words = [w for w in range(layer["out_words"]) if w * p_count + p < layer["units"]]
+            parameter = layer["parameter_base"] + (0 if first else len(words) * gates)
+            for w in words:
+                group = w % per_cluster
+                lanes_of_group = range(group * v, (group + 1) * v)
+                for _ in range(gates):
+                    queues = [sums[p * config.cluster_lanes + lane] for lane in lanes_of_group]
+                    acc = sum(queue.popleft() for queue in queues)
+                    entry = self.memories[Target.PARAMETER, p, parameter]
+                    parameter += 1
+                    mult, shift = entry & 0xFFFF, entry >> 16 & 63
+                    bias = signed(entry >> 22, 16)
+                    results[w * p_count + p].append(sat(rne(acc * mult, shift) + bias))
+        assert not any(sums), "partial sums that nobody takes"
+        return results
+
+    def local_copies(self, vector, v):
+        """The slices of a broadcast vector."""
+        p_count = self.config.post_units
+        slices = [[] for _ in range(v)]
+        for word in range(len(vector) // p_count):
+            slices[word % v].extend(vector[word * p_count : (word + 1) * p_count])
+        return slices
+
+    def dot(self, row, local):
+        self.pairs += sum(local[column] != 0 for column, _ in row)
+        return sum(weight * local[column] for column, weight in row)
+
+    # The cells -----------------------------------------------------------------------------------
+
+    def out(self, layer, value):
+        bits = 16 if layer["wide"] else self.config.activation_bits
+        return sat(rne(value, layer["out_shift"]), bits)
+
+    def activated(self, layer, pre):
+        shift = layer["pre_shift"]
+        function = layer["activation"]
+        if function == Activation.TANH:
+            return self.out(layer, tanh15(norm(pre, shift)) * 32768)
+        if function == Activation.SIGMOID:
+            return self.out(layer, self.sigmoid(layer, pre) * 32768)
+        if function == Activation.RELU:
+            pre = max(pre, 0)
+        return self.out(layer, pre * 32768)
+
+    def sigmoid(self, layer, pre):
+        return (32768 + tanh15(norm(pre, layer["pre_shift"] + 1))) >> 1
+
+    def cell(self, layer, u, v, state):
+        """The new output and state."""
+        up = layer["state_up"]
+        if layer["kind"] == Kind.RNN:
+            return self.activated(layer, sat(u[0] + v[0])), 0
+        if layer["kind"] == Kind.LSTM:
+            pre = [sat(a + b) for a, b in zip(u, v, strict=True)]
+            i, f, o = (self.sigmoid(layer, pre[k]) for k in (0, 1, 3))
+            g = tanh15(norm(pre[2], layer["pre_shift"]))
+            new = sat(rne(f * state + rne(i * g, up), 15))
+            return self.out(layer, o * tanh15(norm(new, layer["state_shift"]))), new
+        r, z = (self.sigmoid(layer, sat(u[k] + v[k])) for k in (0, 1))
+        n = tanh15(norm(sat(u[2] + rne(r * v[2], 15)), layer["pre_shift"]))
+        new = sat(rne(z * state + rne((32768 - z) * n, up), 15))
+        return self.out(layer, new * 32768), new
+
+
+assert all(a <= b for a, b in pairwise(TABLE))

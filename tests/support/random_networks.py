@@ -1,0 +1,110 @@
+"""Random machines and integer networks for tests, from a seed."""
+
+import numpy as np
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
+
+__all__ = ["random_config", "random_initial", "random_network", "random_x"]
+
+
+def random_config(rng, **fixed):
+    """A legal machine with large memories."""
+    post_units = int(rng.choice([1, 1, 2, 4, 8]))
+    max_v = int(rng.choice([1, 2, 4, 8]))
+    lanes = post_units * max_v * int(rng.integers(1, 4))
+    chunk = int(rng.choice([c for c in (8, 16, 32, 64, 128) if c >= post_units]))
+    values = {
+        "lanes": lanes,
+        "post_units": post_units,
+        "max_v": max_v,
+        "chunk": chunk,
+        "sub_chunk": int(rng.choice([s for s in (4, 8, 16, 32) if s < chunk])),
+        "weight_bits": int(rng.integers(4, 17)),
+        "activation_bits": int(rng.integers(8, 17)),
+        "queue_depth": int(rng.choice([2, 3, 8])),
+        "columns": 128,
+    }
+    return MachineConfig(**values | fixed)
+
+
+def random_network(rng, config, *, layers=None, largest=24):
+    """A chain of random layers, of every kind, size, density and format."""
+    count = int(rng.integers(1, 4)) if layers is None else layers
+    sizes = [int(rng.integers(1, largest + 1)) for _ in range(count + 1)]
+    chain = []
+    f_x = int(rng.integers(0, 12))
+    recurrent = False
+    for index in range(count):
+        kind = str(rng.choice(["lstm", "gru", "rnn", "linear"]))
+        final = index == count - 1 and kind == "linear"
+        layer = _layer(
+            rng, config, f"layer{index}", kind, sizes[index], sizes[index + 1], f_x, final
+        )
+        if kind == "linear" and recurrent and rng.random() < 0.4:
+            layer["last_only"] = True
+        recurrent = recurrent or kind != "linear"
+        chain.append(IntegerLayer(**layer))
+        f_x = layer["f_out"]
+    return IntegerNetwork(tuple(chain), config.weight_bits, config.activation_bits)
+
+
+def random_x(rng, network, steps):
+    """[steps, inputs], sparse, with extremes."""
+    return _sparse(rng, (steps, network.layers[0].inputs), network.activation_bits, low=1)
+
+
+def random_initial(rng, network):
+    """Initial states of some layers."""
+    states = {}
+    for role, index in network.input_sizes:
+        layer = network.layers[index]
+        if role != "x" and rng.random() < 0.6:
+            bits = layer.out_bits if role == "initial_h" else 16
+            states[role, index] = _sparse(rng, (layer.units,), bits, low=1)
+    return states
+
+
+def _layer(rng, config, name, kind, inputs, units, f_x, final):
+    gates = GATES[kind]
+    hidden = kind != "linear"
+    f_pre = int(rng.integers(0, 16))
+    f_out = f_pre if final else int(rng.integers(-4, 16))
+    out_bits = 16 if final else config.activation_bits
+    fields = {
+        "name": name,
+        "kind": kind,
+        "activation": str(rng.choice(["identity", "relu", "tanh", "sigmoid"]))
+        if kind in ("rnn", "linear")
+        else "",
+        "w_x": _sparse(rng, (gates, units, inputs), config.weight_bits),
+        "w_h": _sparse(rng, (gates, units, units), config.weight_bits) if hidden else None,
+        "f_x": f_x,
+        "f_pre": f_pre,
+        "f_state": int(rng.integers(0, 16)) if kind in ("lstm", "gru") else 0,
+        "f_out": f_out,
+        "out_bits": out_bits,
+    }
+    for half, width in (("x", inputs), ("h", units)):
+        if half == "h" and not hidden:
+            fields |= {"mult_h": None, "shift_h": None, "bias_h": None}
+            continue
+        # A typical sum, brought to a typical pre-activation.
+        size = config.weight_bits + config.activation_bits + int(np.log2(width)) - 4
+        shift = np.clip(size + 15 - 13 + rng.integers(-3, 4, (gates, units)), 0, 47)
+        fields[f"mult_{half}"] = rng.integers(0, 32768, (gates, units))
+        fields[f"shift_{half}"] = shift
+        fields[f"bias_{half}"] = rng.integers(-32768, 32768, (gates, units)) >> rng.integers(0, 16)
+    if hidden and rng.random() < 0.2:
+        fields["initial_h"] = _sparse(rng, (units,), out_bits, low=1)
+    if kind == "lstm" and rng.random() < 0.2:
+        fields["initial_c"] = _sparse(rng, (units,), 16, low=1)
+    return fields
+
+
+def _sparse(rng, shape, bits, low=0):
+    """Integers of a random density; with ``low`` = 1 including the most negative value."""
+    limit = 1 << bits - 1
+    values = rng.integers(-limit + 1 - low, limit, shape)
+    values = np.where(rng.random(shape) < 0.05, rng.choice([-limit + 1 - low, limit - 1]), values)
+    return np.where(rng.random(shape) < rng.choice([0, 0.1, 0.5, 0.9, 1]), values, 0)
