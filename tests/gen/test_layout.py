@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from support.random_networks import random_config, random_network
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.layout import chunks_per_row, estimate_cycles, lane_pairs, lay_out
+from sparnn.hdl.config import MachineConfig
+from sparnn.sim.network import IntegerLayer, IntegerNetwork
+
+
+def rnn(w_x, w_h):
+    """One layer with these weights, [units, inputs] and [units, units]."""
+    units = len(w_h)
+    ones, zeros = np.ones((1, units), int), np.zeros((1, units), int)
+    layer = IntegerLayer(
+        "rnn", "rnn", "relu", w_x[np.newaxis], w_h[np.newaxis], ones, zeros, zeros, ones, zeros,
+        zeros, 7, 8, 0, 7, 8,
+    )  # fmt: skip
+    return IntegerNetwork((layer,), 8, 8)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_orders_are_permutations(seed):
+    rng = np.random.default_rng(seed)
+    config = random_config(rng)
+    network = random_network(rng, config)
+    layout = lay_out(network, config)
+    before = layout.inputs
+    for layer, place in zip(network.layers, layout.layers, strict=True):
+        assert sorted(place.neurons) == list(range(layer.units))
+        assert sorted(place.columns) == list(range(layer.inputs))
+        np.testing.assert_array_equal(place.columns, before)
+        assert 1 << place.v_log2 <= config.max_v
+        before = place.neurons
+
+
+def test_identity():
+    rng = np.random.default_rng(1)
+    config = random_config(rng)
+    network = random_network(rng, config)
+    for layer, place in zip(
+        network.layers, lay_out(network, config, balance=False).layers, strict=True
+    ):
+        np.testing.assert_array_equal(place.neurons, np.arange(layer.units))
+        np.testing.assert_array_equal(place.columns, np.arange(layer.inputs))
+
+
+def test_lane_pairs_against_a_loop():
+    rng = np.random.default_rng(2)
+    config = MachineConfig(lanes=16, post_units=2, max_v=4)
+    weights = rng.integers(-1, 2, (3, 21, 19))
+    density = rng.random(19)
+    for v_log2 in range(3):
+        v, groups = 1 << v_log2, 16 >> v_log2
+        expected = np.zeros((groups, v))
+        for _, s, column in zip(*np.nonzero(weights), strict=True):
+            expected[s % groups, column // 2 % v] += density[column]
+        np.testing.assert_allclose(lane_pairs(weights, density, config, v_log2), expected)
+
+
+def test_balance_evens_the_groups():
+    rng = np.random.default_rng(3)
+    row_density = np.linspace(0.02, 0.9, 128)[:, np.newaxis]
+    network = rnn(
+        (rng.random((128, 64)) < row_density).astype(int),
+        (rng.random((128, 128)) < row_density).astype(int),
+    )
+    config = MachineConfig(lanes=16, max_v=1)
+
+    def imbalance(balance):
+        place = lay_out(network, config, balance=balance).layers[0]
+        ordered = network.layers[0].w_h[:, place.neurons][:, :, place.neurons]
+        pairs = lane_pairs(ordered, np.ones(128), config, 0)
+        return pairs.max() / pairs.mean()
+
+    assert imbalance(True) < 1.03 < 1.08 < imbalance(False)
+
+
+def test_dense_columns_are_dealt_to_different_slices():
+    network = rnn(np.ones((8, 8), int), np.ones((8, 8), int))
+    config = MachineConfig(lanes=4, max_v=4)
+    density = np.array([1, 1, 0, 0, 1, 1, 0, 0])
+    place = lay_out(network, config, v=[4], input_density=density).layers[0]
+    slices = np.arange(8) % 4
+    loads = np.bincount(slices, weights=density[place.columns])
+    np.testing.assert_array_equal(loads, [1, 1, 1, 1])
+
+
+def test_the_chosen_v_is_the_cheapest():
+    rng = np.random.default_rng(4)
+    config = MachineConfig(lanes=64, post_units=4, max_v=16)
+    network = rnn(rng.integers(-1, 2, (20, 30)), rng.integers(-1, 2, (20, 20)))
+    layer, density = network.layers[0], np.ones(30)
+    costs = [
+        estimate_cycles(layer, config, lay_out(network, config, v=[v]).layers[0], density)
+        for v in (1, 2, 4, 8, 16)
+    ]
+    assert lay_out(network, config).layers[0].v_log2 == int(np.argmin(costs))
+
+
+def test_v_follows_the_columns_that_fit():
+    network = rnn(np.ones((8, 100), int), np.ones((8, 8), int))
+    config = MachineConfig(lanes=4, max_v=4, chunk=8, sub_chunk=4, columns=32)
+    assert lay_out(network, config).layers[0].v_log2 == 2
+    assert chunks_per_row(config, 100, 2) == 4
+    with pytest.raises(SparnnError, match=r"must hold 104 columns .* columns = 24; raise columns"):
+        lay_out(network, MachineConfig(lanes=4, max_v=1, chunk=8, sub_chunk=4, columns=24))
+
+
+@pytest.mark.parametrize(
+    ("v", "message"), [([3], "V = 3 is not"), ([8], "max_v = 4"), ([], "for 0")]
+)
+def test_bad_v(v, message):
+    network = rnn(np.ones((8, 8), int), np.ones((8, 8), int))
+    with pytest.raises(SparnnError, match=message):
+        lay_out(network, MachineConfig(lanes=4, max_v=4), v=v)

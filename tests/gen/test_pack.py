@@ -1,0 +1,114 @@
+"""The lane images, read back by a plain reader that follows docs/machine.md only."""
+
+import time
+
+import numpy as np
+import pytest
+from support.random_networks import random_config, random_network
+
+from sparnn.gen.layout import lay_out
+from sparnn.gen.pack import pack_layer, pack_network
+from sparnn.hdl.config import MachineConfig
+from sparnn.sim.network import IntegerLayer
+
+
+def entry(words):
+    return sum(int(word) << 32 * k for k, word in enumerate(words))
+
+
+def read_half(half, config, v, gates, units, columns):
+    """The weight matrix by position, [gates, units, columns], from the lanes' images."""
+    P, S, C = config.post_units, config.lanes // config.post_units, config.chunk
+    G = config.lanes // v
+    weights = np.zeros((gates, units, columns), int)
+    seen = np.zeros((gates, units), int)
+    words = -(-columns // P)
+    chunks = -(-(-(-words // v) * P) // C)
+    assert half.chunks == chunks
+    for lane in range(config.lanes):
+        p, lane_of_cluster = divmod(lane, S)
+        j, slice_ = divmod(lane_of_cluster, v)
+        # The group's neurons: word w of this cluster is in group w mod (S / V).
+        mine = [s for s in range(units) if s % P == p and s // P % (S // v) == j]
+        assert all(s % G == mine[0] % G for s in mine)
+        masks = [entry(words) for words in half.masks[lane, : half.mask_counts[lane]]]
+        stored = list(half.weights[lane, : half.weight_counts[lane]])
+        if not mine:
+            assert masks == [3 << C]
+            assert not stored
+            continue
+        at = 0
+        for row_block, s in enumerate(mine):
+            assert s // G == row_block
+            for gate in range(gates):
+                seen[gate, s] += 1
+                for k in range(chunks):
+                    mask = masks[at]
+                    at += 1
+                    assert bool(mask >> C & 1) == (at == len(masks))
+                    assert mask >> C + 1 == 0
+                    for bit in range(C):
+                        if mask >> bit & 1:
+                            local_word, b = divmod(k * C + bit, P)
+                            column = (local_word * v + slice_) * P + b
+                            raw = int(stored.pop(0))
+                            sign = raw >> config.weight_bits - 1
+                            weights[gate, s, column] = raw - (sign << config.weight_bits)
+        assert at == len(masks)
+        assert not stored
+    assert (seen == v).all()
+    return weights
+
+
+def read_parameters(words, config, gates, units):
+    """[gates, units, (mult, shift, bias)] of one half by position; ``words`` lose what is read."""
+    triples = np.zeros((gates, units, 3), int)
+    for p in range(config.post_units):
+        for w in range(-(-units // config.post_units)):
+            s = w * config.post_units + p
+            for gate in range(gates if s < units else 0):
+                value = entry(words[p].pop(0))
+                bias = value >> 22
+                triples[gate, s] = value & 0xFFFF, value >> 16 & 63, bias - (bias >> 15 << 16)
+    return triples
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_images_hold_the_network(seed):
+    rng = np.random.default_rng(1000 + seed)
+    config = random_config(rng)
+    network = random_network(rng, config)
+    v = [int(2 ** rng.integers(0, config.v_log2_max + 1)) for _ in network.layers]
+    layout = lay_out(network, config, v=v, balance=bool(rng.integers(2)))
+    packed = pack_network(network, layout, config)
+    for layer, place, pack, lanes in zip(network.layers, layout.layers, packed, v, strict=True):
+        gates, units = layer.gates, layer.units
+        read = read_half(pack.x, config, lanes, gates, units, layer.inputs)
+        np.testing.assert_array_equal(read, layer.w_x[:, place.neurons][:, :, place.columns])
+        parameters = [list(unit) for unit in pack.parameters]
+        halves = [(layer.mult_x, layer.shift_x, layer.bias_x)]
+        if pack.h is not None:
+            read = read_half(pack.h, config, lanes, gates, units, units)
+            np.testing.assert_array_equal(read, layer.w_h[:, place.neurons][:, :, place.neurons])
+            halves.append((layer.mult_h, layer.shift_h, layer.bias_h))
+        assert (pack.h is None) == (layer.w_h is None)
+        for half in halves:
+            triples = read_parameters(parameters, config, gates, units)
+            np.testing.assert_array_equal(triples, np.stack(half, axis=-1)[:, place.neurons])
+        assert not any(entry(words) for unit in parameters for words in unit)
+
+
+def test_a_large_layer_packs_in_seconds():
+    rng = np.random.default_rng(1)
+    w = rng.integers(-127, 128, (4, 800, 800)) * (rng.random((4, 800, 800)) < 0.33)
+    rows = np.ones((4, 800), int)
+    layer = IntegerLayer("l", "lstm", "", w, w, *[rows] * 6, 7, 8, 8, 7, 8)
+    from sparnn.sim.network import IntegerNetwork
+
+    network = IntegerNetwork((layer,), 8, 8)
+    config = MachineConfig(lanes=1024, post_units=16, max_v=16)
+    start = time.process_time()
+    layout = lay_out(network, config, v=[16])
+    pack = pack_layer(layer, layout.layers[0], config)
+    assert time.process_time() - start < 10
+    assert pack.x.weight_counts.sum() == np.count_nonzero(w)
