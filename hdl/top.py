@@ -5,7 +5,7 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array.broadcast import Broadcaster
-from .array.cluster import Cluster
+from .array.cluster import cluster_signature
 from .array.gather import GATHER_PROGRAM, Gather
 from .config import MachineConfig
 from .control.dispatcher import Dispatcher
@@ -96,10 +96,9 @@ class Machine(wiring.Component):
             host.store_data.eq(read.data),
         ]
 
-        prototype = Cluster(config)
         state_data = []
         for number in range(config.post_units):
-            cluster = place(m, f"cluster{number}", prototype, CLUSTER_MODULE)
+            cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
             m.d.comb += [
                 cluster.number.eq(number),
                 cluster.first_lane.eq(number * config.cluster_lanes),

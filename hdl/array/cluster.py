@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.instance import place
-from sparnn.hdl.lane.lane import Lane
+from sparnn.hdl.lane.lane import lane_signature
 from sparnn.hdl.lane.ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
 from sparnn.hdl.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.post.unit import PostUnit
@@ -16,9 +16,32 @@ from .collector import COLLECTOR_PROGRAM, Collector
 from .load import load_layout
 from .tree import ReductionTree, tree_latency
 
-__all__ = ["Cluster", "LANE_MODULE"]
+__all__ = ["Cluster", "cluster_signature", "LANE_MODULE"]
 
 LANE_MODULE = "sparnn_lane"
+
+
+def cluster_signature(config: MachineConfig) -> wiring.Signature:
+    """A cluster's ports, explained in :class:`Cluster`."""
+    return wiring.Signature(
+        {
+            "number": In(max(1, (config.post_units - 1).bit_length())),
+            "first_lane": In(10),
+            "lane_program": In(LANE_PROGRAM),
+            "collector_program": In(COLLECTOR_PROGRAM),
+            "post_program": In(POST_PROGRAM),
+            "start": In(1),
+            "fresh": In(1),
+            "tokens": In(STEP_TOKENS),
+            "broadcast": In(broadcast_layout(config)),
+            "broadcast_en": In(config.max_v),
+            "load": In(load_layout(config)),
+            "x_taken": Out(2),
+            "state_addr": In((config.state_depth - 1).bit_length()),
+            "state_data": Out(PREACTIVATION_BITS),
+            "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
+        }
+    )
 
 
 class Cluster(wiring.Component):
@@ -43,25 +66,7 @@ class Cluster(wiring.Component):
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
-        super().__init__(
-            {
-                "number": In(max(1, (config.post_units - 1).bit_length())),
-                "first_lane": In(10),
-                "lane_program": In(LANE_PROGRAM),
-                "collector_program": In(COLLECTOR_PROGRAM),
-                "post_program": In(POST_PROGRAM),
-                "start": In(1),
-                "fresh": In(1),
-                "tokens": In(STEP_TOKENS),
-                "broadcast": In(broadcast_layout(config)),
-                "broadcast_en": In(config.max_v),
-                "load": In(load_layout(config)),
-                "x_taken": Out(2),
-                "state_addr": In((config.state_depth - 1).bit_length()),
-                "state_data": Out(PREACTIVATION_BITS),
-                "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
-            }
-        )
+        super().__init__(cluster_signature(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -94,9 +99,8 @@ class Cluster(wiring.Component):
             self.x_taken.eq(collector.x_taken),
         ]
 
-        prototype = Lane(config)
         for index in range(lanes):
-            lane = place(m, f"lane{index}", prototype, LANE_MODULE)
+            lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
             chosen = lane_index == index
             mask_en, weight_en = Signal(name=f"mask_en{index}"), Signal(name=f"weight_en{index}")
             m.d.comb += [

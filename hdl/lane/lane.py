@@ -10,7 +10,28 @@ from .pairs import PairStage
 from .ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
 from .scan import MaskScan, sub_mask_layout
 
-__all__ = ["Lane"]
+__all__ = ["Lane", "lane_signature"]
+
+
+def lane_signature(config: MachineConfig) -> wiring.Signature:
+    """A lane's ports, explained in :class:`Lane`."""
+    return wiring.Signature(
+        {
+            "program": In(LANE_PROGRAM),
+            "start": In(1),
+            "tokens": In(STEP_TOKENS),
+            "broadcast": In(broadcast_layout(config)),
+            "broadcast_en": In(1),
+            "load_addr": In(20),
+            "load_data": In(max(config.mask_entry_bits, config.weight_bits)),
+            "mask_load_en": In(1),
+            "weight_load_en": In(1),
+            "valid": Out(1),
+            "pop": In(1),
+            "advance": In(1),
+            "partial_sum": Out(signed(config.lane_sum_bits)),
+        }
+    )
 
 
 class Lane(wiring.Component):
@@ -32,23 +53,7 @@ class Lane(wiring.Component):
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
-        super().__init__(
-            {
-                "program": In(LANE_PROGRAM),
-                "start": In(1),
-                "tokens": In(STEP_TOKENS),
-                "broadcast": In(broadcast_layout(config)),
-                "broadcast_en": In(1),
-                "load_addr": In(20),
-                "load_data": In(max(config.mask_entry_bits, config.weight_bits)),
-                "mask_load_en": In(1),
-                "weight_load_en": In(1),
-                "valid": Out(1),
-                "pop": In(1),
-                "advance": In(1),
-                "partial_sum": Out(signed(config.lane_sum_bits)),
-            }
-        )
+        super().__init__(lane_signature(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
