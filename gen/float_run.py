@@ -3,7 +3,7 @@
 The formulas are those of ONNX LSTM, GRU (linear_before_reset = 1) and RNN.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,21 +72,32 @@ def machine_biases(layer: FloatLayer) -> tuple[FloatArray, FloatArray]:
 
 
 def run_layer(
-    layer: FloatLayer, x: FloatArray, h0: FloatArray | None = None, c0: FloatArray | None = None
+    layer: FloatLayer,
+    x: FloatArray,
+    h0: FloatArray | None = None,
+    c0: FloatArray | None = None,
+    *,
+    round_h: Callable[[FloatArray], FloatArray] | None = None,
 ) -> FloatTrace:
-    """Run one layer on ``x`` [batch, steps, inputs] from the states [batch, units]."""
+    """Run one layer on ``x`` [batch, steps, inputs] from the states [batch, units].
+
+    ``round_h`` rounds the output of each step, as it leaves the layer and is fed back; the state
+    of a GRU stays unrounded, as in the machine.
+    """
+    rounded = round_h or (lambda a: a)
     batch, steps = x.shape[:2]
     b_x, b_h = machine_biases(layer)
     h = _start(layer.initial_h, h0, batch, layer.units)
     c = _start(layer.initial_c, c0, batch, layer.units)
     u = np.einsum("bti,gui->btgu", x, layer.w_x, optimize=True) + b_x
     if layer.w_h is None:
-        return FloatTrace(x, u, None, u, None, _apply(layer.activation, u[:, :, 0]), h, c)
+        return FloatTrace(x, u, None, u, None, rounded(_apply(layer.activation, u[:, :, 0])), h, c)
     shape = (batch, steps, layer.units)
     v, pre = np.empty_like(u), np.empty_like(u)
     outputs, state = np.empty(shape), np.empty(shape)
     w_h = layer.w_h.reshape(-1, layer.units).T
     start_h, start_c = h, c
+    s, h = h, rounded(h)
     for t in range(steps):
         v[:, t] = (h @ w_h).reshape(batch, layer.gates, layer.units) + b_h
         pre[:, t] = u[:, t] + v[:, t]
@@ -98,11 +109,11 @@ def run_layer(
         elif layer.kind == "gru":
             r, z = _sigmoid(pre[:, t, 0]), _sigmoid(pre[:, t, 1])
             pre[:, t, 2] = u[:, t, 2] + r * v[:, t, 2]
-            h = z * h + (1 - z) * np.tanh(pre[:, t, 2])
-            state[:, t] = h
+            h = s = z * s + (1 - z) * np.tanh(pre[:, t, 2])
+            state[:, t] = s
         else:
             h = _apply(layer.activation, pre[:, t, 0])
-        outputs[:, t] = h
+        h = outputs[:, t] = rounded(h)
     kept = state if layer.kind in ("lstm", "gru") else None
     return FloatTrace(x, u, v, pre, kept, outputs, start_h, start_c)
 

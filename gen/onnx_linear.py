@@ -85,9 +85,10 @@ def matmul(call: Call, chain: Chain) -> list[Value]:
             f"multiplies {signal.shape_text} with {list(w.shape)}; supported is one matrix "
             "[inputs, outputs] for all steps",
         )
-    w = w.reshape(w.shape[-2:])
-    w = w.T if at == -1 else w
-    return [_linear(call, chain, signal, rank + at, w, np.zeros(w.shape[0]))]
+    rows, columns = w.shape[-2:]
+    matrix = w.reshape(rows, columns)
+    matrix = matrix.T if at == -1 else matrix
+    return [_linear(call, chain, signal, rank + at, matrix, np.zeros(len(matrix)))]
 
 
 def add(call: Call, chain: Chain) -> list[Value]:

@@ -17,10 +17,10 @@ SMALL_HEAD = 0.05
 def prune(network: FloatNetwork, fraction: float) -> FloatNetwork:
     """Set the smallest weights of every matrix to zero.
 
-    The input and the hidden half of each layer are pruned one by one: ``round(fraction · size)`` of
-    a matrix's elements, all gates together, are zero afterwards. Weights that are zero already count
-    first, and a matrix that holds more zeros keeps them. Biases stay. Linear layers are pruned as
-    well, but for a small head (``SMALL_HEAD``).
+    The input and the hidden half of each layer are pruned one by one: ``round(fraction · size)``
+    of a matrix's elements, all gates together, are zero afterwards. Weights that are zero already
+    count first, and a matrix that holds more zeros keeps them. Biases stay. Linear layers are
+    pruned as well, but for a small head (``SMALL_HEAD``).
 
     Raises
     ------

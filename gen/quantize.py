@@ -1,0 +1,360 @@
+"""The float network becomes integers: formats, weights, multipliers, biases (docs/numerics.md)."""
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sparnn.gen.calibrate import Ranges, TensorRange
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.float_run import machine_biases
+from sparnn.gen.formats import (
+    Probe,
+    best_format,
+    candidate_formats,
+    format_for_maximum,
+    quantized_values,
+    rounding_sqnr_db,
+    saturated_share,
+    sqnr_db,
+)
+from sparnn.gen.model import FloatArray, FloatLayer, FloatNetwork
+from sparnn.sim.network import Int32Array, IntegerLayer, IntegerNetwork
+
+__all__ = [
+    "Quantized",
+    "TensorReport",
+    "proposals",
+    "quantize",
+    "quantize_rows",
+    "requantizer",
+    "saturation_report",
+]
+
+MAX_SHIFT = 47
+MAX_MULT = 32767
+#: A tensor with less than this gets a proposal of more bits.
+ENOUGH_DB = {"x": 30.0, "h": 30.0, "weights": 18.0}
+WIDTHS = {"x": range(8, 17), "h": range(8, 17), "weights": range(4, 17)}
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """How one tensor fares in its format on the calibration inputs.
+
+    Members
+    -------
+    layer, tensor : where; ``x``, ``pre``, ``state``, ``h`` or ``weights``.
+    bits, f : width and format; ``f`` is None for weights.
+    max_abs : the largest magnitude.
+    saturated : share of the values that saturate, 0 … 1.
+    sqnr_db : signal to quantization noise. For ``x`` and ``h`` it is measured where it counts, at
+        the output of the layer (``Probe``); for the others, in the tensor itself.
+    proposal : the smallest width with enough of it where ``bits`` are too few, else None.
+    """
+
+    layer: str
+    tensor: str
+    bits: int
+    f: int | None
+    max_abs: float
+    saturated: float
+    sqnr_db: float
+    proposal: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """What ``quantize`` makes.
+
+    Members
+    -------
+    network : the integers.
+    io : the float network's io with ``f`` in every input and output.
+    tensors : one report per tensor.
+    """
+
+    network: IntegerNetwork
+    io: dict[str, Any]
+    tensors: tuple[TensorReport, ...]
+
+
+@dataclass(frozen=True)
+class _Formats:
+    x: int
+    pre: int
+    state: int
+    out: int
+    out_bits: int
+
+
+def quantize(
+    network: FloatNetwork, ranges: Ranges, weight_bits: int = 8, activation_bits: int = 8
+) -> Quantized:
+    """Choose formats and turn a float network into an integer one.
+
+    Parameters
+    ----------
+    ranges : what ``calibrate`` measured on the same network (after pruning).
+    weight_bits : 4 … 16; activation_bits : 8 … 16.
+
+    Raises
+    ------
+    SparnnError : a width out of range, or values that no format holds.
+    """
+    for name, bits, low in (("weight", weight_bits, 4), ("activation", activation_bits, 8)):
+        if not low <= bits <= 16:
+            raise SparnnError(f"{name} bits = {bits} is outside {low} to 16")
+    reports: list[TensorReport] = []
+    probe = Probe(network, ranges)
+    f_x = _input_format(network, ranges, probe, activation_bits, reports)
+    layers = []
+    for index, layer in enumerate(network.layers):
+        formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports)
+        layers.append(_layer(layer, formats, weight_bits))
+        reports.append(_weights_report(layer, weight_bits))
+        f_x = formats.out
+    integer = IntegerNetwork(tuple(layers), weight_bits, activation_bits)
+    return Quantized(integer, _io(network, integer), tuple(reports))
+
+
+def _io(network: FloatNetwork, integer: IntegerNetwork) -> dict[str, Any]:
+    io: dict[str, Any] = copy.deepcopy(dict(network.io))
+    for entry in io.get("inputs", []):
+        layer = integer.layers[entry["layer"]]
+        entry["f"] = {"x": layer.f_x, "initial_h": layer.f_out, "initial_c": layer.f_state}[
+            entry["role"]
+        ]
+    for entry in io.get("outputs", []):
+        entry["f"] = integer.layers[entry["layer"]].f_out
+    return io
+
+
+# Formats -------------------------------------------------------------------------------------
+
+
+def _input_format(
+    network: FloatNetwork, ranges: Ranges, probe: Probe, bits: int, reports: list[TensorReport]
+) -> int:
+    """The input's format: the one with the smallest error at the output of the first layer."""
+    layer, tensor = network.layers[0], ranges.x
+    limit = 2.0 ** (bits - 1) - 1
+    if tensor.max_abs > np.ldexp(limit, 16):
+        raise SparnnError(
+            f"the calibration inputs reach {tensor.max_abs:g}, but {bits} bits hold at most "
+            f"{np.ldexp(limit, 16):g} in the coarsest format; scale the input down, and the first "
+            "layer's weights up"
+        )
+    if 0 < tensor.max_abs < 2.0**-11:
+        raise SparnnError(
+            f"the calibration inputs reach only {tensor.max_abs:g}, less than 16 steps of the "
+            "finest format; scale the input up, and the first layer's weights down"
+        )
+
+    def measured(width: int) -> tuple[int, float]:
+        """The best format of this width, and the first layer's output with it in decibels."""
+        found = [(f, probe.input_db(f, width)) for f in candidate_formats(tensor.max_abs, width)]
+        return max(found, key=lambda item: item[1])
+
+    f, db = measured(bits)
+    proposal = _proposal("x", db, bits, lambda width: measured(width)[1])
+    share = saturated_share(tensor, f, bits)
+    reports.append(TensorReport(layer.name, "x", bits, f, tensor.max_abs, share, db, proposal))
+    return f
+
+
+def _formats(
+    network: FloatNetwork,
+    ranges: Ranges,
+    probe: Probe,
+    index: int,
+    f_x: int,
+    bits: int,
+    reports: list[TensorReport],
+) -> _Formats:
+    layer, measured = network.layers[index], ranges.layers[index]
+    f_pre = format_for_maximum(measured.pre.max_abs)
+    _report_wide(layer, "pre", f_pre, measured.pre, reports)
+    f_state = 0
+    if measured.state is not None:
+        # A GRU's state is a mean of values within ±1: it never exceeds its start or 1.
+        bounded = layer.kind == "gru" and measured.state.max_abs <= 1
+        f_state = 15 if bounded else format_for_maximum(measured.state.max_abs)
+        _report_wide(layer, "state", f_state, measured.state, reports)
+    following = network.layers[index + 1] if index + 1 < len(network.layers) else None
+    if layer.kind == "linear" and following is None:
+        return _Formats(f_x, f_pre, f_state, f_pre, 16)
+
+    def output(width: int) -> tuple[int, float]:
+        """The best format of this width for the layer's output, and its effect in decibels."""
+        if layer.w_h is None and following is not None:
+            columns = (following.w_x**2).sum(axis=(0, 1))
+            f = best_format(measured.h, width, columns)
+            return f, probe.output_db(index, f, width)
+        formats = candidate_formats(measured.h.max_abs, width)
+        found = [(f, probe.output_db(index, f, width)) for f in formats]
+        return max(found, key=lambda item: item[1])
+
+    f_out, db = output(bits)
+    proposal = _proposal("h", db, bits, lambda width: output(width)[1])
+    share = saturated_share(measured.h, f_out, bits)
+    reports.append(
+        TensorReport(layer.name, "h", bits, f_out, measured.h.max_abs, share, db, proposal)
+    )
+    return _Formats(f_x, f_pre, f_state, f_out, bits)
+
+
+def _report_wide(
+    layer: FloatLayer, name: str, f: int, tensor: TensorRange, reports: list[TensorReport]
+) -> None:
+    share, db = saturated_share(tensor, f, 16), rounding_sqnr_db(tensor, f, 16)
+    reports.append(TensorReport(layer.name, name, 16, f, tensor.max_abs, share, db, None))
+
+
+def _proposal(tensor: str, db: float, bits: int, at: Any) -> int | None:
+    """The smallest wider width with enough signal to noise; the widest where none has it."""
+    if db >= ENOUGH_DB[tensor] or db == float("-inf"):
+        return None
+    wider = [width for width in WIDTHS[tensor] if width > bits]
+    return next((width for width in wider if at(width) >= ENOUGH_DB[tensor]), 16) if wider else None
+
+
+# Integers ------------------------------------------------------------------------------------
+
+
+def quantize_rows(weights: FloatArray, bits: int) -> tuple[Int32Array, FloatArray]:
+    """Symmetric integers with one scale per row.
+
+    Parameters
+    ----------
+    weights : [gates, units, columns].
+
+    Returns
+    -------
+    Integers within ±(2^(bits-1) − 1) of the same shape, and scales [gates, units]: the largest
+    magnitude of the row divided by the largest integer; 0 for a row of zeros.
+    """
+    top = float((1 << (bits - 1)) - 1)
+    largest = np.abs(weights).max(axis=2, keepdims=True)
+    integers = np.rint(weights / np.where(largest > 0, largest, 1.0) * top)
+    return integers.astype(np.int32), largest[..., 0] / top
+
+
+def requantizer(ratio: FloatArray, where: str) -> tuple[Int32Array, Int32Array]:
+    """``mult`` 0 … 32767 and ``shift`` 0 … 47 with ``mult · 2^-shift ≈ ratio``.
+
+    ``mult`` is within 16384 … 32767 unless the ratio is 0 or so small that the shift is at its end.
+
+    Raises
+    ------
+    SparnnError : a ratio of more than 32767.
+    """
+    if (ratio > MAX_MULT).any():
+        raise SparnnError(
+            f"{where}: the weights have to be scaled by {float(ratio.max()):g}, but the limit is "
+            f"{MAX_MULT}; scale the model's input or this layer's weights down"
+        )
+    safe = np.where(ratio > 0, ratio, 1.0)
+    shift = np.clip(15 - np.frexp(safe)[1], 0, MAX_SHIFT)
+    mult = np.rint(np.ldexp(safe, shift))
+    carry = (mult > MAX_MULT) & (shift > 0)
+    shift = np.where(carry, shift - 1, shift)
+    mult = np.minimum(np.rint(np.ldexp(safe, shift)), MAX_MULT)
+    zero = (ratio == 0) | (mult == 0)
+    return (
+        np.where(zero, 0, mult).astype(np.int32),
+        np.where(zero, 0, shift).astype(np.int32),
+    )
+
+
+def _layer(layer: FloatLayer, formats: _Formats, weight_bits: int) -> IntegerLayer:
+    where = f"layer {layer.name!r}"
+    bias_x, bias_h = machine_biases(layer)
+    w_x, scale_x = quantize_rows(layer.w_x, weight_bits)
+    mult_x, shift_x = requantizer(
+        np.ldexp(scale_x, formats.pre - formats.x), f"{where}, input half"
+    )
+    hidden: dict[str, Int32Array | None] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
+    if layer.w_h is not None:
+        w_h, scale_h = quantize_rows(layer.w_h, weight_bits)
+        ratio = np.ldexp(scale_h, formats.pre - formats.out)
+        mult_h, shift_h = requantizer(ratio, f"{where}, hidden half")
+        bias = _bias(bias_h, formats.pre, where)
+        hidden = {"w_h": w_h, "mult_h": mult_h, "shift_h": shift_h, "bias_h": bias}
+    return IntegerLayer(
+        name=layer.name,
+        kind=layer.kind,
+        activation=layer.activation,
+        w_x=w_x,
+        mult_x=mult_x,
+        shift_x=shift_x,
+        bias_x=_bias(bias_x, formats.pre, where),
+        f_x=formats.x,
+        f_pre=formats.pre,
+        f_state=formats.state,
+        f_out=formats.out,
+        out_bits=formats.out_bits,
+        last_only=layer.last_only,
+        initial_h=_state(layer.initial_h, formats.out, formats.out_bits),
+        initial_c=_state(layer.initial_c, formats.state, 16),
+        **hidden,
+    )
+
+
+def _bias(bias: FloatArray, f_pre: int, where: str) -> Int32Array:
+    integers = np.rint(np.ldexp(bias, f_pre))
+    if np.abs(integers).max() > 32767:
+        raise SparnnError(
+            f"{where}: a bias of {float(np.abs(bias).max()):g} does not fit 16 bits in format "
+            f"{f_pre}; the limit is 32767, so scale the layer down"
+        )
+    return integers.astype(np.int32)
+
+
+def _state(values: FloatArray | None, f: int, bits: int) -> Int32Array | None:
+    if values is None:
+        return None
+    return np.rint(np.ldexp(quantized_values(values, f, bits), f)).astype(np.int32)
+
+
+# Reports -------------------------------------------------------------------------------------
+
+
+def _weights_report(layer: FloatLayer, bits: int) -> TensorReport:
+    matrices = [m for m in (layer.w_x, layer.w_h) if m is not None]
+    exact = np.concatenate([m.reshape(-1) for m in matrices])
+
+    def at(width: int) -> float:
+        pairs = [quantize_rows(m, width) for m in matrices]
+        return sqnr_db(
+            exact, np.concatenate([(q * scale[..., np.newaxis]).reshape(-1) for q, scale in pairs])
+        )
+
+    db = at(bits)
+    largest = float(np.abs(exact).max())
+    proposal = _proposal("weights", db, bits, at)
+    return TensorReport(layer.name, "weights", bits, None, largest, 0.0, db, proposal)
+
+
+def saturation_report(quantized: Quantized) -> list[str]:
+    """Lines for the user: each tensor that saturates on the calibration inputs, and how often."""
+    return [
+        f"{t.layer}: {t.tensor} saturates in {100 * t.saturated:.2g} % of the calibration values "
+        f"(largest {t.max_abs:.4g}, {t.bits} bits, format {t.f})"
+        for t in quantized.tensors
+        if t.saturated > 0
+    ]
+
+
+def proposals(quantized: Quantized) -> list[str]:
+    """Lines for the user: tensors that lose too much at their width, and the width to use."""
+    lines = []
+    for t in quantized.tensors:
+        if t.proposal is not None:
+            option = "--weight-bits" if t.tensor == "weights" else "--activation-bits"
+            lines.append(
+                f"{t.layer}: {t.tensor} has {t.sqnr_db:.1f} dB of signal to quantization noise at "
+                f"{t.bits} bits; {option} {t.proposal} is better"
+            )
+    return lines
