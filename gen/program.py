@@ -169,7 +169,7 @@ def build_program(
             )
         )
     inputs = tuple(int(n) for n in layout.inputs)
-    return MachineProgram(config, tuple(layers), inputs, max_steps)
+    return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(network, packed))
 
 
 def memory_needs(
@@ -229,6 +229,15 @@ def image_words(program: MachineProgram, packed: Sequence[PackedLayer]) -> npt.N
     for unit in range(config.post_units):
         parts.append(write_packet(config, Target.PARAMETER, unit, 0, parameters[unit]))
     return np.concatenate(parts)
+
+
+def _step_bound(network: IntegerNetwork, packed: Sequence[PackedLayer]) -> int:
+    """Cycles of one step of every layer if nothing overlapped, with a margin for pipelines."""
+    halves = [half for pack in packed for half in (pack.x, pack.h) if half is not None]
+    lanes = sum(half.masks.shape[1] + half.weights.shape[1] for half in halves)
+    rows = sum(pack.parameters.shape[1] for pack in packed)
+    vectors = sum(layer.inputs + 3 * layer.units + 128 for layer in network.layers)
+    return lanes + rows + vectors
 
 
 def _ends(halves: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:

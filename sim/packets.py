@@ -95,12 +95,14 @@ class MachineProgram:
     layers: in the order in which they run.
     inputs: position -> feature of the network's input.
     max_steps: most steps of one RUN.
+    step_bound: more cycles than any step takes, whatever overlaps: for a watchdog.
     """
 
     config: MachineConfig
     layers: tuple[LayerProgram, ...]
     inputs: tuple[int, ...]
     max_steps: int
+    step_bound: int
 
     def to_dict(self) -> dict[str, Any]:
         """For program.json."""
@@ -112,6 +114,7 @@ class MachineProgram:
             "version": _VERSION,
             "config": asdict(self.config),
             "max_steps": self.max_steps,
+            "step_bound": self.step_bound,
             "inputs": list(self.inputs),
             "layers": layers,
         }
@@ -139,6 +142,7 @@ class MachineProgram:
                 layers,
                 tuple(content["inputs"]),
                 content["max_steps"],
+                content["step_bound"],
             )
         except (KeyError, TypeError, ValueError, ConfigurationError) as error:
             raise SimulationError(

@@ -1,0 +1,199 @@
+// Drives a Verilated `sparnn`: words of a file into rx, words of tx into a file. It knows nothing of
+// what the words mean.
+//
+//   driver INPUT OUTPUT EXPECTED [--mark N] [--idle P] [--stall P] [--seed S] [--watchdog CYCLES]
+//          [--limit CYCLES] [--waves FILE]
+//
+// INPUT and OUTPUT hold little-endian 32-bit words. The run ends when all of INPUT has been taken and
+// EXPECTED words have come out; a little later, so that words too many are seen. --mark reports the
+// cycle in which word N of INPUT was taken. --idle and --stall: percentage of cycles in which rx is
+// idle and tx is not ready. --watchdog: cycles without any transfer after which the run is given up.
+//
+// One JSON object goes to standard output, progress to standard error. Exit status: 0 done; 2 wrong
+// use or a file that cannot be read or written; 3 given up, with what has come out so far in OUTPUT.
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "Vsparnn.h"
+#include "verilated.h"
+#ifdef SPARNN_WAVES
+#include "verilated_vcd_c.h"
+#endif
+
+namespace {
+
+constexpr int kResetCycles = 4;
+constexpr uint64_t kSurplusCycles = 256;
+constexpr uint64_t kClockCheckMask = (1 << 12) - 1;
+
+struct Options {
+    std::string input, output, waves;
+    uint64_t expected = 0, mark = 0, watchdog = 1000000, limit = ~0ull, seed = 0;
+    unsigned idle = 0, stall = 0;
+};
+
+[[noreturn]] void fail(const std::string& message) {
+    std::fprintf(stderr, "error: %s\n", message.c_str());
+    std::exit(2);
+}
+
+uint64_t number(const char* text) {
+    char* end = nullptr;
+    const uint64_t value = std::strtoull(text, &end, 10);
+    if (*text == '\0' || *end != '\0') fail(std::string("not a number: ") + text);
+    return value;
+}
+
+Options parse(int argc, char** argv) {
+    if (argc < 4) fail("usage: driver INPUT OUTPUT EXPECTED [options]");
+    Options options;
+    options.input = argv[1];
+    options.output = argv[2];
+    options.expected = number(argv[3]);
+    for (int i = 4; i < argc; i += 2) {
+        if (i + 1 == argc) fail(std::string("no value for ") + argv[i]);
+        const std::string name = argv[i];
+        if (name == "--mark") options.mark = number(argv[i + 1]);
+        else if (name == "--idle") options.idle = static_cast<unsigned>(number(argv[i + 1]));
+        else if (name == "--stall") options.stall = static_cast<unsigned>(number(argv[i + 1]));
+        else if (name == "--seed") options.seed = number(argv[i + 1]);
+        else if (name == "--watchdog") options.watchdog = number(argv[i + 1]);
+        else if (name == "--limit") options.limit = number(argv[i + 1]);
+        else if (name == "--waves") options.waves = argv[i + 1];
+        else fail("unknown option " + name);
+    }
+    if (options.idle > 99 || options.stall > 99) fail("--idle and --stall are at most 99");
+    return options;
+}
+
+std::vector<uint32_t> read_words(const std::string& path) {
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    if (!file) fail("cannot read " + path);
+    std::vector<uint32_t> words;
+    uint8_t bytes[4];
+    size_t count;
+    while ((count = std::fread(bytes, 1, 4, file)) == 4)
+        words.push_back(bytes[0] | bytes[1] << 8 | bytes[2] << 16
+                        | static_cast<uint32_t>(bytes[3]) << 24);
+    if (count != 0 || std::ferror(file)) fail(path + " does not hold whole words");
+    std::fclose(file);
+    return words;
+}
+
+void write_words(const std::string& path, const std::vector<uint32_t>& words) {
+    std::FILE* file = std::fopen(path.c_str(), "wb");
+    if (!file) fail("cannot write " + path);
+    for (const uint32_t word : words) {
+        const uint8_t bytes[4] = {static_cast<uint8_t>(word), static_cast<uint8_t>(word >> 8),
+                                  static_cast<uint8_t>(word >> 16),
+                                  static_cast<uint8_t>(word >> 24)};
+        std::fwrite(bytes, 1, 4, file);
+    }
+    if (std::ferror(file) | std::fclose(file)) fail("cannot write " + path);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    const Options options = parse(argc, argv);
+    const std::vector<uint32_t> input = read_words(options.input);
+    std::vector<uint32_t> output;
+    output.reserve(options.expected + 16);
+
+    const auto context = std::make_unique<VerilatedContext>();
+    context->traceEverOn(!options.waves.empty());
+    const auto top = std::make_unique<Vsparnn>(context.get());
+#ifdef SPARNN_WAVES
+    VerilatedVcdC trace;
+    if (!options.waves.empty()) {
+        top->trace(&trace, 99);
+        trace.open(options.waves.c_str());
+    }
+    const auto dump = [&](uint64_t time) {
+        if (!options.waves.empty()) trace.dump(time);
+    };
+#else
+    if (!options.waves.empty()) fail("this driver was built without waves");
+    const auto dump = [](uint64_t) {};
+#endif
+
+    std::mt19937_64 random(options.seed);
+    const auto happens = [&](unsigned percent) { return percent && random() % 100 < percent; };
+    using Clock = std::chrono::steady_clock;
+    const auto start = Clock::now();
+    auto reported = start;
+
+    uint64_t cycle = 0, marked = 0, moved = 0, finished = 0;
+    size_t taken = 0;
+    bool offering = false;
+    const char* given_up = nullptr;
+    for (;; ++cycle) {
+        const bool reset = cycle < kResetCycles;
+        // An offer stands until it is taken.
+        if (!offering) offering = !reset && taken < input.size() && !happens(options.idle);
+        const bool ready = !reset && !happens(options.stall);
+        top->rst = reset;
+        top->rx___05Fvalid = offering;
+        top->rx___05Fpayload = offering ? input[taken] : 0;
+        top->tx___05Fready = ready;
+        top->clk = 0;
+        top->eval();
+        dump(2 * cycle);
+        if (offering && top->rx___05Fready) {
+            offering = false;
+            moved = cycle;
+            if (++taken == options.mark) marked = cycle;
+        }
+        if (ready && top->tx___05Fvalid) {
+            output.push_back(top->tx___05Fpayload);
+            moved = cycle;
+        }
+        top->clk = 1;
+        top->eval();
+        dump(2 * cycle + 1);
+
+        if (taken == input.size() && output.size() >= options.expected) {
+            if (finished == 0) finished = cycle;
+            if (cycle - finished >= kSurplusCycles) break;
+        } else if (cycle - moved > options.watchdog) {
+            given_up = "no word was transferred for too many cycles";
+            break;
+        } else if (cycle >= options.limit) {
+            given_up = "the cycle limit was reached";
+            break;
+        }
+        if ((cycle & kClockCheckMask) == 0) {
+            const auto now = Clock::now();
+            if (now - reported >= std::chrono::milliseconds(500)) {
+                reported = now;
+                std::fprintf(stderr, "progress %zu %zu %llu\n", taken, output.size(),
+                             static_cast<unsigned long long>(cycle));
+            }
+        }
+    }
+    const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+    top->final();
+#ifdef SPARNN_WAVES
+    if (!options.waves.empty()) trace.close();
+#endif
+    write_words(options.output, output);
+    std::printf("{\"cycles\": %llu, \"seconds\": %.6f, \"marked\": %llu, \"taken\": %zu, "
+                "\"given\": %zu}\n",
+                static_cast<unsigned long long>(cycle), seconds,
+                static_cast<unsigned long long>(marked), taken, output.size());
+    if (given_up) {
+        std::fprintf(stderr, "error: %s; cycle %llu, %zu of %zu words taken, %zu of %llu given\n",
+                     given_up, static_cast<unsigned long long>(cycle), taken, input.size(),
+                     output.size(), static_cast<unsigned long long>(options.expected));
+        return 3;
+    }
+    return 0;
+}

@@ -1,0 +1,169 @@
+"""Builds the compiled simulation of a machine's Verilog, and keeps it.
+
+A build is named by the hash of everything that it is made from, and lies in a cache of the user:
+$SPARNN_CACHE, else $XDG_CACHE_HOME/sparnn, else ~/.cache/sparnn.
+
+Amaranth gives every register and memory an initial value, so there are no unknowns, and Verilator
+may treat them as it likes. `-fno-inline` keeps equal lanes one C++ function: many-lane machines
+build ten times faster.
+"""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import SimulationError
+from .progress import progress
+from .toolchain import Toolchain, find_toolchain
+
+__all__ = ["DRIVER", "KEPT_BUILDS", "build_driver", "cache_folder"]
+
+DRIVER = Path(__file__).parent / "driver" / "driver.cpp"
+
+KEPT_BUILDS = 64
+"""Builds that stay in the cache; older ones go when a new one comes, but none of the last hour."""
+
+_JOBS = 2
+_FLAGS = [
+    *("--cc", "--exe", "--build", "--top-module", "sparnn", "--prefix", "Vsparnn"),
+    *("--Mdir", "obj", "-o", "driver", "-O3", "-fno-inline", "--no-timing"),
+    *("--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"),
+]
+_WAVES = ["--trace-vcd", "-CFLAGS", "-DSPARNN_WAVES"]
+_MAKE = "OPT_FAST=-O2 OPT_SLOW=-O1 OPT_GLOBAL=-O2"
+
+
+def cache_folder() -> Path:
+    """Where builds are kept."""
+    own = os.environ.get("SPARNN_CACHE", "")
+    if own:
+        return Path(own)
+    shared = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(shared) if shared else Path.home() / ".cache") / "sparnn"
+
+
+def build_driver(verilog: Path, *, waves: bool = False) -> Path:
+    """The driver program for some Verilog with the top module `sparnn`.
+
+    Parameters
+    ----------
+    waves
+        Build it so that `--waves` can record; it is slower.
+
+    Returns
+    -------
+    The program, from the cache where it is there.
+
+    Raises
+    ------
+    SimulationError
+        A tool is missing, the Verilog cannot be read or built, or the cache cannot be written.
+    """
+    toolchain = find_toolchain()
+    try:
+        text = Path(verilog).read_bytes()
+    except OSError as error:
+        raise SimulationError(
+            f"{verilog} cannot be read ({error.strerror}): compile the model again"
+        ) from None
+    builds = cache_folder() / "verilated"
+    key = _key(toolchain, text, waves)
+    program = builds / key / "driver"
+    try:
+        builds.mkdir(parents=True, exist_ok=True)
+        with _locked(builds / f"{key}.lock"):
+            if not program.is_file():
+                _build(toolchain, text, waves, builds, program)
+                _drop_old(builds)
+            os.utime(program.parent)
+    except OSError as error:
+        raise SimulationError(
+            f"the cache {builds} cannot be written ({error.strerror or error}): set SPARNN_CACHE "
+            "to a writable folder"
+        ) from error
+    return program
+
+
+def _key(toolchain: Toolchain, text: bytes, waves: bool) -> str:
+    version = subprocess.run(
+        [*toolchain.compiler.split(), "--version"], capture_output=True, check=False
+    ).stdout
+    digest = hashlib.sha256()
+    parts = [
+        text,
+        DRIVER.read_bytes(),
+        repr((_FLAGS, _WAVES, _MAKE, waves)).encode(),
+        toolchain.compiler.encode(),
+        version,
+        (toolchain.root / "include" / "verilated_config.h").read_bytes(),
+    ]
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:32]
+
+
+def _build(toolchain: Toolchain, text: bytes, waves: bool, builds: Path, program: Path) -> None:
+    """Build aside, then rename."""
+    with tempfile.TemporaryDirectory(dir=builds, prefix="build-") as aside:
+        (Path(aside) / "sparnn.v").write_bytes(text)
+        # Copied, so that the folder's own path, with whatever it holds, is never on a command line.
+        shutil.copyfile(DRIVER, Path(aside) / "driver.cpp")
+        command = [
+            str(toolchain.verilator),
+            *_FLAGS,
+            *(_WAVES if waves else []),
+            *("-j", str(_JOBS), "-MAKEFLAGS", _MAKE, "sparnn.v", "driver.cpp"),
+        ]
+        with progress("Building the simulation"):
+            done = subprocess.run(
+                command,
+                cwd=aside,
+                env=toolchain.environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+        built = Path(aside) / "obj" / "driver"
+        if done.returncode or not built.is_file():
+            raise SimulationError(
+                f"the simulation cannot be built: {_first_error(done.stdout)} (run sparnn doctor; "
+                "if it finds nothing, this is a defect of sparnn)"
+            )
+        finished = Path(aside) / "finished"
+        finished.mkdir()
+        built.replace(finished / "driver")
+        finished.replace(program.parent)
+
+
+def _first_error(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    for line in lines:
+        if re.search(r"%Error|error:|\*\*\*", line):
+            return line
+    return lines[-1] if lines else "Verilator stopped without a word"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One build of the same thing at a time."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _drop_old(builds: Path) -> None:
+    folders = [path for path in builds.iterdir() if path.is_dir()]
+    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in folders[KEPT_BUILDS:]:
+        if time.time() - path.stat().st_mtime > 3600:
+            shutil.rmtree(path, ignore_errors=True)
