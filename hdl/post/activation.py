@@ -1,0 +1,159 @@
+"""σ and tanh from one table with linear interpolation (docs/numerics.md, "σ and tanh")."""
+
+import math
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import PREACTIVATION_BITS
+
+__all__ = ["TANH_TABLE", "ActivationUnit"]
+
+#: T[i] of docs/numerics.md, i = 0 … 256: tanh(i / 32) in Q15.
+TANH_TABLE = [min(32767, round(math.tanh(i / 32) * 32768)) for i in range(257)]
+
+#: An argument's magnitude is at most 32767: 8 bits of index, 7 bits between two entries.
+_INDEX_BITS, _REST_BITS = 8, 7
+_MAGNITUDE_BITS = _INDEX_BITS + _REST_BITS
+#: The magnitude is shifted left by up to 16, then right by 4: guard bits that are rounded away.
+_GUARD_BITS = 4
+_SLOPE_BITS = max(b - a for a, b in zip(TANH_TABLE, TANH_TABLE[1:], strict=False)).bit_length()
+
+
+class ActivationUnit(wiring.Component):
+    """``tanh(value)`` or ``sigmoid(value)`` of a value in format f.
+
+    A pipeline that never stops: :attr:`LATENCY` cycles, one item per cycle. Whoever asks has room
+    for every answer.
+
+    Parameters
+    ----------
+    meta_bits: bits that travel with a request.
+
+    Members
+    -------
+    request: In(1), what follows is a request. value: In(signed(16)), format f.
+    shift: In(signed), f - 12, -12 … 3. sigmoid: In(1). meta: In(meta_bits).
+    response: Out(1), what follows is an answer. result: Out(signed(16)), Q15.
+    result_meta: Out(meta_bits).
+    """
+
+    #: Magnitude, two shifts, rounding, read, memory output register, product, sum, sign.
+    LATENCY = 9
+
+    def __init__(self, meta_bits: int = 0) -> None:
+        self._meta_bits = meta_bits
+        super().__init__(
+            {
+                "request": In(1),
+                "value": In(signed(PREACTIVATION_BITS)),
+                "shift": In(signed(6)),
+                "sigmoid": In(1),
+                "meta": In(unsigned(meta_bits)),
+                "response": Out(1),
+                "result": Out(signed(PREACTIVATION_BITS)),
+                "result_meta": Out(unsigned(meta_bits)),
+            }
+        )
+
+    @property
+    def meta_bits(self) -> int:
+        return self._meta_bits
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        carried = data.StructLayout({"meta": self._meta_bits, "negative": 1, "sigmoid": 1})
+        valids = [Signal(name=f"valid{k}") for k in range(self.LATENCY)]
+        sides = [Signal(carried, name=f"side{k}", reset_less=True) for k in range(self.LATENCY)]
+        negative = self.value[-1]
+        m.d.sync += [
+            valids[0].eq(self.request),
+            sides[0].meta.eq(self.meta),
+            sides[0].negative.eq(negative),
+            sides[0].sigmoid.eq(self.sigmoid),
+        ]
+        for k in range(1, self.LATENCY):
+            m.d.sync += [valids[k].eq(valids[k - 1]), sides[k].eq(sides[k - 1])]
+
+        # Magnitude: rounding is symmetric. tanh takes twice what σ takes.
+        operand = Mux(self.sigmoid, Cat(self.value, negative), Cat(Const(0, 1), self.value))
+        width = len(operand)
+        magnitude = Signal(width, reset_less=True)
+        up = Signal(4, reset_less=True)
+        m.d.sync += [
+            magnitude.eq((operand ^ negative.replicate(width)) + negative),
+            up.eq(3 - self.shift),  # 15 - f
+        ]
+
+        # Left by 15 - f. What leaves the kept bits makes the result the largest one.
+        kept = _GUARD_BITS + _MAGNITUDE_BITS
+        coarse, coarse_over = Signal(kept, reset_less=True), Signal(reset_less=True)
+        fine_amount = Signal(2, reset_less=True)
+        fine, fine_over = Signal(kept, reset_less=True), Signal(reset_less=True)
+        m.d.sync += fine_amount.eq(up[:2])
+        with m.Switch(up[2:]):
+            for choice in range(4):
+                with m.Case(choice):
+                    left = 4 * choice
+                    m.d.sync += [
+                        coarse.eq(magnitude << left),
+                        coarse_over.eq(magnitude[kept - left :].any()),
+                    ]
+        with m.Switch(fine_amount):
+            for left in range(4):
+                with m.Case(left):
+                    m.d.sync += [
+                        fine.eq(coarse << left),
+                        fine_over.eq(coarse_over | coarse[kept - left :].any()),
+                    ]
+
+        # Round to the nearest, ties to even.
+        argument = Signal(_MAGNITUDE_BITS, reset_less=True)
+        rounded = Signal(_MAGNITUDE_BITS + 1)
+        m.d.comb += rounded.eq(
+            fine[_GUARD_BITS:]
+            + (fine[_GUARD_BITS - 1] & (fine[: _GUARD_BITS - 1].any() | fine[_GUARD_BITS]))
+        )
+        m.d.sync += argument.eq(rounded | (fine_over | rounded[-1]).replicate(_MAGNITUDE_BITS))
+
+        # Read T[i] and the slope behind it, then interpolate.
+        entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
+        pairs = zip(TANH_TABLE, TANH_TABLE[1:], strict=False)
+        m.submodules.table = table = Memory(
+            shape=entry,
+            depth=1 << _INDEX_BITS,
+            init=[{"base": a, "slope": b - a} for a, b in pairs],
+        )
+        read = table.read_port()
+        m.d.comb += read.addr.eq(argument[_REST_BITS:])
+        rest5, rest6 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
+        entry6 = Signal(entry, reset_less=True)
+        base7 = Signal(15, reset_less=True)
+        product = Signal(_SLOPE_BITS + _REST_BITS, reset_less=True)
+        height = Signal(16, reset_less=True)
+        half = 1 << _REST_BITS - 1
+        m.d.sync += [
+            rest5.eq(argument[:_REST_BITS]),
+            rest6.eq(rest5),
+            entry6.eq(read.data),
+            base7.eq(entry6.base),
+            product.eq(entry6.slope * rest6),
+            height.eq((Cat(Const(half, _REST_BITS), base7) + product) >> _REST_BITS),
+        ]
+
+        # The sign; for σ, 32768 is added and half of it taken, which moves bits only.
+        result = Signal(signed(PREACTIVATION_BITS), reset_less=True)
+        turned = Signal(signed(PREACTIVATION_BITS))
+        before = sides[-2]
+        m.d.comb += turned.eq((height ^ before.negative.replicate(16)) + before.negative)
+        m.d.sync += result.eq(
+            Mux(before.sigmoid, Cat(turned[1:15], ~turned[15], Const(0, 1)), turned)
+        )
+        m.d.comb += [
+            self.response.eq(valids[-1]),
+            self.result.eq(result),
+            self.result_meta.eq(sides[-1].meta),
+        ]
+        return m

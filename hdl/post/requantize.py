@@ -1,0 +1,194 @@
+"""Row sums become 16-bit pre-activation halves: multiply, shift, round, add the bias, saturate."""
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
+from .rounding_shifter import RoundingShifter
+from .saturate import saturate
+from .tags import PARAMETER_LAYOUT, ROW_TAG, row_sum_layout
+
+__all__ = ["Requantizer", "half_row_layout"]
+
+#: A multiplier is at most 32767, so its top bit is not kept.
+_FACTOR_BITS = MULTIPLIER_BITS - 1
+#: The part of a sum that one hardware multiplier takes beside its sign.
+_LIMB_BITS = 17
+#: ``floor`` is clamped to one bit more than the result, so that no bias can bring it back wrongly.
+_QUOTIENT_BITS = PREACTIVATION_BITS + 1
+
+
+def half_row_layout() -> data.StructLayout:
+    """One half of a row in format f_pre, and its tag."""
+    return data.StructLayout({"value": signed(PREACTIVATION_BITS), "tag": ROW_TAG})
+
+
+class Requantizer(wiring.Component):
+    """``sat16(rne(psum * mult, shift) + bias)`` (docs/numerics.md, "Rows").
+
+    Latency :attr:`latency` cycles, one row per cycle. The whole pipeline stops while its last item
+    waits; ``i.ready`` is one gate behind ``o.ready``.
+
+    Parameters
+    ----------
+    config: ``sum_bits`` and ``parameter_depth``.
+
+    Members
+    -------
+    start: In(1), a pulse when no row is inside: the next row uses entry ``base``.
+    base: In(parameter address). First entry of the layer; its entries are used in order, one per row
+        that is not a hole, and again from the first after ``step_end``.
+    load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`). Only while no row is inside.
+    i: In(stream of :func:`row_sum_layout`). o: Out(stream of :func:`half_row_layout`). A hole passes
+        in its place with value 0.
+    """
+
+    def __init__(self, config: MachineConfig) -> None:
+        self._config = config
+        address = unsigned((config.parameter_depth - 1).bit_length())
+        super().__init__(
+            {
+                "start": In(1),
+                "base": In(address),
+                "load": In(
+                    wiring.Signature(
+                        {"en": Out(1), "addr": Out(address), "data": Out(PARAMETER_LAYOUT)}
+                    )
+                ),
+                "i": In(stream.Signature(row_sum_layout(config))),
+                "o": Out(stream.Signature(half_row_layout())),
+            }
+        )
+
+    @property
+    def limbs(self) -> int:
+        """Hardware multipliers: parts of a sum."""
+        return 1 + max(0, -(-(self._config.sum_bits - _LIMB_BITS - 1) // _LIMB_BITS))
+
+    @property
+    def latency(self) -> int:
+        """Read, operands, products, one addition per further limb, three shifts, bias, saturate."""
+        return 3 + (self.limbs - 1) + (SHIFT_BITS + 1) // 2 + 2
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        limbs = self.limbs
+        advance = Signal()
+        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
+
+        # Valid and tag of every stage; stage 0 is the input.
+        tags = [Signal(ROW_TAG, name=f"tag{k}", reset_less=True) for k in range(self.latency)]
+        valids = [Signal(name=f"valid{k}") for k in range(self.latency)]
+        with m.If(advance):
+            for k in range(self.latency):
+                m.d.sync += [
+                    tags[k].eq(tags[k - 1] if k else self.i.payload.tag),
+                    valids[k].eq(valids[k - 1] if k else self.i.valid),
+                ]
+
+        # Stage 1: read. The unused top bit of the multiplier is not stored.
+        stored = data.StructLayout(
+            {
+                "mult": unsigned(_FACTOR_BITS),
+                "shift": unsigned(SHIFT_BITS),
+                "bias": signed(PREACTIVATION_BITS),
+            }
+        )
+        # Never read for a row while it is written: `load` and rows exclude each other.
+        m.submodules.memory = memory = Memory(
+            shape=stored, depth=self._config.parameter_depth, init=[], attrs={"no_rw_check": 1}
+        )
+        write, read = memory.write_port(), memory.read_port()
+        pointer = Signal.like(self.base)
+        psum = Signal(signed(self._config.sum_bits), reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.load.en),
+            write.addr.eq(self.load.addr),
+            write.data.mult.eq(self.load.data.mult),
+            write.data.shift.eq(self.load.data.shift),
+            write.data.bias.eq(self.load.data.bias),
+            read.en.eq(advance),
+            read.addr.eq(pointer),
+        ]
+        with m.If(advance):
+            m.d.sync += psum.eq(self.i.payload.psum)
+            with m.If(self.i.valid):
+                with m.If(self.i.payload.tag.step_end):
+                    m.d.sync += pointer.eq(self.base)
+                with m.Elif(~self.i.payload.tag.hole):
+                    m.d.sync += pointer.eq(pointer + 1)
+        with m.If(self.start):
+            m.d.sync += pointer.eq(self.base)
+
+        # Stage 2: operands. All limbs but the last are unsigned and get a zero sign.
+        factor = Signal(signed(MULTIPLIER_BITS), reset_less=True)
+        parts = [
+            Signal(signed(_LIMB_BITS + 1), name=f"part{k}", reset_less=True) for k in range(limbs)
+        ]
+        with m.If(advance):
+            m.d.sync += factor.eq(read.data.mult)
+            for k, part in enumerate(parts):
+                if k < limbs - 1:
+                    m.d.sync += part.eq(psum[k * _LIMB_BITS : (k + 1) * _LIMB_BITS])
+                else:
+                    m.d.sync += part.eq(psum >> k * _LIMB_BITS)
+
+        # Stage 3: products; then the carries go up, one limb per stage.
+        product_bits = _LIMB_BITS + 1 + _FACTOR_BITS
+        products = [
+            Signal(signed(product_bits), name=f"product{k}", reset_less=True) for k in range(limbs)
+        ]
+        with m.If(advance):
+            m.d.sync += [p.eq(part * factor) for p, part in zip(products, parts, strict=True)]
+        total = products[0]
+        for k in range(1, limbs):
+            shift = k * _LIMB_BITS
+            wider = Signal(signed(shift + product_bits), name=f"total{k}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += [
+                    wider[:shift].eq(total[:shift]),
+                    wider[shift:].eq((total >> shift) + products[k]),
+                ]
+                for later in range(k + 1, limbs):
+                    waiting = Signal.like(products[later], name=f"product{later}_{k}")
+                    m.d.sync += waiting.eq(products[later])
+                    products[later] = waiting
+            total = wider
+
+        # Shift, which needs the parameters as late as this.
+        m.submodules.shifter = shifter = RoundingShifter(
+            self._config.sum_bits + _FACTOR_BITS, SHIFT_BITS, _QUOTIENT_BITS
+        )
+        amount, bias = read.data.shift, read.data.bias
+        for k in range(2, 3 + limbs):
+            next_amount = Signal.like(amount, name=f"amount{k}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += next_amount.eq(amount)
+            amount = next_amount
+        for k in range(2, 3 + limbs + shifter.latency):
+            next_bias = Signal.like(bias, name=f"bias{k}", reset_less=True)
+            with m.If(advance):
+                m.d.sync += next_bias.eq(bias)
+            bias = next_bias
+        m.d.comb += [
+            shifter.enable.eq(advance),
+            shifter.value.eq(total),
+            shifter.amount.eq(amount),
+        ]
+
+        # The last two stages.
+        biased = Signal(signed(_QUOTIENT_BITS + 1), reset_less=True)
+        value = Signal(signed(PREACTIVATION_BITS), reset_less=True)
+        with m.If(advance):
+            m.d.sync += [
+                biased.eq(shifter.floor + bias + shifter.up),
+                value.eq(Mux(tags[-2].hole, 0, saturate(biased, PREACTIVATION_BITS))),
+            ]
+        m.d.comb += [
+            self.o.valid.eq(valids[-1]),
+            self.o.payload.tag.eq(tags[-1]),
+            self.o.payload.value.eq(value),
+        ]
+        return m

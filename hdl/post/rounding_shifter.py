@@ -1,0 +1,127 @@
+"""Division by a power of two, rounded to the nearest, ties to even (``rne`` of docs/numerics.md)."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["RoundingShifter"]
+
+
+def _multiplex(select: Value, choices: list[Value]) -> Value:
+    if len(choices) == 1:
+        return choices[0]
+    half = len(choices) // 2
+    below, top = select[:-1], select[-1]
+    return Mux(top, _multiplex(below, choices[half:]), _multiplex(below, choices[:half]))
+
+
+class RoundingShifter(wiring.Component):
+    """``floor(value / 2^amount)`` and whether rounding adds one; no adder of its own.
+
+    A pipeline of ``latency`` stages of four-way multiplexers, one item per cycle. Wherever all later
+    stages together cannot bring a high bit back into range, the bit is folded into an overflow flag.
+
+    Parameters
+    ----------
+    width: bits of ``value``.
+    amount_bits: bits of ``amount``; every amount is legal, also above ``width``.
+    result_bits: bits of ``floor``.
+
+    Members
+    -------
+    enable: In(1), high unless connected. The pipeline moves.
+    value: In(signed(width)). amount: In(unsigned(amount_bits)).
+    floor: Out(signed(result_bits)), saturated; combinational after a register.
+    up: Out(1). ``rne`` is ``floor + up``; of a saturated ``floor``, ``up`` means nothing.
+    """
+
+    def __init__(self, width: int, amount_bits: int, result_bits: int) -> None:
+        self._width, self._amount_bits, self._result_bits = width, amount_bits, result_bits
+        super().__init__(
+            {
+                "enable": In(1, init=1),
+                "value": In(signed(width)),
+                "amount": In(unsigned(amount_bits)),
+                "floor": Out(signed(result_bits)),
+                "up": Out(1),
+            }
+        )
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``value`` to ``floor`` and ``up``."""
+        return (self._amount_bits + 1) // 2
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        # The lowest bit is worth one half; ``sticky`` is the or of all bits below it.
+        kept: Value = Cat(Const(0, 1), self.value)
+        sign: Value = self.value[-1]
+        amount: Value = self.amount
+        sticky: Value = Const(0, 1)
+        over: Value = Const(0, 1)
+        low = self._amount_bits
+        while low:
+            low -= 2 if low % 2 == 0 else 1
+            select, rest = amount[low:], amount[:low]
+            width = len(kept)
+            width_out = min(width, self._result_bits + 1 + (1 << low) - 1)
+            offsets = [choice << low for choice in range(1 << len(select))]
+
+            def shifted(bit: int, kept: Value = kept, sign: Value = sign) -> Value:
+                return kept[bit] if bit < len(kept) else sign
+
+            def dropped(offset: int, bits: Value = kept, step: int = 1 << low) -> Value:
+                return bits[offset : offset + step].any()
+
+            def outside(
+                offset: int,
+                last: bool,
+                bits: Value = kept,
+                sign: Value = sign,
+                step: int = 1 << low,
+                base: int = width_out - 1,
+            ) -> Value:
+                high = bits[base + offset : None if last else base + offset + step]
+                return Mux(sign, ~high.all(), high.any()) if len(high) else Const(0, 1)
+
+            moved = Cat(
+                _multiplex(select, [shifted(bit + offset) for offset in offsets])
+                for bit in range(width_out)
+            )
+            lost = [
+                dropped(offset) & (select > choice) for choice, offset in enumerate(offsets[:-1])
+            ]
+            excess = (
+                [
+                    outside(offset, offset == offsets[-1]) & (select <= choice)
+                    for choice, offset in enumerate(offsets)
+                ]
+                if width_out < width
+                else []
+            )
+
+            next_kept = Signal(width_out, name=f"kept_{low}", reset_less=True)
+            next_sign = Signal(name=f"sign_{low}", reset_less=True)
+            next_amount = Signal(low, name=f"amount_{low}", reset_less=True)
+            next_sticky = Signal(name=f"sticky_{low}", reset_less=True)
+            next_over = Signal(name=f"over_{low}", reset_less=True)
+            with m.If(self.enable):
+                m.d.sync += [
+                    next_kept.eq(moved),
+                    next_sign.eq(sign),
+                    next_amount.eq(rest),
+                    next_sticky.eq(sticky | Cat(lost).any()),
+                    next_over.eq(over | Cat(excess).any()),
+                ]
+            kept, sign, amount = next_kept, next_sign, next_amount
+            sticky, over = next_sticky, next_over
+
+        below = Cat(*[shifted_bit for shifted_bit in kept[1 : self._result_bits]])
+        if len(below) < self._result_bits - 1:
+            below = Cat(below, sign.replicate(self._result_bits - 1 - len(below)))
+        m.d.comb += [
+            self.floor.eq(Cat(Mux(over, (~sign).replicate(len(below)), below), sign)),
+            self.up.eq(kept[0] & (sticky | kept[1])),
+        ]
+        return m

@@ -1,0 +1,75 @@
+"""ActivationUnit against docs/numerics.md: every input of some formats, random ones of all."""
+
+import math
+import random
+
+import pytest
+from sparnn.hdl.post.activation import TANH_TABLE, ActivationUnit
+
+from tests.hdl.post import model
+from tests.hdl.stream_helpers import run
+
+
+def check(items: list[tuple[int, int, int]], gaps: bool = False) -> None:
+    """Items: value, format, sigmoid."""
+    dut = ActivationUnit(meta_bits=16)
+    expected = {}
+    rng = random.Random(0)
+
+    async def bench(ctx):
+        answers = 0
+        for k in range(len(items) + dut.LATENCY):
+            ask = k < len(items) and not (gaps and rng.random() < 0.3)
+            ctx.set(dut.request, ask)
+            if ask:
+                value, form, sigmoid = items[k]
+                ctx.set(dut.value, value)
+                ctx.set(dut.shift, form - 12)
+                ctx.set(dut.sigmoid, sigmoid)
+                ctx.set(dut.meta, k & 0xFFFF)
+                expected[k] = (model.sigmoid if sigmoid else model.tanh)(value, form)
+            _, _, answer, result, meta = await ctx.tick().sample(
+                dut.response, dut.result, dut.result_meta
+            )
+            # Sampled at the edge that ends cycle k, so the request was LATENCY cycles earlier.
+            assert answer == ((k - dut.LATENCY) in expected)
+            if answer:
+                asked = k - dut.LATENCY
+                assert meta == asked & 0xFFFF
+                assert result == expected[asked], items[asked]
+                answers += 1
+        assert answers == len(expected) or gaps
+
+    run(dut, bench, cycles=200_000)
+
+
+@pytest.mark.parametrize(("form", "sigmoid"), [(12, 0), (12, 1), (15, 1), (0, 0)])
+def test_every_input(form: int, sigmoid: int) -> None:
+    check([(value, form, sigmoid) for value in range(-32768, 32768)])
+
+
+def test_all_formats() -> None:
+    rng = random.Random(1)
+    items = []
+    for form in range(16):
+        for sigmoid in (0, 1):
+            items += [(v, form, sigmoid) for v in (-32768, -32767, 32767, 0, 1, -1, 7, 8, -8, 24)]
+            for _ in range(150):
+                items.append((rng.randrange(-32768, 32768) >> rng.randrange(16), form, sigmoid))
+    rng.shuffle(items)
+    check(items, gaps=True)
+
+
+def test_table() -> None:
+    assert model.TABLE == TANH_TABLE
+    assert TANH_TABLE[0] == 0
+    assert TANH_TABLE[256] == 32767
+
+
+def test_model_is_close_to_the_functions() -> None:
+    for form in range(16):
+        for value in range(-32768, 32768, 97):
+            real = value / (1 << form)
+            assert abs(model.tanh(value, form) / 32768 - math.tanh(real)) < 2**-10
+            sigmoid = 1 / (1 + math.exp(-real)) if real > -700 else 0.0
+            assert abs(model.sigmoid(value, form) / 32768 - sigmoid) < 2**-10
