@@ -1,0 +1,178 @@
+"""Broadcaster: every word at its place, with its mask, after two cycles; tokens with the last."""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from sparnn.hdl.array.broadcast import Broadcaster
+from sparnn.hdl.config import MachineConfig
+from tests.hdl.stream_helpers import plain, run
+
+LATENCY = 2
+
+
+@dataclass(frozen=True)
+class Word:
+    """One word on its way, with all that follows from its number in the vector."""
+
+    half: int
+    vector: int
+    number: int
+    last: bool
+    values: tuple[int, ...]
+
+
+def make_vectors(
+    rng: random.Random, config: MachineConfig, v: int, half: int, count: int, full: bool
+) -> list[Word]:
+    """``count`` vectors of one half, as words in the order of sending."""
+    length = v * config.local_words if full else rng.randint(1, v * min(config.local_words, 9))
+    top = 1 << config.activation_bits - 1
+    density = rng.choice((0.2, 0.6, 1.0))
+    return [
+        Word(
+            half,
+            vector,
+            number,
+            number + 1 == length,
+            tuple(
+                rng.choice((-top, top - 1, -1, 1)) if rng.random() < density else 0
+                for _ in range(config.post_units)
+            ),
+        )
+        for vector in range(count)
+        for number in range(length)
+    ]
+
+
+def pack(config: MachineConfig, values: tuple[int, ...]) -> int:
+    """Element b in the b-th field from the least significant bit."""
+    width = config.activation_bits
+    return sum((value & (1 << width) - 1) << width * k for k, value in enumerate(values))
+
+
+def expected_masks(config: MachineConfig, words: list[Word], v: int) -> dict[Word, int]:
+    """The chunk of each word, with the bits of the words of its vector sent so far."""
+    masks = {}
+    chunks: dict[tuple[int, ...], int] = {}
+    for word in words:
+        local = word.number // v
+        for b, value in enumerate(word.values):
+            column = local * config.post_units + b
+            key = (word.half, word.vector, word.number % v, column // config.chunk)
+            chunks[key] = chunks.get(key, 0) | (value != 0) << column % config.chunk
+        masks[word] = chunks[key]
+    return masks
+
+
+async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
+    """Stored vectors and fresh hidden states, interleaved at random; then what came out."""
+    v = 1 << v_log2
+    ctx.set(dut.v_log2, v_log2)
+    ctx.set(dut.start, 1)
+    await ctx.tick()
+    ctx.set(dut.start, 0)
+
+    inputs = make_vectors(rng, config, v, 0, 3 if full else rng.randint(1, 6), full)
+    hidden = make_vectors(rng, config, v, 1, 3 if full else rng.randint(1, 6), full)
+    first = sum(1 for word in hidden if word.vector == 0)
+    x0 = sum(1 for word in inputs if word.vector == 0)
+    # As in a run: the state before the first step is stored too, behind the first input.
+    stored = inputs[:x0] + hidden[:first] + inputs[x0:]
+    fresh = hidden[first:]
+    masks = expected_masks(config, inputs, v) | expected_masks(config, hidden, v)
+
+    sent: list[Word | None] = []
+    tokens = [0, 0]
+    stored_left, fresh_left = list(stored), list(fresh)
+    tail = LATENCY + 1
+    while tail:
+        # A fresh hidden state may come at any time behind the stored one.
+        initial_out = all(word.half == 0 for word in stored_left)
+        offer_fresh = bool(fresh_left) and initial_out and rng.random() >= idle
+        offer_stored = bool(stored_left) and rng.random() >= idle / 2
+        for offer, queue, port, valid in (
+            (offer_fresh, fresh_left, dut.fresh, dut.fresh_valid),
+            (offer_stored, stored_left, dut.stored.payload, dut.stored.valid),
+        ):
+            ctx.set(valid, offer)
+            word = queue[0] if offer else None
+            value = (
+                {"values": pack(config, word.values), "half": word.half, "last": word.last}
+                if word
+                else {"values": rng.getrandbits(config.store_entry_bits), "half": 1, "last": 1}
+            )
+            ctx.set(port, value)
+        assert ctx.get(dut.stored.ready) == (not offer_fresh)
+        sent.append(
+            fresh_left.pop(0) if offer_fresh else stored_left.pop(0) if offer_stored else None
+        )
+
+        word = sent[-1 - LATENCY] if len(sent) > LATENCY else None
+        enable = ctx.get(dut.broadcast_en)
+        if word is None:
+            assert enable == 0
+        else:
+            slice_of = word.number % v
+            assert enable == sum(1 << lane for lane in range(config.max_v) if lane % v == slice_of)
+            assert plain(ctx.get(dut.broadcast)) == {
+                "half": word.half,
+                "parity": word.vector & 1,
+                "word": word.number // v,
+                "values": pack(config, word.values),
+                "mask": masks[word],
+            }
+            tokens[word.half] += word.last
+        assert plain(ctx.get(dut.tokens)) == {"x": tokens[0] & 3, "h": tokens[1] & 3}
+        await ctx.tick()
+        tail -= not stored_left and not fresh_left
+    assert [tokens[0], tokens[1]] == [inputs[-1].vector + 1, hidden[-1].vector + 1]
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.6])
+@pytest.mark.parametrize(
+    ("post_units", "max_v", "chunk", "columns"),
+    [
+        (1, 1, 8, 32),
+        (1, 8, 32, 512),
+        (2, 2, 8, 24),
+        (4, 4, 16, 64),
+        (8, 1, 8, 8),
+        (8, 2, 8, 24),
+        (16, 4, 32, 96),
+    ],
+)
+def test_words_masks_tokens(
+    post_units: int, max_v: int, chunk: int, columns: int, idle: float
+) -> None:
+    config = MachineConfig(
+        lanes=post_units * max_v,
+        post_units=post_units,
+        max_v=max_v,
+        chunk=chunk,
+        sub_chunk=4,
+        columns=columns,
+        activation_bits=8 + post_units % 3,
+    )
+    dut = Broadcaster(config)
+    rng = random.Random(str((post_units, max_v, idle)))
+
+    async def bench(ctx):
+        for _ in range(4):
+            for v_log2 in range(max_v.bit_length()):
+                await check_layer(ctx, dut, config, v_log2, rng, idle)
+
+    run(dut, bench, cycles=50_000)
+
+
+def test_full_local_copies() -> None:
+    """Vectors that fill every local word of every slice."""
+    config = MachineConfig(lanes=8, post_units=2, max_v=4, chunk=8, sub_chunk=4, columns=40)
+    dut = Broadcaster(config)
+
+    async def bench(ctx):
+        for v_log2 in range(3):
+            await check_layer(ctx, dut, config, v_log2, random.Random(v_log2), 0.3, full=True)
+
+    run(dut, bench, cycles=50_000)
