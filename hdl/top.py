@@ -72,7 +72,8 @@ class Machine(wiring.Component):
             dispatcher.load_en.eq(host.program_en),
             dispatcher.load_addr.eq(host.load.addr),
             dispatcher.load_data.eq(host.entry),
-            dispatcher.layer_done.eq(gather.done),
+            # The result header shows the running layer's size, so the layer ends with its results.
+            dispatcher.layer_done.eq(gather.done & results.idle),
             broadcaster.v_log2.eq(layer.v_log2),
             broadcaster.start.eq(dispatcher.start),
             broadcaster.fresh.eq(gather.fresh),
@@ -90,8 +91,8 @@ class Machine(wiring.Component):
             write.en.eq(host.store_en | gather.store_en),
             write.addr.eq(Mux(host.store_en, host.load.addr, gather.store_addr)),
             write.data.eq(Mux(host.store_en, host.entry, gather.store_data)),
-            read.en.eq(dispatcher.store_en | host.store_read_en),
-            read.addr.eq(Mux(host.store_read_en, host.read_addr, dispatcher.store_addr)),
+            read.en.eq(dispatcher.store_en | host.read_en),
+            read.addr.eq(Mux(host.read_en, host.read_addr, dispatcher.store_addr)),
             dispatcher.store_data.eq(read.data),
             host.store_data.eq(read.data),
         ]
@@ -108,7 +109,8 @@ class Machine(wiring.Component):
                 cluster.broadcast.eq(broadcaster.broadcast),
                 cluster.broadcast_en.eq(broadcaster.broadcast_en),
                 cluster.load.eq(host.load),
-                cluster.state_addr.eq(host.read_addr),
+                cluster.state_read.en.eq(host.read_en),
+                cluster.state_read.addr.eq(host.read_addr),
                 dispatcher.x_taken[number].eq(cluster.x_taken),
                 gather.outputs[number].valid.eq(cluster.out.valid),
                 gather.outputs[number].payload.eq(cluster.out.payload),
@@ -124,6 +126,6 @@ class Machine(wiring.Component):
                         m.d.comb += program[name].eq(layer.kind != Kind.LINEAR)
                     else:
                         m.d.comb += program[name].eq(layer[name])
-            state_data.append(cluster.state_data)
+            state_data.append(cluster.state_read.data)
         m.d.comb += host.state_data.eq(Array(state_data)[host.read_index])
         return m

@@ -8,6 +8,7 @@ from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.instance import place
 from sparnn.hdl.lane.lane import lane_signature
 from sparnn.hdl.lane.ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
+from sparnn.hdl.post.state import state_read_signature
 from sparnn.hdl.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.post.unit import PostUnit
 from sparnn.hdl.stream_buffer import StreamBuffer
@@ -37,8 +38,7 @@ def cluster_signature(config: MachineConfig) -> wiring.Signature:
             "broadcast_en": In(config.max_v),
             "load": In(load_layout(config)),
             "x_taken": Out(2),
-            "state_addr": In((config.state_depth - 1).bit_length()),
-            "state_data": Out(PREACTIVATION_BITS),
+            "state_read": In(state_read_signature(config)),
             "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
         }
     )
@@ -60,7 +60,7 @@ class Cluster(wiring.Component):
         position modulo ``max_v``.
     load: the host's load bus.
     x_taken: input halves collected, modulo 4.
-    state_addr, state_data: host read of the cell state, two cycles later; only between runs.
+    state_read: host read of the cell state; only between runs.
     out: stream of one 16-bit output per broadcast word.
     """
 
@@ -79,6 +79,7 @@ class Cluster(wiring.Component):
         broadcast_en = Signal(config.max_v)
         load = Signal(load_layout(config))
         lane_index = Signal(11)
+        mine = Signal()
         m.d.sync += [
             start.eq(self.start),
             tokens.eq(self.tokens),
@@ -86,6 +87,7 @@ class Cluster(wiring.Component):
             broadcast_en.eq(self.broadcast_en),
             load.eq(self.load),
             lane_index.eq(self.load.index - self.first_lane),
+            mine.eq(self.load.index == self.number),
         ]
 
         m.submodules.collector = collector = Collector(config)
@@ -97,6 +99,15 @@ class Cluster(wiring.Component):
             collector.tokens.eq(tokens),
             collector.cluster.eq(self.number),
             self.x_taken.eq(collector.x_taken),
+            post.program.eq(self.post_program),
+            post.start.eq(start),
+            post.fresh.eq(self.fresh),
+            post.parameter_load.en.eq(load.parameter_en & mine),
+            post.parameter_load.addr.eq(load.addr),
+            post.parameter_load.data.eq(load.data),
+            post.state_load.en.eq(load.state_en & mine),
+            post.state_load.addr.eq(load.addr),
+            post.state_load.data.eq(load.data),
         ]
 
         for index in range(lanes):
@@ -139,4 +150,5 @@ class Cluster(wiring.Component):
         ]
         wiring.connect(m, buffer.o, post.sums)
         wiring.connect(m, wiring.flipped(self.out), post.out)
+        wiring.connect(m, wiring.flipped(self.state_read), post.state_read)
         return m

@@ -26,7 +26,7 @@ class Dispatcher(wiring.Component):
 
     Vectors go out in the order x0, the hidden state before the first step, x1, x2, …; each as soon
     as the local copies have room, that is when every cluster has collected the input half of two
-    steps before. Between layers: 16 cycles to read the descriptor and two to start.
+    steps before. Between layers: 17 cycles to read the descriptor and two to start.
 
     Members
     -------

@@ -37,7 +37,7 @@ class HostPort(wiring.Component):
         on to the host during a run.
     load: to the clusters. program_en, store_en: the same for the program and the store.
     run, steps, reset, busy, cycles: the dispatcher.
-    read_addr, read_index, store_read_en, store_data, state_data: READ; data at most
+    read_addr, read_index, read_en, store_data, state_data: READ; data at most
         ``READ_LATENCY`` cycles after the address.
     """
 
@@ -65,7 +65,7 @@ class HostPort(wiring.Component):
                 "cycles": In(32),
                 "read_addr": Out(20),
                 "read_index": Out(10),
-                "store_read_en": Out(1),
+                "read_en": Out(1),
                 "store_data": In(config.store_entry_bits),
                 "state_data": In(PREACTIVATION_BITS),
             }
@@ -174,7 +174,7 @@ class HostPort(wiring.Component):
                             m.d.sync += refused.eq(~selected)
                             m.next = "WRITE"
                             with m.If(argument == 0):
-                                m.next = "HEADER"
+                                m.next = "WRITTEN"
                         with m.Case(Opcode.READ):
                             with m.If(
                                 selected
@@ -184,7 +184,9 @@ class HostPort(wiring.Component):
                             ):
                                 m.next = "READ"
                         with m.Case(Opcode.RUN):
-                            with m.If(argument[:RUN_STEPS_BITS] != 0):
+                            with m.If(
+                                argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()
+                            ):
                                 m.next = "RUN"
             with m.State("REFUSE"):
                 m.d.sync += reply(Response.ERROR, answer[:ARGUMENT_BITS])
@@ -223,7 +225,7 @@ class HostPort(wiring.Component):
                     m.d.sync += answer_valid.eq(0)
                     m.next = "FETCH"
             with m.State("FETCH"):
-                m.d.comb += self.store_read_en.eq(1)
+                m.d.comb += self.read_en.eq(1)
                 m.d.sync += [wait.eq(wait - 1), part.eq(0)]
                 with m.If(wait == 0):
                     m.d.sync += [
