@@ -4,8 +4,8 @@ import math
 import random
 
 import pytest
-from sparnn.hdl.post.activation import TANH_TABLE, ActivationUnit
 
+from sparnn.hdl.post.activation import TANH_TABLE, ActivationUnit
 from tests.hdl.post import model
 from tests.hdl.stream_helpers import run
 

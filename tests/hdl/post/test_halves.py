@@ -3,9 +3,9 @@
 import random
 
 import pytest
+
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.post.halves import HalfJoin
-
 from tests.hdl.post.model import sat
 from tests.hdl.post.rows import step_tags
 from tests.hdl.stream_helpers import collect, run, send

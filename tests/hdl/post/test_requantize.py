@@ -3,15 +3,13 @@
 import random
 
 import pytest
+
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.post.requantize import Requantizer
-
 from tests.hdl.post.model import rne, sat
 from tests.hdl.stream_helpers import collect, run, send
 
-EMPTY_TAG = dict.fromkeys(
-    ("half", "gate", "last_gate", "hole", "half_end", "step_end", "final"), 0
-)
+EMPTY_TAG = dict.fromkeys(("half", "gate", "last_gate", "hole", "half_end", "step_end", "final"), 0)
 
 
 def reference(psum: int, mult: int, shift: int, bias: int) -> int:
@@ -32,7 +30,9 @@ async def load(ctx, dut, base: int, parameters: list[tuple[int, int, int]]) -> N
 
 
 def random_parameters(rng: random.Random, sum_bits: int, count: int) -> list[tuple[int, int, int]]:
-    extremes = [(m, s, b) for m in (0, 1, 16384, 32767) for s in (0, 1, 47) for b in (-32768, 32767)]
+    extremes = [
+        (m, s, b) for m in (0, 1, 16384, 32767) for s in (0, 1, 47) for b in (-32768, 32767)
+    ]
     others = [
         (
             rng.randrange(16384, 32768),
@@ -108,9 +108,7 @@ def test_every_shift() -> None:
     config = MachineConfig()
     dut = Requantizer(config)
     rng = random.Random(3)
-    parameters = [
-        (rng.randrange(16384, 32768), s, rng.randrange(-32768, 32768)) for s in range(48)
-    ]
+    parameters = [(rng.randrange(16384, 32768), s, rng.randrange(-32768, 32768)) for s in range(48)]
     items, expected = [], []
     for _ in range(20):
         for index, parameter in enumerate(parameters):

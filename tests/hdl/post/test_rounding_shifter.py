@@ -3,8 +3,8 @@
 import random
 
 import pytest
-from sparnn.hdl.post.rounding_shifter import RoundingShifter
 
+from sparnn.hdl.post.rounding_shifter import RoundingShifter
 from tests.hdl.post.model import rne
 from tests.hdl.stream_helpers import run
 

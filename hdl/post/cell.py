@@ -1,0 +1,305 @@
+"""Gate pre-activations become neuron outputs (docs/numerics.md, "Cells")."""
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..config import PREACTIVATION_BITS, MachineConfig
+from ..protocol import Activation, Kind
+from .activation import ActivationUnit
+from .halves import joined_row_layout
+from .output import VALUE_BITS, OutputRounder
+from .rounding_shifter import RoundingShifter
+from .saturate import saturate
+from .small_fifo import SmallFifo
+from .state import StateMemory, state_load_signature, state_read_signature
+from .tags import POST_PROGRAM
+
+__all__ = ["CellUpdater"]
+
+_STATE_UP_BITS = 4
+
+
+class CellUpdater(wiring.Component):
+    """LSTM, GRU, RNN and linear cells, with one activation unit and one 17 x 16 multiplier.
+
+    A neuron gets a credit when its first gate is taken and returns it when its output is; so whatever
+    is inside has room at the end, and nothing between the input and the output queue ever waits.
+    Only the activation unit's input is contended: ``tanh(c')`` and the GRU's ``n`` go first.
+
+    Everything follows from the answers of the activation unit, which come in the order of asking:
+
+    - LSTM: ``i`` and ``g`` are kept; ``f`` starts ``f · c``; ``o`` is queued and starts ``i · g``;
+      their sum becomes ``c'``, is stored, and goes back for its tanh, which starts ``o · tanh(c')``.
+    - GRU: ``r`` and ``z`` are queued; an ``r`` and the row of ``n`` start ``r · v_n``; with ``u_n``
+      it goes to the activation unit; ``n`` starts ``z · s`` and then ``(32768 - z) · n``.
+    - RNN and linear: the answer, or the row itself, is the output.
+
+    Latency, from the last row taken to its output, and interval: docs/post.md.
+
+    Parameters
+    ----------
+    config: ``state_depth``, ``activation_bits``.
+
+    Members
+    -------
+    program: In(:data:`POST_PROGRAM`), static from ``start`` until the last output is taken.
+    start: In(1), a pulse when nothing is inside, at least 4 cycles before the first row.
+    fresh: In(1), with ``start``: the states of the first step are zero.
+    load, read: the host's ports to the states (hdl/post/state.py).
+    i: In(stream of :func:`joined_row_layout`). o: Out(stream of signed(16)), one item per neuron or
+        hole.
+    """
+
+    #: Items between input and output.
+    CREDITS = 16
+    #: Neurons of recurrent kinds among them.
+    NEURONS = 8
+
+    def __init__(self, config: MachineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "program": In(POST_PROGRAM),
+                "start": In(1),
+                "fresh": In(1),
+                "load": In(state_load_signature(config)),
+                "read": In(state_read_signature(config)),
+                "i": In(stream.Signature(joined_row_layout())),
+                "o": Out(stream.Signature(signed(PREACTIVATION_BITS))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        bits = PREACTIVATION_BITS
+        program = self.program
+        recurrent, lstm, gru, tabular = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [
+            recurrent.eq((program.kind == Kind.LSTM) | (program.kind == Kind.GRU)),
+            lstm.eq(program.kind == Kind.LSTM),
+            gru.eq(program.kind == Kind.GRU),
+            tabular.eq(
+                (program.activation == Activation.TANH) | (program.activation == Activation.SIGMOID)
+            ),
+        ]
+
+        meta = data.StructLayout({"gate": 2, "back": 1})  # back: from the pipeline, not from a row
+        m.submodules.activation = activation = ActivationUnit(meta.size)
+        m.submodules.state = state = StateMemory(self._config)
+        m.submodules.rounder = rounder = OutputRounder(self._config)
+        m.submodules.queue = queue = SmallFifo(signed(bits), self.CREDITS)
+        pair = data.StructLayout({"u": signed(bits), "v": signed(bits)})
+        m.submodules.candidates = candidates = SmallFifo(pair, self.NEURONS)
+        wiring.connect(m, wiring.flipped(self.load), state.load)
+        wiring.connect(m, wiring.flipped(self.read), state.read)
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+
+        # What the end of the pipeline asks for.
+        back = Signal()
+        new = Signal(signed(bits), reset_less=True)
+
+        # Rows ------------------------------------------------------------------------------------
+        row, tag = self.i.payload, self.i.payload.tag
+        inside = Signal(range(self.CREDITS + 1))
+        empty, room = Signal(), Signal()
+        ending = Signal()  # the step's last row is taken; its states are not all written yet
+        candidate = Signal()
+        take = Signal()
+        m.d.comb += [
+            empty.eq(inside == 0),
+            room.eq(~inside[-1] & ~(recurrent & (inside >= self.NEURONS))),
+            candidate.eq(gru & (tag.gate == 2)),
+            take.eq(self.i.valid & self.i.ready),
+        ]
+        with m.If(~recurrent):
+            m.d.comb += self.i.ready.eq(room)
+        with m.Elif(tag.hole):
+            # Neurons ahead of a hole leave in their own time, so it waits for all of them.
+            m.d.comb += self.i.ready.eq(empty & ~ending)
+        with m.Else():
+            m.d.comb += self.i.ready.eq(((tag.gate != 0) | (room & ~ending)) & (candidate | ~back))
+        enter = take & ((tag.gate == 0) | tag.hole)
+        leave = self.o.valid & self.o.ready
+        with m.If(enter & ~leave):
+            m.d.sync += inside.eq(inside + 1)
+        with m.Elif(leave & ~enter):
+            m.d.sync += inside.eq(inside - 1)
+
+        fresh = Signal()
+        restart = ending & empty
+        with m.If(self.start):
+            m.d.sync += [ending.eq(0), fresh.eq(self.fresh)]
+        with m.Elif(restart):
+            m.d.sync += [ending.eq(0), fresh.eq(0)]
+        with m.Elif(take & recurrent & tag.step_end):
+            m.d.sync += ending.eq(1)
+
+        skip = take & recurrent & tag.hole
+        direct = take & Mux(recurrent, tag.hole, ~tabular)
+        m.d.comb += [
+            state.base.eq(program.state_base),
+            state.restart.eq(self.start | restart),
+            state.zero.eq(fresh),
+            state.skip.eq(skip),
+            candidates.push.eq(take & candidate & ~tag.hole),
+            candidates.data.u.eq(row.sum),
+            candidates.data.v.eq(row.hidden),
+            activation.request.eq(back | (take & ~direct & ~candidate)),
+            activation.value.eq(Mux(back, new, row.sum)),
+            activation.shift.eq(Mux(back & lstm, program.state_shift, program.pre_shift)),
+            activation.sigmoid.eq(
+                ~back
+                & Mux(
+                    recurrent,
+                    tag.gate != 2,
+                    program.activation == Activation.SIGMOID,
+                )
+            ),
+            activation.meta.eq(Mux(back, 0b100, Mux(recurrent, tag.gate, tag.hole))),
+        ]
+
+        # Answers ---------------------------------------------------------------------------------
+        answer = Signal(meta)
+        result = activation.result
+        m.d.comb += answer.eq(activation.result_meta)
+        from_row = activation.response & recurrent & ~answer.back
+        from_back = activation.response & recurrent & answer.back
+        is_i = from_row & lstm & (answer.gate == 0)
+        is_r = from_row & gru & (answer.gate == 0)
+        is_f = from_row & lstm & (answer.gate == 1)
+        is_g = from_row & lstm & (answer.gate == 2)
+        is_o = from_row & lstm & (answer.gate == 3)
+        is_z = from_row & gru & (answer.gate == 1)
+        is_n = from_back & gru
+        is_c = from_back & lstm
+
+        # r in the lower half, o and z in the upper one, each a ring of NEURONS entries.
+        m.submodules.gates = gates = Memory(shape=signed(bits), depth=2 * self.NEURONS, init=[])
+        write, read = gates.write_port(), gates.read_port(domain="comb")
+        r_tail, r_head = Signal(range(2 * self.NEURONS)), Signal(range(2 * self.NEURONS))
+        oz_tail, oz_head = Signal(range(self.NEURONS)), Signal(range(self.NEURONS))
+        reset_gate = Signal()  # start r · v_n
+        m.d.comb += [
+            write.en.eq(is_r | is_o | is_z),
+            write.addr.eq(Mux(is_r, r_tail[:-1], Cat(oz_tail, 1))),
+            write.data.eq(result),
+            read.addr.eq(Mux(from_back, Cat(oz_head, 1), r_head[:-1])),
+        ]
+        with m.If(is_r):
+            m.d.sync += r_tail.eq(r_tail + 1)
+        with m.If(reset_gate):
+            m.d.sync += r_head.eq(r_head + 1)
+        with m.If(is_o | is_z):
+            m.d.sync += oz_tail.eq(oz_tail + 1)
+        with m.If(from_back):
+            m.d.sync += oz_head.eq(oz_head + 1)
+
+        # Multiplications: stage 1 operands, stage 2 product ----------------------------------------
+        i_kept = Signal(signed(bits), reset_less=True)
+        gn_kept = Signal(signed(bits), reset_less=True)  # g or n
+        second = Signal()  # (32768 - z) · n follows z · s
+        with m.If(is_i):
+            m.d.sync += i_kept.eq(result)
+        with m.If(is_g | is_n):
+            m.d.sync += gn_kept.eq(result)
+        m.d.sync += second.eq(is_n)
+
+        # accumulate: f · c or z · s. update: i · g or (32768 - z) · n. reset: r · v_n.
+        # emit: o · tanh(c').
+        step = data.StructLayout({"accumulate": 1, "update": 1, "reset": 1, "emit": 1})
+        steps = [Signal(step, name=f"step{k}") for k in range(8)]
+        r_waits = r_head != r_tail
+        m.d.comb += [
+            # Every third cycle at most, so that answers n keep that distance: they take two.
+            reset_gate.eq(
+                r_waits & candidates.o.valid & ~is_n & ~second & ~steps[1].reset & ~steps[2].reset
+            ),
+            candidates.o.ready.eq(reset_gate),
+            steps[0].accumulate.eq(is_f | is_n),
+            steps[0].update.eq(is_o | second),
+            steps[0].reset.eq(reset_gate),
+            steps[0].emit.eq(is_c),
+            state.next.eq(is_f | is_n),
+        ]
+        m.d.sync += [steps[k].eq(steps[k - 1]) for k in range(1, 8)]
+
+        a = Signal(signed(bits + 1), reset_less=True)
+        b = Signal(signed(bits), reset_less=True)
+        product = Signal(signed(VALUE_BITS), reset_less=True)
+        rest = Signal(signed(bits + 1))  # 32768 - z, of the z that stage 1 holds
+        m.d.comb += rest.eq((1 << 15) - a)
+        with m.If(is_f):
+            m.d.sync += a.eq(result)
+        with m.Elif(steps[0].update):
+            m.d.sync += a.eq(Mux(lstm, i_kept, rest))
+        with m.Else():
+            m.d.sync += a.eq(read.data)
+        with m.If(steps[0].accumulate):
+            m.d.sync += b.eq(state.value)
+        with m.Elif(steps[0].update):
+            m.d.sync += b.eq(gn_kept)
+        with m.Elif(from_back):
+            m.d.sync += b.eq(result)
+        with m.Else():
+            m.d.sync += b.eq(candidates.o.payload.v)
+        m.d.sync += product.eq(a * b)
+
+        # Sums: stages 3 and 4 shift, 5 adds, 6 rounds, 7 saturates ---------------------------------
+        first = Signal(signed(VALUE_BITS), reset_less=True)  # f · c or z · s
+        with m.If(steps[2].accumulate):
+            m.d.sync += first.eq(product)
+        m.submodules.shifter = shifter = RoundingShifter(VALUE_BITS, _STATE_UP_BITS, VALUE_BITS)
+        m.d.comb += [
+            shifter.value.eq(product),
+            shifter.amount.eq(Mux(steps[2].update, program.state_up, 0)),
+        ]
+        addend = candidates.o.payload.u
+        for k in range(1, 6):
+            later = Signal(signed(bits), name=f"u{k}", reset_less=True)
+            m.d.sync += later.eq(addend)
+            addend = later
+        total = Signal(signed(VALUE_BITS + 1), reset_less=True)
+        rounded = Signal(signed(bits + 2), reset_less=True)
+        up = total[14] & (total[:14].any() | total[15])
+        m.d.sync += [
+            total.eq(Mux(steps[4].update, first, 0) + shifter.floor + shifter.up),
+            rounded.eq((total >> 15) + Mux(steps[5].reset, addend, 0) + up),
+            new.eq(saturate(rounded, bits)),
+        ]
+        m.d.comb += [
+            back.eq((steps[7].update & lstm) | steps[7].reset),
+            state.write.eq(steps[7].update),
+            state.new.eq(new),
+        ]
+
+        # Outputs -----------------------------------------------------------------------------------
+        single = Signal(signed(bits))  # an output in 16 bits
+        emit = Signal()
+        value = Signal(signed(VALUE_BITS), reset_less=True)
+        with m.If(gru):
+            m.d.comb += single.eq(new)
+        with m.Elif(tabular):
+            m.d.comb += single.eq(Mux(answer.gate[0], 0, result))  # the mark of a hole
+        with m.Else():
+            relu = program.activation == Activation.RELU
+            m.d.comb += single.eq(Mux(relu & row.sum[-1], 0, row.sum))
+        with m.If(direct & tag.hole):
+            m.d.sync += value.eq(0)
+        with m.Elif(lstm):
+            m.d.sync += value.eq(product)
+        with m.Else():
+            m.d.sync += value.eq(Cat(Const(0, 15), single))
+        m.d.sync += emit.eq(
+            direct | steps[2].emit | (steps[7].update & gru) | (activation.response & ~recurrent)
+        )
+        m.d.comb += [
+            rounder.push.eq(emit),
+            rounder.value.eq(value),
+            rounder.shift.eq(program.out_shift),
+            rounder.wide.eq(program.wide),
+            queue.push.eq(rounder.valid),
+            queue.data.eq(rounder.result),
+        ]
+        return m

@@ -1,0 +1,68 @@
+"""The last step of every cell: ``out(value, n)`` of docs/numerics.md."""
+
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import PREACTIVATION_BITS, MachineConfig
+from .rounding_shifter import RoundingShifter
+from .saturate import saturate
+
+__all__ = ["VALUE_BITS", "OutputRounder"]
+
+#: A product of two 16-bit values, or a 16-bit value times 32768.
+VALUE_BITS = 2 * PREACTIVATION_BITS - 1
+
+
+class OutputRounder(wiring.Component):
+    """``sat_b(rne(value, shift))``, b the activation bits or 16.
+
+    A pipeline that never stops: :attr:`LATENCY` cycles, one item per cycle.
+
+    Members
+    -------
+    push: In(1). value: In(signed(31)).
+    shift: In(6), wide: In(1), static. wide: 16 bits instead of the activation bits.
+    valid: Out(1). result: Out(signed(16)), sign-extended.
+    """
+
+    #: Three shifts, rounding, saturation.
+    LATENCY = 5
+
+    def __init__(self, config: MachineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "push": In(1),
+                "value": In(signed(VALUE_BITS)),
+                "shift": In(unsigned(6)),
+                "wide": In(1),
+                "valid": Out(1),
+                "result": Out(signed(PREACTIVATION_BITS)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.shifter = shifter = RoundingShifter(VALUE_BITS, 6, PREACTIVATION_BITS + 1)
+        rounded = Signal(signed(PREACTIVATION_BITS + 2), reset_less=True)
+        result = Signal(signed(PREACTIVATION_BITS), reset_less=True)
+        valids = Signal(self.LATENCY)
+        m.d.comb += [
+            shifter.value.eq(self.value),
+            shifter.amount.eq(self.shift),
+            self.valid.eq(valids[-1]),
+            self.result.eq(result),
+        ]
+        m.d.sync += [
+            valids.eq((valids << 1) | self.push),
+            rounded.eq(shifter.floor + shifter.up),
+            result.eq(
+                Mux(
+                    self.wide,
+                    saturate(rounded, PREACTIVATION_BITS),
+                    saturate(rounded, self._config.activation_bits),
+                )
+            ),
+        ]
+        return m

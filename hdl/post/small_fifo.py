@@ -1,0 +1,59 @@
+"""A queue whose writer has counted its room beforehand."""
+
+from amaranth.hdl import Module, ShapeLike, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["SmallFifo"]
+
+
+class SmallFifo(wiring.Component):
+    """First in, first out, in distributed memory with a registered output.
+
+    The writer never waits: it has kept count and pushes ``depth`` items at most beyond those taken.
+
+    Parameters
+    ----------
+    shape: an item. depth: items, a power of two; 16 or fewer cost the same on most devices.
+
+    Members
+    -------
+    push: In(1). data: In(shape). o: Out(stream of ``shape``), :attr:`LATENCY` cycles later at best.
+    """
+
+    LATENCY = 2
+
+    def __init__(self, shape: ShapeLike, depth: int) -> None:
+        if depth < 2 or depth & (depth - 1):
+            raise ValueError(f"SmallFifo: depth = {depth} is not a power of two")
+        self._shape, self._depth = shape, depth
+        super().__init__({"push": In(1), "data": In(shape), "o": Out(stream.Signature(shape))})
+
+    @property
+    def depth(self) -> int:
+        return self._depth
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.memory = memory = Memory(shape=self._shape, depth=self._depth, init=[])
+        write, read = memory.write_port(), memory.read_port(domain="comb")
+        # One bit more than an address, so that full and empty differ.
+        head, tail = Signal(range(2 * self._depth)), Signal(range(2 * self._depth))
+        valid = Signal()
+        payload = Signal(self._shape, reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.push),
+            write.addr.eq(tail),
+            write.data.eq(self.data),
+            read.addr.eq(head),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(payload),
+        ]
+        with m.If(self.push):
+            m.d.sync += tail.eq(tail + 1)
+        with m.If(~valid | self.o.ready):
+            m.d.sync += [payload.eq(read.data), valid.eq(head != tail)]
+            with m.If(head != tail):
+                m.d.sync += head.eq(head + 1)
+        return m

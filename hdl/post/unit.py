@@ -1,0 +1,88 @@
+"""The post unit: one per cluster."""
+
+from amaranth.hdl import Module, signed, unsigned
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ..config import PREACTIVATION_BITS, MachineConfig
+from ..protocol import Kind
+from ..stream_buffer import StreamBuffer
+from .cell import CellUpdater
+from .halves import HalfJoin, joined_row_layout
+from .requantize import Requantizer
+from .state import state_load_signature, state_read_signature
+from .tags import PARAMETER_LAYOUT, POST_PROGRAM, row_sum_layout
+
+__all__ = ["PostUnit"]
+
+
+class PostUnit(wiring.Component):
+    """Row sums of one cluster in, neuron outputs out: docs/post.md.
+
+    Requantizer, join of the halves, cell. One row per cycle into the requantizer; ``sums.ready`` is
+    two gates behind a register.
+
+    Parameters
+    ----------
+    config: the machine.
+
+    Members
+    -------
+    program: In(:data:`POST_PROGRAM`), the layer's descriptor fields, static from ``start`` until the
+        layer's last output is taken.
+    start: In(1), a pulse while nothing is inside, at least 4 cycles before the first sum.
+    fresh: In(1), with ``start``: all states are zero in the first step.
+    sums: In(stream of :func:`row_sum_layout`), in the order of docs/machine.md.
+    out: Out(stream of signed(16)), one item per word of every step, 0 for a hole.
+    parameter_load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`).
+    state_load: In ``en``, ``addr``, ``data``. state_read: ``en`` and ``addr`` in, ``data`` out two
+        cycles later. All three only while no layer runs.
+    """
+
+    def __init__(self, config: MachineConfig) -> None:
+        self._config = config
+        parameter_load = wiring.Signature(
+            {
+                "en": Out(1),
+                "addr": Out(unsigned((config.parameter_depth - 1).bit_length())),
+                "data": Out(PARAMETER_LAYOUT),
+            }
+        )
+        super().__init__(
+            {
+                "program": In(POST_PROGRAM),
+                "start": In(1),
+                "fresh": In(1),
+                "sums": In(stream.Signature(row_sum_layout(config))),
+                "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
+                "parameter_load": In(parameter_load),
+                "state_load": In(state_load_signature(config)),
+                "state_read": In(state_read_signature(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.requantizer = requantizer = Requantizer(self._config)
+        m.submodules.join = join = HalfJoin(self._config)
+        m.submodules.buffer = buffer = StreamBuffer(joined_row_layout())
+        m.submodules.cell = cell = CellUpdater(self._config)
+
+        wiring.connect(m, wiring.flipped(self.sums), requantizer.i)
+        wiring.connect(m, requantizer.o, join.i)
+        wiring.connect(m, join.o, buffer.i)
+        wiring.connect(m, buffer.o, cell.i)
+        wiring.connect(m, cell.o, wiring.flipped(self.out))
+        wiring.connect(m, wiring.flipped(self.parameter_load), requantizer.load)
+        wiring.connect(m, wiring.flipped(self.state_load), cell.load)
+        wiring.connect(m, wiring.flipped(self.state_read), cell.read)
+        m.d.comb += [
+            requantizer.start.eq(self.start),
+            requantizer.base.eq(self.program.parameter_base),
+            join.start.eq(self.start),
+            join.apart.eq(self.program.kind == Kind.GRU),
+            cell.program.eq(self.program),
+            cell.start.eq(self.start),
+            cell.fresh.eq(self.fresh),
+        ]
+        return m
