@@ -200,12 +200,27 @@ def memory_needs(
     }
 
 
-def fit_config(config: MachineConfig, network: IntegerNetwork) -> MachineConfig:
+def fit_config(
+    config: MachineConfig,
+    network: IntegerNetwork,
+    *,
+    v: Sequence[int] | None = None,
+    balance: bool = True,
+    input_density: npt.ArrayLike | None = None,
+) -> MachineConfig:
     """The machine with memories enlarged, to powers of two, to what a network needs.
 
-    The store gets room for :data:`FITTED_STEPS` steps in one run. Nothing shrinks.
+    The store gets room for :data:`FITTED_STEPS` steps in one run. Nothing shrinks. The layout's
+    options must be those of the layout that is to fit.
     """
-    layout = lay_out(network, config, limit_columns=False)
+    layout = lay_out(
+        network,
+        config,
+        v=v,
+        balance=balance,
+        input_density=input_density,
+        limit_columns=False,
+    )
     packed = pack_network(network, layout, config)
     return enlarge(config, memory_needs(network, layout, packed, config, FITTED_STEPS))
 

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import tempfile
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +15,6 @@ from .arrays import assemble_outputs, load_inputs, write_npz
 from .errors import SimulationError
 from .golden import NetworkTrace
 from .golden_run import golden_sequences, load_compiled, quantize_sequence
-from .network import IntegerNetwork
 from .packets import (
     MachineProgram,
     Run,

@@ -1,0 +1,229 @@
+"""`sparnn compile`: from a trained model to an output folder.
+
+The folder holds
+
+- `sparnn.v`, `sparnn.h`: the machine, and the C header of its packets and addresses;
+- `network.npz`: the integer network, which the golden model runs;
+- `image.bin`: the packets that load the network, little-endian 32-bit words;
+- `program.json`: what the host has to know to run it (`sparnn.sim.packets.MachineProgram`);
+- `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
+  pruned weights: the float reference judges the quantization, not the pruning;
+- `manifest.json`: all of it described, with what is needed to make it again.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx.external_data_helper import uses_external_data
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.sim.arrays import Sequence as InputSequence
+from sparnn.sim.arrays import load_inputs
+from sparnn.sim.arrays import quantize as quantize_values
+from sparnn.sim.network import IntegerNetwork
+from sparnn.sim.packets import MachineProgram
+from sparnn.sim.progress import progress
+
+from .calibrate import calibrate as measure_ranges
+from .emit import HEADER, config_option, machine_lines, write_verilog
+from .float_onnx import float_model
+from .folder import check_replaceable, written_aside
+from .header import header_text
+from .layout import lay_out
+from .manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
+from .onnx_import import import_onnx
+from .pack import pack_network
+from .presets import is_file, load_config
+from .program import build_program, fit_config, image_words
+from .prune import prune as prune_network
+from .quantize import Quantized, proposals, quantize, saturation_report
+
+__all__ = ["CompileSummary", "Compiled", "compile_model", "place_network"]
+
+Words = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """A network placed in a machine.
+
+    Members
+    -------
+    config: the machine, fitted to the network where that was wanted.
+    program: for the host. image: the packets that load the network.
+    """
+
+    config: MachineConfig
+    program: MachineProgram
+    image: Words
+
+
+@dataclass(frozen=True, eq=False)
+class CompileSummary:
+    """What was compiled."""
+
+    output: Path
+    quantized: Quantized
+    compiled: Compiled
+    verilog_bytes: int
+
+    def lines(self) -> list[str]:
+        """For the user."""
+        program = self.compiled.program
+        lines = machine_lines(self.compiled.config)
+        for layer, placed in zip(self.quantized.network.layers, program.layers, strict=True):
+            weights = [w for w in (layer.w_x, layer.w_h) if w is not None]
+            total = sum(w.size for w in weights)
+            present = sum(int(np.count_nonzero(w)) for w in weights)
+            lines.append(
+                f"layer          {layer.name}: {layer.kind}, {layer.inputs} inputs, {layer.units} "
+                f"units, {present} of {total} weights, V = {1 << placed.descriptor['v_log2']}"
+            )
+        lines += [
+            f"image          {4 * len(self.compiled.image)} bytes, up to {program.max_steps} steps "
+            "in one run",
+            f"Verilog        {self.verilog_bytes} bytes",
+        ]
+        lines += [f"saturation     {line}" for line in saturation_report(self.quantized)]
+        lines += [f"precision      {line}" for line in proposals(self.quantized)]
+        return [*lines, f"written        {self.output}"]
+
+
+def compile_model(
+    model: Path,
+    calibrate: Path,
+    output: Path,
+    *,
+    config: str | None = None,
+    lanes: int | None = None,
+    prune: float | None = None,
+    weight_bits: int | None = None,
+    activation_bits: int | None = None,
+) -> CompileSummary:
+    """Compile a model into a folder; nothing is written unless all of it succeeds.
+
+    Parameters
+    ----------
+    model: an ONNX file. calibrate: an npz file with sample inputs.
+    output: the folder; a previous output of sparnn is replaced.
+    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_config`. The
+        memories of a machine from a preset are enlarged to what the network needs; a file is taken
+        as it is.
+    prune: share of the weights to set to zero.
+
+    Raises
+    ------
+    SparnnError, ConfigurationError, SimulationError: something that the user has to change.
+    """
+    model, calibrate, output = Path(model), Path(calibrate), Path(output)
+    check_replaceable(output)
+    machine = load_config(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
+    network = import_onnx(model)
+    pruned = prune is not None and prune > 0
+    if prune is not None:
+        network = prune_network(network, prune)
+    sequences = load_inputs(calibrate, network.io, network.input_sizes)
+    with progress("Calibrating"):
+        ranges = measure_ranges(network, sequences)
+        quantized = quantize(network, ranges, machine.weight_bits, machine.activation_bits)
+    with progress("Packing"):
+        compiled = place_network(
+            quantized.network,
+            machine,
+            quantized.io["outputs"],
+            fit=not is_file(config),
+            input_density=_density(quantized.network, sequences),
+        )
+    with written_aside(output) as folder:
+        size = write_verilog(folder, compiled.config)
+        (folder / HEADER).write_text(
+            header_text(compiled.config, compiled.program), encoding="utf-8"
+        )
+        quantized.network.save(folder / "network.npz")
+        (folder / "image.bin").write_bytes(compiled.image.astype("<u4").tobytes())
+        (folder / "program.json").write_text(
+            json.dumps(compiled.program.to_dict(), indent=1) + "\n", encoding="utf-8"
+        )
+        _copy_model(model, folder / "model.onnx")
+        if pruned:
+            content = float_model(network).SerializeToString(deterministic=True)
+            (folder / "reference.onnx").write_bytes(content)
+        options = {
+            "model": {"name": model.name, "sha256": sha256(model)},
+            "calibrate": {"name": calibrate.name, "sha256": sha256(calibrate)},
+            "config": config_option(config),
+            "lanes": lanes,
+            "prune": prune,
+            "weight_bits": weight_bits,
+            "activation_bits": activation_bits,
+        }
+        sections: Mapping[str, Any] = {
+            "io": quantized.io,
+            "reference": "reference.onnx" if pruned else "model.onnx",
+            **network_section(quantized.network, compiled.program),
+        }
+        text = manifest_text(
+            command="compile",
+            options=options,
+            config=compiled.config,
+            files=file_hashes(folder),
+            sections=sections,
+        )
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return CompileSummary(output, quantized, compiled, size)
+
+
+def place_network(
+    network: IntegerNetwork,
+    config: MachineConfig,
+    outputs: Sequence[Mapping[str, Any]] = (),
+    *,
+    fit: bool = False,
+    v: Sequence[int] | None = None,
+    balance: bool = True,
+    input_density: npt.ArrayLike | None = None,
+) -> Compiled:
+    """Lay out, pack and program an integer network.
+
+    Parameters
+    ----------
+    outputs: see :func:`~sparnn.gen.program.build_program`.
+    fit: enlarge the machine's memories to what the network needs.
+    v, balance, input_density: see :func:`~sparnn.gen.layout.lay_out`.
+
+    Raises
+    ------
+    SparnnError: the network does not fit.
+    """
+    if fit:
+        config = fit_config(config, network, v=v, balance=balance, input_density=input_density)
+    layout = lay_out(network, config, v=v, balance=balance, input_density=input_density)
+    packed = pack_network(network, layout, config)
+    program = build_program(network, layout, packed, config, outputs)
+    return Compiled(config, program, image_words(program, packed))
+
+
+def _density(
+    network: IntegerNetwork, sequences: Sequence[InputSequence]
+) -> npt.NDArray[np.float64]:
+    """Share of the calibration steps in which each input is not zero."""
+    x = np.concatenate([sequence.x for sequence in sequences])
+    integers, _ = quantize_values(x, network.layers[0].f_x, network.activation_bits)
+    density: npt.NDArray[np.float64] = (integers != 0).mean(axis=0)
+    return density
+
+
+def _copy_model(model: Path, copy: Path) -> None:
+    """One file, whatever the model's weights lie in."""
+    loaded = onnx.load(model, load_external_data=False)
+    if any(uses_external_data(tensor) for tensor in loaded.graph.initializer):
+        copy.write_bytes(onnx.load(model).SerializeToString(deterministic=True))
+    else:
+        shutil.copyfile(model, copy)

@@ -1,0 +1,70 @@
+"""`sparnn emit`: the hardware alone, for any network that fits it."""
+
+from pathlib import Path
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.emit import machine_verilog
+from sparnn.sim.progress import progress
+
+from .folder import check_replaceable, written_aside
+from .header import header_text
+from .manifest import MANIFEST, file_hashes, manifest_text
+from .presets import is_file, load_config
+
+__all__ = ["config_option", "emit", "machine_lines", "write_verilog"]
+
+VERILOG = "sparnn.v"
+HEADER = "sparnn.h"
+
+
+def emit(output: Path, *, config: str | None = None, lanes: int | None = None) -> list[str]:
+    """Write the Verilog, the C header and the manifest of a machine.
+
+    Parameters
+    ----------
+    config, lanes: see :func:`~sparnn.gen.presets.load_config`.
+
+    Returns
+    -------
+    Lines for the user.
+
+    Raises
+    ------
+    SparnnError, ConfigurationError: a bad configuration, or a folder that holds something else.
+    """
+    machine = load_config(config, lanes)
+    check_replaceable(output)
+    with written_aside(output) as folder:
+        size = write_verilog(folder, machine)
+        (folder / HEADER).write_text(header_text(machine), encoding="utf-8")
+        text = manifest_text(
+            command="emit",
+            options={"config": config_option(config), "lanes": lanes},
+            config=machine,
+            files=file_hashes(folder),
+        )
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return [*machine_lines(machine), f"Verilog        {size} bytes", f"written        {output}"]
+
+
+def write_verilog(folder: Path, config: MachineConfig) -> int:
+    """Write the machine's Verilog; its size in bytes."""
+    with progress(f"Writing Verilog of {config.lanes} lanes"):
+        text = machine_verilog(config).encode()
+    (folder / VERILOG).write_bytes(text)
+    return len(text)
+
+
+def config_option(config: str | None) -> str | None:
+    """``--config`` for the manifest: a file by its name alone; its content is in ``config``."""
+    return Path(config).name if config is not None and is_file(config) else config
+
+
+def machine_lines(config: MachineConfig) -> list[str]:
+    """A machine in a few lines."""
+    return [
+        f"machine        {config.lanes} lanes, {config.post_units} post units, V up to "
+        f"{config.max_v}, chunks of {config.chunk}",
+        f"widths         weights {config.weight_bits} bits, activations "
+        f"{config.activation_bits} bits",
+    ]

@@ -1,0 +1,158 @@
+"""A float network as an ONNX model with the original's inputs and outputs.
+
+The float reference of a pruned network: the original model still has all its weights.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from .model import FloatLayer, FloatNetwork
+
+__all__ = ["float_model"]
+
+_OPSET = 17
+_IR_VERSION = 8
+_CANONICAL = ("time", "batch", "feature")
+#: Our gates in ONNX's order: LSTM i, o, f, c; GRU z, r, h.
+_GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
+_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "identity": "Affine"}
+
+
+def float_model(network: FloatNetwork) -> onnx.ModelProto:
+    """The model: float32, one chain, sequences as [time, batch, feature] inside."""
+    builder = _Builder()
+    io = network.io
+    inputs = {(entry["role"], entry["layer"]): entry for entry in io["inputs"]}
+    value = builder.to_canonical(inputs["x", 0])
+    builder.batch = builder.node(
+        "Gather", builder.node("Shape", value), builder.integers(1), axis=0
+    )
+    sequences = []
+    for index, layer in enumerate(network.layers):
+        states = {role: inputs.get((role, index)) for role in ("initial_h", "initial_c")}
+        value = builder.layer(layer, value, states)
+        sequences.append(value)
+    for entry in io["outputs"]:
+        builder.from_canonical(entry, sequences[entry["layer"]])
+    graph = helper.make_graph(
+        builder.nodes,
+        "sparnn",
+        [_info(entry["name"], entry["axes"]) for entry in io["inputs"]],
+        [_info(entry["name"], entry["axes"]) for entry in io["outputs"]],
+        builder.constants,
+    )
+    opset = helper.make_opsetid("", _OPSET)
+    return helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
+
+
+class _Builder:
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.batch = ""
+
+    def node(self, operator: str, *inputs: str, outputs: Sequence[str] = (), **fields: Any) -> str:
+        names = list(outputs) or [f"v{len(self.nodes)}"]
+        self.nodes.append(helper.make_node(operator, inputs, names, **fields))
+        return names[0]
+
+    def constant(self, array: np.ndarray[Any, Any]) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def floats(self, array: np.ndarray[Any, Any]) -> str:
+        return self.constant(np.asarray(array, np.float32))
+
+    def integers(self, *numbers: int) -> str:
+        return self.constant(np.array(numbers, np.int64))
+
+    def to_canonical(self, entry: Mapping[str, Any]) -> str:
+        """A graph input as [time, batch, feature]; axes that it lacks have the size 1."""
+        axes, value = list(entry["axes"]), entry["name"]
+        if "direction" in axes:
+            value = self.node("Squeeze", value, self.integers(axes.index("direction")))
+            axes.remove("direction")
+        order = [axes.index(axis) for axis in _CANONICAL if axis in axes]
+        value = self.node("Transpose", value, perm=order)
+        missing = [k for k, axis in enumerate(_CANONICAL) if axis not in axes]
+        return self.node("Unsqueeze", value, self.integers(*missing)) if missing else value
+
+    def from_canonical(self, entry: Mapping[str, Any], value: str) -> None:
+        if entry["what"] == "last":
+            value = self.last(value)
+        axes = list(entry["axes"])
+        missing = [k for k, axis in enumerate(_CANONICAL) if axis not in axes]
+        if missing:
+            value = self.node("Squeeze", value, self.integers(*missing))
+        present = [axis for axis in _CANONICAL if axis in axes]
+        if "direction" in axes:
+            value = self.node("Unsqueeze", value, self.integers(0))
+            present = ["direction", *present]
+        order = [present.index(axis) for axis in axes]
+        self.node("Transpose", value, perm=order, outputs=[entry["name"]])
+
+    def last(self, value: str) -> str:
+        return self.node(
+            "Slice", value, self.integers(-1), self.integers(np.iinfo(np.int64).max),
+            self.integers(0),
+        )  # fmt: skip
+
+    def layer(
+        self, layer: FloatLayer, value: str, states: Mapping[str, Mapping[str, Any] | None]
+    ) -> str:
+        if layer.kind == "linear":
+            return self.linear(layer, self.last(value) if layer.last_only else value)
+        assert layer.w_h is not None
+        order = list(_GATES[layer.kind])
+
+        def rows(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+            return array[order].reshape(1, layer.gates * layer.units, *array.shape[2:])
+
+        bias = np.concatenate([rows(layer.b_x), rows(layer.b_h)], axis=1)
+        inputs = [value, self.floats(rows(layer.w_x)), self.floats(rows(layer.w_h))]
+        inputs += [self.floats(bias), "", self.state(layer, layer.initial_h, states["initial_h"])]
+        if layer.kind == "lstm":
+            inputs.append(self.state(layer, layer.initial_c, states["initial_c"]))
+        fields: dict[str, Any] = {"hidden_size": layer.units}
+        if layer.kind == "gru":
+            fields["linear_before_reset"] = 1
+        if layer.kind == "rnn":
+            fields["activations"] = [_ACTIVATIONS[layer.activation]]
+            if layer.activation == "identity":
+                fields |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
+        output = self.node(layer.kind.upper(), *inputs, **fields)
+        return self.node("Squeeze", output, self.integers(1))
+
+    def linear(self, layer: FloatLayer, value: str) -> str:
+        value = self.node("MatMul", value, self.floats(layer.w_x[0].T))
+        value = self.node("Add", value, self.floats(layer.b_x[0] + layer.b_h[0]))
+        if layer.activation == "identity":
+            return value
+        return self.node(_ACTIVATIONS[layer.activation], value)
+
+    def state(
+        self,
+        layer: FloatLayer,
+        constant: np.ndarray[Any, Any] | None,
+        entry: Mapping[str, Any] | None,
+    ) -> str:
+        """An initial state as [1, batch, units]."""
+        if entry is not None:
+            value = self.to_canonical(entry)
+        elif constant is not None:
+            value = self.floats(constant.reshape(1, 1, layer.units))
+        else:
+            return ""
+        one = self.integers(1)
+        shape = self.node("Concat", one, self.batch, one, axis=0)
+        return self.node("Expand", value, shape)
+
+
+def _info(name: str, axes: Sequence[str]) -> onnx.ValueInfoProto:
+    # Only the number of axes is fixed.
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [None] * len(axes))
