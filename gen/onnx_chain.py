@@ -84,6 +84,14 @@ class Chain:
         draft.version += 1
         return replace(signal, version=draft.version)
 
+    def check_recurrent(self) -> None:
+        """Refuse a model without a recurrent layer."""
+        if all(d.layer.kind == "linear" for d in self.drafts):
+            raise SparnnError(
+                "the model holds no LSTM, GRU or RNN node that its outputs depend on; sparnn "
+                "accelerates recurrent networks, so give it the recurrent part"
+            )
+
     def finish(self) -> tuple[FloatLayer, ...]:
         """The layers, after checking that every reader sees a layer's final output."""
         for draft in self.drafts:
@@ -94,11 +102,6 @@ class Chain:
                         "is applied, while others read it after; the machine has only the final "
                         "result of a layer, so remove one of the two"
                     )
-        if all(d.layer.kind == "linear" for d in self.drafts):
-            raise SparnnError(
-                "the model holds no LSTM, GRU or RNN node that its outputs depend on; sparnn "
-                "accelerates recurrent networks, so give it the recurrent part"
-            )
         return tuple(d.layer for d in self.drafts)
 
 

@@ -113,6 +113,7 @@ def network_of(model: ModelProto) -> FloatNetwork:
     for node in nodes:
         results = _step(node, values, opset, chain)
         values.update({name: v for name, v in zip(node.output, results, strict=False) if name})
+    chain.check_recurrent()
     outputs = [_graph_output(info.name, values.get(info.name), chain) for info in graph.output]
     layers = chain.finish()
     return FloatNetwork(layers, {"inputs": _inputs(chain), "outputs": outputs})
@@ -218,9 +219,7 @@ def _step(node: NodeProto, values: dict[str, Value], opset: int, chain: Chain) -
         return PLUMBING[node.op_type](call)
     supported = ", ".join(sorted(LAYERS)) + " and, to move axes, " + ", ".join(sorted(PLUMBING))
     advice = ADVICE.get(node.op_type, "compute it outside")
-    raise refuse(
-        node, f"operator {node.op_type} is not supported: {advice} (supported: {supported})"
-    )
+    raise refuse(node, f"this operator is not supported: {advice} (supported: {supported})")
 
 
 def _labels(where: str, axes: tuple[Axis, ...]) -> list[str]:

@@ -1,0 +1,485 @@
+"""ONNX graphs with random weights, as exporters write them: for tests of the importer and beyond.
+
+`SUPPORTED` maps names to functions without arguments that return a model; `random_model(seed)`
+gives one chain after another. Weights are drawn so that activations stay in a useful range.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+__all__ = ["GATE_COUNT", "SUPPORTED", "Graph", "feeds_for", "random_model", "single"]
+
+GATE_COUNT = {"LSTM": 4, "GRU": 3, "RNN": 1}
+Shape = Sequence[int | str]
+
+
+class Graph:
+    """Builds a model node by node; tensors are named by what made them."""
+
+    def __init__(self, seed: int = 0, opset: int = 17, dtype: Any = np.float32):
+        self.random = np.random.default_rng(seed)
+        self.opset, self.dtype = opset, dtype
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+        self.functions: list[Any] = []
+        self.domains: list[Any] = []
+
+    def elem(self) -> int:
+        return int(helper.np_dtype_to_tensor_dtype(np.dtype(self.dtype)))
+
+    def input(self, name: str, shape: Shape, elem: int | None = None) -> str:
+        self.inputs.append(helper.make_tensor_value_info(name, elem or self.elem(), list(shape)))
+        return name
+
+    def output(self, tensor: str, name: str | None = None) -> None:
+        if name is not None:
+            self.nodes.append(helper.make_node("Identity", [tensor], [name], f"to_{name}"))
+        info = helper.make_tensor_value_info(name or tensor, self.elem(), None)
+        self.outputs.append(info)
+
+    def const(self, array: Any, name: str | None = None) -> str:
+        name = name or f"const{len(self.initializers)}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def weights(self, *shape: int, scale: float | None = None, name: str | None = None) -> str:
+        scale = 1.5 / np.sqrt(shape[-1]) if scale is None else scale
+        return self.const((self.random.normal(size=shape) * scale).astype(self.dtype), name)
+
+    def add(self, op: str, inputs: Sequence[str], outputs: int = 1, **attrs: Any) -> Any:
+        """A node; returns its output's name, or a list where it has several."""
+        index = len(self.nodes)
+        names = [f"{op.lower()}{index}_{i}" for i in range(outputs)]
+        self.nodes.append(
+            helper.make_node(op, list(inputs), names, f"{op.lower()}{index}", **attrs)
+        )
+        return names[0] if outputs == 1 else names
+
+    def ints(self, *values: int) -> str:
+        return self.const(np.array(values, np.int64))
+
+    def squeeze(self, x: str, *axes: int) -> str:
+        if self.opset < 13:
+            return self.add("Squeeze", [x], axes=list(axes))
+        return self.add("Squeeze", [x, self.ints(*axes)])
+
+    def unsqueeze(self, x: str, *axes: int) -> str:
+        if self.opset < 13:
+            return self.add("Unsqueeze", [x], axes=list(axes))
+        return self.add("Unsqueeze", [x, self.ints(*axes)])
+
+    def recurrent(
+        self,
+        op: str,
+        x: str,
+        inputs: int,
+        units: int,
+        *,
+        bias: bool = True,
+        initial_h: str = "",
+        initial_c: str = "",
+        outputs: int = 2,
+        **attrs: Any,
+    ) -> list[str]:
+        """LSTM, GRU or RNN: the names of Y, Y_h (and Y_c)."""
+        gates = GATE_COUNT[op]
+        if op == "GRU":
+            attrs.setdefault("linear_before_reset", 1)
+        names = [
+            x,
+            self.weights(1, gates * units, inputs),
+            self.weights(1, gates * units, units),
+            self.weights(1, 2 * gates * units, scale=0.3) if bias else "",
+            "",
+            initial_h,
+            initial_c,
+        ]
+        while not names[-1]:
+            names.pop()
+        result = self.add(op, names, outputs, hidden_size=units, **attrs)
+        return [result] if outputs == 1 else result
+
+    def model(self, *, check: bool = True) -> ModelProto:
+        graph = helper.make_graph(self.nodes, "test", self.inputs, self.outputs, self.initializers)
+        opsets = [helper.make_opsetid("", self.opset), *self.domains]
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=8, functions=self.functions
+        )
+        if check:
+            model = onnx.shape_inference.infer_shapes(model)
+        for output in model.graph.output:
+            output.type.tensor_type.shape.SetInParent()  # the checker wants a shape
+        if check:
+            onnx.checker.check_model(model)
+        return model
+
+
+def single(
+    op: str = "LSTM",
+    *,
+    seed: int = 0,
+    inputs: int = 5,
+    units: int = 7,
+    steps: int | str = "time",
+    batch: int | str = "batch",
+    opset: int = 17,
+    dtype: Any = np.float32,
+    check: bool = True,
+    **options: Any,
+) -> ModelProto:
+    """One recurrent node, x [time, batch, inputs], outputs Y as `y` and Y_h as `y_h`."""
+    g = Graph(seed, opset, dtype)
+    x = g.input("x", [steps, batch, inputs])
+    y, y_h, *_ = g.recurrent(op, x, inputs, units, **options)
+    g.output(y, "y")
+    g.output(y_h, "y_h")
+    return g.model(check=check)
+
+
+def _gemm(g: Graph, x: str, inputs: int, units: int) -> str:
+    return g.add("Gemm", [x, g.weights(units, inputs), g.weights(units)], transB=1)
+
+
+def _classifier(op: str) -> ModelProto:
+    g = Graph(1)
+    x = g.add("Transpose", [g.input("x", ["batch", "time", 4])], perm=[1, 0, 2])
+    _, y_h = g.recurrent(op, x, 4, 6)
+    g.output(_gemm(g, g.squeeze(y_h, 0), 6, 3), "logits")
+    return g.model()
+
+
+def _stacked() -> ModelProto:
+    g = Graph(2)
+    x = g.input("x", ["time", "batch", 4])
+    y = g.squeeze(g.recurrent("LSTM", x, 4, 6)[0], 1)
+    y = g.squeeze(g.recurrent("GRU", y, 6, 5, bias=False)[0], 1)
+    y, y_h = g.recurrent("RNN", y, 5, 8, activations=["Relu"])
+    g.output(y)
+    g.output(y_h)
+    return g.model()
+
+
+def _linear_around() -> ModelProto:
+    g = Graph(3)
+    x = g.input("x", ["time", "batch", 4])
+    a = g.add("Add", [g.weights(9), g.add("MatMul", [x, g.weights(4, 9)])])
+    y = g.squeeze(g.recurrent("LSTM", g.add("Relu", [a]), 9, 6)[0], 1)
+    b = g.add("Add", [g.add("MatMul", [y, g.weights(6, 3)]), g.weights(1, 1, 3)])
+    g.output(g.add("Sigmoid", [b]), "y")
+    return g.model()
+
+
+def _gather_last(index: int, steps: int | str) -> ModelProto:
+    g = Graph(4)
+    x = g.add("Transpose", [g.input("x", ["batch", steps, 4])], perm=[1, 0, 2])
+    y = g.squeeze(g.recurrent("GRU", x, 4, 6, outputs=1)[0], 1)
+    y = g.add("Transpose", [y], perm=[1, 0, 2])
+    last = g.add("Gather", [y, g.const(np.array(index))], axis=1)
+    h = g.add("Tanh", [_gemm(g, last, 6, 5)])
+    g.output(_gemm(g, h, 5, 2), "y")
+    return g.model()
+
+
+def _gather_by_shape() -> ModelProto:
+    g = Graph(4)
+    x = g.input("x", ["time", "batch", 4])
+    y = g.squeeze(g.recurrent("RNN", x, 4, 6)[0], 1)
+    steps = g.add("Gather", [g.add("Shape", [y]), g.const(np.array(0))], axis=0)
+    index = g.add("Sub", [steps, g.const(np.array(1))])
+    g.output(g.add("Gather", [y, index], axis=0), "y")
+    return g.model()
+
+
+def _slice_last() -> ModelProto:
+    g = Graph(5)
+    x = g.input("x", ["time", "batch", 4])
+    y = g.recurrent("LSTM", x, 4, 6)[0]
+    y = g.add("Slice", [y, g.ints(-1), g.ints(2**63 - 1), g.ints(0)])
+    y = g.add("Reshape", [y, g.ints(-1, 6)])
+    g.output(_gemm(g, y, 6, 2), "y")
+    return g.model()
+
+
+def _slice_old_opset() -> ModelProto:
+    g = Graph(5, opset=9)
+    x = g.input("x", ["time", "batch", 4])
+    y = g.squeeze(g.recurrent("LSTM", x, 4, 6)[0], 1)
+    y = g.add("Slice", [y], starts=[-1], ends=[2**31 - 1], axes=[0])
+    y = g.add("Dropout", [g.add("Flatten", [y], axis=2)], ratio=0.5)
+    g.output(_gemm(g, y, 6, 2), "y")
+    return g.model()
+
+
+def _states_given() -> ModelProto:
+    g = Graph(6)
+    x = g.input("x", ["time", "batch", 4])
+    h0, c0 = g.input("h0", [1, "batch", 6]), g.input("c0", ["batch", 6])
+    c0 = g.unsqueeze(c0, 0)
+    y, y_h = g.recurrent("LSTM", x, 4, 6, initial_h=h0, initial_c=c0)
+    y, y_h = g.recurrent("GRU", g.squeeze(y, 1), 6, 5, initial_h=g.input("g0", [1, "batch", 5]))
+    g.output(y)
+    g.output(g.squeeze(y_h, 0), "last")
+    return g.model()
+
+
+def _states_constant() -> ModelProto:
+    g = Graph(7)
+    x = g.input("x", ["time", 1, 4])
+    h0, c0 = g.weights(1, 1, 6, scale=0.5), g.weights(1, 1, 6, scale=2)
+    y, y_h = g.recurrent("LSTM", x, 4, 6, initial_h=h0, initial_c=c0)
+    g.output(y)
+    g.output(y_h)
+    return g.model()
+
+
+def _states_expanded() -> ModelProto:
+    """A learned initial state, expanded along the batch, and a zero of computed shape."""
+    g = Graph(8)
+    x = g.input("x", ["batch", "time", 4])
+    batch = g.add("Gather", [g.add("Shape", [x]), g.const(np.array(0))], axis=0)
+    shape = g.add("Concat", [g.ints(1), g.unsqueeze(batch, 0), g.ints(6)], axis=0)
+    h0 = g.add("Expand", [g.weights(1, 1, 6, scale=0.5), shape])
+    c0 = g.add("ConstantOfShape", [shape], value=helper.make_tensor("v", 1, [1], [0.0]))
+    x = g.add("Transpose", [x], perm=[1, 0, 2])
+    _, y_h = g.recurrent("LSTM", x, 4, 6, initial_h=h0, initial_c=c0)
+    g.output(y_h)
+    return g.model()
+
+
+def _states_sliced() -> ModelProto:
+    """Two layers as PyTorch exports them: slices of one zero tensor [layers, batch, units]."""
+    g = Graph(9)
+    x = g.input("x", ["time", "batch", 6])
+    batch = g.add("Gather", [g.add("Shape", [x]), g.const(np.array(1))], axis=0)
+    shape = g.add("Concat", [g.ints(2), g.unsqueeze(batch, 0), g.ints(6)], axis=0)
+    zeros = g.add("ConstantOfShape", [shape])
+    y = x
+    for layer in (0, 1):
+        h0 = g.add("Slice", [zeros, g.ints(layer), g.ints(layer + 1), g.ints(0)])
+        y = g.squeeze(g.recurrent("LSTM", y, 6, 6, initial_h=h0, initial_c=h0)[0], 1)
+    g.output(y)
+    return g.model()
+
+
+def _gemm_options() -> ModelProto:
+    g = Graph(10)
+    _, y_h = g.recurrent("RNN", g.input("x", ["time", "batch", 4]), 4, 6)
+    y = g.add("Transpose", [g.squeeze(y_h, 0)], perm=[1, 0])
+    c = g.const(np.array([[0.7]], np.float32))
+    y = g.add("Gemm", [y, g.weights(6, 3), c], transA=1, alpha=0.5, beta=-2.0)
+    g.output(y, "y")
+    return g.model()
+
+
+def _matmul_left() -> ModelProto:
+    g = Graph(11)
+    _, y_h = g.recurrent("RNN", g.input("x", ["time", "batch", 4]), 4, 6)
+    y = g.add("Transpose", [g.squeeze(y_h, 0)], perm=[1, 0])
+    y = g.add("Add", [g.add("MatMul", [g.weights(3, 6), y]), g.weights(3, 1)])
+    g.output(y, "y")
+    return g.model()
+
+
+def _no_batch() -> ModelProto:
+    g = Graph(12)
+    x = g.unsqueeze(g.input("x", ["time", 4]), 1)
+    y = g.recurrent("GRU", x, 4, 6)[0]
+    y = g.add("Reshape", [y, g.ints(-1, 6)])
+    g.output(g.add("Add", [g.add("MatMul", [y, g.weights(6, 2)]), g.weights(2)]), "y")
+    return g.model()
+
+
+def _streaming() -> ModelProto:
+    """One step per call: x has no time axis."""
+    g = Graph(13)
+    x = g.unsqueeze(g.input("x", ["batch", 4]), 0)
+    h0 = g.input("h0", [1, "batch", 6])
+    y, y_h = g.recurrent("GRU", x, 4, 6, initial_h=h0)
+    g.output(g.squeeze(y, 0, 1), "y")
+    g.output(y_h, "h")
+    return g.model()
+
+
+def _fixed_shapes() -> ModelProto:
+    g = Graph(14)
+    x = g.add("Reshape", [g.input("x", [1, 8, 4]), g.ints(8, 1, 4)])
+    y = g.recurrent("LSTM", x, 4, 6)[0]
+    y = g.add("Squeeze", [y])
+    y = g.add("Gather", [y, g.ints(7)], axis=0)
+    g.output(_gemm(g, g.add("Flatten", [y]), 6, 2), "y")
+    return g.model()
+
+
+def _half_weights() -> ModelProto:
+    g = Graph(15)
+    x = g.input("x", ["time", "batch", 4])
+    names = [
+        g.add(
+            "Cast", [g.const(g.random.normal(size=s).astype(np.float16) / 2)], to=TensorProto.FLOAT
+        )
+        for s in ((1, 24, 4), (1, 24, 6), (1, 48))
+    ]
+    g.output(g.add("LSTM", [x, *names], hidden_size=6), "y")
+    return g.model()
+
+
+def _computed_weights() -> ModelProto:
+    """Weights that a constant expression makes: gates sliced and joined, scaled, dequantized."""
+    g = Graph(16)
+    x = g.input("x", ["time", "batch", 4])
+    w = g.weights(24, 4)
+    parts = [g.add("Slice", [w, g.ints(6 * i), g.ints(6 * i + 6), g.ints(0)]) for i in (0, 3, 1, 2)]
+    w = g.unsqueeze(g.add("Concat", parts, axis=0), 0)
+    r = g.add("Mul", [g.weights(1, 24, 6), g.const(np.float32(0.5))])
+    q = g.const(g.random.integers(-128, 128, (6, 3)).astype(np.int8))
+    head = g.add("DequantizeLinear", [q, g.const(np.float32(0.01))])
+    y = g.squeeze(g.recurrent("LSTM", x, 4, 6)[0], 1)
+    y = g.squeeze(g.add("LSTM", [g.add("MatMul", [y, g.weights(6, 4)]), w, r], hidden_size=6), 1)
+    g.output(g.add("MatMul", [y, head]), "y")
+    return g.model()
+
+
+def _plumbing() -> ModelProto:
+    g = Graph(17)
+    x = g.add("Identity", [g.input("x", ["batch", 4, "time"])])
+    x = g.add("Transpose", [x], perm=[2, 0, 1])
+    x = g.add("Cast", [g.add("Dropout", [x])], to=TensorProto.FLOAT)
+    y = g.recurrent("LSTM", x, 4, 6)[0]
+    y = g.add("Transpose", [y], perm=[2, 0, 1, 3])
+    y = g.add("Reshape", [y, g.ints(0, 0, -1)])
+    shape = g.add("Shape", [y])
+    y = g.add("Reshape", [g.unsqueeze(y, -1), shape])
+    y = g.add("Slice", [y, g.ints(0), g.ints(2**31), g.ints(1), g.ints(1)])
+    g.output(g.add("Transpose", [y], perm=[0, 2, 1]), "y")
+    return g.model()
+
+
+def _one_unit() -> ModelProto:
+    g = Graph(18)
+    x = g.input("x", ["time", "batch", 1])
+    y = g.squeeze(g.recurrent("LSTM", x, 1, 1)[0], 1)
+    y = g.add("Sigmoid", [g.add("MatMul", [y, g.weights(1, 1)])])
+    g.output(g.squeeze(y, -1), "y")
+    return g.model()
+
+
+def _function() -> ModelProto:
+    g = Graph(19)
+    g.domains.append(helper.make_opsetid("local", 1))
+    body = [helper.make_node("Transpose", ["a"], ["b"], perm=[1, 0, 2])]
+    opset = [helper.make_opsetid("", 17)]
+    g.functions.append(helper.make_function("local", "Swap", ["a"], ["b"], body, opset))
+    x = g.input("x", ["batch", "time", 4])
+    g.nodes.append(helper.make_node("Swap", [x], ["swapped"], "swap", domain="local"))
+    g.output(g.recurrent("RNN", "swapped", 4, 6)[0], "y")
+    return g.model()
+
+
+def _dead_code() -> ModelProto:
+    g = Graph(20)
+    y, _ = g.recurrent("LSTM", g.input("x", ["time", "batch", 4]), 4, 6)
+    g.add("Softmax", [y])
+    g.output(y)
+    return g.model()
+
+
+SUPPORTED: dict[str, Callable[[], ModelProto]] = {
+    "lstm": lambda: single("LSTM"),
+    "gru": lambda: single("GRU"),
+    "rnn": lambda: single("RNN"),
+    "rnn_relu": lambda: single("RNN", activations=["Relu"]),
+    "rnn_sigmoid": lambda: single("RNN", activations=["Sigmoid"]),
+    "lstm_no_bias": lambda: single("LSTM", bias=False),
+    "lstm_named_defaults": lambda: single(
+        "LSTM", activations=["Sigmoid", "Tanh", "Tanh"], direction="forward", input_forget=0
+    ),
+    "gru_opset_7": lambda: single("GRU", opset=7),
+    "gru_opset_22": lambda: single("GRU", opset=22),
+    "lstm_one_step": lambda: single("LSTM", steps=1, batch=1, units=1, inputs=1),
+    "classifier_lstm": lambda: _classifier("LSTM"),
+    "classifier_gru": lambda: _classifier("GRU"),
+    "classifier_rnn": lambda: _classifier("RNN"),
+    "stacked": _stacked,
+    "linear_around": _linear_around,
+    "gather_last": lambda: _gather_last(-1, "time"),
+    "gather_last_index": lambda: _gather_last(7, 8),
+    "gather_by_shape": _gather_by_shape,
+    "slice_last": _slice_last,
+    "slice_old_opset": _slice_old_opset,
+    "states_given": _states_given,
+    "states_constant": _states_constant,
+    "states_expanded": _states_expanded,
+    "states_sliced": _states_sliced,
+    "gemm_options": _gemm_options,
+    "matmul_left": _matmul_left,
+    "no_batch": _no_batch,
+    "streaming": _streaming,
+    "fixed_shapes": _fixed_shapes,
+    "half_weights": _half_weights,
+    "computed_weights": _computed_weights,
+    "plumbing": _plumbing,
+    "one_unit": _one_unit,
+    "function": _function,
+    "dead_code": _dead_code,
+}
+
+
+def random_model(seed: int) -> ModelProto:
+    """A random chain of one to four layers with random plumbing, supported by the importer."""
+    random = np.random.default_rng(seed)
+    g = Graph(seed)
+    size = int(random.integers(1, 9))
+    batch_first = bool(random.integers(2))
+    x = g.input("x", ["batch", "time", size] if batch_first else ["time", "batch", size])
+    y = g.add("Transpose", [x], perm=[1, 0, 2]) if batch_first else x
+    if random.random() < 0.3:  # a layer before the first recurrent one
+        new = int(random.integers(1, 9))
+        y = g.add("MatMul", [y, g.weights(size, new)])
+        y = g.add(str(random.choice(["Relu", "Tanh", "Identity"])), [y])
+        size = new
+    last = ""
+    for _ in range(int(random.integers(1, 3))):
+        op, units = str(random.choice(["LSTM", "GRU", "RNN"])), int(random.integers(1, 9))
+        options: dict[str, Any] = {"bias": bool(random.integers(2))}
+        if op == "RNN":
+            options["activations"] = [str(random.choice(["Tanh", "Relu", "Sigmoid"]))]
+        y, last = g.recurrent(op, y, size, units, **options)
+        y, size = g.squeeze(y, 1), units
+    form = random.integers(4)
+    if form == 0:
+        y = g.squeeze(last, 0)
+    elif form == 1:
+        y = g.add("Gather", [y, g.const(np.array(-1))], axis=0)
+    elif form == 2:
+        y = g.add("Transpose", [y], perm=[1, 0, 2])
+    for _ in range(int(random.integers(0, 3))):
+        units = int(random.integers(1, 9))
+        y = g.add("Add", [g.add("MatMul", [y, g.weights(size, units)]), g.weights(units)])
+        y = g.add(str(random.choice(["Relu", "Tanh", "Sigmoid", "Identity"])), [y])
+        size = units
+    g.output(y, "y")
+    return g.model()
+
+
+def feeds_for(
+    model: ModelProto, *, steps: int = 6, batch: int = 3, seed: int = 0
+) -> dict[str, np.ndarray[Any, Any]]:
+    """Random inputs for a model; open sizes named `time` and `batch` take the given ones."""
+    random = np.random.default_rng(seed)
+    constants = {t.name for t in model.graph.initializer}
+    feeds = {}
+    for info in model.graph.input:
+        if info.name in constants:
+            continue
+        tensor = info.type.tensor_type
+        open_sizes = {"time": steps, "batch": batch}
+        shape = [open_sizes.get(d.dim_param, d.dim_value) for d in tensor.shape.dim]
+        dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+        feeds[info.name] = random.normal(size=shape).astype(dtype)
+    return feeds
