@@ -20,14 +20,14 @@ ROW_ACTIVATIONS = ("relu", "tanh", "sigmoid")
 def _attributes(call: Call) -> tuple[int, str]:
     """Check the attributes that LSTM, GRU and RNN share; return layout and RNN's activation."""
     node, attrs, op = call.node, call.attrs, call.node.op_type
-    direction = attrs.get("direction", b"forward").decode()
+    direction = attrs.get("direction", b"forward").decode(errors="replace")
     if direction != "forward":
         raise refuse(
             node,
             f"direction = {direction} is not supported yet, only forward; retrain or export a "
             "forward network",
         )
-    names = [a.decode() for a in attrs.get("activations", [])]
+    names = [a.decode(errors="replace") for a in attrs.get("activations", [])]
     given = [n.lower() for n in names]
     for name in ("activation_alpha", "activation_beta"):
         if attrs.get(name):
