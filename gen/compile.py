@@ -5,7 +5,7 @@ The folder holds
 - `sparnn.v`, `sparnn.h`: the machine, and the C header of its packets and addresses;
 - `network.npz`: the integer network, which the golden model runs;
 - `image.bin`: the packets that load the network, little-endian 32-bit words;
-- `program.json`: what the host has to know to run it (`sparnn.sim.packets.MachineProgram`);
+- `program.json`: what the host has to know to run it (`sparnn.sim.machine_program.MachineProgram`);
 - `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
   pruned weights: the float reference judges the quantization, not the pruning;
 - `manifest.json`: all of it described, with what is needed to make it again.
@@ -27,8 +27,8 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.sim.arrays import Sequence as InputSequence
 from sparnn.sim.arrays import load_inputs
 from sparnn.sim.arrays import quantize as quantize_values
+from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import IntegerNetwork
-from sparnn.sim.packets import MachineProgram
 from sparnn.sim.progress import progress
 
 from .calibrate import calibrate as measure_ranges

@@ -16,7 +16,7 @@ from sparnn.hdl.protocol import (
     entry_bits,
     words_per_entry,
 )
-from sparnn.sim.packets import MachineProgram
+from sparnn.sim.machine_program import MachineProgram
 
 __all__ = ["header_text"]
 

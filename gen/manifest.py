@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import IntegerNetwork
-from sparnn.sim.packets import MachineProgram
 
 __all__ = [
     "MANIFEST",

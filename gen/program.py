@@ -16,8 +16,9 @@ from sparnn.hdl.protocol import (
     Target,
     encode_descriptor,
 )
+from sparnn.sim.machine_program import LayerProgram, MachineProgram
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
-from sparnn.sim.packets import LayerProgram, MachineProgram, write_packet
+from sparnn.sim.packets import write_packet
 
 from .errors import SparnnError
 from .layout import NetworkLayout, ceil_div, lay_out

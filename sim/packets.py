@@ -1,23 +1,15 @@
-"""What the host says to the machine to run sequences, and what the answers mean.
-
-A :class:`MachineProgram` is all that the host has to know about a loaded network: program.json of a
-compiled folder. The packets are those of docs/machine.md.
-"""
+"""What the host says to the machine to run sequences: the packets of docs/machine.md."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.protocol import (
     RUN_RESET,
     Kind,
     Opcode,
-    Response,
     Target,
     entry_bits,
     header,
@@ -25,156 +17,13 @@ from sparnn.hdl.protocol import (
 )
 
 from .errors import SimulationError
+from .machine_program import MachineProgram, Run
 from .network import IntegerNetwork
 
-__all__ = [
-    "LayerProgram",
-    "MachineProgram",
-    "Run",
-    "SequenceResult",
-    "constant_states",
-    "expected_words",
-    "parse_results",
-    "sequence_packets",
-    "write_packet",
-]
+__all__ = ["constant_states", "sequence_packets", "write_packet"]
 
 IntArray = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
-
-_VERSION = 1
-_ARGUMENT = (1 << 28) - 1
-
-
-@dataclass(frozen=True)
-class LayerProgram:
-    """One layer.
-
-    Members
-    -------
-    name: what messages call the layer.
-    descriptor: field -> value, every field of protocol.DESCRIPTOR_FIELDS.
-    neurons: position -> neuron.
-    f_out, f_state: formats of the output and of the state.
-    read_state: the host reads the final cell state back.
-    """
-
-    name: str
-    descriptor: Mapping[str, int]
-    neurons: tuple[int, ...]
-    f_out: int
-    f_state: int
-    read_state: bool = False
-
-    @property
-    def kind(self) -> Kind:
-        return Kind(self.descriptor["kind"])
-
-    @property
-    def has_hidden(self) -> bool:
-        return self.kind != Kind.LINEAR
-
-    @property
-    def has_state(self) -> bool:
-        return self.kind in (Kind.LSTM, Kind.GRU)
-
-    def emitted(self, steps: int) -> int:
-        """RESULT packets in a run of so many steps."""
-        if not self.descriptor["emit"]:
-            return 0
-        return 1 if self.descriptor["emit_last"] or self.descriptor["single_step"] else steps
-
-
-@dataclass(frozen=True)
-class MachineProgram:
-    """A network as the host sees it.
-
-    Members
-    -------
-    config: the machine that the network was packed for.
-    layers: in the order in which they run.
-    inputs: position -> feature of the network's input.
-    max_steps: most steps of one RUN.
-    step_bound: more cycles than any step takes, whatever overlaps: for a watchdog.
-    """
-
-    config: MachineConfig
-    layers: tuple[LayerProgram, ...]
-    inputs: tuple[int, ...]
-    max_steps: int
-    step_bound: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """For program.json."""
-        layers = [
-            {**asdict(layer), "descriptor": dict(layer.descriptor), "neurons": list(layer.neurons)}
-            for layer in self.layers
-        ]
-        return {
-            "version": _VERSION,
-            "config": asdict(self.config),
-            "max_steps": self.max_steps,
-            "step_bound": self.step_bound,
-            "inputs": list(self.inputs),
-            "layers": layers,
-        }
-
-    @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> "MachineProgram":
-        """The inverse of :meth:`to_dict`.
-
-        Raises
-        ------
-        SimulationError: it is of another version, or damaged.
-        """
-        try:
-            if content["version"] != _VERSION:
-                raise SimulationError(
-                    f"program.json has the version {content['version']}, this sparnn reads "
-                    f"{_VERSION}: compile the model again"
-                )
-            layers = tuple(
-                LayerProgram(**{**layer, "neurons": tuple(layer["neurons"])})
-                for layer in content["layers"]
-            )
-            return cls(
-                MachineConfig(**content["config"]),
-                layers,
-                tuple(content["inputs"]),
-                content["max_steps"],
-                content["step_bound"],
-            )
-        except (KeyError, TypeError, ValueError, ConfigurationError) as error:
-            raise SimulationError(
-                f"program.json is damaged ({type(error).__name__}: {error}): compile the model "
-                "again"
-            ) from None
-
-
-@dataclass(frozen=True)
-class Run:
-    """One RUN of one segment of a sequence. ``read_states``: the answers to READ follow DONE."""
-
-    sequence: int
-    steps: int
-    read_states: bool
-
-
-@dataclass(frozen=True, eq=False)
-class SequenceResult:
-    """What the machine answered about one sequence.
-
-    Members
-    -------
-    outputs: per layer the emitted values by neuron, [steps, units], [1, units] where only the last
-        step is emitted, None where nothing is.
-    states: final cell states by layer, [units], of the layers with ``read_state``.
-    cycles: of all its runs together.
-    """
-
-    outputs: tuple[IntArray | None, ...]
-    states: dict[int, IntArray]
-    cycles: int
 
 
 def write_packet(
@@ -273,129 +122,6 @@ def sequence_packets(
     return np.concatenate(parts), runs
 
 
-def expected_words(program: MachineProgram, runs: list[Run]) -> int:
-    """Words that the machine answers if all goes well."""
-    total = 0
-    for run in runs:
-        total += 2 + sum(
-            layer.emitted(run.steps) * (1 + len(layer.neurons)) for layer in program.layers
-        )
-        if run.read_states:
-            for layer in program.layers:
-                if layer.read_state:
-                    total += sum(1 + n for _, n in _state_entries(program.config, layer))
-    return total
-
-
-def parse_results(
-    program: MachineProgram, runs: list[Run], words: npt.NDArray[np.integer]
-) -> list[SequenceResult]:
-    """The answers to the packets of :func:`sequence_packets`, by sequence.
-
-    Raises
-    ------
-    SimulationError: the machine refused a packet, or answered less, more or something else.
-    """
-    reader = _Reader(np.asarray(words, np.int64))
-    sequences: dict[int, list[tuple[list[IntArray | None], int]]] = {}
-    states: dict[int, dict[int, IntArray]] = {}
-    for run in runs:
-        outputs: list[IntArray | None] = []
-        for layer in program.layers:
-            count = layer.emitted(run.steps)
-            outputs.append(_results(reader, layer, count) if count else None)
-        cycles = int(reader.take(Response.DONE, 0, 1)[0])
-        sequences.setdefault(run.sequence, []).append((outputs, cycles))
-        states[run.sequence] = {}
-        if run.read_states:
-            for index, layer in enumerate(program.layers):
-                if layer.read_state:
-                    states[run.sequence][index] = _state(reader, program.config, layer)
-    reader.end()
-    return [
-        SequenceResult(
-            tuple(
-                _join([outputs[index] for outputs, _ in segments], layer)
-                for index, layer in enumerate(program.layers)
-            ),
-            states[number],
-            sum(cycles for _, cycles in segments),
-        )
-        for number, segments in sequences.items()
-    ]
-
-
-def _join(segments: list[IntArray | None], layer: LayerProgram) -> IntArray | None:
-    """A layer's output over the segments of a sequence."""
-    if layer.emitted(2) == 1:  # of segments that end early, the last step means nothing
-        return segments[-1]
-    present = [segment for segment in segments if segment is not None]
-    return np.concatenate(present) if present else None
-
-
-def _results(reader: "_Reader", layer: LayerProgram, count: int) -> IntArray:
-    units = len(layer.neurons)
-    rows = np.stack([reader.take(Response.RESULT, units, units) for _ in range(count)])
-    outputs = np.empty_like(rows)
-    outputs[:, list(layer.neurons)] = _signed(rows, 32)
-    return outputs
-
-
-def _state(reader: "_Reader", config: MachineConfig, layer: LayerProgram) -> IntArray:
-    by_position = np.empty(len(layer.neurons), np.int64)
-    for unit, count in _state_entries(config, layer):
-        by_position[unit :: config.post_units] = reader.take(Response.DATA, count, count)
-    state = np.empty_like(by_position)
-    state[list(layer.neurons)] = _signed(by_position & 0xFFFF, 16)
-    return state
-
-
-def _signed(values: IntArray, bits: int) -> IntArray:
-    return values - ((values >> bits - 1 & 1) << bits)
-
-
-class _Reader:
-    """Takes packets off the machine's answer."""
-
-    def __init__(self, words: IntArray):
-        self.words = words
-        self.at = 0
-
-    def take(self, response: Response, argument: int, count: int) -> IntArray:
-        """The payload of the next packet, which must be this one."""
-        if self.at >= len(self.words):
-            raise SimulationError(
-                f"the machine stopped answering after {len(self.words)} words, where "
-                f"{response.name} should follow"
-            )
-        first = int(self.words[self.at])
-        if first >> 28 == Response.ERROR:
-            raise SimulationError(
-                f"the machine refused a packet whose header ends in {first & _ARGUMENT:#09x}, "
-                f"after {self.at} words of answers"
-            )
-        if first != header(response, argument):
-            raise SimulationError(
-                f"the machine answered {first:#010x} as word {self.at}, expected {response.name} "
-                f"with the argument {argument} ({header(response, argument):#010x})"
-            )
-        if self.at + 1 + count > len(self.words):
-            raise SimulationError(
-                f"the machine stopped answering inside {response.name}, {count} words long, at "
-                f"word {len(self.words)}"
-            )
-        payload = self.words[self.at + 1 : self.at + 1 + count]
-        self.at += 1 + count
-        return payload
-
-    def end(self) -> None:
-        if self.at != len(self.words):
-            raise SimulationError(
-                f"the machine answered {len(self.words)} words, {self.at} were expected; the first "
-                f"beyond them is {int(self.words[self.at]):#010x}"
-            )
-
-
 def _state_packets(
     program: MachineProgram, initial: Mapping[tuple[str, int], npt.NDArray[np.integer]]
 ) -> list[Words]:
@@ -442,19 +168,12 @@ def _reformat(values: IntArray, shift: int) -> IntArray:
     return np.clip(rounded, -32768, 32767)
 
 
-def _state_entries(config: MachineConfig, layer: LayerProgram) -> list[tuple[int, int]]:
-    """Post units that hold states of a layer, and how many."""
-    units = len(layer.neurons)
-    used = range(min(units, config.post_units))
-    return [(unit, len(range(unit, units, config.post_units))) for unit in used]
-
-
 def _read_states(program: MachineProgram) -> list[Words]:
     parts = []
     for layer in program.layers:
         if layer.read_state:
             base = layer.descriptor["state_base"]
-            for unit, count in _state_entries(program.config, layer):
+            for unit, count in layer.state_entries(program.config.post_units):
                 packet = [
                     header(Opcode.SELECT, Target.STATE << 20 | unit),
                     header(Opcode.ADDRESS, base),

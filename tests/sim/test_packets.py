@@ -10,15 +10,11 @@ from sparnn.gen.pack import pack_network
 from sparnn.gen.program import build_program, image_words
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import Response
+from sparnn.sim.answers import expected_words, parse_results
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden import run_network
-from sparnn.sim.packets import (
-    MachineProgram,
-    constant_states,
-    expected_words,
-    parse_results,
-    sequence_packets,
-)
+from sparnn.sim.machine_program import MachineProgram
+from sparnn.sim.packets import constant_states, sequence_packets
 
 
 def random_outputs(rng, network):

@@ -1,0 +1,158 @@
+"""What the machine answers to the packets of sim/packets.py, and what that means."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import ARGUMENT_BITS, Response, header
+
+from .errors import SimulationError
+from .machine_program import LayerProgram, MachineProgram, Run
+
+__all__ = ["SequenceResult", "expected_words", "parse_results"]
+
+IntArray = npt.NDArray[np.int64]
+
+_ARGUMENT = (1 << ARGUMENT_BITS) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceResult:
+    """What the machine answered about one sequence.
+
+    Members
+    -------
+    outputs: per layer the emitted values by neuron, [steps, units], [1, units] where only the last
+        step is emitted, None where nothing is.
+    states: final cell states by layer, [units], of the layers with ``read_state``.
+    cycles: of all its runs together.
+    """
+
+    outputs: tuple[IntArray | None, ...]
+    states: dict[int, IntArray]
+    cycles: int
+
+
+def expected_words(program: MachineProgram, runs: list[Run]) -> int:
+    """Words that the machine answers if all goes well."""
+    total = 0
+    for run in runs:
+        total += 2 + sum(
+            layer.emitted(run.steps) * (1 + len(layer.neurons)) for layer in program.layers
+        )
+        if run.read_states:
+            for layer in program.layers:
+                if layer.read_state:
+                    total += sum(1 + n for _, n in layer.state_entries(program.config.post_units))
+    return total
+
+
+def parse_results(
+    program: MachineProgram, runs: list[Run], words: npt.NDArray[np.integer]
+) -> list[SequenceResult]:
+    """The answers to the packets of :func:`sequence_packets`, by sequence.
+
+    Raises
+    ------
+    SimulationError: the machine refused a packet, or answered less, more or something else.
+    """
+    reader = _Reader(np.asarray(words, np.int64))
+    sequences: dict[int, list[tuple[list[IntArray | None], int]]] = {}
+    states: dict[int, dict[int, IntArray]] = {}
+    for run in runs:
+        outputs: list[IntArray | None] = []
+        for layer in program.layers:
+            count = layer.emitted(run.steps)
+            outputs.append(_results(reader, layer, count) if count else None)
+        cycles = int(reader.take(Response.DONE, 0, 1)[0])
+        sequences.setdefault(run.sequence, []).append((outputs, cycles))
+        states[run.sequence] = {}
+        if run.read_states:
+            for index, layer in enumerate(program.layers):
+                if layer.read_state:
+                    states[run.sequence][index] = _state(reader, program.config, layer)
+    reader.end()
+    return [
+        SequenceResult(
+            tuple(
+                _join([outputs[index] for outputs, _ in segments], layer)
+                for index, layer in enumerate(program.layers)
+            ),
+            states[number],
+            sum(cycles for _, cycles in segments),
+        )
+        for number, segments in sequences.items()
+    ]
+
+
+def _join(segments: list[IntArray | None], layer: LayerProgram) -> IntArray | None:
+    """A layer's output over the segments of a sequence."""
+    if layer.emitted(2) == 1:  # of segments that end early, the last step means nothing
+        return segments[-1]
+    present = [segment for segment in segments if segment is not None]
+    return np.concatenate(present) if present else None
+
+
+def _results(reader: "_Reader", layer: LayerProgram, count: int) -> IntArray:
+    units = len(layer.neurons)
+    rows = np.stack([reader.take(Response.RESULT, units, units) for _ in range(count)])
+    outputs = np.empty_like(rows)
+    outputs[:, list(layer.neurons)] = _signed(rows, 32)
+    return outputs
+
+
+def _state(reader: "_Reader", config: MachineConfig, layer: LayerProgram) -> IntArray:
+    by_position = np.empty(len(layer.neurons), np.int64)
+    for unit, count in layer.state_entries(config.post_units):
+        by_position[unit :: config.post_units] = reader.take(Response.DATA, count, count)
+    state = np.empty_like(by_position)
+    state[list(layer.neurons)] = _signed(by_position & 0xFFFF, 16)
+    return state
+
+
+def _signed(values: IntArray, bits: int) -> IntArray:
+    return values - ((values >> bits - 1 & 1) << bits)
+
+
+class _Reader:
+    """Takes packets off the machine's answer."""
+
+    def __init__(self, words: IntArray):
+        self.words = words
+        self.at = 0
+
+    def take(self, response: Response, argument: int, count: int) -> IntArray:
+        """The payload of the next packet, which must be this one."""
+        if self.at >= len(self.words):
+            raise SimulationError(
+                f"the machine stopped answering after {len(self.words)} words, where "
+                f"{response.name} should follow"
+            )
+        first = int(self.words[self.at])
+        if first >> ARGUMENT_BITS == Response.ERROR:
+            raise SimulationError(
+                f"the machine refused a packet whose header ends in {first & _ARGUMENT:#09x}, "
+                f"after {self.at} words of answers"
+            )
+        if first != header(response, argument):
+            raise SimulationError(
+                f"the machine answered {first:#010x} as word {self.at}, expected {response.name} "
+                f"with the argument {argument} ({header(response, argument):#010x})"
+            )
+        if self.at + 1 + count > len(self.words):
+            raise SimulationError(
+                f"the machine stopped answering inside {response.name}, {count} words long, at "
+                f"word {len(self.words)}"
+            )
+        payload = self.words[self.at + 1 : self.at + 1 + count]
+        self.at += 1 + count
+        return payload
+
+    def end(self) -> None:
+        if self.at != len(self.words):
+            raise SimulationError(
+                f"the machine answered {len(self.words)} words, {self.at} were expected; the first "
+                f"beyond them is {int(self.words[self.at]):#010x}"
+            )

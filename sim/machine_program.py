@@ -1,0 +1,135 @@
+"""A loaded network as its host sees it: program.json of a compiled folder."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.errors import ConfigurationError
+from sparnn.hdl.protocol import Kind
+
+from .errors import SimulationError
+
+__all__ = ["LayerProgram", "MachineProgram", "Run"]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class LayerProgram:
+    """One layer.
+
+    Members
+    -------
+    name: what messages call the layer.
+    descriptor: field -> value, every field of protocol.DESCRIPTOR_FIELDS.
+    neurons: position -> neuron.
+    f_out, f_state: formats of the output and of the state.
+    read_state: the host reads the final cell state back.
+    """
+
+    name: str
+    descriptor: Mapping[str, int]
+    neurons: tuple[int, ...]
+    f_out: int
+    f_state: int
+    read_state: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        return Kind(self.descriptor["kind"])
+
+    @property
+    def has_hidden(self) -> bool:
+        return self.kind != Kind.LINEAR
+
+    @property
+    def has_state(self) -> bool:
+        return self.kind in (Kind.LSTM, Kind.GRU)
+
+    def emitted(self, steps: int) -> int:
+        """RESULT packets in a run of so many steps."""
+        if not self.descriptor["emit"]:
+            return 0
+        return 1 if self.descriptor["emit_last"] or self.descriptor["single_step"] else steps
+
+    def state_entries(self, post_units: int) -> list[tuple[int, int]]:
+        """Post units that hold states of this layer, and how many each."""
+        units = len(self.neurons)
+        used = range(min(units, post_units))
+        return [(unit, len(range(unit, units, post_units))) for unit in used]
+
+
+@dataclass(frozen=True)
+class MachineProgram:
+    """A network as the host sees it.
+
+    Members
+    -------
+    config: the machine that the network was packed for.
+    layers: in the order in which they run.
+    inputs: position -> feature of the network's input.
+    max_steps: most steps of one RUN.
+    step_bound: more cycles than any step takes, whatever overlaps: for a watchdog.
+    """
+
+    config: MachineConfig
+    layers: tuple[LayerProgram, ...]
+    inputs: tuple[int, ...]
+    max_steps: int
+    step_bound: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """For program.json."""
+        layers = [
+            {**asdict(layer), "descriptor": dict(layer.descriptor), "neurons": list(layer.neurons)}
+            for layer in self.layers
+        ]
+        return {
+            "version": _VERSION,
+            "config": asdict(self.config),
+            "max_steps": self.max_steps,
+            "step_bound": self.step_bound,
+            "inputs": list(self.inputs),
+            "layers": layers,
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "MachineProgram":
+        """The inverse of :meth:`to_dict`.
+
+        Raises
+        ------
+        SimulationError: it is of another version, or damaged.
+        """
+        try:
+            if content["version"] != _VERSION:
+                raise SimulationError(
+                    f"program.json has the version {content['version']}, this sparnn reads "
+                    f"{_VERSION}: compile the model again"
+                )
+            layers = tuple(
+                LayerProgram(**{**layer, "neurons": tuple(layer["neurons"])})
+                for layer in content["layers"]
+            )
+            return cls(
+                MachineConfig(**content["config"]),
+                layers,
+                tuple(content["inputs"]),
+                content["max_steps"],
+                content["step_bound"],
+            )
+        except (KeyError, TypeError, ValueError, ConfigurationError) as error:
+            raise SimulationError(
+                f"program.json is damaged ({type(error).__name__}: {error}): compile the model "
+                "again"
+            ) from None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One RUN of one segment of a sequence. ``read_states``: the answers to READ follow DONE."""
+
+    sequence: int
+    steps: int
+    read_states: bool

@@ -1,0 +1,35 @@
+import json
+
+import pytest
+
+from sparnn.gen import emit as module
+from sparnn.gen.emit import emit
+from sparnn.gen.errors import SparnnError
+
+
+def test_writes_the_hardware(tmp_path):
+    lines = emit(tmp_path / "out", lanes=1)
+    text = (tmp_path / "out" / "sparnn.v").read_text()
+    assert "module sparnn(" in text
+    assert "#define SPARNN_LANES 1\n" in (tmp_path / "out" / "sparnn.h").read_text()
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["options"] == {"config": None, "lanes": 1}
+    assert set(manifest["files"]) == {"sparnn.v", "sparnn.h"}
+    assert lines[0].startswith("machine        1 lanes")
+
+
+def test_options_hold_no_path(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "machine_verilog", lambda config: "module sparnn; endmodule\n")
+    (tmp_path / "mine.toml").write_text("lanes = 4\nmax_v = 2\n")
+    emit(tmp_path / "out", config=str(tmp_path / "mine.toml"))
+    text = (tmp_path / "out" / "manifest.json").read_text()
+    assert json.loads(text)["options"]["config"] == "mine.toml"
+    assert str(tmp_path) not in text
+    assert json.loads(text)["config"]["max_v"] == 2
+
+
+def test_refuses_before_the_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "machine_verilog", None)  # a call would fail
+    (tmp_path / "precious").write_text("x")
+    with pytest.raises(SparnnError, match="did not write"):
+        emit(tmp_path, lanes=1)
