@@ -17,7 +17,7 @@ __all__ = ["LayerRanges", "Ranges", "TensorRange", "calibrate"]
 SAMPLE = 1 << 18
 PROBE_STEPS = 4096
 #: Multiply-accumulates that one run of those steps may cost; large networks keep fewer steps.
-PROBE_MACS = 1 << 30
+PROBE_MACS = 1 << 29
 #: Elements of one tensor that one block of sequences may fill.
 BLOCK = 1 << 22
 

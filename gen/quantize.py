@@ -1,6 +1,7 @@
 """The float network becomes integers: formats, weights, multipliers, biases (docs/numerics.md)."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,8 +155,8 @@ def _input_format(
 
     def measured(width: int) -> tuple[int, float]:
         """The best format of this width, and the first layer's output with it in decibels."""
-        found = [(f, probe.input_db(f, width)) for f in candidate_formats(tensor.max_abs, width)]
-        return max(found, key=lambda item: item[1])
+        formats = candidate_formats(tensor.max_abs, width)
+        return _finest(formats, lambda f: probe.input_db(f, width))
 
     f, db = measured(bits)
     proposal = _proposal("x", db, bits, lambda width: measured(width)[1])
@@ -193,8 +194,7 @@ def _formats(
             f = best_format(measured.h, width, columns)
             return f, probe.output_db(index, f, width)
         formats = candidate_formats(measured.h.max_abs, width)
-        found = [(f, probe.output_db(index, f, width)) for f in formats]
-        return max(found, key=lambda item: item[1])
+        return _finest(formats, lambda f: probe.output_db(index, f, width))
 
     f_out, db = output(bits)
     proposal = _proposal("h", db, bits, lambda width: output(width)[1])
@@ -203,6 +203,21 @@ def _formats(
         TensorReport(layer.name, "h", bits, f_out, measured.h.max_abs, share, db, proposal)
     )
     return _Formats(f_x, f_pre, f_state, f_out, bits)
+
+
+def _finest(formats: list[int], effect: Callable[[int], float]) -> tuple[int, float]:
+    """The format with the best effect and the effect, coarse formats first.
+
+    From the second format in a row that is worse than the best, saturation only grows.
+    """
+    best = (formats[0], effect(formats[0]))
+    for f in formats[1:]:
+        db = effect(f)
+        if db > best[1]:
+            best = (f, db)
+        elif f >= best[0] + 2:
+            break
+    return best
 
 
 def _report_wide(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.onnx_graphs import SUPPORTED, random_model
+from support.onnx_graphs import SUPPORTED
+from support.onnx_random import random_model
 
 from sparnn.gen.calibrate import calibrate
 from sparnn.gen.errors import SparnnError

@@ -1,7 +1,7 @@
 """ONNX graphs with random weights, as exporters write them: for tests of the importer and beyond.
 
-`SUPPORTED` maps names to functions without arguments that return a model; `random_model(seed)`
-gives one chain after another. Weights are drawn so that activations stay in a useful range.
+`SUPPORTED` maps names to functions without arguments that return a model. Weights are drawn so that
+activations stay in a useful range.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
-__all__ = ["GATE_COUNT", "SUPPORTED", "Graph", "feeds_for", "random_model", "single"]
+__all__ = ["GATE_COUNT", "SUPPORTED", "Graph", "feeds_for", "single"]
 
 GATE_COUNT = {"LSTM": 4, "GRU": 3, "RNN": 1}
 Shape = Sequence[int | str]
@@ -428,43 +428,6 @@ SUPPORTED: dict[str, Callable[[], ModelProto]] = {
     "function": _function,
     "dead_code": _dead_code,
 }
-
-
-def random_model(seed: int) -> ModelProto:
-    """A random chain of one to four layers with random plumbing, supported by the importer."""
-    random = np.random.default_rng(seed)
-    g = Graph(seed)
-    size = int(random.integers(1, 9))
-    batch_first = bool(random.integers(2))
-    x = g.input("x", ["batch", "time", size] if batch_first else ["time", "batch", size])
-    y = g.add("Transpose", [x], perm=[1, 0, 2]) if batch_first else x
-    if random.random() < 0.3:  # a layer before the first recurrent one
-        new = int(random.integers(1, 9))
-        y = g.add("MatMul", [y, g.weights(size, new)])
-        y = g.add(str(random.choice(["Relu", "Tanh", "Identity"])), [y])
-        size = new
-    last = ""
-    for _ in range(int(random.integers(1, 3))):
-        op, units = str(random.choice(["LSTM", "GRU", "RNN"])), int(random.integers(1, 9))
-        options: dict[str, Any] = {"bias": bool(random.integers(2))}
-        if op == "RNN":
-            options["activations"] = [str(random.choice(["Tanh", "Relu", "Sigmoid"]))]
-        y, last = g.recurrent(op, y, size, units, **options)
-        y, size = g.squeeze(y, 1), units
-    form = random.integers(4)
-    if form == 0:
-        y = g.squeeze(last, 0)
-    elif form == 1:
-        y = g.add("Gather", [y, g.const(np.array(-1))], axis=0)
-    elif form == 2:
-        y = g.add("Transpose", [y], perm=[1, 0, 2])
-    for _ in range(int(random.integers(0, 3))):
-        units = int(random.integers(1, 9))
-        y = g.add("Add", [g.add("MatMul", [y, g.weights(size, units)]), g.weights(units)])
-        y = g.add(str(random.choice(["Relu", "Tanh", "Sigmoid", "Identity"])), [y])
-        size = units
-    g.output(y, "y")
-    return g.model()
 
 
 def feeds_for(
