@@ -8,6 +8,7 @@ import pytest
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.control.host_port import HostPort
+from sparnn.hdl.post.state import StateMemory
 from sparnn.hdl.protocol import (
     DESCRIPTOR_WORDS,
     RUN_RESET,
@@ -394,6 +395,10 @@ def test_runs(idle: float, stall: float) -> None:
                 packets += [start(steps | reset), *usable(make_config("narrow"), rng)[:5]]
                 runs.append((noise(rng, results), rng.randint(1, 40)))
     Bench("narrow", packets, runs).check(idle, stall)
+
+
+def test_states_are_there_in_time() -> None:
+    assert StateMemory.READ_LATENCY <= HostPort.READ_LATENCY
 
 
 def test_one_word_per_cycle_in() -> None:

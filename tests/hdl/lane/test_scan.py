@@ -304,7 +304,8 @@ def test_dense_chunk_takes_one_cycle_per_sub_mask() -> None:
     run(dut, bench, cycles=2000)
 
 
-def test_group_without_a_neuron() -> None:
+@pytest.mark.parametrize(("x_last", "h_last"), [(2, 1), (0, 0)])
+def test_group_without_a_neuron(x_last: int, h_last: int) -> None:
     """One null word per half: no item at all, and the halves go by until the tokens end."""
     config = make_config("two subs")
     dut = MaskScan(config)
@@ -315,7 +316,8 @@ def test_group_without_a_neuron() -> None:
         )
         settings = await load(ctx, dut, config, nothing)
         # As for all lanes: the number of chunks is that of the layer.
-        await begin(ctx, dut, settings | {"unfolded": 1, "chunks_x_last": 2, "chunks_h_last": 1})
+        chunks = {"chunks_x_last": x_last, "chunks_h_last": h_last}
+        await begin(ctx, dut, settings | chunks | {"unfolded": 1})
         ctx.set(dut.subs.ready, 1)
         for count in range(1, 12):
             ctx.set(dut.tokens, {"x": count & 3, "h": count & 3})
