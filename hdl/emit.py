@@ -1,5 +1,7 @@
 """Verilog of a machine, each distinct component once."""
 
+import re
+
 from amaranth.back import verilog
 
 from .array.cluster import LANE_MODULE, Cluster
@@ -25,6 +27,33 @@ def machine_verilog(config: MachineConfig) -> str:
         (Lane(config), LANE_MODULE),
     )
     return "\n".join(
-        verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+        _fold_zeroes(
+            verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
+        )
         for component, name in parts
     )
+
+
+#: A memory's initial block: one assignment per entry, all of them zero.
+_ZEROES = re.compile(
+    r"  initial begin\n"
+    r"    (?P<name>\S+ ?)\[0\] = (?P<zero>\d+'[dh]0+);\n"
+    r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)*"
+    r"  end\n"
+)
+
+
+def _fold_zeroes(text: str) -> str:
+    """Write a zeroed memory as a loop: a line per entry would be most of the file."""
+
+    def loop(match: re.Match[str]) -> str:
+        name, zero = match["name"], match["zero"]
+        last = match[0].rstrip().rsplit("[", 1)[1].split("]")[0]
+        return (
+            f"  initial begin : zero_{match.start()}\n"
+            f"    integer i;\n"
+            f"    for (i = 0; i <= {last}; i = i + 1) {name}[i] = {zero};\n"
+            f"  end\n"
+        )
+
+    return _ZEROES.sub(loop, text)

@@ -12,7 +12,7 @@ from .control.dispatcher import Dispatcher
 from .control.host_port import HostPort
 from .control.results import ResultWriter
 from .instance import place
-from .protocol import Kind
+from .protocol import DESCRIPTOR_FIELDS, Kind
 
 __all__ = ["Machine", "CLUSTER_MODULE"]
 
@@ -72,8 +72,7 @@ class Machine(wiring.Component):
             dispatcher.load_en.eq(host.program_en),
             dispatcher.load_addr.eq(host.load.addr),
             dispatcher.load_data.eq(host.entry),
-            # The result header shows the running layer's size, so the layer ends with its results.
-            dispatcher.layer_done.eq(gather.done & results.idle),
+            dispatcher.layer_done.eq(gather.done),
             broadcaster.v_log2.eq(layer.v_log2),
             broadcaster.start.eq(dispatcher.start),
             broadcaster.fresh.eq(gather.fresh),
@@ -97,6 +96,10 @@ class Machine(wiring.Component):
             host.store_data.eq(read.data),
         ]
 
+        # What follows from the descriptor: a layer without hidden half has nothing to wait for.
+        has_hidden = layer.kind != Kind.LINEAR
+        fields = {name: layer[name] for name in DESCRIPTOR_FIELDS}
+        fields |= {"has_hidden": has_hidden, "unfolded": layer.unfolded | ~has_hidden}
         state_data = []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
@@ -122,10 +125,7 @@ class Machine(wiring.Component):
                 cluster.post_program,
             ):
                 for name in program.shape().members:
-                    if name == "has_hidden":
-                        m.d.comb += program[name].eq(layer.kind != Kind.LINEAR)
-                    else:
-                        m.d.comb += program[name].eq(layer[name])
+                    m.d.comb += program[name].eq(fields[name])
             state_data.append(cluster.state_read.data)
         m.d.comb += host.state_data.eq(Array(state_data)[host.read_index])
         return m

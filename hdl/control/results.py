@@ -14,7 +14,8 @@ __all__ = ["ResultWriter"]
 class ResultWriter(wiring.Component):
     """Sends one RESULT packet per emitted step: a header, then one word per value.
 
-    Takes a word when the one before has left; one value per cycle, a header costs one more.
+    Takes a word when the one before has left; one value per cycle, and one cycle more
+    for taking the word; a header costs another.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -33,6 +34,7 @@ class ResultWriter(wiring.Component):
         values = Signal(self.results.payload.values.as_value().shape())
         left = Signal.like(self.results.payload.count)
         header = Signal()
+        units = Signal.like(self.units)  # the layer may be over before its header leaves
         value = Signal(signed(32))
         m.d.comb += [
             self.idle.eq((left == 0) & ~header),
@@ -43,8 +45,8 @@ class ResultWriter(wiring.Component):
                 Mux(
                     header,
                     Cat(
-                        self.units,
-                        Const(0, ARGUMENT_BITS - len(self.units)),
+                        units,
+                        Const(0, ARGUMENT_BITS - len(units)),
                         Const(Response.RESULT, 4),
                     ),
                     value,
@@ -54,6 +56,7 @@ class ResultWriter(wiring.Component):
         with m.If(self.idle):
             m.d.sync += [
                 values.eq(self.results.payload.values.as_value()),
+                units.eq(self.units),
                 header.eq(self.results.valid & self.results.payload.first),
                 left.eq(Mux(self.results.valid, self.results.payload.count, 0)),
             ]

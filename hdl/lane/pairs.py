@@ -29,8 +29,8 @@ class PairStage(wiring.Component):
     subs: stream of sub-masks (:func:`~sparnn.hdl.lane.scan.sub_mask_layout`).
     room: the queue can take another row's sum; sampled when a row's last pair is issued.
     commit: a row's last pair is issued in this cycle.
-    push, sum: that row's sum, ``ISSUE_TO_SUM`` cycles later; signed, exact.
-    broadcast, broadcast_en: writes the local activation copy, ``post_units`` banks.
+    push, sum: that row's sum, ``ISSUE_TO_SUM - 1`` cycles later; signed, exact.
+    broadcast, broadcast_en: writes the local activation copy, a word of ``post_units`` at once.
     load_addr, load_data, load_en: writes the weight memory.
     """
 
@@ -55,7 +55,7 @@ class PairStage(wiring.Component):
         m = Module()
         config = self._config
         width = config.sub_chunk
-        bank_bits = (config.post_units - 1).bit_length()
+        element_bits = (config.post_units - 1).bit_length()
 
         m.submodules.weights = weights = memory.Memory(
             shape=signed(config.weight_bits),
@@ -70,23 +70,18 @@ class PairStage(wiring.Component):
             load.data.eq(self.load_data),
             load.en.eq(self.load_en),
         ]
-        word_bits = local_word_bits(config)
-        reads = []
-        for bank in range(config.post_units):
-            m.submodules[f"activations{bank}"] = copy = memory.Memory(
-                shape=signed(config.activation_bits),
-                depth=4 << word_bits,
-                init=[],
-                attrs={"no_rw_check": 1},
-            )
-            write = copy.write_port()
-            low = bank * config.activation_bits
-            m.d.comb += [
-                write.addr.eq(Cat(self.broadcast.word, self.broadcast.parity, self.broadcast.half)),
-                write.data.eq(self.broadcast.values[low : low + config.activation_bits]),
-                write.en.eq(self.broadcast_en),
-            ]
-            reads.append(copy.read_port())
+        m.submodules.activations = activations = memory.Memory(
+            shape=config.store_entry_bits,
+            depth=4 << local_word_bits(config),
+            init=[],
+            attrs={"no_rw_check": 1},
+        )
+        write, activation_read = activations.write_port(), activations.read_port()
+        m.d.comb += [
+            write.addr.eq(Cat(self.broadcast.word, self.broadcast.parity, self.broadcast.half)),
+            write.data.eq(self.broadcast.values),
+            write.en.eq(self.broadcast_en),
+        ]
 
         # Issue: the lowest pair of the sub-mask at hand.
         sub = Signal(sub_mask_layout(config))
@@ -116,9 +111,10 @@ class PairStage(wiring.Component):
         below_r, base_r = Signal(range(width)), Signal(range(config.weight_depth))
         column_r = Signal(len(column))
         m.d.sync += [below_r.eq(below), base_r.eq(sub.base), column_r.eq(column)]
-        m.d.comb += weight_read.addr.eq(base_r + below_r)
-        for read in reads:
-            m.d.comb += read.addr.eq(column_r[bank_bits:])
+        m.d.comb += [
+            weight_read.addr.eq(base_r + below_r),
+            activation_read.addr.eq(column_r[element_bits:]),
+        ]
 
         # {multiply, end of row} beside the pair: address, read, operands, product.
         multiply = Signal(ISSUE_TO_SUM - 1)
@@ -130,17 +126,10 @@ class PairStage(wiring.Component):
         weight = Signal(signed(config.weight_bits), reset_less=True)
         activation = Signal(signed(config.activation_bits), reset_less=True)
         product = Signal(signed(config.weight_bits + config.activation_bits), reset_less=True)
-        if bank_bits:
-            bank_r = Signal(bank_bits)
-            m.d.sync += bank_r.eq(column_r[:bank_bits])
-            read_data = Signal(signed(config.activation_bits))
-            with m.Switch(bank_r):
-                for bank, read in enumerate(reads):
-                    with m.Case(bank):
-                        m.d.comb += read_data.eq(read.data)
-        else:
-            read_data = reads[0].data
-        m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data)]
+        element = Signal(element_bits)
+        m.d.sync += element.eq(column_r[:element_bits])
+        read_data = activation_read.data.word_select(element, config.activation_bits)
+        m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data.as_signed())]
         with m.If(multiply[2]):
             m.d.sync += product.eq(weight * activation)
         with m.Else():
