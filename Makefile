@@ -69,7 +69,7 @@ bench: $(STAMP)
 	$(BIN)/python -m sparnn.sim.bench $(ARGS)
 
 regress: $(STAMP)
-	$(BIN)/python -m sparnn.sim.regress --minutes $(MINUTES) $(ARGS)
+	$(BIN)/python -m sparnn.gen.regress --minutes $(MINUTES) $(ARGS)
 
 venv: $(STAMP)
 

@@ -2,10 +2,10 @@ import subprocess
 
 import numpy as np
 import pytest
-from support.random_networks import random_config, random_network
 
 from sparnn.gen.compile import place_network
 from sparnn.gen.header import header_text
+from sparnn.gen.random_networks import random_config, random_network
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, RUN_RESET, Opcode, Response, Target, header
 from sparnn.sim.toolchain import find_compiler

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from support.random_networks import random_config, random_network
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.layout import chunks_per_row, estimate_cycles, lane_pairs, lay_out
+from sparnn.gen.random_networks import random_config, random_network
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 

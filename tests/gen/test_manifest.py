@@ -2,12 +2,12 @@ import json
 
 import numpy as np
 import pytest
-from support.random_networks import random_config, random_network
 
 from sparnn.gen.compile import place_network
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.folder import check_replaceable, written_aside
 from sparnn.gen.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
+from sparnn.gen.random_networks import random_config, random_network
 from sparnn.hdl.config import MachineConfig
 
 

@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from support.random_networks import random_config, random_network
 
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_layer, pack_network
+from sparnn.gen.random_networks import random_config, random_network
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.network import IntegerLayer
 

@@ -2,12 +2,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.random_networks import random_config, random_network
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
 from sparnn.gen.program import FITTED_STEPS, build_program, fit_config, memory_needs
+from sparnn.gen.random_networks import random_config, random_network
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
 

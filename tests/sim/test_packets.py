@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 from support.host_model import HostModel
-from support.random_networks import random_config, random_initial, random_network, random_x
 
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
 from sparnn.gen.program import build_program, image_words
+from sparnn.gen.random_networks import random_config, random_initial, random_network, random_x
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import Response
 from sparnn.sim.answers import expected_words, parse_results

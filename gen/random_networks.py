@@ -1,14 +1,19 @@
-"""Random machines and integer networks for tests, from a seed."""
+"""Random machines and integer networks, from a seed: for tests and `make regress`."""
+
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
 
+IntArray = npt.NDArray[np.int64]
+
 __all__ = ["random_config", "random_initial", "random_network", "random_x"]
 
 
-def random_config(rng, **fixed):
+def random_config(rng: np.random.Generator, **fixed: int) -> MachineConfig:
     """A legal machine with large memories."""
     post_units = int(rng.choice([1, 1, 2, 4, 8]))
     max_v = int(rng.choice([1, 2, 4, 8]))
@@ -28,7 +33,13 @@ def random_config(rng, **fixed):
     return MachineConfig(**values | fixed)
 
 
-def random_network(rng, config, *, layers=None, largest=24):
+def random_network(
+    rng: np.random.Generator,
+    config: MachineConfig,
+    *,
+    layers: int | None = None,
+    largest: int = 24,
+) -> IntegerNetwork:
     """A chain of random layers, of every kind, size, density and format."""
     count = int(rng.integers(1, 4)) if layers is None else layers
     sizes = [int(rng.integers(1, largest + 1)) for _ in range(count + 1)]
@@ -49,12 +60,14 @@ def random_network(rng, config, *, layers=None, largest=24):
     return IntegerNetwork(tuple(chain), config.weight_bits, config.activation_bits)
 
 
-def random_x(rng, network, steps):
+def random_x(rng: np.random.Generator, network: IntegerNetwork, steps: int) -> IntArray:
     """[steps, inputs], sparse, with extremes."""
     return _sparse(rng, (steps, network.layers[0].inputs), network.activation_bits, low=1)
 
 
-def random_initial(rng, network):
+def random_initial(
+    rng: np.random.Generator, network: IntegerNetwork
+) -> dict[tuple[str, int], IntArray]:
     """Initial states of some layers."""
     states = {}
     for role, index in network.input_sizes:
@@ -65,13 +78,22 @@ def random_initial(rng, network):
     return states
 
 
-def _layer(rng, config, name, kind, inputs, units, f_x, final):
+def _layer(
+    rng: np.random.Generator,
+    config: MachineConfig,
+    name: str,
+    kind: str,
+    inputs: int,
+    units: int,
+    f_x: int,
+    final: bool,
+) -> dict[str, Any]:
     gates = GATES[kind]
     hidden = kind != "linear"
     f_pre = int(rng.integers(0, 16))
     f_out = f_pre if final else int(rng.integers(-4, 16))
     out_bits = 16 if final else config.activation_bits
-    fields = {
+    fields: dict[str, Any] = {
         "name": name,
         "kind": kind,
         "activation": str(rng.choice(["identity", "relu", "tanh", "sigmoid"]))
@@ -102,7 +124,7 @@ def _layer(rng, config, name, kind, inputs, units, f_x, final):
     return fields
 
 
-def _sparse(rng, shape, bits, low=0):
+def _sparse(rng: np.random.Generator, shape: tuple[int, ...], bits: int, low: int = 0) -> IntArray:
     """Integers of a random density; with ``low`` = 1 including the most negative value."""
     limit = 1 << bits - 1
     values = rng.integers(-limit + 1 - low, limit, shape)

@@ -1,0 +1,145 @@
+"""`make regress`: random networks on random machines, hardware against golden model, until time is up.
+
+A case is named MACHINE:NETWORK, two seeds. The machine's Verilog is built once for all its networks.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.emit import machine_verilog
+from sparnn.sim.golden import run_network
+from sparnn.sim.packets import constant_states
+from sparnn.sim.runner import mismatches, run_sequences
+
+from .errors import SparnnError
+from .layout import lay_out
+from .pack import pack_network
+from .program import build_program, image_words
+from .random_networks import random_config, random_initial, random_network, random_x
+
+__all__ = ["Case", "main", "random_machine", "run_case"]
+
+#: Largest layer of a random network.
+LARGEST = 24
+#: Sequences per case; the first starts from zero, the others from random states.
+SEQUENCES = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """The outcome of one case. ``mismatch`` is None when the hardware was bit exact."""
+
+    name: str
+    description: str
+    cycles: int
+    mismatch: str | None
+
+
+def random_machine(seed: int) -> MachineConfig:
+    """The machine of a seed: small memories, but enough for any network of :func:`run_case`."""
+    return random_config(
+        np.random.default_rng(seed),
+        mask_depth=2048,
+        weight_depth=1 << 14,
+        rows=128,
+        parameter_depth=1024,
+        state_depth=128,
+        store_depth=512,
+        program_depth=4,
+    )
+
+
+def run_case(machine: int, network: int, folder: Path) -> Case:
+    """Run one case in a folder that holds the machine's ``sparnn.v`` (made if it is not there).
+
+    Sizes, cells, formats, densities, V, steps, states and the host's idles and stalls all follow
+    from the two seeds.
+    """
+    config = random_machine(machine)
+    verilog = folder / "sparnn.v"
+    if not verilog.is_file():
+        verilog.write_text(machine_verilog(config))
+    rng = np.random.default_rng([machine, network])
+    integers = random_network(rng, config, largest=LARGEST)
+    v = None
+    if rng.random() < 0.7:  # any V, not only the one that the compiler would choose
+        v = [1 << int(rng.integers(0, config.v_log2_max + 1)) for _ in integers.layers]
+    layout = lay_out(integers, config, v=v, balance=bool(rng.random() < 0.7))
+    packed = pack_network(integers, layout, config)
+    program = build_program(integers, layout, packed, config)
+    image_words(program, packed).astype("<u4").tofile(folder / "image.bin")
+    sequences = []
+    for number in range(SEQUENCES):
+        x = random_x(rng, integers, int(rng.integers(1, 9)))
+        states = constant_states(integers)
+        if number:
+            states |= random_initial(rng, integers)
+        sequences.append((x, states))
+    idle, stall = (int(rng.integers(0, 80)) if rng.random() < 0.5 else 0 for _ in range(2))
+    results, driver = run_sequences(
+        folder, program, sequences, idle=idle, stall=stall, seed=network
+    )
+    traces = [run_network(integers, x, states) for x, states in sequences]
+    count, first = mismatches(program, results, traces)
+    layers = ", ".join(f"{one.kind} {one.inputs}>{one.units}" for one in integers.layers)
+    return Case(
+        f"{machine}:{network}",
+        f"{config.lanes} lanes, {config.post_units} post units, V <= {config.max_v}, "
+        f"C = {config.chunk}/{config.sub_chunk}, {config.weight_bits}/"
+        f"{config.activation_bits} bits; {layers}; idle {idle} %, stall {stall} %",
+        driver.cycles,
+        f"{count} values differ: {first}" if count else None,
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sparnn.gen.regress", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="first machine")
+    parser.add_argument("--networks", type=int, default=50, help="networks per machine")
+    parser.add_argument("--case", metavar="MACHINE:NETWORK", help="replay one case")
+    arguments = parser.parse_args()
+    end = time.monotonic() + 60 * arguments.minutes
+    if arguments.case:
+        try:
+            machine, only = (int(part) for part in arguments.case.split(":"))
+        except ValueError:
+            print(
+                f"sparnn: error: --case {arguments.case!r} is not MACHINE:NETWORK, two numbers",
+                file=sys.stderr,
+            )
+            return 2
+        networks = [only]
+    else:
+        machine, networks = arguments.seed, list(range(arguments.networks))
+    done = failed = 0
+    while True:
+        with tempfile.TemporaryDirectory(prefix="sparnn-regress-") as folder:
+            for network in networks:
+                replay = f"python -m sparnn.gen.regress --case {machine}:{network}"
+                try:
+                    case = run_case(machine, network, Path(folder))
+                except (SparnnError, ValueError, RuntimeError) as error:
+                    case = Case(f"{machine}:{network}", "", 0, str(error))
+                done += 1
+                failed += case.mismatch is not None
+                state = "ok" if case.mismatch is None else f"FAILED {case.mismatch}\n  {replay}"
+                print(f"{case.name}: {case.description}; {case.cycles} cycles: {state}", flush=True)
+                if time.monotonic() > end:
+                    break
+        machine += 1
+        if arguments.case or time.monotonic() > end:
+            break
+    print(f"{done - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
