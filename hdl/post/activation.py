@@ -1,6 +1,7 @@
 """σ and tanh from one table with linear interpolation (docs/numerics.md, "σ and tanh")."""
 
 import math
+from itertools import pairwise
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
@@ -19,7 +20,7 @@ _INDEX_BITS, _REST_BITS = 8, 7
 _MAGNITUDE_BITS = _INDEX_BITS + _REST_BITS
 #: The magnitude is shifted left by up to 16, then right by 4: guard bits that are rounded away.
 _GUARD_BITS = 4
-_SLOPE_BITS = max(b - a for a, b in zip(TANH_TABLE, TANH_TABLE[1:], strict=False)).bit_length()
+_SLOPE_BITS = max(b - a for a, b in pairwise(TANH_TABLE)).bit_length()
 
 
 class ActivationUnit(wiring.Component):
@@ -40,8 +41,8 @@ class ActivationUnit(wiring.Component):
     result_meta: Out(meta_bits).
     """
 
-    #: Magnitude, two shifts, rounding, read, memory output register, product, sum, sign.
-    LATENCY = 9
+    #: Magnitude; shift and rounding; read; memory output register; product; sum and sign.
+    LATENCY = 6
 
     def __init__(self, meta_bits: int = 0) -> None:
         self._meta_bits = meta_bits
@@ -89,59 +90,55 @@ class ActivationUnit(wiring.Component):
 
         # Left by 15 - f. What leaves the kept bits makes the result the largest one.
         kept = _GUARD_BITS + _MAGNITUDE_BITS
-        coarse, coarse_over = Signal(kept, reset_less=True), Signal(reset_less=True)
-        fine_amount = Signal(2, reset_less=True)
-        fine, fine_over = Signal(kept, reset_less=True), Signal(reset_less=True)
-        m.d.sync += fine_amount.eq(up[:2])
-        with m.Switch(up[2:]):
-            for choice in range(4):
-                with m.Case(choice):
-                    left = 4 * choice
-                    m.d.sync += [
-                        coarse.eq(magnitude << left),
-                        coarse_over.eq(magnitude[kept - left :].any()),
-                    ]
-        with m.Switch(fine_amount):
-            for left in range(4):
-                with m.Case(left):
-                    m.d.sync += [
-                        fine.eq(coarse << left),
-                        fine_over.eq(coarse_over | coarse[kept - left :].any()),
-                    ]
+        coarse, coarse_over = Signal(kept), Signal()
+        fine, fine_over = Signal(kept), Signal()
+        for amount, step, source, source_over, target, target_over in (
+            (up[2:], 4, magnitude, Const(0, 1), coarse, coarse_over),
+            (up[:2], 1, coarse, coarse_over, fine, fine_over),
+        ):
+            with m.Switch(amount):
+                for choice in range(4):
+                    with m.Case(choice):
+                        left = step * choice
+                        m.d.comb += [
+                            target.eq(source << left),
+                            target_over.eq(source_over | source[kept - left :].any()),
+                        ]
 
         # Round to the nearest, ties to even.
-        argument = Signal(_MAGNITUDE_BITS, reset_less=True)
-        rounded = Signal(_MAGNITUDE_BITS + 1)
-        m.d.comb += rounded.eq(
+        argument = Signal(_MAGNITUDE_BITS)
+        rounded = Signal(_MAGNITUDE_BITS + 1, reset_less=True)
+        over = Signal(reset_less=True)
+        m.d.sync += over.eq(fine_over)
+        m.d.sync += rounded.eq(
             fine[_GUARD_BITS:]
             + (fine[_GUARD_BITS - 1] & (fine[: _GUARD_BITS - 1].any() | fine[_GUARD_BITS]))
         )
-        m.d.sync += argument.eq(rounded | (fine_over | rounded[-1]).replicate(_MAGNITUDE_BITS))
+        m.d.comb += argument.eq(rounded | (over | rounded[-1]).replicate(_MAGNITUDE_BITS))
 
         # Read T[i] and the slope behind it, then interpolate.
         entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
-        pairs = zip(TANH_TABLE, TANH_TABLE[1:], strict=False)
         m.submodules.table = table = Memory(
             shape=entry,
             depth=1 << _INDEX_BITS,
-            init=[{"base": a, "slope": b - a} for a, b in pairs],
+            init=[{"base": a, "slope": b - a} for a, b in pairwise(TANH_TABLE)],
         )
         read = table.read_port()
         m.d.comb += read.addr.eq(argument[_REST_BITS:])
-        rest5, rest6 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
-        entry6 = Signal(entry, reset_less=True)
-        base7 = Signal(15, reset_less=True)
+        rest3, rest4 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
+        entry4 = Signal(entry, reset_less=True)
+        base5 = Signal(15, reset_less=True)
         product = Signal(_SLOPE_BITS + _REST_BITS, reset_less=True)
-        height = Signal(16, reset_less=True)
+        height = Signal(16)
         half = 1 << _REST_BITS - 1
         m.d.sync += [
-            rest5.eq(argument[:_REST_BITS]),
-            rest6.eq(rest5),
-            entry6.eq(read.data),
-            base7.eq(entry6.base),
-            product.eq(entry6.slope * rest6),
-            height.eq((Cat(Const(half, _REST_BITS), base7) + product) >> _REST_BITS),
+            rest3.eq(argument[:_REST_BITS]),
+            rest4.eq(rest3),
+            entry4.eq(read.data),
+            base5.eq(entry4.base),
+            product.eq(entry4.slope * rest4),
         ]
+        m.d.comb += height.eq((Cat(Const(half, _REST_BITS), base5) + product) >> _REST_BITS)
 
         # The sign; for σ, 32768 is added and half of it taken, which moves bits only.
         result = Signal(signed(PREACTIVATION_BITS), reset_less=True)

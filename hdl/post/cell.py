@@ -24,14 +24,14 @@ _STATE_UP_BITS = 4
 class CellUpdater(wiring.Component):
     """LSTM, GRU, RNN and linear cells, with one activation unit and one 17 x 16 multiplier.
 
-    A neuron gets a credit when its first gate is taken and returns it when its output is; so whatever
-    is inside has room at the end, and nothing between the input and the output queue ever waits.
+    A neuron gets a credit when its first gate is taken and returns it when its output is; so
+    whatever is inside has room at the end, and nothing before the output queue ever waits.
     Only the activation unit's input is contended: ``tanh(c')`` and the GRU's ``n`` go first.
 
     Everything follows from the answers of the activation unit, which come in the order of asking:
 
     - LSTM: ``i`` and ``g`` are kept; ``f`` starts ``f · c``; ``o`` is queued and starts ``i · g``;
-      their sum becomes ``c'``, is stored, and goes back for its tanh, which starts ``o · tanh(c')``.
+      their sum becomes ``c'``, is stored, and goes back for its tanh; that starts ``o · tanh(c')``.
     - GRU: ``r`` and ``z`` are queued; an ``r`` and the row of ``n`` start ``r · v_n``; with ``u_n``
       it goes to the activation unit; ``n`` starts ``z · s`` and then ``(32768 - z) · n``.
     - RNN and linear: the answer, or the row itself, is the output.
@@ -103,13 +103,15 @@ class CellUpdater(wiring.Component):
         # Rows ------------------------------------------------------------------------------------
         row, tag = self.i.payload, self.i.payload.tag
         inside = Signal(range(self.CREDITS + 1))
-        empty, room = Signal(), Signal()
+        # Both one cycle late: `room` therefore asks for one place more. `empty` may stay for one
+        # cycle after an entry, in which only a hole behind a hole could make use of it, and may.
+        empty, room = Signal(init=1), Signal()
+        limit = Mux(recurrent, self.NEURONS, self.CREDITS)
+        m.d.sync += [empty.eq(inside == 0), room.eq(inside + 1 < limit)]
         ending = Signal()  # the step's last row is taken; its states are not all written yet
         candidate = Signal()
         take = Signal()
         m.d.comb += [
-            empty.eq(inside == 0),
-            room.eq(~inside[-1] & ~(recurrent & (inside >= self.NEURONS))),
             candidate.eq(gru & (tag.gate == 2)),
             take.eq(self.i.valid & self.i.ready),
         ]
@@ -196,7 +198,7 @@ class CellUpdater(wiring.Component):
         with m.If(from_back):
             m.d.sync += oz_head.eq(oz_head + 1)
 
-        # Multiplications: stage 1 operands, stage 2 product ----------------------------------------
+        # Multiplications: stage 1 operands, stage 2 product --------------------------------------
         i_kept = Signal(signed(bits), reset_less=True)
         gn_kept = Signal(signed(bits), reset_less=True)  # g or n
         second = Signal()  # (32768 - z) · n follows z · s
@@ -209,7 +211,7 @@ class CellUpdater(wiring.Component):
         # accumulate: f · c or z · s. update: i · g or (32768 - z) · n. reset: r · v_n.
         # emit: o · tanh(c').
         step = data.StructLayout({"accumulate": 1, "update": 1, "reset": 1, "emit": 1})
-        steps = [Signal(step, name=f"step{k}") for k in range(8)]
+        steps = [Signal(step, name=f"step{k}") for k in range(6)]
         r_waits = r_head != r_tail
         m.d.comb += [
             # Every third cycle at most, so that answers n keep that distance: they take two.
@@ -223,7 +225,7 @@ class CellUpdater(wiring.Component):
             steps[0].emit.eq(is_c),
             state.next.eq(is_f | is_n),
         ]
-        m.d.sync += [steps[k].eq(steps[k - 1]) for k in range(1, 8)]
+        m.d.sync += [steps[k].eq(steps[k - 1]) for k in range(1, 6)]
 
         a = Signal(signed(bits + 1), reset_less=True)
         b = Signal(signed(bits), reset_less=True)
@@ -246,7 +248,7 @@ class CellUpdater(wiring.Component):
             m.d.sync += b.eq(candidates.o.payload.v)
         m.d.sync += product.eq(a * b)
 
-        # Sums: stages 3 and 4 shift, 5 adds, 6 rounds, 7 saturates ---------------------------------
+        # Sums: stage 3 shifts, 4 adds, 5 rounds and saturates ------------------------------------
         first = Signal(signed(VALUE_BITS), reset_less=True)  # f · c or z · s
         with m.If(steps[2].accumulate):
             m.d.sync += first.eq(product)
@@ -256,25 +258,25 @@ class CellUpdater(wiring.Component):
             shifter.amount.eq(Mux(steps[2].update, program.state_up, 0)),
         ]
         addend = candidates.o.payload.u
-        for k in range(1, 6):
+        for k in range(1, 5):
             later = Signal(signed(bits), name=f"u{k}", reset_less=True)
             m.d.sync += later.eq(addend)
             addend = later
         total = Signal(signed(VALUE_BITS + 1), reset_less=True)
-        rounded = Signal(signed(bits + 2), reset_less=True)
+        rounded = Signal(signed(bits + 2))
         up = total[14] & (total[:14].any() | total[15])
+        m.d.comb += rounded.eq((total >> 15) + Mux(steps[4].reset, addend, 0) + up)
         m.d.sync += [
-            total.eq(Mux(steps[4].update, first, 0) + shifter.floor + shifter.up),
-            rounded.eq((total >> 15) + Mux(steps[5].reset, addend, 0) + up),
+            total.eq(Mux(steps[3].update, first, 0) + shifter.floor + shifter.up),
             new.eq(saturate(rounded, bits)),
+            back.eq((steps[4].update & lstm) | steps[4].reset),
         ]
         m.d.comb += [
-            back.eq((steps[7].update & lstm) | steps[7].reset),
-            state.write.eq(steps[7].update),
+            state.write.eq(steps[5].update),
             state.new.eq(new),
         ]
 
-        # Outputs -----------------------------------------------------------------------------------
+        # Outputs ---------------------------------------------------------------------------------
         single = Signal(signed(bits))  # an output in 16 bits
         emit = Signal()
         value = Signal(signed(VALUE_BITS), reset_less=True)
@@ -285,14 +287,14 @@ class CellUpdater(wiring.Component):
         with m.Else():
             relu = program.activation == Activation.RELU
             m.d.comb += single.eq(Mux(relu & row.sum[-1], 0, row.sum))
-        with m.If(direct & tag.hole):
+        with m.If(recurrent & empty):  # a hole; the others bring their zero along
             m.d.sync += value.eq(0)
         with m.Elif(lstm):
             m.d.sync += value.eq(product)
         with m.Else():
             m.d.sync += value.eq(Cat(Const(0, 15), single))
         m.d.sync += emit.eq(
-            direct | steps[2].emit | (steps[7].update & gru) | (activation.response & ~recurrent)
+            direct | steps[2].emit | (steps[5].update & gru) | (activation.response & ~recurrent)
         )
         m.d.comb += [
             rounder.push.eq(emit),

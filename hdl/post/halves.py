@@ -2,12 +2,12 @@
 
 from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..config import PREACTIVATION_BITS, MachineConfig
 from .requantize import half_row_layout
 from .saturate import saturate
+from .sequential_memory import SequentialMemory
 from .tags import ROW_TAG
 
 __all__ = ["HalfJoin", "joined_row_layout"]
@@ -26,11 +26,11 @@ class HalfJoin(wiring.Component):
     """Keeps ``u`` of the input half until ``v`` of the same row comes; ``pre = sat16(u + v)``.
 
     Rows of an input half that is final (a layer without hidden half) pass with ``v = 0``. All other
-    rows of an input half are taken and stored in order; the rows of a final hidden half meet them in
-    the same order. A hidden half ends before the next input half begins, so one copy is enough.
+    rows of an input half are taken and stored in order; the rows of a final hidden half meet them
+    in the same order. A hidden half ends before the next input half begins, so one copy is enough.
 
-    Latency :attr:`LATENCY` cycles, one row per cycle, also from the last row of a half to the first
-    of the next. The pipeline stops while its last item waits.
+    Latency :attr:`LATENCY` cycles, one row per cycle, but no row of a hidden half in the two cycles
+    after the end of a half. The row at the output waits in a register.
 
     Parameters
     ----------
@@ -44,8 +44,7 @@ class HalfJoin(wiring.Component):
         passes with zeros and uses no stored row.
     """
 
-    #: Read, memory output register, sum.
-    LATENCY = 3
+    LATENCY = 1
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
@@ -61,53 +60,42 @@ class HalfJoin(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         row, tag = self.i.payload, self.i.payload.tag
-        stores = ~tag.final
-        advance = Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
-
+        advance, taken = Signal(), Signal()
         half = signed(PREACTIVATION_BITS)
-        # A cycle reads or writes, as one row comes at a time.
-        m.submodules.memory = memory = Memory(
-            shape=half, depth=self._config.rows, init=[], attrs={"no_rw_check": 1}
-        )
-        write, read = memory.write_port(), memory.read_port()
-        pointer = Signal.like(write.addr)
+        m.submodules.memory = memory = SequentialMemory(half, self._config.rows)
+        place = Signal.like(memory.write_addr)
         m.d.comb += [
-            write.addr.eq(pointer),
-            write.data.eq(row.value),
-            write.en.eq(self.i.valid & stores & advance),
-            read.addr.eq(pointer),
-            read.en.eq(advance & ~(self.i.valid & stores)),
+            advance.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(advance & (memory.ready | ~tag.half)),
+            taken.eq(self.i.valid & self.i.ready),
+            memory.restart.eq(self.start | (taken & tag.half_end)),
+            memory.next.eq(taken & tag.half & ~tag.hole),
+            memory.write_en.eq(taken & ~tag.final),
+            memory.write_addr.eq(place),
+            memory.write_data.eq(row.value),
         ]
-        with m.If(advance & self.i.valid):
-            with m.If(tag.half_end):
-                m.d.sync += pointer.eq(0)
-            with m.Elif(~tag.hole & (stores | tag.half)):
-                m.d.sync += pointer.eq(pointer + 1)
-        with m.If(self.start):
-            m.d.sync += pointer.eq(0)
+        with m.If(memory.restart):
+            m.d.sync += place.eq(0)
+        with m.Elif(memory.write_en):
+            m.d.sync += place.eq(place + 1)
 
-        valid1, valid2, valid3 = Signal(), Signal(), Signal()
-        tag1 = Signal(ROW_TAG, reset_less=True)
-        tag2 = Signal(ROW_TAG, reset_less=True)
-        value1, value2 = Signal(half, reset_less=True), Signal(half, reset_less=True)
-        stored2 = Signal(half, reset_less=True)
+        valid = Signal()
         joined = Signal(joined_row_layout(), reset_less=True)
-        alone = Signal(reset_less=True)  # value2 is all there is to add
+        first = Signal(half)
+        total = Signal(signed(PREACTIVATION_BITS + 1))
+        m.d.comb += [
+            first.eq(Mux(tag.half & ~tag.hole, memory.value, 0)),
+            total.eq(first + row.value),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(joined),
+        ]
         with m.If(advance):
             m.d.sync += [
-                valid1.eq(self.i.valid & tag.final),
-                tag1.eq(tag),
-                value1.eq(row.value),
-                valid2.eq(valid1),
-                tag2.eq(tag1),
-                value2.eq(value1),
-                stored2.eq(Mux(tag1.half & ~tag1.hole, read.data, 0)),
-                alone.eq(self.apart & (tag1.gate == 2)),
-                valid3.eq(valid2),
-                joined.tag.eq(tag2),
-                joined.sum.eq(Mux(alone, stored2, saturate(stored2 + value2, PREACTIVATION_BITS))),
-                joined.hidden.eq(value2),
+                valid.eq(taken & tag.final),
+                joined.tag.eq(tag),
+                joined.sum.eq(
+                    Mux(self.apart & (tag.gate == 2), first, saturate(total, PREACTIVATION_BITS))
+                ),
+                joined.hidden.eq(row.value),
             ]
-        m.d.comb += [self.o.valid.eq(valid3), self.o.payload.eq(joined)]
         return m

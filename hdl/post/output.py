@@ -26,8 +26,8 @@ class OutputRounder(wiring.Component):
     valid: Out(1). result: Out(signed(16)), sign-extended.
     """
 
-    #: Three shifts, rounding, saturation.
-    LATENCY = 5
+    #: Two shifts; rounding and saturation.
+    LATENCY = 3
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
@@ -45,18 +45,18 @@ class OutputRounder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.shifter = shifter = RoundingShifter(VALUE_BITS, 6, PREACTIVATION_BITS + 1)
-        rounded = Signal(signed(PREACTIVATION_BITS + 2), reset_less=True)
+        rounded = Signal(signed(PREACTIVATION_BITS + 2))
         result = Signal(signed(PREACTIVATION_BITS), reset_less=True)
         valids = Signal(self.LATENCY)
         m.d.comb += [
             shifter.value.eq(self.value),
             shifter.amount.eq(self.shift),
+            rounded.eq(shifter.floor + shifter.up),
             self.valid.eq(valids[-1]),
             self.result.eq(result),
         ]
         m.d.sync += [
             valids.eq((valids << 1) | self.push),
-            rounded.eq(shifter.floor + shifter.up),
             result.eq(
                 Mux(
                     self.wide,

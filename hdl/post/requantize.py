@@ -2,12 +2,12 @@
 
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
-from .rounding_shifter import RoundingShifter
+from .rounding_shifter import RoundingShifter, shift_latency
 from .saturate import saturate
+from .sequential_memory import SequentialMemory
 from .tags import PARAMETER_LAYOUT, ROW_TAG, row_sum_layout
 
 __all__ = ["Requantizer", "half_row_layout"]
@@ -28,8 +28,8 @@ def half_row_layout() -> data.StructLayout:
 class Requantizer(wiring.Component):
     """``sat16(rne(psum * mult, shift) + bias)`` (docs/numerics.md, "Rows").
 
-    Latency :attr:`latency` cycles, one row per cycle. The whole pipeline stops while its last item
-    waits; ``i.ready`` is one gate behind ``o.ready``.
+    Latency :attr:`latency` cycles, one row per cycle, but none in the two cycles after ``step_end``.
+    The whole pipeline stops while its last item waits; ``i.ready`` is one gate behind ``o.ready``.
 
     Parameters
     ----------
@@ -38,11 +38,11 @@ class Requantizer(wiring.Component):
     Members
     -------
     start: In(1), a pulse when no row is inside: the next row uses entry ``base``.
-    base: In(parameter address). First entry of the layer; its entries are used in order, one per row
-        that is not a hole, and again from the first after ``step_end``.
+    base: In(parameter address). First entry of the layer; its entries are used in order, one per
+        row that is not a hole, and again from the first after ``step_end``.
     load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`). Only while no row is inside.
-    i: In(stream of :func:`row_sum_layout`). o: Out(stream of :func:`half_row_layout`). A hole passes
-        in its place with value 0.
+    i: In(stream of :func:`row_sum_layout`). o: Out(stream of :func:`half_row_layout`). A hole
+        passes in its place with value 0.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -69,26 +69,13 @@ class Requantizer(wiring.Component):
 
     @property
     def latency(self) -> int:
-        """Read, operands, products, one addition per further limb, three shifts, bias, saturate."""
-        return 3 + (self.limbs - 1) + (SHIFT_BITS + 1) // 2 + 2
+        """Operands, products, one addition per further limb, shifts, bias and saturation."""
+        return 2 + (self.limbs - 1) + shift_latency(SHIFT_BITS) + 1
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         limbs = self.limbs
-        advance = Signal()
-        m.d.comb += [advance.eq(~self.o.valid | self.o.ready), self.i.ready.eq(advance)]
-
-        # Valid and tag of every stage; stage 0 is the input.
-        tags = [Signal(ROW_TAG, name=f"tag{k}", reset_less=True) for k in range(self.latency)]
-        valids = [Signal(name=f"valid{k}") for k in range(self.latency)]
-        with m.If(advance):
-            for k in range(self.latency):
-                m.d.sync += [
-                    tags[k].eq(tags[k - 1] if k else self.i.payload.tag),
-                    valids[k].eq(valids[k - 1] if k else self.i.valid),
-                ]
-
-        # Stage 1: read. The unused top bit of the multiplier is not stored.
+        # The unused top bit of the multiplier is not stored.
         stored = data.StructLayout(
             {
                 "mult": unsigned(_FACTOR_BITS),
@@ -96,46 +83,48 @@ class Requantizer(wiring.Component):
                 "bias": signed(PREACTIVATION_BITS),
             }
         )
-        # Never read for a row while it is written: `load` and rows exclude each other.
-        m.submodules.memory = memory = Memory(
-            shape=stored, depth=self._config.parameter_depth, init=[], attrs={"no_rw_check": 1}
-        )
-        write, read = memory.write_port(), memory.read_port()
-        pointer = Signal.like(self.base)
-        psum = Signal(signed(self._config.sum_bits), reset_less=True)
+        m.submodules.memory = memory = SequentialMemory(stored, self._config.parameter_depth)
+        advance = Signal()
+        taken = Signal()
         m.d.comb += [
-            write.en.eq(self.load.en),
-            write.addr.eq(self.load.addr),
-            write.data.mult.eq(self.load.data.mult),
-            write.data.shift.eq(self.load.data.shift),
-            write.data.bias.eq(self.load.data.bias),
-            read.en.eq(advance),
-            read.addr.eq(pointer),
+            advance.eq(~self.o.valid | self.o.ready),
+            self.i.ready.eq(advance & memory.ready),
+            taken.eq(self.i.valid & memory.ready),  # if the pipeline advances
+            memory.base.eq(self.base),
+            memory.restart.eq(self.start | (taken & advance & self.i.payload.tag.step_end)),
+            memory.next.eq(taken & advance & ~self.i.payload.tag.hole),
+            memory.write_en.eq(self.load.en),
+            memory.write_addr.eq(self.load.addr),
+            memory.write_data.mult.eq(self.load.data.mult),
+            memory.write_data.shift.eq(self.load.data.shift),
+            memory.write_data.bias.eq(self.load.data.bias),
         ]
-        with m.If(advance):
-            m.d.sync += psum.eq(self.i.payload.psum)
-            with m.If(self.i.valid):
-                with m.If(self.i.payload.tag.step_end):
-                    m.d.sync += pointer.eq(self.base)
-                with m.Elif(~self.i.payload.tag.hole):
-                    m.d.sync += pointer.eq(pointer + 1)
-        with m.If(self.start):
-            m.d.sync += pointer.eq(self.base)
 
-        # Stage 2: operands. All limbs but the last are unsigned and get a zero sign.
+        # Valid and tag after each stage.
+        tags = [Signal(ROW_TAG, name=f"tag{k}", reset_less=True) for k in range(self.latency)]
+        valids = [Signal(name=f"valid{k}") for k in range(self.latency)]
+        with m.If(advance):
+            for k in range(self.latency):
+                m.d.sync += [
+                    tags[k].eq(tags[k - 1] if k else self.i.payload.tag),
+                    valids[k].eq(valids[k - 1] if k else taken),
+                ]
+
+        # Stage 1: operands. All limbs but the last are unsigned and get a zero sign.
+        psum = self.i.payload.psum
         factor = Signal(signed(MULTIPLIER_BITS), reset_less=True)
         parts = [
             Signal(signed(_LIMB_BITS + 1), name=f"part{k}", reset_less=True) for k in range(limbs)
         ]
         with m.If(advance):
-            m.d.sync += factor.eq(read.data.mult)
+            m.d.sync += factor.eq(memory.value.mult)
             for k, part in enumerate(parts):
                 if k < limbs - 1:
                     m.d.sync += part.eq(psum[k * _LIMB_BITS : (k + 1) * _LIMB_BITS])
                 else:
                     m.d.sync += part.eq(psum >> k * _LIMB_BITS)
 
-        # Stage 3: products; then the carries go up, one limb per stage.
+        # Stage 2: products; then the carries go up, one limb per stage.
         product_bits = _LIMB_BITS + 1 + _FACTOR_BITS
         products = [
             Signal(signed(product_bits), name=f"product{k}", reset_less=True) for k in range(limbs)
@@ -161,13 +150,13 @@ class Requantizer(wiring.Component):
         m.submodules.shifter = shifter = RoundingShifter(
             self._config.sum_bits + _FACTOR_BITS, SHIFT_BITS, _QUOTIENT_BITS
         )
-        amount, bias = read.data.shift, read.data.bias
-        for k in range(2, 3 + limbs):
+        amount, bias = memory.value.shift, memory.value.bias
+        for k in range(1 + limbs):
             next_amount = Signal.like(amount, name=f"amount{k}", reset_less=True)
             with m.If(advance):
                 m.d.sync += next_amount.eq(amount)
             amount = next_amount
-        for k in range(2, 3 + limbs + shifter.latency):
+        for k in range(self.latency - 1):
             next_bias = Signal.like(bias, name=f"bias{k}", reset_less=True)
             with m.If(advance):
                 m.d.sync += next_bias.eq(bias)
@@ -178,14 +167,15 @@ class Requantizer(wiring.Component):
             shifter.amount.eq(amount),
         ]
 
-        # The last two stages.
-        biased = Signal(signed(_QUOTIENT_BITS + 1), reset_less=True)
+        # The last stage.
+        biased = Signal(signed(_QUOTIENT_BITS + 1))
         value = Signal(signed(PREACTIVATION_BITS), reset_less=True)
+        m.d.comb += biased.eq(shifter.floor + bias + shifter.up)
         with m.If(advance):
-            m.d.sync += [
-                biased.eq(shifter.floor + bias + shifter.up),
-                value.eq(Mux(tags[-2].hole, 0, saturate(biased, PREACTIVATION_BITS))),
-            ]
+            with m.If(tags[-2].hole):
+                m.d.sync += value.eq(0)
+            with m.Else():
+                m.d.sync += value.eq(saturate(biased, PREACTIVATION_BITS))
         m.d.comb += [
             self.o.valid.eq(valids[-1]),
             self.o.payload.tag.eq(tags[-1]),

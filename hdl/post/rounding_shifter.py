@@ -1,10 +1,18 @@
-"""Division by a power of two, rounded to the nearest, ties to even (``rne`` of docs/numerics.md)."""
+"""Division by a power of two, to the nearest, ties to even: ``rne`` of docs/numerics.md."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["RoundingShifter"]
+__all__ = ["RoundingShifter", "shift_latency"]
+
+#: Multiplexers in a row in one pipeline stage; each works off two bits of the amount.
+_LEVELS = 2
+
+
+def shift_latency(amount_bits: int) -> int:
+    """Cycles that a :class:`RoundingShifter` takes."""
+    return -(-amount_bits // (2 * _LEVELS))
 
 
 def _multiplex(select: Value, choices: list[Value]) -> Value:
@@ -18,8 +26,8 @@ def _multiplex(select: Value, choices: list[Value]) -> Value:
 class RoundingShifter(wiring.Component):
     """``floor(value / 2^amount)`` and whether rounding adds one; no adder of its own.
 
-    A pipeline of ``latency`` stages of four-way multiplexers, one item per cycle. Wherever all later
-    stages together cannot bring a high bit back into range, the bit is folded into an overflow flag.
+    Four-way multiplexers, two in a row per pipeline stage, one item per cycle. Wherever all later
+    ones together cannot bring a high bit back into range, it is folded into an overflow flag.
 
     Parameters
     ----------
@@ -50,7 +58,7 @@ class RoundingShifter(wiring.Component):
     @property
     def latency(self) -> int:
         """Cycles from ``value`` to ``floor`` and ``up``."""
-        return (self._amount_bits + 1) // 2
+        return shift_latency(self._amount_bits)
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -60,9 +68,9 @@ class RoundingShifter(wiring.Component):
         amount: Value = self.amount
         sticky: Value = Const(0, 1)
         over: Value = Const(0, 1)
-        low = self._amount_bits
+        low, level = self._amount_bits, 0
         while low:
-            low -= 2 if low % 2 == 0 else 1
+            low -= 1 if low % 2 else 2
             select, rest = amount[low:], amount[:low]
             width = len(kept)
             width_out = min(width, self._result_bits + 1 + (1 << low) - 1)
@@ -101,13 +109,16 @@ class RoundingShifter(wiring.Component):
                 else []
             )
 
-            next_kept = Signal(width_out, name=f"kept_{low}", reset_less=True)
-            next_sign = Signal(name=f"sign_{low}", reset_less=True)
-            next_amount = Signal(low, name=f"amount_{low}", reset_less=True)
-            next_sticky = Signal(name=f"sticky_{low}", reset_less=True)
-            next_over = Signal(name=f"over_{low}", reset_less=True)
-            with m.If(self.enable):
-                m.d.sync += [
+            level += 1
+            last = low == 0 or level % _LEVELS == 0  # of a stage
+            domain = m.d.sync if last else m.d.comb
+            next_kept = Signal(width_out, name=f"kept_{low}", reset_less=last)
+            next_sign = Signal(name=f"sign_{low}", reset_less=last)
+            next_amount = Signal(low, name=f"amount_{low}", reset_less=last)
+            next_sticky = Signal(name=f"sticky_{low}", reset_less=last)
+            next_over = Signal(name=f"over_{low}", reset_less=last)
+            with m.If(self.enable if last else Const(1, 1)):
+                domain += [
                     next_kept.eq(moved),
                     next_sign.eq(sign),
                     next_amount.eq(rest),
@@ -117,7 +128,7 @@ class RoundingShifter(wiring.Component):
             kept, sign, amount = next_kept, next_sign, next_amount
             sticky, over = next_sticky, next_over
 
-        below = Cat(*[shifted_bit for shifted_bit in kept[1 : self._result_bits]])
+        below = kept[1 : self._result_bits]
         if len(below) < self._result_bits - 1:
             below = Cat(below, sign.replicate(self._result_bits - 1 - len(below)))
         m.d.comb += [
