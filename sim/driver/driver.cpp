@@ -1,5 +1,5 @@
-// Drives a Verilated `sparnn`: words of a file into rx, words of tx into a file. It knows nothing of
-// what the words mean.
+// Drives a Verilated `sparnn_bench` (bench.v): words of a file into rx, words of tx into a file. It
+// knows nothing of what the words mean.
 //
 //   driver INPUT OUTPUT EXPECTED [--mark N] [--idle P] [--stall P] [--seed S] [--watchdog CYCLES]
 //          [--limit CYCLES] [--waves FILE]
@@ -30,7 +30,8 @@
 
 namespace {
 
-constexpr int kResetCycles = 4;
+constexpr uint64_t kResetCycles = 4;
+constexpr uint64_t kQuietCycles = kResetCycles + 2;  // the reset arrives a cycle late
 constexpr uint64_t kSurplusCycles = 256;
 constexpr uint64_t kClockCheckMask = (1 << 12) - 1;
 
@@ -136,11 +137,11 @@ int main(int argc, char** argv) {
     bool offering = false;
     const char* given_up = nullptr;
     for (;; ++cycle) {
-        const bool reset = cycle < kResetCycles;
+        const bool quiet = cycle < kQuietCycles;
         // An offer stands until it is taken.
-        if (!offering) offering = !reset && taken < input.size() && !happens(options.idle);
-        const bool ready = !reset && !happens(options.stall);
-        top->rst = reset;
+        if (!offering) offering = !quiet && taken < input.size() && !happens(options.idle);
+        const bool ready = !quiet && !happens(options.stall);
+        top->rst = cycle < kResetCycles;
         top->rx___05Fvalid = offering;
         top->rx___05Fpayload = offering ? input[taken] : 0;
         top->tx___05Fready = ready;

@@ -144,11 +144,11 @@ def test_a_wrong_weight_is_found(copy, digits):
     assert report.first_mismatch in report.lines()[1]
 
 
-def test_a_hang_is_reported(copy, digits):
+def test_a_machine_that_says_less_is_reported(copy, digits):
     content = json.loads((copy / "program.json").read_text())
-    content["layers"][-1]["descriptor"]["emit"] = 0
+    content["layers"][0]["descriptor"]["emit"] = 1  # which the image does not say
     (copy / "program.json").write_text(json.dumps(content))
-    with pytest.raises(SimulationError, match="emit|not in program"):
+    with pytest.raises(SimulationError, match=r"expected RESULT .*no word was transferred"):
         simulate(copy, digits[1])
 
 
