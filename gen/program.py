@@ -293,7 +293,7 @@ def _single_step(network: IntegerNetwork) -> list[bool]:
     Besides a layer with ``last_only`` and those after it, that is a linear layer before one: steps
     of it that nobody reads are not computed.
     """
-    single = []
+    single: list[bool] = []
     for layer in network.layers:
         single.append(layer.last_only or bool(single and single[-1]))
     for index in range(len(single) - 1, 0, -1):

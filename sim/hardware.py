@@ -97,7 +97,7 @@ def run_sequences(
     longest = max(run.steps for run in runs)
     slowest = max(idle, stall)
     watchdog = 10000 + _WATCHDOG_FACTOR * longest * program.step_bound * 100 // (100 - slowest)
-    options = {
+    options: dict[str, object] = {
         "--mark": len(image),
         "--idle": idle,
         "--stall": stall,
