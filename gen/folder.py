@@ -1,6 +1,5 @@
 """Writes an output folder whole or not at all."""
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import SparnnError
-from .manifest import MANIFEST
+from .manifest import read_manifest
 
 __all__ = ["check_replaceable", "written_aside"]
 
@@ -27,14 +26,11 @@ def check_replaceable(output: Path) -> None:
     if not any(output.iterdir()):
         return
     try:
-        manifest = json.loads((output / MANIFEST).read_text(encoding="utf-8"))
-        ours = isinstance(manifest, dict) and "sparnn_version" in manifest
-    except (OSError, ValueError):
-        ours = False
-    if not ours:
+        read_manifest(output)
+    except SparnnError:
         raise SparnnError(
             f"-o {output} holds files that sparnn did not write; name another folder or empty it"
-        )
+        ) from None
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from typing import Any
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.machine_program import MachineProgram
+
+from .errors import SparnnError
 from sparnn.sim.network import IntegerNetwork
 
 __all__ = [
@@ -21,6 +23,7 @@ __all__ = [
     "file_hashes",
     "manifest_text",
     "network_section",
+    "read_manifest",
     "sha256",
 ]
 
@@ -84,6 +87,23 @@ def network_section(network: IntegerNetwork, program: MachineProgram) -> dict[st
             }
         )
     return {"max_steps": program.max_steps, "inputs": list(program.inputs), "layers": layers}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an output folder.
+
+    Raises
+    ------
+    SparnnError: it is missing or damaged.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SparnnError(f"{path} cannot be read ({error}); compile the model again") from None
+    if not isinstance(manifest, dict) or "sparnn_version" not in manifest:
+        raise SparnnError(f"{path} was not written by sparnn; compile the model again")
+    return manifest
 
 
 def sha256(path: Path) -> str:
