@@ -13,9 +13,9 @@ from typing import Any
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.machine_program import MachineProgram
+from sparnn.sim.network import IntegerNetwork
 
 from .errors import SparnnError
-from sparnn.sim.network import IntegerNetwork
 
 __all__ = [
     "MANIFEST",
