@@ -1,6 +1,6 @@
 """Row sums become 16-bit pre-activation halves: multiply, shift, round, add the bias, saturate."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,7 +28,7 @@ def half_row_layout() -> data.StructLayout:
 class Requantizer(wiring.Component):
     """``sat16(rne(psum * mult, shift) + bias)`` (docs/numerics.md, "Rows").
 
-    Latency :attr:`latency` cycles, one row per cycle, but none in the two cycles after ``step_end``.
+    Latency :attr:`latency` cycles, one row per cycle, none in the two cycles after ``step_end``.
     The whole pipeline stops while its last item waits; ``i.ready`` is one gate behind ``o.ready``.
 
     Parameters

@@ -18,8 +18,8 @@ class SequentialMemory(wiring.Component):
     Members
     -------
     restart, base: In(1), In(address). The next word is the one at ``base``; wins over ``next``.
-    ready: Out(1). ``value`` is the next word; low from ``restart`` on for :attr:`RESTART_LATENCY` - 1
-        cycles.
+    ready: Out(1). ``value`` is the next word; low for :attr:`RESTART_LATENCY` - 1 cycles after
+        ``restart``.
     value: Out(shape), a register.
     next: In(1). ``value`` is used; the following word is there in the next cycle. Only while ready.
     write_en, write_addr, write_data: In. What is written is seen by reads that start later; so

@@ -22,8 +22,8 @@ def state_load_signature(config: MachineConfig) -> wiring.Signature:
 
 
 def state_read_signature(config: MachineConfig) -> wiring.Signature:
-    """The host reads one state: ``data`` belongs to the ``addr`` of :attr:`StateMemory.READ_LATENCY`
-    cycles ago, in which ``en`` was high. Only while no layer runs."""
+    """The host reads one state: ``data`` belongs to the ``addr`` of two cycles ago, in which ``en``
+    was high. Only while no layer runs."""
     return wiring.Signature(
         {
             "en": Out(1),

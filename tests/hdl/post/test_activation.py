@@ -17,16 +17,18 @@ def check(items: list[tuple[int, int, int]], gaps: bool = False) -> None:
     rng = random.Random(0)
 
     async def bench(ctx):
-        answers = 0
+        answers, kind = 0, None
         for k in range(len(items) + dut.LATENCY):
             ask = k < len(items) and not (gaps and rng.random() < 0.3)
             ctx.set(dut.request, ask)
             if ask:
                 value, form, sigmoid = items[k]
                 ctx.set(dut.value, value)
-                ctx.set(dut.shift, form - 12)
-                ctx.set(dut.sigmoid, sigmoid)
                 ctx.set(dut.meta, k & 0xFFFF)
+                if (form, sigmoid) != kind:
+                    kind = form, sigmoid
+                    ctx.set(dut.shift, form - 12)
+                    ctx.set(dut.sigmoid, sigmoid)
                 expected[k] = (model.sigmoid if sigmoid else model.tanh)(value, form)
             _, _, answer, result, meta = await ctx.tick().sample(
                 dut.response, dut.result, dut.result_meta
@@ -43,7 +45,7 @@ def check(items: list[tuple[int, int, int]], gaps: bool = False) -> None:
     run(dut, bench, cycles=200_000)
 
 
-@pytest.mark.parametrize(("form", "sigmoid"), [(12, 0), (12, 1), (15, 1), (0, 0)])
+@pytest.mark.parametrize(("form", "sigmoid"), [(12, 0), (15, 1)])
 def test_every_input(form: int, sigmoid: int) -> None:
     check([(value, form, sigmoid) for value in range(-32768, 32768)])
 

@@ -3,7 +3,6 @@
 import random
 
 from sparnn.hdl.post.sequential_memory import SequentialMemory
-
 from tests.hdl.stream_helpers import run
 
 
