@@ -31,7 +31,7 @@
 namespace {
 
 constexpr uint64_t kResetCycles = 4;
-constexpr uint64_t kQuietCycles = kResetCycles + 2;  // the reset arrives a cycle late
+constexpr uint64_t kQuietCycles = kResetCycles + 8;  // the reset may arrive late
 constexpr uint64_t kSurplusCycles = 256;
 constexpr uint64_t kClockCheckMask = (1 << 12) - 1;
 
