@@ -24,8 +24,8 @@ def test_order(idle: float, stall: float) -> None:
 
 
 def test_all_patterns() -> None:
-    """Every pattern of offers and readiness over six cycles, from empty."""
-    length = 6
+    """Every pattern of offers and readiness over five cycles, from empty."""
+    length = 5
 
     async def bench(ctx):
         for pattern in itertools.product(range(4), repeat=length):

@@ -167,7 +167,7 @@ def random_layer(rng: random.Random, kind: str, **fixed: int) -> Layer:
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "linear"])
 def test_random_layers(kind: str, idle: float, stall: float) -> None:
     rng = random.Random(f"{kind} {idle} {stall}")
-    check([random_layer(rng, kind) for _ in range(12)], idle=idle, stall=stall)
+    check([random_layer(rng, kind) for _ in range(8)], idle=idle, stall=stall)
 
 
 @pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.3, 0.5)])
@@ -188,11 +188,11 @@ def test_all_state_formats(kind: str) -> None:
     check(layers)
 
 
-@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "linear"])
-def test_all_output_shifts(kind: str) -> None:
+@pytest.mark.parametrize(("kind", "step"), [("lstm", 1), ("gru", 5), ("rnn", 5), ("linear", 1)])
+def test_all_output_shifts(kind: str, step: int) -> None:
     rng = random.Random(kind)
     layers = []
-    for shift in range(64):
+    for shift in range(0, 64, step):
         layer = random_layer(rng, kind, out_shift=shift)
         layer.neurons, layer.holes, layer.steps = 3, 0, 2
         layers.append(layer)
