@@ -4,8 +4,8 @@ A build is named by the hash of everything that it is made from, and lies in a c
 $SPARNN_CACHE, else $XDG_CACHE_HOME/sparnn, else ~/.cache/sparnn.
 
 Amaranth gives every register and memory an initial value, so there are no unknowns, and Verilator
-may treat them as it likes. `-fno-inline` keeps equal lanes one C++ function: many-lane machines
-build ten times faster.
+may treat them as it likes. A machine of several clusters is built hierarchically: the cluster is
+translated and compiled once, whatever their number.
 """
 
 import fcntl
@@ -35,9 +35,13 @@ KEPT_BUILDS = 64
 _JOBS = 2
 _FLAGS = [
     *("--cc", "--exe", "--build", "--top-module", "sparnn_bench", "--prefix", "Vsparnn"),
-    *("--Mdir", "obj", "-o", "driver", "-O3", "-fno-inline", "--no-timing"),
+    *("--Mdir", "obj", "-o", "driver", "-O3", "--no-timing"),
     *("--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"),
 ]
+# A cluster's ready follows from its valid outside of it: to the hierarchy that looks like a loop.
+_HIERARCHICAL = ["--hierarchical", "-Wno-UNOPTFLAT"]
+_CLUSTER = re.compile(rb"^module sparnn_cluster\([^;]*\);", re.MULTILINE)
+_CLUSTER_COPY = re.compile(rb"^  sparnn_cluster ", re.MULTILINE)
 _WAVES = ["--trace-vcd", "-CFLAGS", "-DSPARNN_WAVES"]
 _MAKE = "OPT_FAST=-O2 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
 
@@ -102,7 +106,7 @@ def _key(toolchain: Toolchain, text: bytes, waves: bool) -> str:
         text,
         DRIVER.read_bytes(),
         BENCH.read_bytes(),
-        repr((_FLAGS, _WAVES, _MAKE, waves)).encode(),
+        repr((_FLAGS, _HIERARCHICAL, _WAVES, _MAKE, waves)).encode(),
         toolchain.compiler.encode(),
         version,
         (toolchain.root / "include" / "verilated_config.h").read_bytes(),
@@ -115,6 +119,10 @@ def _key(toolchain: Toolchain, text: bytes, waves: bool) -> str:
 def _build(toolchain: Toolchain, text: bytes, waves: bool, builds: Path, program: Path) -> None:
     """Build aside, then rename."""
     with tempfile.TemporaryDirectory(dir=builds, prefix="build-") as aside:
+        # Waves need one model, so that one file holds them all.
+        hierarchical = not waves and len(_CLUSTER_COPY.findall(text)) > 1
+        if hierarchical:
+            text = _CLUSTER.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
         (Path(aside) / "sparnn.v").write_bytes(text)
         # Copied, so that the folder's own path, with whatever it holds, is never on a command line.
         shutil.copyfile(DRIVER, Path(aside) / "driver.cpp")
@@ -122,7 +130,7 @@ def _build(toolchain: Toolchain, text: bytes, waves: bool, builds: Path, program
         command = [
             str(toolchain.verilator),
             *_FLAGS,
-            *(_WAVES if waves else []),
+            *(_WAVES if waves else _HIERARCHICAL if hierarchical else ["-fno-inline"]),
             *("-j", str(_JOBS), "-MAKEFLAGS", _MAKE, "bench.v", "sparnn.v", "driver.cpp"),
         ]
         with progress("Building the simulation"):

@@ -117,7 +117,7 @@ class Cluster(wiring.Component):
             m.d.comb += [
                 mask_en.eq(load.mask_en & chosen),
                 weight_en.eq(load.weight_en & chosen),
-                lane.program.eq(self.lane_program),
+                lane.layer.eq(self.lane_program),
                 lane.start.eq(start),
                 lane.tokens.eq(tokens),
                 lane.broadcast.eq(broadcast),

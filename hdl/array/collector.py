@@ -99,6 +99,7 @@ class Collector(wiring.Component):
         ]
         complete = Signal()
         fire = Signal()
+        item_ends = hole | (gate == gates_last)
         m.d.comb += [
             complete.eq((self.lane_valid | ~Cat(*need)).all()),
             fire.eq(running & token & self.advance & ~empty_half & (hole | complete)),
@@ -106,12 +107,11 @@ class Collector(wiring.Component):
             self.tag_valid.eq(fire),
             self.tag.half.eq(half),
             self.tag.gate.eq(gate),
-            self.tag.last_gate.eq(hole | (gate == gates_last)),
+            self.tag.last_gate.eq(item_ends),
             self.tag.hole.eq(hole),
             self.tag.final.eq(final),
             self.x_taken.eq(x_taken),
         ]
-        item_ends = self.tag.last_gate
         half_ends = item_ends & last_word
         m.d.comb += [
             self.tag.half_end.eq(half_ends),

@@ -17,7 +17,7 @@ def lane_signature(config: MachineConfig) -> wiring.Signature:
     """A lane's ports, explained in :class:`Lane`."""
     return wiring.Signature(
         {
-            "program": In(LANE_PROGRAM),
+            "layer": In(LANE_PROGRAM),
             "start": In(1),
             "tokens": In(STEP_TOKENS),
             "broadcast": In(broadcast_layout(config)),
@@ -42,7 +42,7 @@ class Lane(wiring.Component):
 
     Members
     -------
-    program, start, tokens: see :class:`~sparnn.hdl.lane.scan.MaskScan`.
+    layer, start, tokens: see :class:`~sparnn.hdl.lane.scan.MaskScan`.
     broadcast, broadcast_en: one word for the local copies; enabled only in this lane's slice.
     load_addr, load_data: host load bus; mask_load_en, weight_load_en choose the memory.
     valid: a row's sum is in the queue.
@@ -63,7 +63,7 @@ class Lane(wiring.Component):
         layout = sub_mask_layout(config)
         m.submodules.sub_queue = sub_queue = fifo.SyncFIFO(width=layout.size, depth=4)
         m.d.comb += [
-            scan.program.eq(self.program),
+            scan.layer.eq(self.layer),
             scan.start.eq(self.start),
             scan.tokens.eq(self.tokens),
             scan.load_addr.eq(self.load_addr),

@@ -60,7 +60,7 @@ class MaskScan(wiring.Component):
 
     Members
     -------
-    program, start: the layer; ``start`` (one cycle, while the lane is idle) begins step 0.
+    layer, start: the layer; ``start`` (one cycle, while the lane is idle) begins step 0.
     tokens: what has been broadcast so far.
     broadcast, broadcast_en: writes the activation masks.
     load_addr, load_data, load_en: writes the mask memory.
@@ -71,7 +71,7 @@ class MaskScan(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "program": In(LANE_PROGRAM),
+                "layer": In(LANE_PROGRAM),
                 "start": In(1),
                 "tokens": In(STEP_TOKENS),
                 "broadcast": In(broadcast_layout(config)),
@@ -86,7 +86,7 @@ class MaskScan(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        program = self.program
+        layer = self.layer
         chunk_bits = _chunk_bits(config)
         subs = config.sub_chunks
 
@@ -128,7 +128,7 @@ class MaskScan(wiring.Component):
         step = Signal(2)
         address = Signal(range(config.mask_depth))
         chunk = Signal(max(chunk_bits, 1))
-        chunks_last = Mux(half, program.chunks_h_last, program.chunks_x_last)[: max(chunk_bits, 1)]
+        chunks_last = Mux(half, layer.chunks_h_last, layer.chunks_x_last)[: max(chunk_bits, 1)]
         row_last = chunk == chunks_last
 
         # Stage 1: the memories read.
@@ -147,10 +147,10 @@ class MaskScan(wiring.Component):
         met_counts = [Signal(count_bits, name=f"met_count{k}") for k in range(subs)]
         met_half_end, met_null = Signal(), Signal()
 
-        x_ready = (self.tokens.x != step) & (program.unfolded | (self.tokens.h != step))
+        x_ready = (self.tokens.x != step) & (layer.unfolded | (self.tokens.h != step))
         ready = Mux(half, self.tokens.h != step, x_ready)
         half_end = read_valid & weights.half_end
-        next_half = program.has_hidden & ~half
+        next_half = layer.has_hidden & ~half
         m.d.comb += [
             read.addr.eq(address),
             mask_read.addr.eq(Cat(chunk[:chunk_bits], step[0], half)),
@@ -181,7 +181,7 @@ class MaskScan(wiring.Component):
                     half.eq(next_half),
                     step.eq(step + ~next_half),
                     chunk.eq(0),
-                    address.eq(Mux(next_half, program.mask_base_h, program.mask_base_x)),
+                    address.eq(Mux(next_half, layer.mask_base_h, layer.mask_base_x)),
                 ]
             m.d.sync += [
                 met_valid.eq(read_valid),
@@ -202,7 +202,7 @@ class MaskScan(wiring.Component):
                 half.eq(0),
                 step.eq(0),
                 chunk.eq(0),
-                address.eq(program.mask_base_x),
+                address.eq(layer.mask_base_x),
             ]
 
         # Stage 4: one sub-mask with work per cycle.
@@ -258,8 +258,8 @@ class MaskScan(wiring.Component):
             m.d.sync += base.eq(base + before[subs])
             with m.If(ends_half):
                 m.d.sync += base.eq(
-                    Mux(program.has_hidden & ~at.half, program.weight_base_h, program.weight_base_x)
+                    Mux(layer.has_hidden & ~at.half, layer.weight_base_h, layer.weight_base_x)
                 )
         with m.If(self.start):
-            m.d.sync += base.eq(program.weight_base_x)
+            m.d.sync += base.eq(layer.weight_base_x)
         return m

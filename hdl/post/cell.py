@@ -5,8 +5,8 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ..config import PREACTIVATION_BITS, MachineConfig
-from ..protocol import Activation, Kind
+from hdl.config import PREACTIVATION_BITS, MachineConfig
+from hdl.protocol import Activation, Kind
 from .activation import ActivationUnit
 from .halves import joined_row_layout
 from .output import VALUE_BITS, OutputRounder

@@ -4,9 +4,9 @@ from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ..config import PREACTIVATION_BITS, MachineConfig
-from ..protocol import Kind
-from ..stream_buffer import StreamBuffer
+from hdl.config import PREACTIVATION_BITS, MachineConfig
+from hdl.protocol import Kind
+from hdl.stream_buffer import StreamBuffer
 from .cell import CellUpdater
 from .halves import HalfJoin, joined_row_layout
 from .requantize import Requantizer

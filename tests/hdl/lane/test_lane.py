@@ -118,7 +118,7 @@ def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tupl
                         await load(dut.weight_load_en, weight_addr, bits)
                         weight_addr += 1
         ctx.set(
-            dut.program,
+            dut.layer,
             {
                 "chunks_x_last": len(work.rows[0][0]) // config.chunk - 1,
                 "chunks_h_last": len(work.rows[1][0]) // config.chunk - 1,

@@ -160,7 +160,7 @@ async def vector(ctx, dut, config, half, step, masks):
 
 
 async def begin(ctx, dut, settings):
-    ctx.set(dut.program, settings)
+    ctx.set(dut.layer, settings)
     ctx.set(dut.tokens, {"x": 0, "h": 0})
     ctx.set(dut.start, 1)
     await ctx.tick()
