@@ -8,7 +8,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PREACTIVATION_BITS
+from sparnn.hdl.config import PREACTIVATION_BITS
 
 __all__ = ["TANH_TABLE", "ActivationUnit"]
 

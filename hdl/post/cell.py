@@ -5,8 +5,9 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PREACTIVATION_BITS, MachineConfig
-from hdl.protocol import Activation, Kind
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.protocol import Activation, Kind
+
 from .activation import ActivationUnit
 from .halves import joined_row_layout
 from .output import VALUE_BITS, OutputRounder

@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+
 from .requantize import half_row_layout
 from .saturate import saturate
 from .sequential_memory import SequentialMemory

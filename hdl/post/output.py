@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+
 from .rounding_shifter import RoundingShifter
 from .saturate import saturate
 

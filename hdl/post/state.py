@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 
 __all__ = ["StateMemory", "state_load_signature", "state_read_signature"]
 

@@ -3,8 +3,8 @@
 from amaranth.hdl import signed, unsigned
 from amaranth.lib import data
 
-from hdl.config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
-from hdl.protocol import DESCRIPTOR_FIELDS
+from sparnn.hdl.config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS
 
 __all__ = ["PARAMETER_LAYOUT", "POST_PROGRAM", "ROW_TAG", "row_sum_layout"]
 

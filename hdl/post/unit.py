@@ -4,9 +4,10 @@ from amaranth.hdl import Module, signed, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from hdl.config import PREACTIVATION_BITS, MachineConfig
-from hdl.protocol import Kind
-from hdl.stream_buffer import StreamBuffer
+from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.protocol import Kind
+from sparnn.hdl.stream_buffer import StreamBuffer
+
 from .cell import CellUpdater
 from .halves import HalfJoin, joined_row_layout
 from .requantize import Requantizer
