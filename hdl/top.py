@@ -1,15 +1,6 @@
 """The machine: everything between the two host streams."""
 
-from amaranth.hdl import (
-    Array,
-    ClockDomain,
-    ClockSignal,
-    DomainRenamer,
-    Module,
-    Mux,
-    ResetSignal,
-    Signal,
-)
+from amaranth.hdl import Array, Module, Mux
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -22,6 +13,7 @@ from .control.host_port import HostPort
 from .control.results import ResultWriter
 from .instance import place
 from .protocol import DESCRIPTOR_FIELDS, Kind
+from .reset import with_registered_reset
 
 __all__ = ["Machine", "CLUSTER_MODULE"]
 
@@ -137,18 +129,4 @@ class Machine(wiring.Component):
                     m.d.comb += program[name].eq(fields[name])
             state_data.append(cluster.state_read.data)
         m.d.comb += host.state_data.eq(Array(state_data)[host.read_index])
-        return _with_registered_reset(m)
-
-
-def _with_registered_reset(core: Module) -> Module:
-    """The module behind a register of the reset.
-
-    It keeps the reset pin's wire out of the machine's logic, where it would reach every register.
-    """
-    m = Module()
-    reset = Signal(init=1, reset_less=True)
-    m.domains.core = domain = ClockDomain("core")
-    m.d.sync += reset.eq(ResetSignal("sync"))
-    m.d.comb += [domain.clk.eq(ClockSignal("sync")), domain.rst.eq(reset)]
-    m.submodules.core = DomainRenamer("core")(core)
-    return m
+        return with_registered_reset(m)

@@ -11,6 +11,7 @@ from sparnn.hdl.lane.ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
 from sparnn.hdl.post.state import state_read_signature
 from sparnn.hdl.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.post.unit import PostUnit
+from sparnn.hdl.reset import with_registered_reset
 from sparnn.hdl.stream_buffer import StreamBuffer
 
 from .collector import COLLECTOR_PROGRAM, Collector
@@ -80,7 +81,15 @@ class Cluster(wiring.Component):
         load = Signal(load_layout(config))
         lane_index = Signal(11)
         mine = Signal()
+        lane_program = Signal(LANE_PROGRAM)
+        collector_program = Signal(COLLECTOR_PROGRAM)
+        post_program = Signal(POST_PROGRAM)
+        fresh = Signal()
         m.d.sync += [
+            lane_program.eq(self.lane_program),
+            collector_program.eq(self.collector_program),
+            post_program.eq(self.post_program),
+            fresh.eq(self.fresh),
             start.eq(self.start),
             tokens.eq(self.tokens),
             broadcast.eq(self.broadcast),
@@ -94,14 +103,14 @@ class Cluster(wiring.Component):
         m.submodules.tree = tree = ReductionTree(config)
         m.submodules.post = post = PostUnit(config)
         m.d.comb += [
-            collector.program.eq(self.collector_program),
+            collector.program.eq(collector_program),
             collector.start.eq(start),
             collector.tokens.eq(tokens),
             collector.cluster.eq(self.number),
             self.x_taken.eq(collector.x_taken),
-            post.program.eq(self.post_program),
+            post.program.eq(post_program),
             post.start.eq(start),
-            post.fresh.eq(self.fresh),
+            post.fresh.eq(fresh),
             post.parameter_load.en.eq(load.parameter_en & mine),
             post.parameter_load.addr.eq(load.addr),
             post.parameter_load.data.eq(load.data),
@@ -117,7 +126,7 @@ class Cluster(wiring.Component):
             m.d.comb += [
                 mask_en.eq(load.mask_en & chosen),
                 weight_en.eq(load.weight_en & chosen),
-                lane.layer.eq(self.lane_program),
+                lane.layer.eq(lane_program),
                 lane.start.eq(start),
                 lane.tokens.eq(tokens),
                 lane.broadcast.eq(broadcast),
@@ -151,4 +160,4 @@ class Cluster(wiring.Component):
         wiring.connect(m, buffer.o, post.sums)
         wiring.connect(m, wiring.flipped(self.out), post.out)
         wiring.connect(m, wiring.flipped(self.state_read), post.state_read)
-        return m
+        return with_registered_reset(m)
