@@ -1,6 +1,6 @@
-"""`make regress`: random networks on random machines, hardware against golden model, until time is up.
+"""`make regress`: random networks on random machines, RTL against the golden model, without end.
 
-A case is named MACHINE:NETWORK, two seeds. The machine's Verilog is built once for all its networks.
+A case is named MACHINE:NETWORK, two seeds. A machine's Verilog is built once for all its networks.
 """
 
 import argparse

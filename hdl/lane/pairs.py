@@ -84,7 +84,7 @@ class PairStage(wiring.Component):
         ]
 
         # Issue: the lowest pair of the sub-mask at hand.
-        sub = Signal(sub_mask_layout(config))
+        sub = Signal(sub_mask_layout(config), reset_less=True)
         valid = Signal()
         rest = (sub.work - 1)[:width]
         one = sub.work & ~rest
@@ -108,8 +108,9 @@ class PairStage(wiring.Component):
             for bit in range((width - 1).bit_length())
         ]
         column = Cat(*index, sub.column)
-        below_r, base_r = Signal(range(width)), Signal(range(config.weight_depth))
-        column_r = Signal(len(column))
+        below_r = Signal(range(width), reset_less=True)
+        base_r = Signal(range(config.weight_depth), reset_less=True)
+        column_r = Signal(len(column), reset_less=True)
         m.d.sync += [below_r.eq(below), base_r.eq(sub.base), column_r.eq(column)]
         m.d.comb += [
             weight_read.addr.eq(base_r + below_r),
@@ -126,7 +127,7 @@ class PairStage(wiring.Component):
         weight = Signal(signed(config.weight_bits), reset_less=True)
         activation = Signal(signed(config.activation_bits), reset_less=True)
         product = Signal(signed(config.weight_bits + config.activation_bits), reset_less=True)
-        element = Signal(element_bits)
+        element = Signal(element_bits, reset_less=True)
         m.d.sync += element.eq(column_r[:element_bits])
         read_data = activation_read.data.word_select(element, config.activation_bits)
         m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data.as_signed())]

@@ -135,17 +135,21 @@ class MaskScan(wiring.Component):
         where = data.StructLayout(
             {"chunk": max(chunk_bits, 1), "parity": 1, "half": 1, "row_last": 1}
         )
-        issued, issued_at = Signal(), Signal(where)
+        issued, issued_at = Signal(), Signal(where, reset_less=True)
         # Stage 2: their output, registered (block RAM is slow).
-        read_valid, read_at = Signal(), Signal(where)
-        weights, activations = Signal(entry), Signal(config.chunk)
+        read_valid, read_at = Signal(), Signal(where, reset_less=True)
+        weights = Signal(entry, reset_less=True)
+        activations = Signal(config.chunk, reset_less=True)
         # Stage 3: pairs, which sub-masks have any, and weights per sub-mask.
         count_bits = config.sub_chunk.bit_length()
-        met_valid, met_at = Signal(), Signal(where)
-        met_work, met_weights = Signal(config.chunk), Signal(config.chunk)
-        met_flags = Signal(subs)
-        met_counts = [Signal(count_bits, name=f"met_count{k}") for k in range(subs)]
-        met_half_end, met_null = Signal(), Signal()
+        met_valid, met_at = Signal(), Signal(where, reset_less=True)
+        met_work = Signal(config.chunk, reset_less=True)
+        met_weights = Signal(config.chunk, reset_less=True)
+        met_flags = Signal(subs, reset_less=True)
+        met_counts = [
+            Signal(count_bits, name=f"met_count{k}", reset_less=True) for k in range(subs)
+        ]
+        met_half_end, met_null = Signal(reset_less=True), Signal(reset_less=True)
 
         x_ready = (self.tokens.x != step) & (layer.unfolded | (self.tokens.h != step))
         ready = Mux(half, self.tokens.h != step, x_ready)
@@ -206,11 +210,15 @@ class MaskScan(wiring.Component):
             ]
 
         # Stage 4: one sub-mask with work per cycle.
-        valid, at = Signal(), Signal(where)
-        work, present = Signal(config.chunk), Signal(config.chunk)
-        flags = Signal(subs)
-        before = [Signal(config.chunk.bit_length(), name=f"before{k}") for k in range(subs + 1)]
-        ends_half, null = Signal(), Signal()
+        valid, at = Signal(), Signal(where, reset_less=True)
+        work = Signal(config.chunk, reset_less=True)
+        present = Signal(config.chunk, reset_less=True)
+        flags = Signal(subs, reset_less=True)
+        before = [
+            Signal(config.chunk.bit_length(), name=f"before{k}", reset_less=True)
+            for k in range(subs + 1)
+        ]
+        ends_half, null = Signal(reset_less=True), Signal(reset_less=True)
         base = Signal(range(config.weight_depth))
 
         first = flags & ~(flags - 1)[:subs]
