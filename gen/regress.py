@@ -7,14 +7,17 @@ import argparse
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.golden import run_network
+from sparnn.sim.machine_program import MachineProgram
+from sparnn.sim.network import IntegerNetwork
 from sparnn.sim.packets import constant_states
 from sparnn.sim.runner import mismatches, run_sequences
 
@@ -59,8 +62,8 @@ def random_machine(seed: int) -> MachineConfig:
 def run_case(machine: int, network: int, folder: Path) -> Case:
     """Run one case in a folder that holds the machine's ``sparnn.v`` (made if it is not there).
 
-    Sizes, cells, formats, densities, V, steps, states and the host's idles and stalls all follow
-    from the two seeds.
+    Sizes, cells, formats, densities, V, steps, states, what is read back, the schedule, the split
+    into runs, and the host's idles and stalls all follow from the two seeds.
     """
     config = random_machine(machine)
     verilog = folder / "sparnn.v"
@@ -73,7 +76,8 @@ def run_case(machine: int, network: int, folder: Path) -> Case:
         v = [1 << int(rng.integers(0, config.v_log2_max + 1)) for _ in integers.layers]
     layout = lay_out(integers, config, v=v, balance=bool(rng.random() < 0.7))
     packed = pack_network(integers, layout, config)
-    program = build_program(integers, layout, packed, config)
+    program = build_program(integers, layout, packed, config, _outputs(rng, integers))
+    program = _other_schedule(rng, program)
     image_words(program, packed).astype("<u4").tofile(folder / "image.bin")
     sequences = []
     for number in range(SEQUENCES):
@@ -97,6 +101,31 @@ def run_case(machine: int, network: int, folder: Path) -> Case:
         driver.cycles,
         f"{count} values differ: {first}" if count else None,
     )
+
+
+def _outputs(rng: np.random.Generator, network: IntegerNetwork) -> list[dict[str, Any]]:
+    """What the host takes: the last layer's sequence or last step, and some final states."""
+    outputs = [
+        {"layer": index, "what": "state_c"}
+        for index, layer in enumerate(network.layers)
+        if layer.kind in ("lstm", "gru") and rng.random() < 0.5
+    ]
+    what = "sequence" if rng.random() < 0.7 else "last"
+    return [*outputs, {"layer": len(network.layers) - 1, "what": what}]
+
+
+def _other_schedule(rng: np.random.Generator, program: MachineProgram) -> MachineProgram:
+    """Perhaps the plain schedule instead of the unfolded one; perhaps runs of few steps."""
+    if rng.random() < 0.3:
+        layers = tuple(
+            replace(layer, descriptor={**layer.descriptor, "unfolded": 0})
+            for layer in program.layers
+        )
+        program = replace(program, layers=layers)
+    stuck = any(one.descriptor["single_step"] and one.has_hidden for one in program.layers)
+    if not stuck and rng.random() < 0.3:
+        program = replace(program, max_steps=int(rng.integers(1, 5)))
+    return program
 
 
 def main() -> int:
