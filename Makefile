@@ -66,7 +66,7 @@ typecheck: $(STAMP)
 	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn.hdl -p sparnn.gen -p sparnn.sim
 
 bench: $(STAMP)
-	$(BIN)/python -m sparnn.sim.bench $(ARGS)
+	$(BIN)/python -m sparnn.gen.bench $(ARGS)
 
 regress: $(STAMP)
 	$(BIN)/python -m sparnn.gen.regress --minutes $(MINUTES) $(ARGS)

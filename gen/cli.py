@@ -3,8 +3,8 @@
 Each command reads its arguments and calls one function of the package that does the work, imported
 when the command runs, so that `sparnn --help` starts at once.
 
-Exit status: 0 done; 2 the user has to change something (one sentence on standard error); 130
-interrupted; 1 a defect of sparnn, with its traceback.
+Exit status: 0 done; 1 the hardware is not bit exact, or a defect of sparnn, with its traceback; 2
+the user has to change something (one sentence on standard error); 130 interrupted.
 """
 
 import errno
@@ -180,6 +180,8 @@ def simulate(
             sys.stdout.write(text)
         else:
             Path(json).write_text(text, encoding="utf-8")
+    if not report.bit_exact:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -28,14 +28,13 @@ from .toolchain import Toolchain, find_toolchain
 __all__ = ["DRIVER", "KEPT_BUILDS", "build_driver", "cache_folder"]
 
 DRIVER = Path(__file__).parent / "driver" / "driver.cpp"
-BENCH = DRIVER.with_name("bench.v")
 
 KEPT_BUILDS = 64
 """Builds that stay in the cache; older ones go when a new one comes, but none of the last hour."""
 
 _JOBS = 2
 _FLAGS = [
-    *("--cc", "--exe", "--build", "--top-module", "sparnn_bench", "--prefix", "Vsparnn"),
+    *("--cc", "--exe", "--build", "--top-module", "sparnn", "--prefix", "Vsparnn"),
     *("--Mdir", "obj", "-o", "driver", "-O3", "--no-timing"),
     *("--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"),
 ]
@@ -109,7 +108,6 @@ def _key(toolchain: Toolchain, text: bytes, waves: bool) -> str:
     parts = [
         text,
         DRIVER.read_bytes(),
-        BENCH.read_bytes(),
         repr((_FLAGS, _HIERARCHICAL, _WAVES, _MAKE, waves)).encode(),
         toolchain.compiler.encode(),
         version,
@@ -132,12 +130,11 @@ def _build(toolchain: Toolchain, text: bytes, waves: bool, builds: Path, program
         (Path(aside) / "sparnn.v").write_bytes(text)
         # Copied, so that the folder's own path, with whatever it holds, is never on a command line.
         shutil.copyfile(DRIVER, Path(aside) / "driver.cpp")
-        shutil.copyfile(BENCH, Path(aside) / "bench.v")
         command = [
             str(toolchain.verilator),
             *_FLAGS,
             *(_WAVES if waves else _HIERARCHICAL if hierarchical else []),
-            *("-j", str(_JOBS), "-MAKEFLAGS", _MAKE, "bench.v", "sparnn.v", "driver.cpp"),
+            *("-j", str(_JOBS), "-MAKEFLAGS", _MAKE, "sparnn.v", "driver.cpp"),
         ]
         with progress("Building the simulation"):
             done = subprocess.run(
