@@ -161,7 +161,9 @@ def simulate(
         Path | None,
         typer.Option(dir_okay=False, metavar="Y.npz", help="Write what the hardware computed."),
     ] = None,
-    waves: Annotated[bool, typer.Option("--waves", help="Record waveforms.")] = False,
+    waves: Annotated[
+        bool, typer.Option("--waves", help="Record waves.vcd: the first 20,000 cycles.")
+    ] = False,
     json: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
     ] = None,

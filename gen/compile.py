@@ -73,6 +73,7 @@ class CompileSummary:
     quantized: Quantized
     compiled: Compiled
     verilog_bytes: int
+    pruned: bool
 
     def lines(self) -> list[str]:
         """For the user."""
@@ -93,6 +94,8 @@ class CompileSummary:
         ]
         lines += [f"saturation     {line}" for line in saturation_report(self.quantized)]
         lines += [f"precision      {line}" for line in proposals(self.quantized)]
+        if self.pruned:
+            lines.append("pruned         by magnitude, without retraining: check the accuracy")
         return [*lines, f"written        {self.output}"]
 
 
@@ -144,7 +147,8 @@ def compile_model(
     with written_aside(output) as folder:
         size = write_verilog(folder, compiled.config)
         (folder / HEADER).write_text(
-            header_text(compiled.config, compiled.program), encoding="utf-8"
+            header_text(compiled.config, compiled.program, quantized.network.layers[0].f_x),
+            encoding="utf-8",
         )
         quantized.network.save(folder / "network.npz")
         (folder / "image.bin").write_bytes(compiled.image.astype("<u4").tobytes())
@@ -177,7 +181,7 @@ def compile_model(
             sections=sections,
         )
         (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return CompileSummary(output, quantized, compiled, size)
+    return CompileSummary(output, quantized, compiled, size, pruned)
 
 
 def place_network(

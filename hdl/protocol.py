@@ -52,7 +52,7 @@ class Response(IntEnum):
 
     RESULT = 8  #: number of values that follow, one 32-bit word each, sign-extended
     DONE = (
-        9  #: end of a run; one word follows: cycles from the first step's start to the last output
+        9  #: end of a run; one word follows: cycles from RUN to the last output
     )
     DATA = 10  #: number of payload words that follow (answer to READ)
     ERROR = 15  #: the header that was refused, its low 28 bits

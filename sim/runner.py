@@ -32,7 +32,7 @@ class SimulationReport:
     bit_exact: every value that the hardware gave equals the golden model's.
     mismatches: how many do not; ``first_mismatch`` says where the first is.
     steps, sequences: steps of all sequences together.
-    cycles: of all runs, from the first step's start to the last output, without loading.
+    cycles: of all runs, from RUN to the last output, without loading.
     cycles_per_step: ``cycles / steps``.
     mac_units: multipliers.
     useful_macs: pairs of a non-zero weight and a non-zero activation.
@@ -100,7 +100,7 @@ def simulate(
     output
         The npz file for the hardware's outputs, float32, by name and in the model's layout.
     waves
-        Record `waves.vcd` in the compiled folder.
+        Record `waves.vcd` in the compiled folder: the first 20,000 cycles after the image.
     idle, stall
         Percentage of cycles in which the host offers no word, and takes none; `seed` chooses which.
 

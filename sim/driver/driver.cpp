@@ -7,7 +7,7 @@
 // INPUT and OUTPUT hold little-endian 32-bit words. The run ends when all of INPUT has been taken and
 // EXPECTED words have come out; a little later, so that words too many are seen. --mark reports the
 // cycle in which word N of INPUT was taken. --idle and --stall: percentage of cycles in which rx is
-// idle and tx is not ready. --watchdog: cycles without any transfer after which the run is given up.
+// idle and tx is not ready. --waves records the first 20,000 cycles after word N. --watchdog: cycles without any transfer after which the run is given up.
 //
 // One JSON object goes to standard output, progress to standard error. Exit status: 0 done; 2 wrong
 // use or a file that cannot be read or written; 3 given up, with what has come out so far in OUTPUT.
@@ -33,6 +33,8 @@ namespace {
 constexpr uint64_t kResetCycles = 4;
 constexpr uint64_t kQuietCycles = kResetCycles + 8;  // the reset may arrive late
 constexpr uint64_t kSurplusCycles = 256;
+// Of --waves: a cycle of even a small machine takes about 5 KB of VCD.
+constexpr uint64_t kWaveCycles = 20000;
 constexpr uint64_t kClockCheckMask = (1 << 12) - 1;
 
 struct Options {
@@ -112,18 +114,21 @@ int main(int argc, char** argv) {
     const auto context = std::make_unique<VerilatedContext>();
     context->traceEverOn(!options.waves.empty());
     const auto top = std::make_unique<Vsparnn>(context.get());
+    uint64_t marked = 0;
+    size_t taken = 0;
 #ifdef SPARNN_WAVES
     VerilatedVcdC trace;
     if (!options.waves.empty()) {
         top->trace(&trace, 99);
         trace.open(options.waves.c_str());
     }
-    const auto dump = [&](uint64_t time) {
-        if (!options.waves.empty()) trace.dump(time);
+    const auto dump = [&](uint64_t cycle, bool high) {
+        if (!options.waves.empty() && taken >= options.mark && cycle - marked < kWaveCycles)
+            trace.dump(2 * cycle + high);
     };
 #else
     if (!options.waves.empty()) fail("this driver was built without waves");
-    const auto dump = [](uint64_t) {};
+    const auto dump = [](uint64_t, bool) {};
 #endif
 
     std::mt19937_64 random(options.seed);
@@ -132,8 +137,7 @@ int main(int argc, char** argv) {
     const auto start = Clock::now();
     auto reported = start;
 
-    uint64_t cycle = 0, marked = 0, moved = 0, finished = 0;
-    size_t taken = 0;
+    uint64_t cycle = 0, moved = 0, finished = 0;
     bool offering = false;
     const char* given_up = nullptr;
     for (;; ++cycle) {
@@ -147,7 +151,7 @@ int main(int argc, char** argv) {
         top->tx___05Fready = ready;
         top->clk = 0;
         top->eval();
-        dump(2 * cycle);
+        dump(cycle, false);
         if (offering && top->rx___05Fready) {
             offering = false;
             moved = cycle;
@@ -159,7 +163,7 @@ int main(int argc, char** argv) {
         }
         top->clk = 1;
         top->eval();
-        dump(2 * cycle + 1);
+        dump(cycle, true);
 
         if (taken == input.size() && output.size() >= options.expected) {
             if (finished == 0) finished = cycle;

@@ -45,6 +45,8 @@ def status(*arguments):
 
 
 class Report:
+    bit_exact = True
+
     def lines(self):
         return ["one", "two"]
 
@@ -239,6 +241,12 @@ def noisy(replace):
 def test_simulate_prints_its_report(noisy, files, capfd):
     assert status("simulate", "done", "--input", "x.npz", "--waves") == 0
     assert capfd.readouterr().out.splitlines()[-2:] == ["one", "two"]
+
+
+def test_simulate_that_is_not_bit_exact_fails(noisy, files, monkeypatch):
+    monkeypatch.setattr(Report, "bit_exact", False)
+    assert status("simulate", "done", "--input", "x.npz", "--json", "r.json") == 1
+    assert (files / "r.json").is_file()
 
 
 def test_simulate_json_to_a_file(noisy, files):
