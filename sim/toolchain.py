@@ -172,5 +172,5 @@ def find_verilator() -> Path:
 
 
 def _quoted(value: str) -> str:
-    """A value for MAKEFLAGS: words are split at spaces, and $ starts a variable."""
-    return value.replace("\\", "\\\\").replace(" ", "\\ ").replace("$", "$$")
+    """A value for MAKEFLAGS: words are split at spaces; $ is expanded there and in the variable."""
+    return value.replace("\\", "\\\\").replace(" ", "\\ ").replace("$", "$$$$")
