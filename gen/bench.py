@@ -24,6 +24,7 @@ from sparnn.sim.verilate import build_driver
 
 from .calibrate import calibrate
 from .compile import place_network
+from .density import measure_density
 from .errors import SparnnError
 from .presets import load_config
 from .quantize import quantize as quantize_network
@@ -133,7 +134,7 @@ def masr_point(
         fit=True,
         v=None if v is None else [v],
         balance=balance,
-        input_density=workload.input_density,
+        density=measure_density(network, [sample]),
     )
     x, _ = quantize(workload.x, layer.f_x, MASR_BITS)
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
@@ -144,8 +145,9 @@ def masr_point(
     trace = run_network(network, x)
     count, _ = mismatches(compiled.program, results, [trace])
     cycles = results[0].cycles
-    weights = layer.w_x.size + (0 if layer.w_h is None else layer.w_h.size)
-    nonzero = np.count_nonzero(layer.w_x) + np.count_nonzero(layer.w_h)
+    halves = [half for half in (layer.w_x, layer.w_h) if half is not None]
+    weights = sum(half.size for half in halves)
+    nonzero = sum(np.count_nonzero(half) for half in halves)
     return MasrPoint(
         lanes=lanes,
         v=1 << compiled.program.layers[0].descriptor["v_log2"],

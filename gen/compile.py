@@ -24,14 +24,13 @@ import onnx
 from onnx.external_data_helper import uses_external_data
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.sim.arrays import Sequence as InputSequence
 from sparnn.sim.arrays import load_inputs
-from sparnn.sim.arrays import quantize as quantize_values
 from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import IntegerNetwork
 from sparnn.sim.progress import progress
 
 from .calibrate import calibrate as measure_ranges
+from .density import measure_density
 from .emit import HEADER, config_option, machine_lines, write_verilog
 from .float_onnx import float_model
 from .folder import check_replaceable, written_aside
@@ -142,7 +141,7 @@ def compile_model(
             machine,
             quantized.io["outputs"],
             fit=not is_file(config),
-            input_density=_density(quantized.network, sequences),
+            density=measure_density(quantized.network, sequences),
         )
     with written_aside(output) as folder:
         size = write_verilog(folder, compiled.config)
@@ -192,7 +191,7 @@ def place_network(
     fit: bool = False,
     v: Sequence[int] | None = None,
     balance: bool = True,
-    input_density: npt.ArrayLike | None = None,
+    density: Sequence[npt.ArrayLike] | None = None,
 ) -> Compiled:
     """Lay out, pack and program an integer network.
 
@@ -200,28 +199,18 @@ def place_network(
     ----------
     outputs: see :func:`~sparnn.gen.program.build_program`.
     fit: enlarge the machine's memories to what the network needs.
-    v, balance, input_density: see :func:`~sparnn.gen.layout.lay_out`.
+    v, balance, density: see :func:`~sparnn.gen.layout.lay_out`.
 
     Raises
     ------
     SparnnError: the network does not fit.
     """
     if fit:
-        config = fit_config(config, network, v=v, balance=balance, input_density=input_density)
-    layout = lay_out(network, config, v=v, balance=balance, input_density=input_density)
+        config = fit_config(config, network, v=v, balance=balance, density=density)
+    layout = lay_out(network, config, v=v, balance=balance, density=density)
     packed = pack_network(network, layout, config)
     program = build_program(network, layout, packed, config, outputs)
     return Compiled(config, program, image_words(program, packed))
-
-
-def _density(
-    network: IntegerNetwork, sequences: Sequence[InputSequence]
-) -> npt.NDArray[np.float64]:
-    """Share of the calibration steps in which each input is not zero."""
-    x = np.concatenate([sequence.x for sequence in sequences])
-    integers, _ = quantize_values(x, network.layers[0].f_x, network.activation_bits)
-    density: npt.NDArray[np.float64] = (integers != 0).mean(axis=0)
-    return density
 
 
 def _copy_model(model: Path, copy: Path) -> None:

@@ -70,7 +70,7 @@ def lay_out(
     *,
     v: Sequence[int] | None = None,
     balance: bool = True,
-    input_density: npt.ArrayLike | None = None,
+    density: Sequence[npt.ArrayLike] | None = None,
     limit_columns: bool = True,
 ) -> NetworkLayout:
     """Choose V, the neuron order and the column order of every layer.
@@ -83,8 +83,9 @@ def lay_out(
     ----------
     v: V of each layer instead of a choice.
     balance: False keeps the network's own order.
-    input_density: share of the steps in which each feature of the network's input is not zero,
-        [inputs]; all ones by default. Hidden activations count as equally dense.
+    density: share of the steps in which an activation is not zero: of each feature of the network's
+        input, then of each unit of each layer, see :func:`~sparnn.gen.density.measure_density`; all
+        ones by default.
     limit_columns: only choose a V that fits ``config.columns``; False where the memories will be
         fitted to the network.
 
@@ -96,11 +97,10 @@ def lay_out(
         raise SparnnError(
             f"V is given for {len(v)} layers, the network has {len(network.layers)}; give one each"
         )
-    density = (
-        np.ones(network.layers[0].inputs)
-        if input_density is None
-        else np.asarray(input_density, np.float64)
-    )
+    if density is None:
+        sizes = [network.layers[0].inputs, *(layer.units for layer in network.layers)]
+        density = [np.ones(size) for size in sizes]
+    shares = [np.asarray(one, np.float64) for one in density]
     before: IntArray | None = None
     layouts: list[LayerLayout] = []
     for index, layer in enumerate(network.layers):
@@ -110,15 +110,15 @@ def lay_out(
             choices = list(range(config.v_log2_max + 1))
         if limit_columns:
             choices = _fitting(choices, config, layer)
-        if before is not None:
-            density = np.ones(layer.inputs)
+        ends = shares[index], shares[index + 1]
         candidates = [
-            _lay_out_layer(layer, config, v_log2, before, density, balance) for v_log2 in choices
+            _lay_out_layer(layer, config, v_log2, before, *ends, balance) for v_log2 in choices
         ]
         if len(candidates) == 1:
             best = candidates[0]
         else:
-            best = min(candidates, key=lambda one: estimate_cycles(layer, config, one, density))
+            costs = [estimate_cycles(layer, config, one, *ends) for one in candidates]
+            best = candidates[costs.index(min(costs))]
         layouts.append(best)
         before = best.neurons
     return NetworkLayout(tuple(layouts))
@@ -169,18 +169,24 @@ def lane_pairs(
 
 
 def estimate_cycles(
-    layer: IntegerLayer, config: MachineConfig, layout: LayerLayout, density: FloatArray
+    layer: IntegerLayer,
+    config: MachineConfig,
+    layout: LayerLayout,
+    density: FloatArray,
+    hidden_density: FloatArray,
 ) -> float:
     """Expected cycles of one step: what V is chosen by.
 
     A lane needs one cycle per pair or per mask word, whichever are more, in each half. With the
     unfolded schedule a step takes as long as the lane with the most work in both halves, and no
     less than the hidden half's longest lane and the tail that follows it, nor than the post units
-    need at one row per cycle.
+    need at one row per cycle. The non-zero columns of a step fall unevenly on the V slices; the
+    slice with the most of them is what a step waits for, so splitting sparse columns has a price.
 
     Parameters
     ----------
-    density: share of steps in which a column is not zero, [inputs], in the network's order.
+    density, hidden_density: share of steps in which a column of the input, [inputs], or of the
+        hidden state, [units], is not zero, in the network's order.
     """
     v_log2 = layout.v_log2
     groups = config.lanes >> v_log2
@@ -188,16 +194,35 @@ def estimate_cycles(
     out_words = ceil_div(layer.units, config.post_units)
     ordered = layer.w_x[:, layout.neurons][:, :, layout.columns]
     pairs = lane_pairs(ordered, density[layout.columns], config, v_log2)
+    pairs *= _unevenness(density, v_log2)
     words = rows * chunks_per_row(config, layer.inputs, v_log2)
     time_x = np.maximum(pairs, words)
     if layer.w_h is None:
         return max(float(time_x.max()), out_words * layer.gates)
     hidden = layer.w_h[:, layout.neurons][:, :, layout.neurons]
-    pairs = lane_pairs(hidden, np.ones(layer.units), config, v_log2)
+    active = hidden_density[layout.neurons]
+    pairs = lane_pairs(hidden, active, config, v_log2) * _unevenness(active, v_log2)
     time_h = np.maximum(pairs, rows * chunks_per_row(config, layer.units, v_log2))
     post = 2 * out_words * layer.gates
     loop = float(time_h.max()) + v_log2 + TAIL_CYCLES
     return max(float((time_x + time_h).max()), loop, post)
+
+
+#: Expected maximum of 2^k standard normal variables, for k = 0, 1, ….
+_EXPECTED_MAXIMUM = (0.0, 0.564, 1.029, 1.424, 1.766, 2.07, 2.34, 2.59, 2.82, 3.03, 3.23)
+
+
+def _unevenness(density: FloatArray, v_log2: int) -> float:
+    """How many more columns than average are not zero in the fullest of 2^v_log2 slices.
+
+    Columns are taken as independent of one another.
+    """
+    active = density.sum()
+    if active == 0:
+        return 1.0
+    v = 1 << v_log2
+    deviation = np.sqrt((density * (1 - density)).sum() / v)
+    return float(1 + _EXPECTED_MAXIMUM[v_log2] * deviation * v / active)
 
 
 def _lay_out_layer(
@@ -206,6 +231,7 @@ def _lay_out_layer(
     v_log2: int,
     before: IntArray | None,
     density: FloatArray,
+    hidden_density: FloatArray,
     balance: bool,
 ) -> LayerLayout:
     columns = before
@@ -217,7 +243,7 @@ def _lay_out_layer(
     if balance:
         work = (np.count_nonzero(layer.w_x, axis=0) * density).sum(axis=1)
         if layer.w_h is not None:
-            work = work + np.count_nonzero(layer.w_h, axis=(0, 2))
+            work = work + (np.count_nonzero(layer.w_h, axis=0) * hidden_density).sum(axis=1)
         neurons = _deal(work, np.arange(layer.units) % (config.lanes >> v_log2))
     return LayerLayout(v_log2, neurons, columns)
 

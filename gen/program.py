@@ -207,7 +207,7 @@ def fit_config(
     *,
     v: Sequence[int] | None = None,
     balance: bool = True,
-    input_density: npt.ArrayLike | None = None,
+    density: Sequence[npt.ArrayLike] | None = None,
 ) -> MachineConfig:
     """The machine with memories enlarged, to powers of two, to what a network needs.
 
@@ -219,7 +219,7 @@ def fit_config(
         config,
         v=v,
         balance=balance,
-        input_density=input_density,
+        density=density,
         limit_columns=False,
     )
     packed = pack_network(network, layout, config)

@@ -31,7 +31,6 @@ class Workload:
 
     network: FloatNetwork
     x: FloatArray
-    input_density: FloatArray
 
 
 def masr_workload(
@@ -57,8 +56,8 @@ def masr_workload(
     w_x = _pruned(rng, (hidden, inputs), weight_density)
     w_h = _pruned(rng, (hidden, hidden), weight_density)
     # Keep the recurrence lively but stable.
-    w_h *= 0.9 / max(np.linalg.norm(w_h, 2), 1e-9)
-    w_x *= 1.0 / max(np.linalg.norm(w_x, 2), 1e-9)
+    w_h *= 0.9 / max(float(np.linalg.norm(w_h, 2)), 1e-9)
+    w_x *= 1.0 / max(float(np.linalg.norm(w_x, 2)), 1e-9)
     target = _densities(rng, hidden, hidden_density)
     bias = np.zeros(hidden)
     for _ in range(_TUNING_ROUNDS):
@@ -78,7 +77,7 @@ def masr_workload(
         "inputs": [{"name": "x", "role": "x", "layer": 0, "axes": ["time", "feature"]}],
         "outputs": [{"name": "h", "layer": 0, "what": "sequence", "axes": ["time", "feature"]}],
     }
-    return Workload(FloatNetwork((layer,), io), x[:steps], (x[:steps] != 0).mean(axis=0))
+    return Workload(FloatNetwork((layer,), io), x[:steps])
 
 
 def _densities(rng: np.random.Generator, count: int, mean: float) -> FloatArray:

@@ -80,19 +80,29 @@ def test_dense_columns_are_dealt_to_different_slices():
     network = rnn(np.ones((8, 8), int), np.ones((8, 8), int))
     config = MachineConfig(lanes=4, max_v=4)
     density = np.array([1, 1, 0, 0, 1, 1, 0, 0])
-    place = lay_out(network, config, v=[4], input_density=density).layers[0]
+    place = lay_out(network, config, v=[4], density=[density, np.ones(8)]).layers[0]
     slices = np.arange(8) % 4
     loads = np.bincount(slices, weights=density[place.columns])
     np.testing.assert_array_equal(loads, [1, 1, 1, 1])
+
+
+def test_sparse_columns_are_split_less_than_dense_ones():
+    config = MachineConfig(lanes=64, post_units=4, max_v=16)
+    network = rnn(np.ones((200, 200), int), np.ones((200, 200), int))
+
+    def chosen(density):
+        return lay_out(network, config, density=[np.full(200, density)] * 2).layers[0].v_log2
+
+    assert chosen(0.2) < chosen(1.0)
 
 
 def test_the_chosen_v_is_the_cheapest():
     rng = np.random.default_rng(4)
     config = MachineConfig(lanes=64, post_units=4, max_v=16)
     network = rnn(rng.integers(-1, 2, (20, 30)), rng.integers(-1, 2, (20, 20)))
-    layer, density = network.layers[0], np.ones(30)
+    layer, ones = network.layers[0], (np.ones(30), np.ones(20))
     costs = [
-        estimate_cycles(layer, config, lay_out(network, config, v=[v]).layers[0], density)
+        estimate_cycles(layer, config, lay_out(network, config, v=[v]).layers[0], *ones)
         for v in (1, 2, 4, 8, 16)
     ]
     assert lay_out(network, config).layers[0].v_log2 == int(np.argmin(costs))

@@ -45,7 +45,10 @@ def test_images_on_the_host_model(seed):
         if rng.random() < 0.7
         else None,
         balance=bool(rng.integers(2)),
-        input_density=rng.random(network.layers[0].inputs),
+        density=[
+            rng.random(size)
+            for size in (network.layers[0].inputs, *(one.units for one in network.layers))
+        ],
     )
     packed = pack_network(network, layout, config)
     program = build_program(network, layout, packed, config, outputs)

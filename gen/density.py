@@ -1,0 +1,41 @@
+"""How often activations are not zero: what the compiler balances the lanes by."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.sim.arrays import Sequence as InputSequence
+from sparnn.sim.golden import run_network
+from sparnn.sim.golden_run import quantize_sequence
+from sparnn.sim.network import IntegerNetwork
+
+from .model import FloatArray
+
+__all__ = ["MEASURED_STEPS", "measure_density"]
+
+#: Steps of the calibration sequences that are looked at; the shares do not need more.
+MEASURED_STEPS = 512
+
+
+def measure_density(
+    network: IntegerNetwork, sequences: Sequence[InputSequence]
+) -> list[FloatArray]:
+    """Share of the calibration steps in which each activation is not zero, on the integers.
+
+    Returns
+    -------
+    Of the network's input, [inputs], then of each layer's output, [units].
+    """
+    seen: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(1 + len(network.layers))]
+    left = MEASURED_STEPS
+    for sequence in sequences:
+        if left <= 0:
+            break
+        integers = quantize_sequence(network, sequence)
+        trace = run_network(network, integers.x[:left], integers.initial)
+        seen[0].append(integers.x[:left])
+        for values, layer in zip(seen[1:], trace.layers, strict=True):
+            values.append(layer.outputs)
+        left -= len(integers.x)
+    return [(np.concatenate(values) != 0).mean(axis=0) for values in seen]
