@@ -24,10 +24,10 @@ def main(monkeypatch):
 
 @pytest.mark.xdist_group("regress")
 def test_one_case_is_replayed(capsys, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["regress", "--case", "34:1"])
+    monkeypatch.setattr("sys.argv", ["regress", "--case", "11:1"])
     assert regress.main() == 0
     first = capsys.readouterr().out
-    assert first.startswith("34:1: 1 lanes, 1 post units, V <= 1, C = 128/4")
+    assert first.startswith("11:1: 3 lanes, 1 post units, V <= 1, C = 32/8")
     assert first.endswith("1 passed, 0 failed\n")
     assert regress.main() == 0
     assert capsys.readouterr().out == first
