@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
@@ -19,11 +20,12 @@ from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.arrays import Sequence, quantize
 from sparnn.sim.golden import run_network
 from sparnn.sim.hardware import run_sequences
+from sparnn.sim.network import IntegerLayer
 from sparnn.sim.runner import mismatches
 from sparnn.sim.verilate import build_driver
 
 from .calibrate import calibrate
-from .compile import place_network
+from .compile import Compiled, place_network
 from .density import measure_density
 from .errors import SparnnError
 from .presets import load_config
@@ -31,6 +33,8 @@ from .quantize import quantize as quantize_network
 from .workload import Workload, masr_workload
 
 __all__ = ["MasrPoint", "SimulatorPoint", "main", "masr_point", "masr_points", "simulator_point"]
+
+IntArray = npt.NDArray[np.int64]
 
 #: Bits of weights and activations in MASR's machine.
 MASR_BITS = 10
@@ -43,7 +47,8 @@ class MasrPoint:
     """MASR's layer on one machine.
 
     cycles: from the run's start to its last output; the host is sent the last step only.
-    utilization: useful MACs of all MAC slots.
+    utilization: useful MACs of all MAC slots. balance_limit: what it would be if lanes lost nothing
+        but waiting, once a step, for the one with the most pairs.
     speedup_over_dense: against one dense pass, every weight once, one per lane and cycle.
     densities: shares that are not zero, as they came out.
     """
@@ -58,6 +63,7 @@ class MasrPoint:
     mac_units: int
     useful_macs: int
     utilization: float
+    balance_limit: float
     speedup_over_dense: float
     weight_density: float
     hidden_density: float
@@ -166,6 +172,7 @@ def masr_point(
         mac_units=lanes,
         useful_macs=trace.useful_macs,
         utilization=trace.useful_macs / (lanes * cycles),
+        balance_limit=_balance_limit(layer, compiled, x, trace.layers[0].outputs),
         speedup_over_dense=weights * len(x) / lanes / cycles,
         weight_density=float(nonzero / weights),
         hidden_density=float(np.mean(trace.layers[0].outputs != 0)),
@@ -173,6 +180,36 @@ def masr_point(
         load_cycles=driver.load_cycles,
         simulated_cycles_per_second=driver.cycles / max(driver.seconds, 1e-6),
     )
+
+
+def _balance_limit(
+    layer: IntegerLayer, compiled: Compiled, x: IntArray, outputs: IntArray
+) -> float:
+    """A lane's mean pairs over the most pairs of a lane in a step: hidden half, next input half.
+
+    x: [steps, inputs], outputs: [steps, units], in the network's order.
+    """
+    assert layer.w_h is not None
+    program = compiled.program
+    order, columns = np.array(program.layers[0].neurons), np.array(program.inputs)
+    v = 1 << program.layers[0].descriptor["v_log2"]
+    groups, words = compiled.config.lanes // v, compiled.config.post_units
+    hidden = np.vstack([np.zeros_like(outputs[:1]), outputs[:-1]])
+    loads = []
+    for weights, values in (
+        (layer.w_x[0][order][:, columns], x[:, columns]),
+        (layer.w_h[0][order][:, order], hidden[:, order]),
+    ):
+        load = np.zeros((len(x), groups, v))
+        slices = np.arange(weights.shape[1]) // words % v
+        for number in range(v):
+            chosen = slices == number
+            rows = (values[:, chosen] != 0) @ (weights[:, chosen] != 0).T.astype(float)
+            for group in range(groups):
+                load[:, group, number] = rows[:, group::groups].sum(axis=1)
+        loads.append(load)
+    most = (loads[1][:-1] + loads[0][1:]).max(axis=(1, 2))
+    return float((loads[0] + loads[1]).mean() / most.mean())
 
 
 def main() -> int:
