@@ -235,12 +235,10 @@ def main() -> int:
         print(f"sparnn: error: {error}", file=sys.stderr)
         return 2
     for title, rows in (("Simulation", simulators), ("MASR's layer", points)):
+        table = Table(title=title, show_header=False)
         dicts = [asdict(row) for row in rows]
-        table = Table(title=title)
         for name in dicts[0]:
-            table.add_column(name.replace("_", " "), justify="right")
-        for one in dicts:
-            table.add_row(*(_text(value) for value in one.values()))
+            table.add_row(name.replace("_", " "), *(_text(one[name]) for one in dicts))
         console.print(table)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
