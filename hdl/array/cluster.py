@@ -81,6 +81,7 @@ class Cluster(wiring.Component):
         load = Signal(load_layout(config))
         lane_index = Signal(11)
         mine = Signal()
+        number = Signal.like(self.number)
         lane_program = Signal(LANE_PROGRAM)
         collector_program = Signal(COLLECTOR_PROGRAM)
         post_program = Signal(POST_PROGRAM)
@@ -97,6 +98,7 @@ class Cluster(wiring.Component):
             load.eq(self.load),
             lane_index.eq(self.load.index - self.first_lane),
             mine.eq(self.load.index == self.number),
+            number.eq(self.number),
         ]
 
         m.submodules.collector = collector = Collector(config)
@@ -106,7 +108,7 @@ class Cluster(wiring.Component):
             collector.program.eq(collector_program),
             collector.start.eq(start),
             collector.tokens.eq(tokens),
-            collector.cluster.eq(self.number),
+            collector.cluster.eq(number),
             self.x_taken.eq(collector.x_taken),
             post.program.eq(post_program),
             post.start.eq(start),
