@@ -1,4 +1,4 @@
-"""`sparnn bench` and `make bench`: measured figures, each from the RTL in Verilator.
+"""`make bench`: measured figures, each from the RTL in Verilator.
 
 What is measured, and how, is in docs/measures.md.
 """
