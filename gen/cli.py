@@ -19,6 +19,7 @@ from typing import Annotated
 
 import typer
 
+from sparnn.gen.cli_bench import bench_app
 from sparnn.gen.errors import SparnnError
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
@@ -45,6 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Trained recurrent networks (ONNX) into synthesizable Verilog accelerators.",
 )
+app.add_typer(bench_app, name="bench")
 
 
 def _within(low: int, high: int) -> Callable[[float | None], float | None]:

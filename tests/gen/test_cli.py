@@ -65,7 +65,9 @@ def test_console_script_is_main():
     assert entry.load() is cli.main
 
 
-@pytest.mark.parametrize("command", ["", "compile", "simulate", "golden", "emit", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["", "compile", "simulate", "golden", "emit", "doctor", "bench", "bench masr"]
+)
 def test_help(command, capsys):
     assert status(*command.split(), "--help") == 0
     assert capsys.readouterr().out.startswith(f"Usage: sparnn {command}".rstrip())

@@ -1,0 +1,201 @@
+"""`sparnn bench`: one command per comparison; what is measured is in docs/measures.md.
+
+Each command draws its workload, runs it on the RTL, prints one table and writes a list of objects,
+one per point, as JSON.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from .errors import SparnnError
+
+__all__ = [
+    "Balance",
+    "HiddenDensity",
+    "HiddenUnits",
+    "InputDensity",
+    "Json",
+    "LaneCounts",
+    "ListCommand",
+    "Schedule",
+    "Seed",
+    "Steps",
+    "WeightDensity",
+    "bench_app",
+    "check_json",
+    "publish",
+]
+
+bench_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Measure the hardware in simulation: figures against the published machines.",
+)
+
+
+class ListCommand(TyperCommand):
+    """Takes several values behind one option: ``--lanes 64 256`` as ``--lanes 64 --lanes 256``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        lists = {
+            name
+            for parameter in self.get_params(ctx)
+            if getattr(parameter, "multiple", False)
+            for name in parameter.opts
+        }
+        return super().parse_args(ctx, _repeated(args, lists))
+
+
+def _repeated(args: Sequence[str], lists: set[str]) -> list[str]:
+    repeated: list[str] = []
+    current, first = "", False
+    for arg in args:
+        if arg.startswith("--"):
+            current, first = (arg if arg in lists else ""), True
+        elif current:
+            if not first:
+                repeated.append(current)
+            first = False
+        repeated.append(arg)
+    return repeated
+
+
+class Balance(StrEnum):
+    """How rows and columns are dealt to the lanes."""
+
+    STATIC = "static"
+    NONE = "none"
+
+
+class Schedule(StrEnum):
+    """In which order the halves of the steps run."""
+
+    UNFOLDED = "unfolded"
+
+
+def _within(low: float, high: float) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        for one in value if isinstance(value, list | tuple) else [value]:
+            if one is not None and not low <= one <= high:  # NaN is refused as well
+                raise typer.BadParameter(f"{one} is outside {low} to {high}")
+        return value
+
+    return check
+
+
+LaneCounts = Annotated[
+    list[int],
+    typer.Option(
+        "--lanes", callback=_within(1, 1024), metavar="N...", help="Lanes of each machine."
+    ),
+]
+HiddenUnits = Annotated[
+    int,
+    typer.Option(
+        "--hidden", callback=_within(1, 8192), metavar="H", help="Units of the layer, and inputs."
+    ),
+]
+WeightDensity = Annotated[
+    float,
+    typer.Option(callback=_within(0, 1), metavar="D", help="Share of the weights that is kept."),
+]
+HiddenDensity = Annotated[
+    float,
+    typer.Option(callback=_within(0, 1), metavar="D", help="Share of the state that is not 0."),
+]
+InputDensity = Annotated[
+    float,
+    typer.Option(callback=_within(0, 1), metavar="D", help="Share of the inputs that is not 0."),
+]
+Steps = Annotated[
+    int, typer.Option(callback=_within(1, 1 << 16), metavar="T", help="Time steps of the sequence.")
+]
+Seed = Annotated[
+    int, typer.Option(callback=_within(0, 2**32 - 1), metavar="S", help="Of weights and inputs.")
+]
+Json = Annotated[
+    str | None, typer.Option(metavar="FILE|-", help="Write the points as JSON; - prints it.")
+]
+
+
+def check_json(json_file: str | None) -> None:
+    """Refuse before a long run what could not be written after it."""
+    if json_file is None or json_file == "-":
+        return
+    file = Path(json_file)
+    if file.is_dir():
+        raise SparnnError(f"--json {file} is a folder: name a file in it")
+    if not file.parent.is_dir():
+        raise SparnnError(f"--json {file}: the folder {file.parent} does not exist: create it")
+
+
+def publish(title: str, points: Sequence[Mapping[str, Any]], json_file: str | None) -> None:
+    """Print points side by side and write them; exit with 1 where one is not bit exact."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, show_header=False)
+    for name in dict.fromkeys(name for point in points for name in point):
+        table.add_row(name.replace("_", " "), *(_text(point.get(name)) for point in points))
+    # Wide enough for any number of points, so that nothing is cut in a log.
+    width = None if sys.stdout.isatty() else 40 + 24 * len(points)
+    Console(stderr=json_file == "-", width=width).print(table)
+    text = json.dumps(list(points), indent=2, allow_nan=False) + "\n"
+    if json_file == "-":
+        sys.stdout.write(text)
+    elif json_file is not None:
+        Path(json_file).write_text(text, encoding="utf-8")
+    if not all(point.get("bit_exact", True) for point in points):
+        raise typer.Exit(1)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, Mapping):
+        return "\n".join(f"{name} {_text(inner)}" for name, inner in value.items())
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@bench_app.command("masr", cls=ListCommand)
+def masr_command(
+    lanes: LaneCounts = [64, 256, 1024],  # noqa: B006  (typer copies it)
+    hidden: HiddenUnits = 800,
+    weight_density: WeightDensity = 0.33,
+    hidden_density: HiddenDensity = 0.2,
+    input_density: InputDensity = 0.4,
+    steps: Steps = 333,
+    seed: Seed = 0,
+    balance: Annotated[Balance, typer.Option(help="How rows and columns are dealt.")] = (
+        Balance.STATIC
+    ),
+    schedule: Annotated[Schedule, typer.Option(help="Order of the halves of the steps.")] = (
+        Schedule.UNFOLDED
+    ),
+    json: Json = None,
+) -> None:
+    """MASR's layer on machines of several sizes: cycles, utilization, where the slots go."""
+    from dataclasses import asdict
+
+    from .bench import masr_points
+
+    check_json(json)
+    points = masr_points(
+        lanes,
+        hidden=hidden,
+        weight_density=weight_density,
+        hidden_density=hidden_density,
+        input_density=input_density,
+        steps=steps,
+        seed=seed,
+        balance=balance is Balance.STATIC,
+    )
+    settings = {"balance": balance.value, "schedule": schedule.value}
+    publish("MASR's layer", [asdict(point) | settings for point in points], json)
