@@ -24,9 +24,9 @@ from sparnn.sim.network import IntegerLayer
 from sparnn.sim.runner import mismatches
 from sparnn.sim.verilate import build_driver
 
+from .activity import measure_activity
 from .calibrate import calibrate
 from .compile import Compiled, place_network
-from .density import measure_density
 from .errors import SparnnError
 from .presets import load_config
 from .quantize import quantize as quantize_network
@@ -135,7 +135,7 @@ def masr_point(
     words = -(-max(layer.inputs, layer.units) // config.post_units)
     need = words * (len(workload.x) + 2)
     config = replace(config, store_depth=1 << (need - 1).bit_length())
-    density = measure_density(network, [sample])
+    activity = measure_activity(network, [sample])
     x, _ = quantize(workload.x, layer.f_x, MASR_BITS)
     trace = run_network(network, x)
     different = 0
@@ -149,7 +149,7 @@ def masr_point(
             fit=True,
             v=None if v is None else [v],
             balance=balance,
-            density=density,
+            activity=activity,
         )
         with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
             folder = Path(name)

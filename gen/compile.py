@@ -29,8 +29,8 @@ from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import IntegerNetwork
 from sparnn.sim.progress import progress
 
+from .activity import BoolArray, measure_activity
 from .calibrate import calibrate as measure_ranges
-from .density import measure_density
 from .emit import HEADER, config_option, machine_lines, write_verilog
 from .float_onnx import float_model
 from .folder import check_replaceable, written_aside
@@ -141,7 +141,7 @@ def compile_model(
             machine,
             quantized.io["outputs"],
             fit=not is_file(config),
-            density=measure_density(quantized.network, sequences),
+            activity=measure_activity(quantized.network, sequences),
         )
     with written_aside(output) as folder:
         size = write_verilog(folder, compiled.config)
@@ -191,7 +191,7 @@ def place_network(
     fit: bool = False,
     v: Sequence[int] | None = None,
     balance: bool = True,
-    density: Sequence[npt.ArrayLike] | None = None,
+    activity: Sequence[BoolArray] | None = None,
 ) -> Compiled:
     """Lay out, pack and program an integer network.
 
@@ -199,15 +199,17 @@ def place_network(
     ----------
     outputs: see :func:`~sparnn.gen.program.build_program`.
     fit: enlarge the machine's memories to what the network needs.
-    v, balance, density: see :func:`~sparnn.gen.layout.lay_out`.
+    v, balance, activity: see :func:`~sparnn.gen.layout.lay_out`.
 
     Raises
     ------
     SparnnError: the network does not fit.
     """
+    layout = lay_out(
+        network, config, v=v, balance=balance, activity=activity, limit_columns=not fit
+    )
     if fit:
-        config = fit_config(config, network, v=v, balance=balance, density=density)
-    layout = lay_out(network, config, v=v, balance=balance, density=density)
+        config = fit_config(config, network, layout)
     packed = pack_network(network, layout, config)
     program = build_program(network, layout, packed, config, outputs)
     return Compiled(config, program, image_words(program, packed))

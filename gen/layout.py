@@ -15,6 +15,8 @@ import numpy.typing as npt
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
+from .activity import BoolArray
+from .balance import refine
 from .errors import SparnnError
 
 __all__ = [
@@ -31,6 +33,10 @@ __all__ = [
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
+#: Passes of the exchange that evens the lanes, at most.
+BALANCE_PASSES = 6
+#: Steps over which :func:`estimate_cycles` follows the lanes.
+_ESTIMATED_STEPS = 48
 #: Cycles from the last pair of a step to the broadcast of its last word, apart from the parts that
 #: :func:`estimate_cycles` counts. It is the same for every V and so does not change the choice.
 TAIL_CYCLES = 24
@@ -70,22 +76,23 @@ def lay_out(
     *,
     v: Sequence[int] | None = None,
     balance: bool = True,
-    density: Sequence[npt.ArrayLike] | None = None,
+    activity: Sequence[BoolArray] | None = None,
     limit_columns: bool = True,
 ) -> NetworkLayout:
     """Choose V, the neuron order and the column order of every layer.
 
     Neurons, longest expected work first, go to the least loaded group that still has room. The
-    first layer's columns go to the least loaded slice in the same way. Each layer takes the V of
-    the least :func:`estimate_cycles`; of equals the smallest, whose adder tree is the shortest.
+    first layer's columns go to the least loaded slice in the same way. Then pairs are exchanged
+    until the lanes are even (:mod:`~sparnn.gen.balance`). Each layer takes the V of the least
+    :func:`estimate_cycles`; of equals the smallest, whose adder tree is the shortest.
 
     Parameters
     ----------
     v: V of each layer instead of a choice.
     balance: False keeps the network's own order.
-    density: share of the steps in which an activation is not zero: of each feature of the network's
-        input, then of each unit of each layer, see :func:`~sparnn.gen.density.measure_density`; all
-        ones by default.
+    activity: which activations are not zero in sample steps: of the network's input, [steps,
+        inputs], then of each layer's output, [steps, units]; see
+        :func:`~sparnn.gen.activity.measure_activity`. All of them by default.
     limit_columns: only choose a V that fits ``config.columns``; False where the memories will be
         fitted to the network.
 
@@ -97,10 +104,10 @@ def lay_out(
         raise SparnnError(
             f"V is given for {len(v)} layers, the network has {len(network.layers)}; give one each"
         )
-    if density is None:
+    if activity is None:
         sizes = [network.layers[0].inputs, *(layer.units for layer in network.layers)]
-        density = [np.ones(size) for size in sizes]
-    shares = [np.asarray(one, np.float64) for one in density]
+        activity = [np.ones((1, size), np.bool_) for size in sizes]
+    passes = BALANCE_PASSES if balance else 0
     before: IntArray | None = None
     layouts: list[LayerLayout] = []
     for index, layer in enumerate(network.layers):
@@ -110,15 +117,16 @@ def lay_out(
             choices = list(range(config.v_log2_max + 1))
         if limit_columns:
             choices = _fitting(choices, config, layer)
-        ends = shares[index], shares[index + 1]
-        candidates = [
-            _lay_out_layer(layer, config, v_log2, before, *ends, balance) for v_log2 in choices
-        ]
-        if len(candidates) == 1:
-            best = candidates[0]
-        else:
+        ends = activity[index], activity[index + 1]
+        if len(choices) > 1:
+            # One pass of the balance shows what a V is worth.
+            candidates = [
+                _lay_out_layer(layer, config, v_log2, before, *ends, min(passes, 1))
+                for v_log2 in choices
+            ]
             costs = [estimate_cycles(layer, config, one, *ends) for one in candidates]
-            best = candidates[costs.index(min(costs))]
+            choices = [choices[costs.index(min(costs))]]
+        best = _lay_out_layer(layer, config, choices[0], before, *ends, passes)
         layouts.append(best)
         before = best.neurons
     return NetworkLayout(tuple(layouts))
@@ -142,29 +150,29 @@ def columns_needed(config: MachineConfig, layer: IntegerLayer, v_log2: int) -> i
 
 
 def lane_pairs(
-    weights: npt.NDArray[np.integer], density: FloatArray, config: MachineConfig, v_log2: int
+    weights: npt.NDArray[np.integer], active: BoolArray, config: MachineConfig, v_log2: int
 ) -> FloatArray:
-    """Expected pairs of each lane in one step of one half.
+    """Pairs of each lane in each step of one half.
 
     Parameters
     ----------
     weights: [gates, units, columns], both orders by position.
-    density: share of steps in which a column is not zero, [columns], by position.
+    active: which columns are not zero, [steps, columns], by position.
 
     Returns
     -------
-    [groups, V].
+    [steps, groups, V].
     """
     v = 1 << v_log2
     groups = config.lanes // v
     units, columns = weights.shape[1:]
-    by_slice = np.zeros((units, v))
+    present = np.zeros((groups, columns))
+    np.add.at(present, np.arange(units) % groups, np.count_nonzero(weights, axis=0))
+    pairs = np.zeros((len(active), groups, v))
     slices = np.arange(columns) // config.post_units % v
-    work = np.count_nonzero(weights, axis=0) * density
-    for s in range(v):
-        by_slice[:, s] = work[:, slices == s].sum(axis=1)
-    pairs = np.zeros((groups, v))
-    np.add.at(pairs, np.arange(units) % groups, by_slice)
+    for number in range(v):
+        chosen = slices == number
+        pairs[:, :, number] = active[:, chosen].astype(np.float64) @ present[:, chosen].T
     return pairs
 
 
@@ -172,57 +180,39 @@ def estimate_cycles(
     layer: IntegerLayer,
     config: MachineConfig,
     layout: LayerLayout,
-    density: FloatArray,
-    hidden_density: FloatArray,
+    active: BoolArray,
+    hidden_active: BoolArray,
 ) -> float:
     """Expected cycles of one step: what V is chosen by.
 
     A lane needs one cycle per pair or per mask word, whichever are more, in each half. With the
     unfolded schedule a step takes as long as the lane with the most work in both halves, and no
     less than the hidden half's longest lane and the tail that follows it, nor than the post units
-    need at one row per cycle. The non-zero columns of a step fall unevenly on the V slices; the
-    slice with the most of them is what a step waits for, so splitting sparse columns has a price.
+    need at one row per cycle. That is followed step by step, since the lane that a step waits for
+    is another one each time: splitting sparse columns evens the lanes less than it seems.
 
     Parameters
     ----------
-    density, hidden_density: share of steps in which a column of the input, [inputs], or of the
-        hidden state, [units], is not zero, in the network's order.
+    active, hidden_active: which columns of the input, [steps, inputs], and of the layer's output,
+        [steps, units], are not zero, in the network's order.
     """
     v_log2 = layout.v_log2
     groups = config.lanes >> v_log2
     rows = ceil_div(layer.units, groups) * layer.gates
     out_words = ceil_div(layer.units, config.post_units)
     ordered = layer.w_x[:, layout.neurons][:, :, layout.columns]
-    pairs = lane_pairs(ordered, density[layout.columns], config, v_log2)
-    pairs *= _unevenness(density, v_log2)
+    pairs = lane_pairs(ordered, active[:_ESTIMATED_STEPS, layout.columns], config, v_log2)
     words = rows * chunks_per_row(config, layer.inputs, v_log2)
     time_x = np.maximum(pairs, words)
     if layer.w_h is None:
-        return max(float(time_x.max()), out_words * layer.gates)
+        return max(float(time_x.max(axis=(1, 2)).mean()), out_words * layer.gates)
     hidden = layer.w_h[:, layout.neurons][:, :, layout.neurons]
-    active = hidden_density[layout.neurons]
-    pairs = lane_pairs(hidden, active, config, v_log2) * _unevenness(active, v_log2)
+    pairs = lane_pairs(hidden, hidden_active[:_ESTIMATED_STEPS, layout.neurons], config, v_log2)
     time_h = np.maximum(pairs, rows * chunks_per_row(config, layer.units, v_log2))
     post = 2 * out_words * layer.gates
-    loop = float(time_h.max()) + v_log2 + TAIL_CYCLES
-    return max(float((time_x + time_h).max()), loop, post)
-
-
-#: Expected maximum of 2^k standard normal variables, for k = 0, 1, ….
-_EXPECTED_MAXIMUM = (0.0, 0.564, 1.029, 1.424, 1.766, 2.07, 2.34, 2.59, 2.82, 3.03, 3.23)
-
-
-def _unevenness(density: FloatArray, v_log2: int) -> float:
-    """How many more columns than average are not zero in the fullest of 2^v_log2 slices.
-
-    Columns are taken as independent of one another.
-    """
-    active = density.sum()
-    if active == 0:
-        return 1.0
-    v = 1 << v_log2
-    deviation = np.sqrt((density * (1 - density)).sum() / v)
-    return float(1 + _EXPECTED_MAXIMUM[v_log2] * deviation * v / active)
+    step = (time_x + time_h).max(axis=(1, 2))
+    loop = time_h.max(axis=(1, 2)) + v_log2 + TAIL_CYCLES
+    return max(float(np.maximum(step, loop).mean()), post)
 
 
 def _lay_out_layer(
@@ -230,21 +220,37 @@ def _lay_out_layer(
     config: MachineConfig,
     v_log2: int,
     before: IntArray | None,
-    density: FloatArray,
-    hidden_density: FloatArray,
-    balance: bool,
+    active: BoolArray,
+    hidden_active: BoolArray,
+    passes: int,
 ) -> LayerLayout:
-    columns = before
-    if columns is None:
-        work = np.count_nonzero(layer.w_x, axis=(0, 1)) * density
-        slots = np.arange(layer.inputs) // config.post_units % (1 << v_log2)
-        columns = _deal(work, slots) if balance else np.arange(layer.inputs)
-    neurons = np.arange(layer.units)
-    if balance:
-        work = (np.count_nonzero(layer.w_x, axis=0) * density).sum(axis=1)
-        if layer.w_h is not None:
-            work = work + (np.count_nonzero(layer.w_h, axis=0) * hidden_density).sum(axis=1)
-        neurons = _deal(work, np.arange(layer.units) % (config.lanes >> v_log2))
+    v, groups = 1 << v_log2, config.lanes >> v_log2
+    positions = np.arange(layer.units)
+    neurons = positions
+    columns = np.arange(layer.inputs) if before is None else before
+    if not passes:
+        return LayerLayout(v_log2, neurons, columns)
+    column_slice = np.arange(layer.inputs) // config.post_units % v
+    x_work = np.count_nonzero(layer.w_x, axis=0) * active.mean(axis=0)
+    h_work = None
+    if before is None:
+        columns = _deal(x_work.sum(axis=0), column_slice)
+    work = x_work.sum(axis=1)
+    if layer.w_h is not None:
+        h_work = np.count_nonzero(layer.w_h, axis=0) * hidden_active.mean(axis=0)
+        work = work + h_work.sum(axis=1)
+    neurons = _deal(work, positions % groups)
+    neurons, columns = refine(
+        x_work,
+        h_work,
+        neurons,
+        columns,
+        group=positions % groups,
+        neuron_slice=positions // config.post_units % v,
+        column_slice=column_slice,
+        columns_free=before is None,
+        passes=passes,
+    )
     return LayerLayout(v_log2, neurons, columns)
 
 

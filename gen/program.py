@@ -21,7 +21,7 @@ from sparnn.sim.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import write_packet
 
 from .errors import SparnnError
-from .layout import NetworkLayout, ceil_div, lay_out
+from .layout import NetworkLayout, ceil_div
 from .pack import PackedLayer, pack_network
 from .presets import enlarge
 
@@ -202,26 +202,12 @@ def memory_needs(
 
 
 def fit_config(
-    config: MachineConfig,
-    network: IntegerNetwork,
-    *,
-    v: Sequence[int] | None = None,
-    balance: bool = True,
-    density: Sequence[npt.ArrayLike] | None = None,
+    config: MachineConfig, network: IntegerNetwork, layout: NetworkLayout
 ) -> MachineConfig:
     """The machine with memories enlarged, to powers of two, to what a network needs.
 
-    The store gets room for :data:`FITTED_STEPS` steps in one run. Nothing shrinks. The layout's
-    options must be those of the layout that is to fit.
+    The store gets room for :data:`FITTED_STEPS` steps in one run. Nothing shrinks.
     """
-    layout = lay_out(
-        network,
-        config,
-        v=v,
-        balance=balance,
-        density=density,
-        limit_columns=False,
-    )
     packed = pack_network(network, layout, config)
     return enlarge(config, memory_needs(network, layout, packed, config, FITTED_STEPS))
 

@@ -1,4 +1,4 @@
-"""How often activations are not zero: what the compiler balances the lanes by."""
+"""Which activations are not zero, and when: what the compiler balances the lanes by."""
 
 from collections.abc import Sequence
 
@@ -10,22 +10,22 @@ from sparnn.sim.golden import run_network
 from sparnn.sim.golden_run import quantize_sequence
 from sparnn.sim.network import IntegerNetwork
 
-from .model import FloatArray
+__all__ = ["MEASURED_STEPS", "BoolArray", "measure_activity"]
 
-__all__ = ["MEASURED_STEPS", "measure_density"]
+BoolArray = npt.NDArray[np.bool_]
 
 #: Steps of the calibration sequences that are looked at; the shares do not need more.
 MEASURED_STEPS = 512
 
 
-def measure_density(
+def measure_activity(
     network: IntegerNetwork, sequences: Sequence[InputSequence]
-) -> list[FloatArray]:
-    """Share of the calibration steps in which each activation is not zero, on the integers.
+) -> list[BoolArray]:
+    """Whether each activation is not zero in each calibration step, on the integers.
 
     Returns
     -------
-    Of the network's input, [inputs], then of each layer's output, [units].
+    Of the network's input, [steps, inputs], then of each layer's output, [steps, units].
     """
     seen: list[list[npt.NDArray[np.int64]]] = [[] for _ in range(1 + len(network.layers))]
     left = MEASURED_STEPS
@@ -38,4 +38,4 @@ def measure_density(
         for values, layer in zip(seen[1:], trace.layers, strict=True):
             values.append(layer.outputs)
         left -= len(integers.x)
-    return [(np.concatenate(values) != 0).mean(axis=0) for values in seen]
+    return [np.concatenate(values) != 0 for values in seen]
