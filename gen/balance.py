@@ -234,6 +234,7 @@ def refine(
         cost = work.cost()
     slots = np.lexsort((np.arange(len(neurons)), neuron_slice, group))
     neuron_at[slots] = np.lexsort((np.arange(len(neurons)), work.slice, work.group))
-    slots = np.lexsort((np.arange(len(columns)), column_slice))
-    column_at[slots] = np.lexsort((np.arange(len(columns)), work.column_slice))
+    if columns_free:
+        slots = np.lexsort((np.arange(len(columns)), column_slice))
+        column_at[slots] = np.lexsort((np.arange(len(columns)), work.column_slice))
     return neuron_at, column_at

@@ -49,13 +49,13 @@ def test_lane_pairs_against_a_loop():
     rng = np.random.default_rng(2)
     config = MachineConfig(lanes=16, post_units=2, max_v=4)
     weights = rng.integers(-1, 2, (3, 21, 19))
-    density = rng.random(19)
+    active = rng.random((6, 19)) < 0.4
     for v_log2 in range(3):
         v, groups = 1 << v_log2, 16 >> v_log2
-        expected = np.zeros((groups, v))
+        expected = np.zeros((6, groups, v))
         for _, s, column in zip(*np.nonzero(weights), strict=True):
-            expected[s % groups, column // 2 % v] += density[column]
-        np.testing.assert_allclose(lane_pairs(weights, density, config, v_log2), expected)
+            expected[:, s % groups, column // 2 % v] += active[:, column]
+        np.testing.assert_array_equal(lane_pairs(weights, active, config, v_log2), expected)
 
 
 def test_balance_evens_the_groups():
@@ -70,7 +70,7 @@ def test_balance_evens_the_groups():
     def imbalance(balance):
         place = lay_out(network, config, balance=balance).layers[0]
         ordered = network.layers[0].w_h[:, place.neurons][:, :, place.neurons]
-        pairs = lane_pairs(ordered, np.ones(128), config, 0)
+        pairs = lane_pairs(ordered, np.ones((1, 128), bool), config, 0)
         return pairs.max() / pairs.mean()
 
     assert imbalance(True) < 1.03 < 1.08 < imbalance(False)
@@ -79,10 +79,11 @@ def test_balance_evens_the_groups():
 def test_dense_columns_are_dealt_to_different_slices():
     network = rnn(np.ones((8, 8), int), np.ones((8, 8), int))
     config = MachineConfig(lanes=4, max_v=4)
-    density = np.array([1, 1, 0, 0, 1, 1, 0, 0])
-    place = lay_out(network, config, v=[4], density=[density, np.ones(8)]).layers[0]
+    active = np.array([[1, 1, 0, 0, 1, 1, 0, 0]], bool)
+    layout = lay_out(network, config, v=[4], activity=[active, np.ones((1, 8), bool)])
+    place = layout.layers[0]
     slices = np.arange(8) % 4
-    loads = np.bincount(slices, weights=density[place.columns])
+    loads = np.bincount(slices, weights=active[0, place.columns])
     np.testing.assert_array_equal(loads, [1, 1, 1, 1])
 
 
@@ -90,8 +91,11 @@ def test_sparse_columns_are_split_less_than_dense_ones():
     config = MachineConfig(lanes=64, post_units=4, max_v=16)
     network = rnn(np.ones((200, 200), int), np.ones((200, 200), int))
 
+    rng = np.random.default_rng(5)
+
     def chosen(density):
-        return lay_out(network, config, density=[np.full(200, density)] * 2).layers[0].v_log2
+        active = [rng.random((48, 200)) < density for _ in range(2)]
+        return lay_out(network, config, activity=active).layers[0].v_log2
 
     assert chosen(0.2) < chosen(1.0)
 
@@ -100,7 +104,7 @@ def test_the_chosen_v_is_the_cheapest():
     rng = np.random.default_rng(4)
     config = MachineConfig(lanes=64, post_units=4, max_v=16)
     network = rnn(rng.integers(-1, 2, (20, 30)), rng.integers(-1, 2, (20, 20)))
-    layer, ones = network.layers[0], (np.ones(30), np.ones(20))
+    layer, ones = network.layers[0], (np.ones((1, 30), bool), np.ones((1, 20), bool))
     costs = [
         estimate_cycles(layer, config, lay_out(network, config, v=[v]).layers[0], *ones)
         for v in (1, 2, 4, 8, 16)

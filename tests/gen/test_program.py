@@ -150,8 +150,8 @@ def test_fitted_machine_fits(seed):
     )
     config = random_config(rng, columns=128, **tiny, program_depth=1)
     network = random_network(rng, config)
-    fitted = fit_config(config, network)
-    layout = lay_out(network, fitted)
+    layout = lay_out(network, config, limit_columns=False)
+    fitted = fit_config(config, network, layout)
     packed = pack_network(network, layout, fitted)
     program = build_program(network, layout, packed, fitted)
     assert program.max_steps >= FITTED_STEPS

@@ -45,8 +45,8 @@ def test_images_on_the_host_model(seed):
         if rng.random() < 0.7
         else None,
         balance=bool(rng.integers(2)),
-        density=[
-            rng.random(size)
+        activity=[
+            rng.random((4, size)) < rng.random(size)
             for size in (network.layers[0].inputs, *(one.units for one in network.layers))
         ],
     )
