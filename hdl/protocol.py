@@ -4,7 +4,9 @@ Pure constants and integer packing, so that the compiler, the simulation driver,
 the hardware all take them from here. The prose is in docs/machine.md.
 """
 
+import zlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from enum import IntEnum
 
 from .config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
@@ -25,6 +27,7 @@ __all__ = [
     "encode_descriptor",
     "entry_bits",
     "header",
+    "identity",
     "words_per_entry",
 ]
 
@@ -40,6 +43,7 @@ class Opcode(IntEnum):
     WRITE = 3  #: number of payload words that follow; addresses count up
     READ = 4  #: number of entries to read back (store and state only)
     RUN = 5  #: RUN_RESET flag | number of steps
+    IDENTIFY = 6  #: 0; answered by DATA with one word, :func:`identity`
 
 
 #: RUN: start from zero state instead of the states held in the machine.
@@ -54,7 +58,7 @@ class Response(IntEnum):
     DONE = (
         9  #: end of a run; one word follows: cycles from RUN to the last output
     )
-    DATA = 10  #: number of payload words that follow (answer to READ)
+    DATA = 10  #: number of payload words that follow (answer to READ and IDENTIFY)
     ERROR = 15  #: the header that was refused, its low 28 bits
 
 
@@ -177,3 +181,13 @@ def entry_bits(config: MachineConfig, target: Target) -> int:
 def words_per_entry(config: MachineConfig, target: Target) -> int:
     """32-bit host words that carry one entry, least significant word first."""
     return -(-entry_bits(config, target) // 32)
+
+
+def identity(config: MachineConfig) -> int:
+    """What IDENTIFY answers: 32 bits that differ where images for one machine do not fit another.
+
+    The CRC-32 (ISO-HDLC) of the parameters and of the descriptor's layout, as text.
+    """
+    parts = [f"{name}={value}" for name, value in sorted(asdict(config).items())]
+    parts += [f"{name}={field}" for name, field in DESCRIPTOR_FIELDS.items()]
+    return zlib.crc32(";".join(parts).encode())

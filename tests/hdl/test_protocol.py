@@ -24,6 +24,7 @@ from sparnn.hdl.protocol import (
     encode_descriptor,
     entry_bits,
     header,
+    identity,
     words_per_entry,
 )
 
@@ -157,3 +158,22 @@ def test_entries(options: dict[str, int], expected: tuple[int, ...]) -> None:
     assert tuple(words_per_entry(config, target) for target in Target) == tuple(
         (bits + 31) // 32 for bits in expected
     )
+
+
+def test_identity_tells_machines_apart() -> None:
+    """Every parameter counts, and the word is the same in every process."""
+    default = MachineConfig()
+    others = [
+        MachineConfig(lanes=16),
+        MachineConfig(max_v=4),
+        MachineConfig(sub_chunk=4),
+        MachineConfig(weight_bits=7),
+        *(
+            MachineConfig(**{name: 2 * getattr(default, name)})
+            for name in ("columns", "mask_depth", "weight_depth", "rows", "store_depth")
+        ),
+    ]
+    words = {identity(one) for one in [default, *others]}
+    assert len(words) == 1 + len(others)
+    assert all(0 <= word < 1 << 32 for word in words)
+    assert identity(MachineConfig()) == identity(default)

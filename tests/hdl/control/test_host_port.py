@@ -18,6 +18,7 @@ from sparnn.hdl.protocol import (
     Target,
     entry_bits,
     header,
+    identity,
     words_per_entry,
 )
 from tests.hdl.stream_helpers import collect, run, send
@@ -90,6 +91,8 @@ class Machine:
             self.started.append((steps, bool(argument & RUN_RESET)))
             results, cycles = self.runs.popleft()
             return [*results, header(Response.DONE, 0), cycles]
+        if opcode == Opcode.IDENTIFY:
+            return refusal if argument else [header(Response.DATA, 1), identity(self.config)]
         if self.target is None:
             return refusal
         size = words_per_entry(self.config, self.target)
@@ -288,7 +291,7 @@ def test_random_packets(shape: str, idle: float, stall: float) -> None:
     rng = random.Random(str((shape, idle, stall)))
     packets, runs = [], []
     for _ in range(100):
-        choice = rng.randrange(7)
+        choice = rng.randrange(8)
         if choice == 0:
             packets.append(select(rng.choice([*Target, 6, 255]), rng.choice((0, 0, 1, 15, 31, 40))))
         elif choice == 1:
@@ -300,8 +303,10 @@ def test_random_packets(shape: str, idle: float, stall: float) -> None:
         elif choice == 5:
             packets.append(start(rng.randint(1, 9) | rng.choice((0, RUN_RESET))))
             runs.append((noise(rng, rng.choice((0, 1, 7))), rng.randint(1, 20)))
+        elif choice == 6:
+            packets.append((header(Opcode.IDENTIFY, rng.choice((0, 0, 1))), []))
         else:
-            packets.append((rng.choice((0, 6, 7, 8, 9, 15)) << 28 | rng.getrandbits(28), []))
+            packets.append((rng.choice((0, 7, 8, 9, 15)) << 28 | rng.getrandbits(28), []))
     packets += usable(config, rng)
     Bench(shape, packets, runs).check(idle, stall)
 
@@ -395,6 +400,17 @@ def test_runs(idle: float, stall: float) -> None:
                 packets += [start(steps | reset), *usable(make_config("narrow"), rng)[:5]]
                 runs.append((noise(rng, results), rng.randint(1, 40)))
     Bench("narrow", packets, runs).check(idle, stall)
+
+
+@PACE
+@pytest.mark.parametrize("shape", SHAPES)
+def test_identify(shape: str, idle: float, stall: float) -> None:
+    """Before any SELECT too, and again and again."""
+    ask = (header(Opcode.IDENTIFY, 0), [])
+    bench = Bench(shape, [ask, ask, *usable(make_config(shape), random.Random(4)), ask])
+    word = identity(make_config(shape))
+    assert bench.expected[:4] == [header(Response.DATA, 1), word] * 2
+    bench.check(idle, stall)
 
 
 def test_states_are_there_in_time() -> None:
