@@ -1,0 +1,47 @@
+"""Lattice ECP5."""
+
+from .target import BlockRam, Device, Multiplier, Target
+
+__all__ = ["ECP5"]
+
+
+def _device(name: str, size: str, package: str, speed: int, capacity: dict[str, int]) -> Device:
+    pnr = (f"--{size}", "--package", package, "--speed", str(speed))
+    return Device(name, f"LFE5U-{size[:-1].upper()}F-{speed}", capacity, pnr)
+
+
+_12K = {"lut": 24288, "ff": 24288, "dsp": 28, "bram": 56}
+_25K = {"lut": 24288, "ff": 24288, "dsp": 28, "bram": 56}
+_45K = {"lut": 43848, "ff": 43848, "dsp": 72, "bram": 108}
+_85K = {"lut": 83640, "ff": 83640, "dsp": 156, "bram": 208}
+
+ECP5 = Target(
+    name="ecp5",
+    title="Lattice ECP5",
+    synth="synth_ecp5 -abc9 -top {top}",
+    lut_inputs=4,
+    luts={"LUT4": 1},  # PFUMX and L6MUX21 are multiplexers beside the LUTs
+    carry={"CCU2C": 2},
+    # Four LUTs of data; the write port occupies two more (nextpnr's "RAMW LUTs").
+    lut_ram={"TRELLIS_DPR16X4": 6},
+    dsp={"MULT18X18D": 1},
+    bram={"DP16KD": 1, "PDPW16KD": 1},
+    ff=r"TRELLIS_FF",
+    models=("ecp5/cells_sim.v", "ecp5/cells_bb.v"),
+    multiplier=Multiplier(18, 18),
+    block_ram=BlockRam(
+        18432, ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+    ),
+    distributed=(16, 4),
+    units={"lut": "LUT4", "bram": "18 kbit"},
+    devices={
+        device.name: device
+        for device in (
+            _device("85k", "85k", "CABGA381", 6, _85K),
+            _device("45k", "45k", "CABGA381", 6, _45K),
+            _device("25k", "25k", "CABGA381", 6, _25K),
+            _device("12k", "12k", "CABGA381", 6, _12K),
+        )
+    },
+    pnr="nextpnr-ecp5",
+)

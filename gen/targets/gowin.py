@@ -1,0 +1,36 @@
+"""Gowin GW1N and GW2A."""
+
+from .target import BlockRam, Device, Multiplier, Target
+
+__all__ = ["GOWIN"]
+
+GOWIN = Target(
+    name="gowin",
+    title="Gowin GW2A",
+    # -setundef: Apicula has no unknown bits.
+    synth="synth_gowin -family gw2a -setundef -noiopads -top {top}",
+    lut_inputs=4,
+    luts={"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1},
+    carry={"ALU": 1},  # one bit, in the place of a LUT
+    lut_ram={"RAM16SDP4": 6, "RAM16SDP2": 3, "RAM16SDP1": 2},
+    dsp={"MULT9X9": 0.5, "MULT18X18": 1, "MULT36X36": 4, "MULTALU18X18": 1, "MULTADDALU18X18": 2},
+    bram={"SDPB": 1, "SDPX9B": 1, "DPB": 1, "DPX9B": 1, "SP": 1, "SPX9": 1, "pROM": 1, "pROMX9": 1},
+    ff=r"DFFN?[SRPC]?E?",
+    models=("gowin/cells_sim.v",),
+    multiplier=Multiplier(18, 18),
+    block_ram=BlockRam(
+        18432, ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
+    ),
+    distributed=(16, 4),
+    units={"lut": "LUT4", "bram": "18 kbit"},
+    devices={
+        "gw2a-18": Device(
+            "gw2a-18",
+            "GW2A-LV18PG256C8/I7",
+            {"lut": 20736, "ff": 15552, "dsp": 48, "bram": 46},
+            ("--device", "GW2A-LV18PG256C8/I7", "--vopt", "family=GW2A-18"),
+        ),
+    },
+    pnr="nextpnr-himbaechel-gowin",
+    request_mhz=150.0,
+)
