@@ -119,6 +119,8 @@ class Target:
         counted: dict[str, int | float] = {
             "lut": logic + carry + lut_ram,
             "lut_logic": logic,
+            "lut_in_carry": carry,
+            "lut_in_lut_ram": lut_ram,
             "carry_cells": sum(cells.get(name, 0) for name in self.carry),
             "lut_ram_cells": sum(cells.get(name, 0) for name in self.lut_ram),
             "ff": sum(n for name, n in cells.items() if flip_flops.fullmatch(name)),
