@@ -21,6 +21,7 @@ import typer
 
 from sparnn.gen.cli_bench import bench_app
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.synth_cli import synth_command
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
@@ -208,6 +209,9 @@ def emit(output: OutputFolder, config: Config = None, lanes: Lanes = None) -> No
     from sparnn.gen.emit import emit as run
 
     _print(run(output, config=config, lanes=lanes))
+
+
+app.command("synth")(synth_command)
 
 
 @app.command()

@@ -202,10 +202,11 @@ def synth_verilog(
                 f"device, a smaller machine (sparnn fit), or --no-pnr"
             )
         runs = [
-            place_and_route(netlist.json, target, device, seed=seed)
-            for seed in range(1, seeds + 1)
+            place_and_route(netlist.json, target, device, seed=seed) for seed in range(1, seeds + 1)
         ]
-    return SynthReport(target, device, flat, total, area_rows(netlist, target), runs, cycles_per_step)
+    return SynthReport(
+        target, device, flat, total, area_rows(netlist, target), runs, cycles_per_step
+    )
 
 
 def area_rows(netlist: Netlist, target: Target) -> list[dict[str, Any]]:

@@ -34,7 +34,8 @@ def plot_area(blocks: Sequence[Mapping[str, Any]], target: Target, path: Path) -
 
     rows = [row for row in reversed(blocks) if row["lut"] or row["ff"]]
     names = [
-        f"{row['module']} × {row['copies']}\n{row['ff']} FF, {row['dsp']:g} DSP, {row['bram']:g} RAM"
+        f"{row['module']} × {row['copies']}\n{row['ff']} FF, {row['dsp']:g} DSP, "
+        f"{row['bram']:g} RAM"
         for row in rows
     ]
     figure = Figure(figsize=(8, 1 + 0.5 * len(rows)), layout="constrained")

@@ -205,7 +205,9 @@ def _blocks(modules: Mapping[str, Any], top: str) -> tuple[Block, ...]:
 
 def _ports(verilog: str, top: str) -> Iterator[tuple[str, int, str]]:
     """Direction, width and name of a module's ports, as Amaranth writes them."""
-    match = re.search(rf"^module {re.escape(top)}\b.*?^endmodule", verilog, re.MULTILINE | re.DOTALL)
+    match = re.search(
+        rf"^module {re.escape(top)}\b.*?^endmodule", verilog, re.MULTILINE | re.DOTALL
+    )
     if match is None:
         raise SparnnError(f"the Verilog has no module {top}: name the top module")
     for found in re.finditer(

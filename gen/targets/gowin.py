@@ -18,9 +18,7 @@ GOWIN = Target(
     ff=r"DFFN?[SRPC]?E?",
     models=("gowin/cells_sim.v",),
     multiplier=Multiplier(18, 18),
-    block_ram=BlockRam(
-        18432, ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    ),
+    block_ram=BlockRam(18432, ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))),
     distributed=(16, 4),
     units={"lut": "LUT4", "bram": "18 kbit"},
     devices={

@@ -17,9 +17,7 @@ NEXUS = Target(
     ff=r"FD1P3\w+",
     models=("nexus/cells_sim.v", "nexus/cells_xtra.v"),
     multiplier=Multiplier(18, 18),
-    block_ram=BlockRam(
-        18432, ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
-    ),
+    block_ram=BlockRam(18432, ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))),
     distributed=(16, 4),
     units={"lut": "LUT4", "bram": "18 kbit"},
     devices={
