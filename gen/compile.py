@@ -40,7 +40,7 @@ from .manifest import MANIFEST, file_hashes, manifest_text, network_section, sha
 from .onnx_import import import_onnx
 from .pack import pack_network
 from .presets import is_file, load_config
-from .program import build_program, fit_config, image_words
+from .program import FITTED_STEPS, build_program, fit_config, image_words, longest_run
 from .prune import prune as prune_network
 from .quantize import Quantized, proposals, quantize, saturation_report
 
@@ -142,6 +142,7 @@ def compile_model(
             quantized.io["outputs"],
             fit=not is_file(config),
             activity=measure_activity(quantized.network, sequences),
+            steps=longest_run(quantized.network, sequences),
         )
     with written_aside(output) as folder:
         size = write_verilog(folder, compiled.config)
@@ -192,13 +193,14 @@ def place_network(
     v: Sequence[int] | None = None,
     balance: bool = True,
     activity: Sequence[BoolArray] | None = None,
+    steps: int = FITTED_STEPS,
 ) -> Compiled:
     """Lay out, pack and program an integer network.
 
     Parameters
     ----------
     outputs: see :func:`~sparnn.gen.program.build_program`.
-    fit: enlarge the machine's memories to what the network needs.
+    fit: enlarge the machine's memories to what the network needs, with so many ``steps`` in a run.
     v, balance, activity: see :func:`~sparnn.gen.layout.lay_out`.
 
     Raises
@@ -209,7 +211,7 @@ def place_network(
         network, config, v=v, balance=balance, activity=activity, limit_columns=not fit
     )
     if fit:
-        config = fit_config(config, network, layout)
+        config = fit_config(config, network, layout, outputs, steps)
     packed = pack_network(network, layout, config)
     program = build_program(network, layout, packed, config, outputs)
     return Compiled(config, program, image_words(program, packed))

@@ -8,6 +8,7 @@ follow the order of the layer before it. The compiler uses that to balance the l
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +23,14 @@ from .errors import SparnnError
 __all__ = [
     "LayerLayout",
     "NetworkLayout",
+    "by_position",
     "ceil_div",
     "chunks_per_row",
     "columns_needed",
     "estimate_cycles",
     "lane_pairs",
     "lay_out",
+    "side_by_side",
 ]
 
 IntArray = npt.NDArray[np.int64]
@@ -50,7 +53,8 @@ class LayerLayout:
     -------
     v_log2: the columns of a row are split over ``2 ** v_log2`` lanes.
     neurons: position -> neuron, [units].
-    columns: position -> column of the layer's input, [inputs].
+    columns: position -> column of the layer's input, [input positions]; -1 where there is none,
+        which is where the last word of a direction ends, before the other direction begins.
     """
 
     v_log2: int
@@ -109,27 +113,56 @@ def lay_out(
         activity = [np.ones((1, size), np.bool_) for size in sizes]
     passes = BALANCE_PASSES if balance else 0
     before: IntArray | None = None
+    arriving = activity[0]
     layouts: list[LayerLayout] = []
-    for index, layer in enumerate(network.layers):
-        if v is not None:
-            choices = [_checked_v(v[index], config, layer)]
+    for stage in network.stages:
+        for index in stage:
+            layer = network.layers[index]
+            if v is not None:
+                choices = [_checked_v(v[index], config, layer)]
+            else:
+                choices = list(range(config.v_log2_max + 1))
+            if limit_columns:
+                positions = layer.inputs if before is None else len(before)
+                choices = _fitting(choices, config, layer, positions)
+            ends = arriving, activity[index + 1]
+            # What is added has to lie at the same place.
+            neurons = layouts[-1].neurons if layer.join == "sum" else None
+            columns = layouts[-1].columns if layer.join else before
+            if len(choices) > 1:
+                # One pass of the balance shows what a V is worth.
+                candidates = [
+                    _lay_out_layer(layer, config, v_log2, columns, *ends, min(passes, 1), neurons)
+                    for v_log2 in choices
+                ]
+                costs = [estimate_cycles(layer, config, one, *ends) for one in candidates]
+                choices = [choices[costs.index(min(costs))]]
+            best = _lay_out_layer(layer, config, choices[0], columns, *ends, passes, neurons)
+            layouts.append(best)
+        outputs = [activity[index + 1] for index in stage]
+        if network.layers[stage[-1]].join == "sum":
+            before, arriving = layouts[-1].neurons, np.logical_or(*outputs)
         else:
-            choices = list(range(config.v_log2_max + 1))
-        if limit_columns:
-            choices = _fitting(choices, config, layer)
-        ends = activity[index], activity[index + 1]
-        if len(choices) > 1:
-            # One pass of the balance shows what a V is worth.
-            candidates = [
-                _lay_out_layer(layer, config, v_log2, before, *ends, min(passes, 1))
-                for v_log2 in choices
-            ]
-            costs = [estimate_cycles(layer, config, one, *ends) for one in candidates]
-            choices = [choices[costs.index(min(costs))]]
-        best = _lay_out_layer(layer, config, choices[0], before, *ends, passes)
-        layouts.append(best)
-        before = best.neurons
+            before = side_by_side([layouts[index].neurons for index in stage], config.post_units)
+            arriving = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
     return NetworkLayout(tuple(layouts))
+
+
+def side_by_side(orders: Sequence[IntArray], post_units: int) -> IntArray:
+    """Position -> column of what several layers give, each from a broadcast word of its own on."""
+    parts: list[IntArray] = []
+    first = 0
+    for order in orders:
+        if parts:
+            parts.append(np.full(-sum(map(len, parts)) % post_units, -1))
+        parts.append(order + first)
+        first += len(order)
+    return np.concatenate(parts)
+
+
+def by_position(array: npt.NDArray[Any], columns: IntArray) -> npt.NDArray[Any]:
+    """The last axis of an array in the order of the positions; zero where there is no column."""
+    return np.where(columns < 0, array.dtype.type(0), array[..., columns])
 
 
 def ceil_div(a: int, b: int) -> int:
@@ -143,9 +176,11 @@ def chunks_per_row(config: MachineConfig, columns: int, v_log2: int) -> int:
     return ceil_div(local_words * config.post_units, config.chunk)
 
 
-def columns_needed(config: MachineConfig, layer: IntegerLayer, v_log2: int) -> int:
-    """Columns that the lane with the most holds, in whole chunks."""
-    widths = [layer.inputs] + ([layer.units] if layer.has_hidden else [])
+def columns_needed(
+    config: MachineConfig, layer: IntegerLayer, v_log2: int, positions: int | None = None
+) -> int:
+    """Columns that the lane with the most holds, in whole chunks; ``positions`` of the input."""
+    widths = [positions or layer.inputs] + ([layer.units] if layer.has_hidden else [])
     return max(chunks_per_row(config, width, v_log2) for width in widths) * config.chunk
 
 
@@ -200,9 +235,10 @@ def estimate_cycles(
     groups = config.lanes >> v_log2
     rows = ceil_div(layer.units, groups) * layer.gates
     out_words = ceil_div(layer.units, config.post_units)
-    ordered = layer.w_x[:, layout.neurons][:, :, layout.columns]
-    pairs = lane_pairs(ordered, active[:_ESTIMATED_STEPS, layout.columns], config, v_log2)
-    words = rows * chunks_per_row(config, layer.inputs, v_log2)
+    ordered = by_position(layer.w_x[:, layout.neurons], layout.columns)
+    arriving = by_position(active[:_ESTIMATED_STEPS], layout.columns)
+    pairs = lane_pairs(ordered, arriving, config, v_log2)
+    words = rows * chunks_per_row(config, len(layout.columns), v_log2)
     time_x = np.maximum(pairs, words)
     if layer.w_h is None:
         return max(float(time_x.max(axis=(1, 2)).mean()), out_words * layer.gates)
@@ -223,14 +259,14 @@ def _lay_out_layer(
     active: BoolArray,
     hidden_active: BoolArray,
     passes: int,
+    neurons: IntArray | None,
 ) -> LayerLayout:
     v, groups = 1 << v_log2, config.lanes >> v_log2
     positions = np.arange(layer.units)
-    neurons = positions
     columns = np.arange(layer.inputs) if before is None else before
-    if not passes:
-        return LayerLayout(v_log2, neurons, columns)
-    column_slice = np.arange(layer.inputs) // config.post_units % v
+    if not passes or neurons is not None:
+        return LayerLayout(v_log2, positions if neurons is None else neurons, columns)
+    column_slice = np.arange(len(columns)) // config.post_units % v
     x_work = np.count_nonzero(layer.w_x, axis=0) * active.mean(axis=0)
     h_work = None
     if before is None:
@@ -239,19 +275,19 @@ def _lay_out_layer(
     if layer.w_h is not None:
         h_work = np.count_nonzero(layer.w_h, axis=0) * hidden_active.mean(axis=0)
         work = work + h_work.sum(axis=1)
-    neurons = _deal(work, positions % groups)
-    neurons, columns = refine(
-        x_work,
+    fixed = before is not None
+    neurons, order = refine(
+        by_position(x_work, columns) if fixed else x_work,  # with the positions that have no column
         h_work,
-        neurons,
-        columns,
+        _deal(work, positions % groups),
+        np.arange(len(columns)) if fixed else columns,
         group=positions % groups,
         neuron_slice=positions // config.post_units % v,
         column_slice=column_slice,
-        columns_free=before is None,
+        columns_free=not fixed,
         passes=passes,
     )
-    return LayerLayout(v_log2, neurons, columns)
+    return LayerLayout(v_log2, neurons, columns if fixed else order)
 
 
 def _deal(work: npt.NDArray[np.floating], bins: IntArray) -> IntArray:
@@ -287,10 +323,12 @@ def _checked_v(v: int, config: MachineConfig, layer: IntegerLayer) -> int:
     return v.bit_length() - 1
 
 
-def _fitting(choices: list[int], config: MachineConfig, layer: IntegerLayer) -> list[int]:
-    fitting = [v for v in choices if columns_needed(config, layer, v) <= config.columns]
+def _fitting(
+    choices: list[int], config: MachineConfig, layer: IntegerLayer, positions: int
+) -> list[int]:
+    fitting = [v for v in choices if columns_needed(config, layer, v, positions) <= config.columns]
     if not fitting:
-        need = columns_needed(config, layer, choices[-1])
+        need = columns_needed(config, layer, choices[-1], positions)
         raise SparnnError(
             f"layer {layer.name!r}: a lane must hold {need} columns even with V = "
             f"{1 << choices[-1]}, the machine holds columns = {config.columns}; raise columns to "

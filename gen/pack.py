@@ -13,7 +13,7 @@ from sparnn.hdl.config import MULTIPLIER_BITS, SHIFT_BITS, MachineConfig
 from sparnn.hdl.protocol import Target, words_per_entry
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
-from .layout import LayerLayout, NetworkLayout, ceil_div, chunks_per_row
+from .layout import LayerLayout, NetworkLayout, by_position, ceil_div, chunks_per_row
 
 __all__ = ["PackedHalf", "PackedLayer", "pack_layer", "pack_network"]
 
@@ -69,7 +69,7 @@ def pack_network(
 def pack_layer(layer: IntegerLayer, layout: LayerLayout, config: MachineConfig) -> PackedLayer:
     """Pack one layer."""
     neurons = layout.neurons
-    x = _pack_half(layer.w_x[:, neurons][:, :, layout.columns], config, layout.v_log2)
+    x = _pack_half(by_position(layer.w_x[:, neurons], layout.columns), config, layout.v_log2)
     parts = [_parameters(layer.mult_x, layer.shift_x, layer.bias_x, layout, config)]
     h = None
     if layer.has_hidden:

@@ -1,7 +1,7 @@
 """The program of a packed network: memory allocation, layer descriptors, loading packets."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,16 +16,24 @@ from sparnn.hdl.protocol import (
     Target,
     encode_descriptor,
 )
+from sparnn.sim.arrays import Sequence as InputSequence
 from sparnn.sim.machine_program import LayerProgram, MachineProgram
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import write_packet
 
 from .errors import SparnnError
-from .layout import NetworkLayout, ceil_div
+from .layout import NetworkLayout, ceil_div, side_by_side
 from .pack import PackedLayer, pack_network
 from .presets import enlarge
 
-__all__ = ["FITTED_STEPS", "build_program", "fit_config", "image_words", "memory_needs"]
+__all__ = [
+    "FITTED_STEPS",
+    "build_program",
+    "fit_config",
+    "image_words",
+    "longest_run",
+    "memory_needs",
+]
 
 #: Steps of one run that :func:`fit_config` makes room for in the store.
 FITTED_STEPS = 64
@@ -47,17 +55,32 @@ _WHAT = {
 class _Store:
     """Where sequences and hidden states lie: word addresses, and words per step of the sequences.
 
-    The hidden states come first, then the outputs of layers that run a single step, then two
-    regions that hold the layers' input sequences in turn (layer k reads region k mod 2).
+    The hidden states come first, then the outputs of layers that run a single step, then the
+    regions of sequences: two that hold the stages' input sequences in turn (stage k reads region
+    k mod 2), and one more for each sequence that the host reads after the run.
+
+    Members
+    -------
+    hidden, single: by layer.
+    region: of each stage's output; -1 where it is a single step, which lies at ``single``.
+    words: broadcast words of one step of each stage's output.
     """
 
     hidden: tuple[int, ...]
     single: tuple[int, ...]
     fixed: int
-    per_step: tuple[int, int]
+    per_step: tuple[int, ...]
+    region: tuple[int, ...]
+    words: tuple[int, ...]
 
-    def sequence_base(self, layer: int, max_steps: int) -> int:
-        return self.fixed + (self.per_step[0] * max_steps if layer % 2 else 0)
+    def sequence_base(self, region: int, max_steps: int) -> int:
+        return self.fixed + sum(self.per_step[:region]) * max_steps
+
+    def output_base(self, stage: tuple[int, ...], number: int, max_steps: int) -> int:
+        """Where the first step of what a stage gives begins."""
+        if self.region[number] < 0:
+            return self.single[stage[0]]
+        return self.sequence_base(self.region[number], max_steps)
 
 
 def build_program(
@@ -80,7 +103,7 @@ def build_program(
         layer is wanted whose last step alone is computed.
     """
     _check_widths(network, config)
-    needs = memory_needs(network, layout, packed, config)
+    needs = memory_needs(network, layout, packed, config, outputs=outputs)
     for name, need in needs.items():
         limit = getattr(config, name)
         if need > limit:
@@ -95,82 +118,155 @@ def build_program(
             )
     wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
     single = _single_step(network)
-    store = _allocate(network, config)
+    read = _read_stages(network, wanted)
+    store = _allocate(network, config, read)
     per_step = sum(store.per_step)
     max_steps = min((config.store_depth - store.fixed) // per_step, (1 << RUN_STEPS_BITS) - 1)
     base = {"mask": 0, "weight": 0, "parameter": 0, "state": 0}
     layers = []
-    for index, (layer, place, pack) in enumerate(
-        zip(network.layers, layout.layers, packed, strict=True)
-    ):
-        what = {entry["what"] for entry in wanted if entry["layer"] == index}
-        shortened = single[index] and not any(one.last_only for one in network.layers[: index + 1])
-        if shortened and "sequence" in what:
-            raise SparnnError(
-                f"layer {layer.name!r}: its whole sequence is an output, but the layer after it "
-                f"reads the last step only; leave that output out of the model"
-            )
-        if single[index] and not single[index - 1] and not network.layers[index - 1].has_hidden:
-            raise SparnnError(
-                f"layer {layer.name!r} reads the last step of a sequence that no recurrent layer "
-                f"has made; feed that step alone and leave out its selection in the model"
-            )
-        out_words = ceil_div(layer.units, config.post_units)
-        reads_hidden = single[index] and network.layers[index - 1].has_hidden
-        fields = dict.fromkeys(DESCRIPTOR_FIELDS, 0) | _formats(layer)
-        fields |= {
-            "v_log2": place.v_log2,
-            "store_out": int(_stored(network, single, index)),
-            "emit": int(bool(what - {"state_c"})),
-            "emit_last": int(bool(what - {"state_c"}) and "sequence" not in what),
-            "single_step": int(single[index]),
-            "unfolded": 1,
-            "last_layer": int(index == len(network.layers) - 1),
-            "units": layer.units,
-            "tail": layer.units % config.post_units,
-            "in_words": ceil_div(layer.inputs, config.post_units),
-            "out_words": out_words,
-            "in_base": store.hidden[index - 1]
-            if reads_hidden
-            else store.single[index - 1]
-            if single[index]
-            else store.sequence_base(index, max_steps),
-            "hidden_base": store.hidden[index],
-            "mask_base_x": base["mask"],
-            "weight_base_x": base["weight"],
-            "chunks_x_last": pack.x.chunks - 1,
-            "parameter_base": base["parameter"],
-            "state_base": base["state"],
-        }
-        if fields["store_out"]:
-            fields["out_base"] = (
-                store.single[index] if single[index] else store.sequence_base(index + 1, max_steps)
-            )
-        base["mask"] += pack.x.masks.shape[1]
-        base["weight"] += pack.x.weights.shape[1]
-        if pack.h is not None:
+    for number, stage in enumerate(network.stages):
+        # Outputs are named by the last layer of their stage.
+        what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
+        placed = 0  # words of this stage's step that lie before this layer's
+        for index in stage:
+            layer, place, pack = network.layers[index], layout.layers[index], packed[index]
+            _check_single(network, single, index, what)
+            out_words = ceil_div(layer.units, config.post_units)
+            ordered = number not in read  # the host is sent each step when it is computed
+            emit = what - {"state_c"} if ordered else what & {"last", "state_h"}
+            fields = dict.fromkeys(DESCRIPTOR_FIELDS, 0) | _formats(layer)
             fields |= {
-                "mask_base_h": base["mask"],
-                "weight_base_h": base["weight"],
-                "chunks_h_last": pack.h.chunks - 1,
+                "v_log2": place.v_log2,
+                "store_out": int(number in read or _stored(network, single, number)),
+                "emit": int(bool(emit)),
+                "emit_last": int(bool(emit) and "sequence" not in emit),
+                "single_step": int(single[index]),
+                "unfolded": 1,
+                "last_layer": int(index == len(network.layers) - 1),
+                "reverse": int(layer.reverse and not single[index]),
+                "add_stored": int(layer.join == "sum"),
+                "sum_shift": layer.sum_shift,
+                "units": layer.units,
+                "tail": layer.units % config.post_units,
+                "in_words": ceil_div(len(place.columns), config.post_units),
+                "out_words": out_words,
+                "hidden_base": store.hidden[index],
+                "mask_base_x": base["mask"],
+                "weight_base_x": base["weight"],
+                "chunks_x_last": pack.x.chunks - 1,
+                "parameter_base": base["parameter"],
+                "state_base": base["state"],
             }
-            base["mask"] += pack.h.masks.shape[1]
-            base["weight"] += pack.h.weights.shape[1]
-        base["parameter"] += pack.parameters.shape[1]
-        base["state"] += out_words
-        encode_descriptor(fields)  # refuses what does not fit
-        layers.append(
-            LayerProgram(
-                layer.name,
-                fields,
-                tuple(int(n) for n in place.neurons),
-                layer.f_out,
-                layer.f_state,
-                "state_c" in what,
+            fields |= _source(network, store, single, number, index, max_steps)
+            if fields["store_out"]:
+                fields["out_base"] = store.output_base(stage, number, max_steps)
+                fields["out_stride"] = store.words[number]
+                if layer.join == "concat":
+                    fields["out_base"] += placed
+            placed += out_words
+            base["mask"] += pack.x.masks.shape[1]
+            base["weight"] += pack.x.weights.shape[1]
+            if pack.h is not None:
+                fields |= {
+                    "mask_base_h": base["mask"],
+                    "weight_base_h": base["weight"],
+                    "chunks_h_last": pack.h.chunks - 1,
+                }
+                base["mask"] += pack.h.masks.shape[1]
+                base["weight"] += pack.h.weights.shape[1]
+            base["parameter"] += pack.parameters.shape[1]
+            base["state"] += out_words
+            encode_descriptor(fields)  # refuses what does not fit
+            layers.append(
+                LayerProgram(
+                    layer.name,
+                    fields,
+                    tuple(int(n) for n in place.neurons),
+                    layer.f_out,
+                    layer.f_state,
+                    "state_c" in what,
+                )
             )
-        )
+        if number in read:
+            layers[-1] = replace(
+                layers[-1],
+                sequence_base=store.output_base(stage, number, max_steps),
+                sequence_words=store.words[number],
+                sequence_order=_stage_order(network, layout, config, stage),
+            )
     inputs = tuple(int(n) for n in layout.inputs)
     return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(network, packed))
+
+
+def _check_single(
+    network: IntegerNetwork, single: Sequence[bool], index: int, what: Set[str]
+) -> None:
+    """Refuse outputs and inputs that a layer of one step cannot give or have."""
+    layer = network.layers[index]
+    shortened = single[index] and not any(one.last_only for one in network.layers[: index + 1])
+    if shortened and "sequence" in what:
+        raise SparnnError(
+            f"layer {layer.name!r}: its whole sequence is an output, but the layer after it "
+            f"reads the last step only; leave that output out of the model"
+        )
+    if single[index] and not single[index - 1] and not network.layers[index - 1].has_hidden:
+        raise SparnnError(
+            f"layer {layer.name!r} reads the last step of a sequence that no recurrent layer "
+            f"has made; feed that step alone and leave out its selection in the model"
+        )
+
+
+def _source(
+    network: IntegerNetwork,
+    store: _Store,
+    single: Sequence[bool],
+    number: int,
+    index: int,
+    max_steps: int,
+) -> dict[str, int]:
+    """The descriptor fields that say what a layer reads."""
+    region = 0 if number == 0 else store.region[number - 1]
+    sequence = store.sequence_base(region, max_steps)
+    if not single[index]:
+        return {"in_base": sequence}
+    before = network.stages[number - 1]
+    if single[before[-1]]:
+        return {"in_base": store.single[before[0]]}
+    if _reads_step(network, number, index):
+        return {"in_base": sequence, "reverse": 1}
+    return {"in_base": store.hidden[before[0]]}
+
+
+def _reads_step(network: IntegerNetwork, number: int, index: int) -> bool:
+    """Whether a layer of one step reads the last one of a sequence, and not final states.
+
+    After a forward layer the two are the same, and the final state lies at a fixed address.
+    """
+    before, layer = network.stages[number - 1], network.layers[index]
+    backwards = any(network.layers[one].reverse for one in before)
+    added = network.layers[before[-1]].join == "sum"
+    return (backwards or added) and (layer.last_step or not layer.last_only)
+
+
+def _read_stages(network: IntegerNetwork, wanted: Sequence[Mapping[str, Any]]) -> set[int]:
+    """Stages whose sequence the host reads from the store, because it is not computed in order."""
+    read = set()
+    for number, stage in enumerate(network.stages):
+        last = network.layers[stage[-1]]
+        what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
+        if (last.reverse or last.join) and what & {"sequence", "step"}:
+            read.add(number)
+    return read
+
+
+def _stage_order(
+    network: IntegerNetwork, layout: NetworkLayout, config: MachineConfig, stage: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Position -> feature of what a stage gives; -1 where there is none."""
+    orders = [layout.layers[index].neurons for index in stage]
+    if network.layers[stage[-1]].join == "sum":
+        orders = orders[:1]
+    return tuple(int(n) for n in side_by_side(orders, config.post_units))
 
 
 def memory_needs(
@@ -179,16 +275,19 @@ def memory_needs(
     packed: Sequence[PackedLayer],
     config: MachineConfig,
     steps: int = 1,
+    outputs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, int]:
     """Entries of each memory that a network needs, by the parameter of MachineConfig.
 
     Parameters
     ----------
     steps: of one run.
+    outputs: see :func:`build_program`.
     """
     halves = [half for pack in packed for half in (pack.x, pack.h) if half is not None]
     out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
-    store = _allocate(network, config)
+    wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
+    store = _allocate(network, config, _read_stages(network, wanted))
     return {
         "columns": max(half.chunks for half in halves) * config.chunk,
         "mask_depth": sum(half.masks.shape[1] for half in halves),
@@ -202,14 +301,25 @@ def memory_needs(
 
 
 def fit_config(
-    config: MachineConfig, network: IntegerNetwork, layout: NetworkLayout
+    config: MachineConfig,
+    network: IntegerNetwork,
+    layout: NetworkLayout,
+    outputs: Sequence[Mapping[str, Any]] = (),
+    steps: int = FITTED_STEPS,
 ) -> MachineConfig:
     """The machine with memories enlarged, to powers of two, to what a network needs.
 
-    The store gets room for :data:`FITTED_STEPS` steps in one run. Nothing shrinks.
+    The store gets room for so many steps in one run. Nothing shrinks.
     """
     packed = pack_network(network, layout, config)
-    return enlarge(config, memory_needs(network, layout, packed, config, FITTED_STEPS))
+    return enlarge(config, memory_needs(network, layout, packed, config, steps, outputs))
+
+
+def longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:
+    """Steps to make room for: sequences that run backwards have to fit the store whole."""
+    if not any(layer.reverse for layer in network.layers):
+        return FITTED_STEPS
+    return max(FITTED_STEPS, *(len(sequence.x) for sequence in sequences))
 
 
 def image_words(program: MachineProgram, packed: Sequence[PackedLayer]) -> npt.NDArray[np.uint32]:
@@ -288,31 +398,50 @@ def _single_step(network: IntegerNetwork) -> list[bool]:
     return single
 
 
-def _stored(network: IntegerNetwork, single: Sequence[bool], index: int) -> bool:
-    """Whether the next layer reads this layer's outputs from the store; else it is the last layer,
-    or the next one reads the hidden state."""
-    if index + 1 == len(network.layers):
+def _stored(network: IntegerNetwork, single: Sequence[bool], number: int) -> bool:
+    """Whether the next stage reads this stage's outputs from the store; else it is the last one,
+    or the next one reads the hidden states."""
+    stages = network.stages
+    if number + 1 == len(stages):
         return False
-    return not (single[index + 1] and network.layers[index].has_hidden)
+    after = stages[number + 1][0]
+    recurrent = network.layers[stages[number][-1]].has_hidden and not single[stages[number][-1]]
+    return not (single[after] and recurrent) or _reads_step(network, number + 1, after)
 
 
-def _allocate(network: IntegerNetwork, config: MachineConfig) -> _Store:
+def _allocate(network: IntegerNetwork, config: MachineConfig, read: Set[int]) -> _Store:
     single = _single_step(network)
+    stages = network.stages
     base = 0
     hidden, one_step = [], []
     out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
     for layer, words in zip(network.layers, out_words, strict=True):
         hidden.append(base)
         base += words if layer.has_hidden else 0
+    stage_of = {index: number for number, stage in enumerate(stages) for index in stage}
     for index, words in enumerate(out_words):
         one_step.append(base)
-        base += words if single[index] and _stored(network, single, index) else 0
+        kept = _stored(network, single, stage_of[index]) or stage_of[index] in read
+        base += words if single[index] and kept else 0
     per_step = [0, 0]
-    for index, layer in enumerate(network.layers):
-        if not single[index]:
-            words = ceil_div(layer.inputs, config.post_units)
-            per_step[index % 2] = max(per_step[index % 2], words)
-    return _Store(tuple(hidden), tuple(one_step), base, (per_step[0], per_step[1]))
+    per_step[0] = 0 if single[0] else ceil_div(network.layers[0].inputs, config.post_units)
+    region, stage_words = [], []
+    for number, stage in enumerate(stages):
+        words = sum(out_words[index] for index in stage)
+        if network.layers[stage[-1]].join == "sum":
+            words = out_words[stage[-1]]
+        stage_words.append(words)
+        region.append((number + 1) % 2)
+        if single[stage[-1]]:
+            region[-1] = -1
+        elif number in read:
+            region[-1] = len(per_step)
+            per_step.append(words)
+        elif _stored(network, single, number):
+            per_step[region[-1]] = max(per_step[region[-1]], words)
+    return _Store(
+        tuple(hidden), tuple(one_step), base, tuple(per_step), tuple(region), tuple(stage_words)
+    )
 
 
 def _check_widths(network: IntegerNetwork, config: MachineConfig) -> None:

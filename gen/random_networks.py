@@ -1,5 +1,6 @@
 """Random machines and integer networks, from a seed: for tests and `make regress`."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,22 +43,48 @@ def random_network(
 ) -> IntegerNetwork:
     """A chain of random layers, of every kind, size, density and format."""
     count = int(rng.integers(1, 4)) if layers is None else layers
-    sizes = [int(rng.integers(1, largest + 1)) for _ in range(count + 1)]
-    chain = []
-    f_x = int(rng.integers(0, 12))
-    recurrent = False
+    chain: list[IntegerLayer] = []
+    width, f_x = int(rng.integers(1, largest + 1)), int(rng.integers(0, 12))
+    recurrent = added = False
     for index in range(count):
         kind = str(rng.choice(["lstm", "gru", "rnn", "linear"]))
+        units = int(rng.integers(1, largest + 1))
         final = index == count - 1 and kind == "linear"
-        layer = _layer(
-            rng, config, f"layer{index}", kind, sizes[index], sizes[index + 1], f_x, final
-        )
+        layer = _layer(rng, config, f"layer{index}", kind, width, units, f_x, final)
         if kind == "linear" and recurrent and rng.random() < 0.4:
             layer["last_only"] = True
-        recurrent = recurrent or kind != "linear"
+            layer["last_step"] = added or rng.random() < 0.5
         chain.append(IntegerLayer(**layer))
-        f_x = layer["f_out"]
+        width, f_x, added = units, layer["f_out"], False
+        if kind == "linear":
+            continue
+        recurrent = True
+        directions = rng.random()
+        if directions < 0.3:
+            chain[-1] = replace(chain[-1], reverse=bool(rng.random() < 0.5))
+        elif directions < 0.6:
+            chain += _second(rng, config, chain[-1], largest)
+            added = chain[-1].join == "sum"
+            width = units if added else units + chain[-1].units
+            f_x -= chain[-1].sum_shift
     return IntegerNetwork(tuple(chain), config.weight_bits, config.activation_bits)
+
+
+def _second(
+    rng: np.random.Generator, config: MachineConfig, first: IntegerLayer, largest: int
+) -> list[IntegerLayer]:
+    """Another layer that reads what ``first`` reads, mostly its other direction."""
+    kind = first.kind if rng.random() < 0.7 else str(rng.choice(["lstm", "gru", "rnn"]))
+    join = str(rng.choice(["concat", "sum"]))
+    same = join == "sum" or rng.random() < 0.6
+    units = first.units if same else int(rng.integers(1, largest + 1))
+    layer = _layer(
+        rng, config, f"{first.name}b", kind, first.inputs, units, first.f_x, False, first.f_out
+    )
+    layer |= {"join": join, "reverse": rng.random() < 0.8}
+    if join == "sum" and first.f_out > -4:
+        layer["sum_shift"] = int(rng.integers(0, 2))
+    return [IntegerLayer(**layer)]
 
 
 def random_x(rng: np.random.Generator, network: IntegerNetwork, steps: int) -> IntArray:
@@ -87,11 +114,13 @@ def _layer(
     units: int,
     f_x: int,
     final: bool,
+    f_out: int | None = None,
 ) -> dict[str, Any]:
     gates = GATES[kind]
     hidden = kind != "linear"
     f_pre = int(rng.integers(0, 16))
-    f_out = f_pre if final else int(rng.integers(-4, 16))
+    if f_out is None:
+        f_out = f_pre if final else int(rng.integers(-4, 16))
     out_bits = 16 if final else config.activation_bits
     fields: dict[str, Any] = {
         "name": name,

@@ -17,7 +17,7 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.golden import run_network
 from sparnn.sim.machine_program import MachineProgram
-from sparnn.sim.network import IntegerNetwork
+from sparnn.sim.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import constant_states
 from sparnn.sim.runner import mismatches, run_sequences
 
@@ -54,8 +54,8 @@ def random_machine(seed: int) -> MachineConfig:
         rows=128,
         parameter_depth=1024,
         state_depth=128,
-        store_depth=512,
-        program_depth=4,
+        store_depth=1024,
+        program_depth=8,
     )
 
 
@@ -92,7 +92,7 @@ def run_case(machine: int, network: int, folder: Path) -> Case:
     )
     traces = [run_network(integers, x, states) for x, states in sequences]
     count, first = mismatches(program, results, traces)
-    layers = ", ".join(f"{one.kind} {one.inputs}>{one.units}" for one in integers.layers)
+    layers = ", ".join(map(_described, integers.layers))
     return Case(
         f"{machine}:{network}",
         f"{config.lanes} lanes, {config.post_units} post units, V <= {config.max_v}, "
@@ -103,14 +103,25 @@ def run_case(machine: int, network: int, folder: Path) -> Case:
     )
 
 
+def _described(layer: IntegerLayer) -> str:
+    marks = [layer.join, "reverse" if layer.reverse else "", "step" if layer.last_step else ""]
+    return " ".join(filter(None, (*marks, f"{layer.kind} {layer.inputs}>{layer.units}")))
+
+
 def _outputs(rng: np.random.Generator, network: IntegerNetwork) -> list[dict[str, Any]]:
-    """What the host takes: the last layer's sequence or last step, and some final states."""
+    """What the host takes: the last stage's sequence or last step, others, some final states."""
     outputs = [
-        {"layer": index, "what": "state_c"}
-        for index, layer in enumerate(network.layers)
-        if layer.kind in ("lstm", "gru") and rng.random() < 0.5
+        {"layer": stage[-1], "what": "state_c"}
+        for stage in network.stages
+        if all(network.layers[index].kind in ("lstm", "gru") for index in stage)
+        and rng.random() < 0.5
     ]
-    what = "sequence" if rng.random() < 0.7 else "last"
+    for stage in network.stages[:-1]:
+        # Of a sequence that something else reads the last step of, the host may take that alone.
+        if network.layers[stage[-1]].has_hidden and rng.random() < 0.3:
+            what = "sequence" if rng.random() < 0.5 else "last"
+            outputs.append({"layer": stage[-1], "what": what})
+    what = str(rng.choice(["sequence", "sequence", "last"]))
     return [*outputs, {"layer": len(network.layers) - 1, "what": what}]
 
 
@@ -122,7 +133,10 @@ def _other_schedule(rng: np.random.Generator, program: MachineProgram) -> Machin
             for layer in program.layers
         )
         program = replace(program, layers=layers)
-    stuck = any(one.descriptor["single_step"] and one.has_hidden for one in program.layers)
+    stuck = any(
+        one.descriptor["reverse"] or (one.descriptor["single_step"] and one.has_hidden)
+        for one in program.layers
+    )
     if not stuck and rng.random() < 0.3:
         program = replace(program, max_steps=int(rng.integers(1, 5)))
     return program

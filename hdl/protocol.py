@@ -106,6 +106,9 @@ DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "unfolded": (0, 12, 1, False),  # the next step's input half may run under this step's tail
     "wide": (0, 13, 1, False),  # outputs saturate at 16 bits instead of activation_bits
     "last_layer": (0, 14, 1, False),
+    "reverse": (0, 15, 1, False),  # from the last step to the first; one step: the last one
+    "add_stored": (0, 16, 1, False),  # add what lies at the output's place in the store
+    "sum_shift": (0, 17, 1, False),  # halve that sum
     "units": (1, 0, 16, False),
     "tail": (1, 16, 16, False),  # units mod post_units
     "in_words": (2, 0, 16, False),  # broadcast words of one input step
@@ -125,6 +128,7 @@ DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "state_up": (13, 6, 4, False),  # 15 - f_state
     "state_shift": (13, 10, 6, True),  # f_state - 12
     "out_shift": (13, 16, 6, False),  # n of out() in docs/numerics.md
+    "out_stride": (14, 0, 16, False),  # store words from one step's outputs to the next one's
 }
 
 

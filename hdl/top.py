@@ -4,9 +4,11 @@ from amaranth.hdl import Array, Module, Mux
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .array.addends import StoredAddends
 from .array.broadcast import Broadcaster
 from .array.cluster import cluster_signature
 from .array.gather import GATHER_PROGRAM, Gather
+from .array.places import PLACES_PROGRAM
 from .config import MachineConfig
 from .control.dispatcher import Dispatcher
 from .control.host_port import HostPort
@@ -49,6 +51,7 @@ class Machine(wiring.Component):
         m.submodules.dispatcher = dispatcher = Dispatcher(config)
         m.submodules.broadcaster = broadcaster = Broadcaster(config)
         m.submodules.gather = gather = Gather(config)
+        m.submodules.addends = addends = StoredAddends(config)
         m.submodules.results = results = ResultWriter(config)
         m.submodules.store = store = memory.Memory(
             shape=config.store_entry_bits,
@@ -63,6 +66,7 @@ class Machine(wiring.Component):
         wiring.connect(m, results.words, host.results)
         wiring.connect(m, gather.results, results.results)
         wiring.connect(m, dispatcher.vectors, broadcaster.stored)
+        wiring.connect(m, addends.o, gather.addends)
         m.d.comb += [
             host.results_idle.eq(results.idle),
             host.busy.eq(dispatcher.busy),
@@ -80,19 +84,36 @@ class Machine(wiring.Component):
             broadcaster.fresh_valid.eq(gather.fresh_valid),
             gather.start.eq(dispatcher.start),
             gather.steps.eq(dispatcher.layer_steps),
+            gather.out_first.eq(dispatcher.out_first),
+            addends.start.eq(dispatcher.start),
+            addends.first.eq(dispatcher.out_first),
+            addends.enable.eq(layer.add_stored),
+            addends.steps.eq(dispatcher.layer_steps),
             results.units.eq(layer.units),
         ]
         for name in GATHER_PROGRAM.members:
             m.d.comb += gather.program[name].eq(layer[name])
+        for name in PLACES_PROGRAM.members:
+            m.d.comb += addends.program[name].eq(layer[name])
 
-        # The store: the host's while it loads or reads, the run's otherwise.
+        # The store: the host's while it loads or reads, the run's otherwise. A vector's word waits
+        # in the read port's register until it is taken.
         write, read = store.write_port(), store.read_port()
+        waits = dispatcher.vectors.valid & ~dispatcher.vectors.ready
         m.d.comb += [
+            addends.free.eq(~dispatcher.store_en & ~waits),
+            addends.read_data.eq(read.data),
             write.en.eq(host.store_en | gather.store_en),
             write.addr.eq(Mux(host.store_en, host.load.addr, gather.store_addr)),
             write.data.eq(Mux(host.store_en, host.entry, gather.store_data)),
-            read.en.eq(dispatcher.store_en | host.read_en),
-            read.addr.eq(Mux(host.read_en, host.read_addr, dispatcher.store_addr)),
+            read.en.eq(dispatcher.store_en | host.read_en | addends.read_en),
+            read.addr.eq(
+                Mux(
+                    host.read_en,
+                    host.read_addr,
+                    Mux(dispatcher.store_en, dispatcher.store_addr, addends.read_addr),
+                )
+            ),
             dispatcher.store_data.eq(read.data),
             host.store_data.eq(read.data),
         ]

@@ -1,12 +1,12 @@
 """What the machine answers to the packets of sim/packets.py, and what that means."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.protocol import ARGUMENT_BITS, Response, header
+from sparnn.hdl.protocol import ARGUMENT_BITS, Response, Target, header, words_per_entry
 
 from .errors import SimulationError
 from .machine_program import LayerProgram, MachineProgram, Run
@@ -28,11 +28,14 @@ class SequenceResult:
         step is emitted, None where nothing is.
     states: final cell states by layer, [units], of the layers with ``read_state``.
     cycles: of all its runs together.
+    sequences: by layer what the host read from the store, [steps, features], of the layers with a
+        ``sequence_order``.
     """
 
     outputs: tuple[IntArray | None, ...]
     states: dict[int, IntArray]
     cycles: int
+    sequences: dict[int, IntArray] = field(default_factory=dict)
 
 
 def expected_words(program: MachineProgram, runs: list[Run]) -> int:
@@ -46,6 +49,10 @@ def expected_words(program: MachineProgram, runs: list[Run]) -> int:
             for layer in program.layers:
                 if layer.read_state:
                     total += sum(1 + n for _, n in layer.state_entries(program.config.post_units))
+        for layer in program.layers:
+            if layer.sequence_order:
+                entries = layer.steps(run.steps) * layer.sequence_words
+                total += 1 + entries * words_per_entry(program.config, Target.STORE)
     return total
 
 
@@ -61,6 +68,7 @@ def parse_results(
     reader = _Reader(np.asarray(words, np.int64))
     sequences: dict[int, list[tuple[list[IntArray | None], int]]] = {}
     states: dict[int, dict[int, IntArray]] = {}
+    stored: dict[int, dict[int, list[IntArray]]] = {}
     for run in runs:
         outputs: list[IntArray | None] = []
         for layer in program.layers:
@@ -69,10 +77,16 @@ def parse_results(
         cycles = int(reader.take(Response.DONE, 0, 1)[0])
         sequences.setdefault(run.sequence, []).append((outputs, cycles))
         states[run.sequence] = {}
+        read = stored.setdefault(run.sequence, {})
         if run.read_states:
             for index, layer in enumerate(program.layers):
                 if layer.read_state:
                     states[run.sequence][index] = _state(reader, program.config, layer)
+        for index, layer in enumerate(program.layers):
+            if layer.sequence_order:
+                values = _sequence(reader, program.config, layer, layer.steps(run.steps))
+                read[index] = [] if layer.descriptor["single_step"] else read.get(index, [])
+                read[index].append(values)
     reader.end()
     return [
         SequenceResult(
@@ -82,6 +96,7 @@ def parse_results(
             ),
             states[number],
             sum(cycles for _, cycles in segments),
+            {index: np.concatenate(parts) for index, parts in stored[number].items()},
         )
         for number, segments in sequences.items()
     ]
@@ -110,6 +125,23 @@ def _state(reader: "_Reader", config: MachineConfig, layer: LayerProgram) -> Int
     state = np.empty_like(by_position)
     state[list(layer.neurons)] = _signed(by_position & 0xFFFF, 16)
     return state
+
+
+def _sequence(
+    reader: "_Reader", config: MachineConfig, layer: LayerProgram, steps: int
+) -> IntArray:
+    """The outputs of a layer, or of two that are joined, as they lie in the store."""
+    each, bits = words_per_entry(config, Target.STORE), config.activation_bits
+    count = steps * layer.sequence_words * each
+    words = reader.take(Response.DATA, count, count).astype("<u4").reshape(-1, each)
+    raised = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
+    elements = raised[:, : config.post_units * bits].reshape(steps, -1, bits).astype(np.int64)
+    values = _signed(elements @ (1 << np.arange(bits, dtype=np.int64)), bits)
+    order = np.array(layer.sequence_order)
+    present = np.flatnonzero(order >= 0)
+    outputs = np.empty((steps, len(present)), np.int64)
+    outputs[:, order[present]] = values[:, present]
+    return outputs
 
 
 def _signed(values: IntArray, bits: int) -> IntArray:

@@ -6,7 +6,7 @@ The validated ranges of `IntegerLayer` bound every value: an accumulator by 2^15
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ __all__ = [
 IntArray = npt.NDArray[np.int64]
 Advance = Callable[[float], None]
 
-TENSORS = ("u", "v", "pre", "state", "h")
+TENSORS = ("u", "v", "pre", "state", "h", "sum")
 """The tensors whose saturations are counted."""
 
 _BLOCK = 256  # steps whose input half is computed at once: bounds the memory of long sequences
@@ -43,15 +43,17 @@ class LayerTrace:
     Members
     -------
     outputs
-        [steps, units], format `f_out`.
+        [steps, units], format `f_out`, at the steps they belong to.
     h
-        The final output, [units], format `f_out`.
+        The output that was computed last, [units], format `f_out`.
     state
         The final cell state (LSTM) or unrounded hidden state (GRU), [units], `f_state`; else None.
     useful_macs
         Pairs of a non-zero weight and a non-zero activation, both halves.
     saturated
         How many values were clamped, by the names in `TENSORS`.
+    joined
+        Of a layer with a join: what both layers give together, [steps, units of both or of one].
     """
 
     outputs: IntArray
@@ -59,6 +61,12 @@ class LayerTrace:
     state: IntArray | None
     useful_macs: int
     saturated: dict[str, int]
+    joined: IntArray | None = None
+
+    @property
+    def sequence(self) -> IntArray:
+        """What the next layer reads."""
+        return self.outputs if self.joined is None else self.joined
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,9 +86,10 @@ class NetworkTrace:
         Parameters
         ----------
         layer
-            Index of the layer.
+            Index of the layer; of joined layers the second one, which stands for both.
         what
-            `sequence`: [steps, units]; `last`, `state_h` or `state_c`: [units].
+            `sequence`: [steps, units]; `last`: what was computed last, or `step`: the last step,
+            `state_h` or `state_c`: [units]. Final states of joined layers lie side by side.
 
         Raises
         ------
@@ -88,11 +97,15 @@ class NetworkTrace:
             There is no such tensor.
         """
         trace = self.layers[layer]
+        both = self.layers[layer - 1 : layer + 1] if trace.joined is not None else (trace,)
+        h = np.concatenate([one.h for one in both])
+        states = [one.state for one in both if one.state is not None]
         tensors = {
-            "sequence": trace.outputs,
-            "last": trace.outputs[-1],
-            "state_h": trace.h,
-            "state_c": trace.state,
+            "sequence": trace.sequence,
+            "step": trace.sequence[-1],
+            "last": h,
+            "state_h": h,
+            "state_c": np.concatenate(states) if len(states) == len(both) else None,
         }
         tensor = tensors.get(what)
         if tensor is None:
@@ -172,12 +185,19 @@ def run_network(
     states = dict(initial or {})
     traces: list[LayerTrace] = []
     values = _integers("x", x, (None, network.layers[0].inputs), network.activation_bits)
-    for index, layer in enumerate(network.layers):
-        if layer.last_only:
-            values = values[-1:]
-        h0, c0 = states.pop(("initial_h", index), None), states.pop(("initial_c", index), None)
-        traces.append(run_layer(layer, values, h0, c0, advance))
-        values = traces[-1].outputs
+    finals = values[-1]
+    for stage in network.stages:
+        for index in stage:
+            layer = network.layers[index]
+            x_layer = values
+            if layer.last_only:
+                x_layer = values[-1:] if layer.last_step else finals[np.newaxis]
+            h0, c0 = states.pop(("initial_h", index), None), states.pop(("initial_c", index), None)
+            traces.append(run_layer(layer, x_layer, h0, c0, advance))
+        if len(stage) > 1:
+            traces[-1] = _join(layer, traces[-2], traces[-1])
+        values = traces[-1].sequence
+        finals = np.concatenate([traces[index].h for index in stage])
     if states:
         role, index = next(iter(states))
         raise SimulationError(f"layer {index} has no {role}: the network has {len(traces)} layers")
@@ -191,7 +211,7 @@ def run_layer(
     c0: npt.NDArray[np.integer] | None = None,
     advance: Advance | None = None,
 ) -> LayerTrace:
-    """Run one sequence through one layer.
+    """Run one sequence through one layer, in the layer's direction.
 
     Parameters
     ----------
@@ -211,6 +231,7 @@ def run_layer(
         `x` or a state has another shape or range, or the layer has no such state.
     """
     x = _integers(f"input of layer {layer.name!r}", x, (None, layer.inputs), 16)
+    x = x[::-1] if layer.reverse else x
     h, state = _initial(layer, h0, c0)
     clamp = _Clamp()
     half_x = _Half(layer.w_x, layer.mult_x, layer.shift_x, layer.bias_x)
@@ -238,7 +259,18 @@ def run_layer(
             if advance is not None:
                 advance(1)
     useful += half_h.useful(np.vstack([first, outputs[:-1]]))
-    return LayerTrace(outputs, outputs[-1], state, useful, clamp.counts)
+    at_steps = outputs[::-1] if layer.reverse else outputs
+    return LayerTrace(at_steps, outputs[-1], state, useful, clamp.counts)
+
+
+def _join(layer: IntegerLayer, first: LayerTrace, second: LayerTrace) -> LayerTrace:
+    """The trace of the second of two joined layers, with what they give together."""
+    if layer.join == "concat":
+        return replace(second, joined=np.hstack([first.outputs, second.outputs]))
+    clamp = _Clamp()
+    total = clamp("sum", rne(first.outputs + second.outputs, layer.sum_shift), layer.out_bits)
+    counts = {name: second.saturated[name] + clamp.counts[name] for name in TENSORS}
+    return replace(second, joined=total, saturated=counts)
 
 
 def _integers(

@@ -1,7 +1,7 @@
 """A loaded network as its host sees it: program.json of a compiled folder."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sparnn.hdl.config import MachineConfig
@@ -26,6 +26,9 @@ class LayerProgram:
     neurons: position -> neuron.
     f_out, f_state: formats of the output and of the state.
     read_state: the host reads the final cell state back.
+    sequence_base, sequence_words, sequence_order: where the host reads the outputs of a layer that
+        runs backwards or is joined with the one before it, after the run: first store word, words
+        per step, and position -> feature (-1: none). An empty order: it does not.
     """
 
     name: str
@@ -34,6 +37,9 @@ class LayerProgram:
     f_out: int
     f_state: int
     read_state: bool = False
+    sequence_base: int = 0
+    sequence_words: int = 0
+    sequence_order: tuple[int, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -46,6 +52,10 @@ class LayerProgram:
     @property
     def has_state(self) -> bool:
         return self.kind in (Kind.LSTM, Kind.GRU)
+
+    def steps(self, steps: int) -> int:
+        """Steps that the layer takes in a run of so many."""
+        return 1 if self.descriptor["single_step"] else steps
 
     def emitted(self, steps: int) -> int:
         """RESULT packets in a run of so many steps."""
@@ -82,8 +92,7 @@ class MachineProgram:
     def to_dict(self) -> dict[str, Any]:
         """For program.json."""
         layers = [
-            {**asdict(layer), "descriptor": dict(layer.descriptor), "neurons": list(layer.neurons)}
-            for layer in self.layers
+            asdict(replace(layer, descriptor=dict(layer.descriptor))) for layer in self.layers
         ]
         return {
             "version": _VERSION,
@@ -109,7 +118,13 @@ class MachineProgram:
                     f"{_VERSION}: compile the model again"
                 )
             layers = tuple(
-                LayerProgram(**{**layer, "neurons": tuple(layer["neurons"])})
+                LayerProgram(
+                    **{
+                        **layer,
+                        "neurons": tuple(layer["neurons"]),
+                        "sequence_order": tuple(layer.get("sequence_order", ())),
+                    }
+                )
                 for layer in content["layers"]
             )
             return cls(

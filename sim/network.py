@@ -1,10 +1,10 @@
 """The integer network: what the compiler writes and the golden model runs (docs/numerics.md)."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,16 @@ import numpy.typing as npt
 from .arrays import read_npz, write_npz
 from .errors import SimulationError
 
-__all__ = ["GATES", "IntegerLayer", "IntegerNetwork"]
+__all__ = ["GATES", "JOINS", "IntegerLayer", "IntegerNetwork", "Joined", "stages"]
 
 Int32Array = npt.NDArray[np.int32]
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "linear": 1}
 """Gates per unit of each kind of layer, in the order i, f, g, o; r, z, n."""
+
+JOINS = ("", "concat", "sum")
+"""How a layer meets the one before it: it reads its output; or both read the same input, and their
+outputs are put side by side or added (the two directions of a bidirectional layer)."""
 
 _ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
 _MAX_COLUMNS = 1 << 16
@@ -40,10 +44,29 @@ _LIMITS = {
     "f_state": (0, 15),
     "f_out": (-16, 15),
     "out_bits": (8, 16),
+    "sum_shift": (0, 1),
     "weight_bits": (4, 16),
     "activation_bits": (8, 16),
 }
 _ARRAYS = tuple(name for name in _LIMITS if name.startswith(("w_", "mult", "shift", "bias", "ini")))
+
+
+class Joined(Protocol):
+    """What :func:`stages` has to know of a layer."""
+
+    @property
+    def join(self) -> str: ...
+
+
+def stages(layers: Sequence[Joined]) -> list[tuple[int, ...]]:
+    """Indices of the layers that read the same input: one, or the two directions of a layer."""
+    grouped: list[tuple[int, ...]] = []
+    for index, layer in enumerate(layers):
+        if layer.join and grouped:
+            grouped[-1] = (*grouped[-1], index)
+        else:
+            grouped.append((index,))
+    return grouped
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +94,18 @@ class IntegerLayer:
     out_bits
         Width of the output: the activation bits, or 16 for a final linear layer.
     last_only
-        The layer reads only the final step of the layer before it.
+        The layer reads what the layers before it computed last: their final states.
     initial_h, initial_c
         Constant initial states, [units], in `f_out` and `f_state` (LSTM only); None is zero.
+    last_step
+        With `last_only`: the layer reads the last step of the sequence before it instead, which a
+        reverse layer has computed first.
+    reverse
+        The layer goes from the last step to the first; its outputs lie at the steps they belong to.
+    join
+        One of `JOINS`.
+    sum_shift
+        Of the join `sum`: the sum has the format `f_out - sum_shift`.
 
     Raises
     ------
@@ -100,6 +132,10 @@ class IntegerLayer:
     last_only: bool = False
     initial_h: Int32Array | None = None
     initial_c: Int32Array | None = None
+    last_step: bool = False
+    reverse: bool = False
+    join: str = ""
+    sum_shift: int = 0
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -111,12 +147,24 @@ class IntegerLayer:
                 f"{where} ({self.kind}) has the activation {self.activation!r}: "
                 f"use one of {list(activations)}"
             )
-        for name in ("f_x", "f_pre", "f_state", "f_out", "out_bits"):
+        for name in ("f_x", "f_pre", "f_state", "f_out", "out_bits", "sum_shift"):
             _check_number(where, name, getattr(self, name))
         if self.kind not in ("lstm", "gru") and self.f_state != 0:
             raise SimulationError(
                 f"{where} ({self.kind}) has f_state = {self.f_state}: it has no state, use 0"
             )
+        if self.join not in JOINS or (self.join != "sum" and self.sum_shift):
+            raise SimulationError(
+                f"{where} has join = {self.join!r} and sum_shift = {self.sum_shift}: use one of "
+                f"{list(JOINS)}, and a shift with 'sum' only"
+            )
+        if (self.reverse or self.join) and not self.has_hidden:
+            raise SimulationError(
+                f"{where} (linear) has reverse = {self.reverse} and join = {self.join!r}: it has "
+                "no direction, leave both out"
+            )
+        if self.last_step and not self.last_only:
+            raise SimulationError(f"{where} has last_step without last_only: set both")
         for name in _ARRAYS:
             value = getattr(self, name)
             if value is not None:
@@ -221,12 +269,62 @@ class IntegerNetwork:
                     f"{where} has f_out = {layer.f_out} and f_pre = {layer.f_pre}: "
                     "they must be equal in a final linear layer"
                 )
-        for before, layer in zip(self.layers, self.layers[1:], strict=False):
-            if (layer.inputs, layer.f_x) != (before.units, before.f_out):
+        for stage in stages(self.layers):
+            self._check_stage(stage)
+        for before, stage in zip(self.stages, self.stages[1:], strict=False):
+            units, f = self.stage_units(before), self.stage_format(before)
+            for layer in (self.layers[index] for index in stage):
+                if (layer.inputs, layer.f_x) != (units, f):
+                    raise SimulationError(
+                        f"layer {layer.name!r} reads {layer.inputs} values of format {layer.f_x}, "
+                        f"but {self.layers[before[-1]].name!r} gives {units} of format {f}"
+                    )
+            if (
+                layer.last_only
+                and not layer.last_step
+                and len(before) > 1
+                and self.layers[before[-1]].join == "sum"
+            ):
                 raise SimulationError(
-                    f"layer {layer.name!r} reads {layer.inputs} values of format {layer.f_x}, but "
-                    f"{before.name!r} gives {before.units} of format {before.f_out}"
+                    f"layer {layer.name!r} reads the final states of the directions that "
+                    f"{self.layers[before[-1]].name!r} adds: only sequences are added, use "
+                    "last_step"
                 )
+
+    def _check_stage(self, stage: tuple[int, ...]) -> None:
+        first, last = self.layers[stage[0]], self.layers[stage[-1]]
+        if first.join or len(stage) > 2:
+            raise SimulationError(
+                f"layer {last.name!r} has join = {last.join!r}: it joins exactly one layer, which "
+                "stands before it"
+            )
+        if len(stage) == 1:
+            return
+        where = f"layers {first.name!r} and {last.name!r}"
+        same = ("inputs", "f_x", "f_out", "out_bits") + (("units",) if last.join == "sum" else ())
+        for name in same:
+            if getattr(first, name) != getattr(last, name):
+                raise SimulationError(
+                    f"{where} have {name} = {getattr(first, name)} and {getattr(last, name)}: "
+                    "layers that are joined must agree"
+                )
+        if not first.has_hidden or first.last_only or last.last_only:
+            raise SimulationError(f"{where}: only recurrent layers that read sequences are joined")
+
+    @property
+    def stages(self) -> list[tuple[int, ...]]:
+        """Indices of the layers that read the same input, in the order of the stages."""
+        return stages(self.layers)
+
+    def stage_units(self, stage: tuple[int, ...]) -> int:
+        """The size of what a stage gives."""
+        layers = [self.layers[index] for index in stage]
+        return layers[-1].units if layers[-1].join == "sum" else sum(one.units for one in layers)
+
+    def stage_format(self, stage: tuple[int, ...]) -> int:
+        """The format of what a stage gives."""
+        last = self.layers[stage[-1]]
+        return last.f_out - last.sum_shift
 
     @property
     def input_sizes(self) -> dict[tuple[str, int], int]:

@@ -94,6 +94,14 @@ def sequence_packets(
             f"sequence {number} has the shape {values.shape}: it must be [steps, "
             f"{len(program.inputs)}] with at least one step"
         )
+    backwards = [one for one in program.layers if one.descriptor["reverse"]]
+    if backwards and len(values) > program.max_steps:
+        raise SimulationError(
+            f"sequence {number} has {len(values)} steps, the store of this machine holds "
+            f"{program.max_steps}, and layer {backwards[0].name!r} begins at the last step, so the "
+            "sequence cannot be split: compile for a machine with a larger store_depth, or with a "
+            "calibration sequence of this length"
+        )
     stuck = [one for one in program.layers if one.descriptor["single_step"] and one.has_hidden]
     if stuck and len(values) > program.max_steps:
         raise SimulationError(
@@ -118,6 +126,7 @@ def sequence_packets(
         final = start + steps == len(values)
         if final:
             parts.extend(_read_states(program))
+        parts.extend(_read_sequences(program, steps))
         runs.append(Run(number, steps, final))
     return np.concatenate(parts), runs
 
@@ -180,6 +189,19 @@ def _read_states(program: MachineProgram) -> list[Words]:
                     header(Opcode.READ, count),
                 ]
                 parts.append(np.array(packet, np.uint32))
+    return parts
+
+
+def _read_sequences(program: MachineProgram, steps: int) -> list[Words]:
+    parts = []
+    for layer in program.layers:
+        if layer.sequence_order:
+            packet = [
+                header(Opcode.SELECT, Target.STORE << 20),
+                header(Opcode.ADDRESS, layer.sequence_base),
+                header(Opcode.READ, layer.steps(steps) * layer.sequence_words),
+            ]
+            parts.append(np.array(packet, np.uint32))
     return parts
 
 

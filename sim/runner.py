@@ -164,9 +164,13 @@ def mismatches(
         pairs = []
         for index, got in enumerate(result.outputs):
             if got is not None:
-                golden = trace.layers[index].outputs
-                # Where the last step alone is emitted, the golden model has all of them.
+                golden, descriptor = trace.layers[index].outputs, program.layers[index].descriptor
+                # Where the step computed last alone is emitted, the golden model has all of them.
+                if descriptor["reverse"] and not descriptor["single_step"]:
+                    golden = golden[::-1]
                 pairs.append((index, "output", got, golden[len(golden) - len(got) :]))
+        for index, got in result.sequences.items():
+            pairs.append((index, "stored output", got, trace.layers[index].sequence))
         for index, got in result.states.items():
             state = trace.layers[index].state
             assert state is not None
@@ -188,14 +192,22 @@ def hardware_outputs(io: Mapping[str, Any], result: SequenceResult) -> dict[str,
     """The model's outputs of one sequence as integers, for `assemble_outputs`."""
     outputs = {}
     for entry in io["outputs"]:
-        layer, what = entry["layer"], entry["what"]
+        layer, what, name = entry["layer"], entry["what"], entry["name"]
+        both = entry.get("layers", [layer])  # joined layers; the last of them names the output
         if what == "state_c":
-            outputs[entry["name"]] = result.states[layer]
+            outputs[name] = np.concatenate([result.states[index] for index in both])
             continue
-        emitted = result.outputs[layer]
-        if emitted is None:
+        stored = result.sequences.get(layer)
+        if stored is not None and what in ("sequence", "step"):
+            outputs[name] = stored if what == "sequence" else stored[-1]
+            continue
+        emitted = [result.outputs[index] for index in both]
+        last = [values[-1] for values in emitted if values is not None]
+        if len(last) < len(both):
             raise SimulationError(
-                f"output {entry['name']!r} is not in program.json: compile the model again"
+                f"output {name!r} is not in program.json: compile the model again"
             )
-        outputs[entry["name"]] = emitted if what == "sequence" else emitted[-1]
+        whole = emitted[-1]
+        assert whole is not None
+        outputs[name] = whole if what == "sequence" else np.concatenate(last)
     return outputs

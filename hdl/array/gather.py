@@ -1,13 +1,15 @@
 """Joins the clusters' outputs into words and sends each word wherever it is needed."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.post.saturate import saturate
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, RUN_STEPS_BITS, Kind
 
 from .broadcast import vector_word_layout
+from .places import OutputPlaces
 
 __all__ = ["GATHER_PROGRAM", "Gather", "result_word_layout"]
 
@@ -22,7 +24,10 @@ GATHER_PROGRAM = data.StructLayout(
             "units",
             "tail",
             "out_words",
-            "out_base",
+            "out_stride",
+            "reverse",
+            "add_stored",
+            "sum_shift",
             "hidden_base",
         )
     }
@@ -44,11 +49,15 @@ class Gather(wiring.Component):
     """Takes one output of every cluster at a time.
 
     Each word goes to the broadcaster (recurrent layers), to the store (``store_out``; in the last
-    step also to ``hidden_base``, which takes a second cycle) and to the host (``emit``).
+    step also to ``hidden_base``, which takes a second cycle) and to the host (``emit``). With
+    ``add_stored`` the store gets the sum of the word and what lies there (docs/numerics.md, "Two
+    directions").
 
     Members
     -------
     program, start, steps: the layer and its number of time steps.
+    out_first: with ``start``, the place of the first word that is computed.
+    addends: stream of the store's words at the places of the outputs, where they are added.
     outputs: one stream per cluster.
     fresh, fresh_valid: to the broadcaster, which always takes them.
     store_en, store_addr, store_data: the store's write port.
@@ -63,6 +72,10 @@ class Gather(wiring.Component):
                 "program": In(GATHER_PROGRAM),
                 "start": In(1),
                 "steps": In(RUN_STEPS_BITS),
+                "out_first": In((config.store_depth - 1).bit_length()),
+                "addends": In(
+                    stream.Signature(data.ArrayLayout(config.activation_bits, config.post_units))
+                ),
                 "outputs": In(stream.Signature(signed(PREACTIVATION_BITS))).array(
                     config.post_units
                 ),
@@ -81,19 +94,22 @@ class Gather(wiring.Component):
         config = self._config
         program = self.program
 
-        word = Signal(DESCRIPTOR_FIELDS["out_words"][2])
+        m.submodules.places = places = OutputPlaces(config)
         steps_left = Signal(RUN_STEPS_BITS)
-        out_addr = Signal.like(self.store_addr)
         hidden_addr = Signal.like(self.store_addr)
         second = Signal()
 
         recurrent = program.kind != Kind.LINEAR
-        last_word = word + 1 == program.out_words
+        last_word = places.last_word
         last_step = steps_left == 1
         emit = program.emit & (last_step | ~program.emit_last)
         keep = recurrent & last_step
-        available = Cat(output.valid for output in self.outputs).all()
+        # What is written in the first of two cycles needs its addend, and the second takes it off.
+        available = Cat(output.valid for output in self.outputs).all() & (
+            self.addends.valid | ~program.add_stored
+        )
         take = Signal()
+        to_hidden = keep & (second | ~program.store_out)
         m.d.comb += [
             take.eq(
                 available & (~emit | self.results.ready) & (~(keep & program.store_out) | second)
@@ -102,15 +118,24 @@ class Gather(wiring.Component):
             self.results.payload.count.eq(
                 Mux(last_word & (program.tail != 0), program.tail, config.post_units)
             ),
-            self.results.payload.first.eq(word == 0),
+            self.results.payload.first.eq(places.word == 0),
             self.fresh_valid.eq(take & recurrent),
             self.fresh.half.eq(1),
             self.fresh.last.eq(last_word),
             self.fresh.values.eq(
                 Cat(output.payload[: config.activation_bits] for output in self.outputs)
             ),
-            self.store_data.eq(self.fresh.values),
-            self.store_addr.eq(Mux(keep & (second | ~program.store_out), hidden_addr, out_addr)),
+            self.store_data.eq(
+                Mux(program.add_stored & ~to_hidden, Cat(self._sums(m)), self.fresh.values)
+            ),
+            self.addends.ready.eq(take),
+            self.store_addr.eq(Mux(to_hidden, hidden_addr, places.addr)),
+            places.program.out_words.eq(program.out_words),
+            places.program.out_stride.eq(program.out_stride),
+            places.program.reverse.eq(program.reverse),
+            places.start.eq(self.start),
+            places.first.eq(self.out_first),
+            places.next.eq(take),
             self.store_en.eq(
                 Mux(keep & program.store_out, available & ~second, take & program.store_out)
                 | (take & keep)
@@ -124,17 +149,31 @@ class Gather(wiring.Component):
             ]
         m.d.sync += second.eq(available & keep & program.store_out & ~take)
         with m.If(take):
-            m.d.sync += [word.eq(word + 1), out_addr.eq(out_addr + 1)]
             with m.If(keep):
                 m.d.sync += hidden_addr.eq(hidden_addr + 1)
             with m.If(last_word):
-                m.d.sync += [word.eq(0), steps_left.eq(steps_left - 1)]
+                m.d.sync += steps_left.eq(steps_left - 1)
         with m.If(self.start):
             m.d.sync += [
-                word.eq(0),
                 second.eq(0),
                 steps_left.eq(self.steps),
-                out_addr.eq(program.out_base),
                 hidden_addr.eq(program.hidden_base),
             ]
         return m
+
+    def _sums(self, m: Module) -> list[Value]:
+        """``sat(rne(output + addend, sum_shift))`` of each activation of the word."""
+        bits = self._config.activation_bits
+        sums: list[Value] = []
+        for index, output in enumerate(self.outputs):
+            total = Signal(signed(bits + 1), name=f"total{index}")
+            halved = Signal(signed(bits + 1), name=f"halved{index}")
+            m.d.comb += [
+                total.eq(
+                    output.payload[:bits].as_signed() + self.addends.payload[index].as_signed()
+                ),
+                # A half is rounded to the even neighbour: up when the floor is odd.
+                halved.eq((total >> 1) + (total[0] & total[1])),
+            ]
+            sums.append(Mux(self.program.sum_shift, halved, saturate(total, bits))[:bits])
+        return sums

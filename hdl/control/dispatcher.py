@@ -8,6 +8,8 @@ from sparnn.hdl.array.broadcast import vector_word_layout
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, RUN_STEPS_BITS, Kind
 
+from .last_step import LAST_STEP_PROGRAM, LastStep
+
 __all__ = ["DESCRIPTOR", "Dispatcher"]
 
 
@@ -26,7 +28,8 @@ class Dispatcher(wiring.Component):
 
     Vectors go out in the order x0, the hidden state before the first step, x1, x2, …; each as soon
     as the local copies have room, that is when every cluster has collected the input half of two
-    steps before. Between layers: 17 cycles to read the descriptor and two to start.
+    steps before. Between layers: 17 cycles to read the descriptor and two to start; before a layer
+    that begins at the last step up to the bits of its address, to find that (LastStep).
 
     Members
     -------
@@ -38,6 +41,7 @@ class Dispatcher(wiring.Component):
     descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine.
     x_taken: from each cluster.
     layer_done: from the gather.
+    out_first: with ``start``, where the gather's first output goes.
     store_addr, store_en, store_data: the store's read port; data one cycle after ``store_en``.
     vectors: stream to the broadcaster.
     """
@@ -58,6 +62,7 @@ class Dispatcher(wiring.Component):
                 "start": Out(1),
                 "fresh": Out(1),
                 "layer_steps": Out(RUN_STEPS_BITS),
+                "out_first": Out((config.store_depth - 1).bit_length()),
                 "x_taken": In(2).array(config.post_units),
                 "layer_done": In(1),
                 "store_addr": Out((config.store_depth - 1).bit_length()),
@@ -89,7 +94,13 @@ class Dispatcher(wiring.Component):
         steps = Signal(RUN_STEPS_BITS)
         fetch = Signal(range(config.program_depth * DESCRIPTOR_WORDS + 1))
         fetched = Signal(range(DESCRIPTOR_WORDS + 1))
+        m.submodules.last_step = last_step = LastStep(config)
+        located = Signal()
+        for name in LAST_STEP_PROGRAM.members:
+            m.d.comb += last_step.program[name].eq(layer[name])
         m.d.comb += [
+            last_step.steps.eq(steps),
+            self.out_first.eq(Mux(layer.reverse, last_step.out_addr, layer.out_base)),
             read.addr.eq(fetch),
             self.layer_steps.eq(Mux(layer.single_step, 1, steps)),
         ]
@@ -117,8 +128,13 @@ class Dispatcher(wiring.Component):
                     m.d.sync += fetched.eq(0)
                     m.next = "START"
             with m.State("START"):
-                m.d.comb += self.start.eq(1)
-                m.next = "SETTLE"
+                m.d.sync += located.eq(layer.reverse)
+                with m.If(layer.reverse & ~located):
+                    m.d.comb += last_step.start.eq(1)
+                with m.Elif(last_step.done):
+                    m.d.comb += self.start.eq(1)
+                    m.d.sync += located.eq(0)
+                    m.next = "SETTLE"
             with m.State("SETTLE"):
                 m.next = "RUN"
             with m.State("RUN"):
@@ -139,6 +155,9 @@ class Dispatcher(wiring.Component):
         two_before = (number - 2)[:2]
         room = (number < 2) | Cat(taken != two_before for taken in self.x_taken).all()
         issue = Signal()
+        # From the last word of a step to the first one of the next, or of the one before.
+        x_jump = Signal.like(x_addr, reset_less=True)
+        m.d.sync += x_jump.eq(Mux(layer.reverse, 1 - (layer.in_words << 1), 1))
         m.d.comb += [
             issue.eq(active & (hidden_turn | room) & (~held | self.vectors.ready)),
             self.store_en.eq(issue),
@@ -158,7 +177,7 @@ class Dispatcher(wiring.Component):
             with m.If(hidden_turn):
                 m.d.sync += h_addr.eq(h_addr + 1)
             with m.Else():
-                m.d.sync += x_addr.eq(x_addr + 1)
+                m.d.sync += x_addr.eq(x_addr + Mux(last_word, x_jump, 1))
             with m.If(last_word):
                 m.d.sync += words_left.eq(layer.in_words)
                 with m.If(~hidden_turn):
@@ -182,7 +201,7 @@ class Dispatcher(wiring.Component):
                 hidden_turn.eq(0),
                 number.eq(0),
                 words_left.eq(layer.in_words),
-                x_addr.eq(layer.in_base),
+                x_addr.eq(Mux(layer.reverse, last_step.in_addr, layer.in_base)),
                 h_addr.eq(layer.hidden_base),
             ]
         return m

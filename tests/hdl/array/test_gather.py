@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import product
 
 import pytest
@@ -22,6 +23,10 @@ class Layer:
     steps: int
     out_base: int
     hidden_base: int
+    stride: int = 0  # beyond the words of a step
+    reverse: int = 0
+    add: int = 0
+    sum_shift: int = 0
 
     @property
     def recurrent(self) -> bool:
@@ -43,7 +48,10 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
             "units": layer.units,
             "tail": tail,
             "out_words": words,
-            "out_base": layer.out_base,
+            "out_stride": words + layer.stride,
+            "reverse": layer.reverse,
+            "add_stored": layer.add,
+            "sum_shift": layer.sum_shift,
             "hidden_base": layer.hidden_base,
         },
     )
@@ -63,15 +71,32 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
 
     # The specification, word by word.
     width = config.activation_bits
-    fresh, results, writes = [], [], []
+    fresh, results, writes, addends = [], [], [], []
+    floor, ceiling = -(1 << width - 1), (1 << width - 1) - 1
+
+    def pack(values):
+        return sum((value & (1 << width) - 1) << width * k for k, value in enumerate(values))
+
+    def place(step, word):
+        at = layer.steps - 1 - step if layer.reverse else step
+        return layer.out_base + at * (words + layer.stride) + word
+
     for number, values in enumerate(outputs):
         step, word = divmod(number, words)
         last_step = step + 1 == layer.steps
-        packed = sum((value & (1 << width) - 1) << width * k for k, value in enumerate(values))
+        packed = pack(values)
         if layer.recurrent:
             fresh.append({"values": packed, "half": 1, "last": int(word + 1 == words)})
         if layer.store_out:
-            writes.append((layer.out_base + number, packed))
+            stored = packed
+            if layer.add:
+                others = [rng.choice((floor, ceiling, rng.randint(floor, ceiling))) for _ in values]
+                addends.append([other & (1 << width) - 1 for other in others])
+                sums = [a + b for a, b in zip(values, others, strict=True)]
+                # Python rounds halves to the even neighbour.
+                sums = [round(Fraction(a, 1 << layer.sum_shift)) for a in sums]
+                stored = pack([max(floor, min(ceiling, a)) for a in sums])
+            writes.append((place(step, word), stored))
         if layer.recurrent and last_step:
             writes.append((layer.hidden_base + word, packed))
         if layer.emit and (last_step or not layer.emit_last):
@@ -79,9 +104,11 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
             results.append((values, count, int(word == 0)))
 
     ctx.set(dut.steps, layer.steps)
+    ctx.set(dut.out_first, place(0, 0))
     ctx.set(dut.start, 1)
     await ctx.tick()
     ctx.set(dut.start, 0)
+    ctx.set(dut.out_first, 0)
     ctx.set(dut.steps, 0)  # a register holds it
     queues = [[values[element] for values in outputs] for element in range(p)]
     offered = [False] * p
@@ -94,6 +121,9 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
             ctx.set(port.valid, offered[element])
             ctx.set(port.payload, queues[element][0] if offered[element] else rng.randint(-99, 99))
         ctx.set(dut.results.ready, rng.random() >= idle)
+        adding = bool(addends) and (ctx.get(dut.addends.valid) or rng.random() >= idle)
+        ctx.set(dut.addends.valid, adding)
+        ctx.set(dut.addends.payload, addends[0] if adding else [0] * p)
         assert not ctx.get(dut.done)
         ready = [ctx.get(port.ready) for port in dut.outputs]
         for element in range(p):
@@ -117,7 +147,11 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
                 seen_results.append(result)
             else:
                 held = result
+        taken = adding and ctx.get(dut.addends.ready)
         await ctx.tick()
+        if taken:
+            addends.pop(0)
+            ctx.set(dut.addends.valid, 0)
         cycles += 1
         assert cycles < 5000
     for port in dut.outputs:
@@ -128,6 +162,7 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
         assert not ctx.get(dut.fresh_valid)
         assert not ctx.get(dut.results.valid)
         await ctx.tick()
+    assert not addends
     assert seen_fresh == fresh
     assert seen_writes == writes
     assert seen_results == results
@@ -161,6 +196,35 @@ def test_destinations(post_units: int, idle: float) -> None:
                     words = -(-layer.units // post_units)
                     twice = words if store and layer.recurrent else 0
                     assert cycles == steps * words + twice
+
+    run(dut, bench, cycles=100_000)
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.5])
+@pytest.mark.parametrize("post_units", [1, 2, 8])
+def test_directions(post_units: int, idle: float) -> None:
+    """Backwards, with words of another direction between the steps, and added to it."""
+    config = MachineConfig(lanes=post_units, post_units=post_units, max_v=1, store_depth=1000)
+    dut = Gather(config)
+    rng = random.Random(str((post_units, idle)))
+
+    async def bench(ctx):
+        for reverse, add, shift, emit in product((0, 1), repeat=4):
+            layer = Layer(
+                kind=Kind.RNN,
+                store_out=1,
+                emit=emit,
+                emit_last=1,
+                units=rng.choice((1, post_units, rng.randint(1, 4 * post_units + 1))),
+                steps=rng.randint(1, 5),
+                out_base=rng.randrange(400),
+                hidden_base=rng.randrange(900, 950),
+                stride=rng.randrange(5),
+                reverse=reverse,
+                add=add,
+                sum_shift=shift,
+            )
+            await check_layer(ctx, dut, config, layer, rng, idle)
 
     run(dut, bench, cycles=100_000)
 

@@ -54,12 +54,14 @@ def random_layer(rng: random.Random, config: MachineConfig, kind: Kind, **fixed:
     }
 
 
-def expected_vectors(layer: dict[str, int], steps: int, reset: bool, store: list[int]):
+def expected_vectors(layer: dict[str, int], run_steps: int, reset: bool, store: list[int]):
     """x0, the hidden state before the first step, x1, ...: (words, number of x vector or None)."""
+    steps = 1 if layer["single_step"] else run_steps
     found: list[Any] = []
     hidden = [store[layer["hidden_base"] + k] for k in range(layer["out_words"])]
     for step in range(steps):
-        base = layer["in_base"] + step * layer["in_words"]
+        place = run_steps - 1 - step if layer["reverse"] else step
+        base = layer["in_base"] + place * layer["in_words"]
         words = store[base : base + layer["in_words"]]
         found += [(word, 0, k + 1 == len(words), step) for k, word in enumerate(words)]
         if step == 0 and layer["kind"] != Kind.LINEAR:
@@ -120,18 +122,21 @@ async def check_run(ctx, dut, outside, layers, steps, reset):
             total += 1
             waited += 1
             assert waited < 100
-        assert waited == FETCH_CYCLES
+        backwards = layer["reverse"]
+        assert waited == FETCH_CYCLES + (1 + (steps - 1).bit_length() if backwards else 0)
         shown = {name: ctx.get(dut.descriptor[name]) for name in DESCRIPTOR_FIELDS}
         assert shown == decode_descriptor(encode_descriptor(layer))
         layer_steps = 1 if layer["single_step"] else steps
         assert ctx.get(dut.layer_steps) == layer_steps
+        first = layer["out_base"] + backwards * (layer_steps - 1) * layer["out_stride"]
+        assert ctx.get(dut.out_first) == first % (1 << len(dut.out_first))
         assert ctx.get(dut.fresh) == reset
         await cycle(ctx, dut, outside, 1)
         total += 1
         assert not ctx.get(dut.start)
         ctx.set(dut.layer_done, 0)
 
-        expected = expected_vectors(layer, layer_steps, reset, outside.store)
+        expected = expected_vectors(layer, steps, reset, outside.store)
         x_sent = position = span = 0
         outside_start = 2  # the clusters see ``start`` one cycle later
         while position < len(expected):
