@@ -118,6 +118,12 @@ def build_program(
             )
     wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
     single = _single_step(network)
+    for entry in wanted:
+        if all(entry["layer"] != stage[-1] for stage in network.stages):
+            raise SparnnError(
+                f"layer {network.layers[entry['layer']].name!r} is an output alone, but is joined "
+                "with the layer after it: take both of them, by the name of the second one"
+            )
     read = _read_stages(network, wanted)
     store = _allocate(network, config, read)
     per_step = sum(store.per_step)

@@ -40,8 +40,12 @@ def random_network(
     *,
     layers: int | None = None,
     largest: int = 24,
+    directions: bool = True,
 ) -> IntegerNetwork:
-    """A chain of random layers, of every kind, size, density and format."""
+    """A chain of random layers, of every kind, size, density and format.
+
+    ``directions``: some run backwards, some in both directions, side by side or added.
+    """
     count = int(rng.integers(1, 4)) if layers is None else layers
     chain: list[IntegerLayer] = []
     width, f_x = int(rng.integers(1, largest + 1)), int(rng.integers(0, 12))
@@ -59,10 +63,10 @@ def random_network(
         if kind == "linear":
             continue
         recurrent = True
-        directions = rng.random()
-        if directions < 0.3:
+        drawn = rng.random() if directions else 1.0
+        if drawn < 0.3:
             chain[-1] = replace(chain[-1], reverse=bool(rng.random() < 0.5))
-        elif directions < 0.6:
+        elif drawn < 0.6:
             chain += _second(rng, config, chain[-1], largest)
             added = chain[-1].join == "sum"
             width = units if added else units + chain[-1].units

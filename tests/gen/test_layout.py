@@ -26,18 +26,26 @@ def test_orders_are_permutations(seed):
     network = random_network(rng, config)
     layout = lay_out(network, config)
     before = layout.inputs
-    for layer, place in zip(network.layers, layout.layers, strict=True):
-        assert sorted(place.neurons) == list(range(layer.units))
-        assert sorted(place.columns) == list(range(layer.inputs))
-        np.testing.assert_array_equal(place.columns, before)
-        assert 1 << place.v_log2 <= config.max_v
-        before = place.neurons
+    for stage in network.stages:
+        for index in stage:
+            layer, place = network.layers[index], layout.layers[index]
+            assert sorted(place.neurons) == list(range(layer.units))
+            assert sorted(place.columns[place.columns >= 0]) == list(range(layer.inputs))
+            np.testing.assert_array_equal(place.columns, before)
+        orders = [layout.layers[index].neurons for index in stage]
+        if network.layers[stage[-1]].join == "sum":
+            np.testing.assert_array_equal(*orders)
+            orders = orders[:1]
+        before, first = [], 0
+        for order in orders:  # each direction begins a word
+            before += [-1] * (-len(before) % config.post_units) + [first + n for n in order]
+            first += len(order)
 
 
 def test_identity():
     rng = np.random.default_rng(1)
     config = random_config(rng)
-    network = random_network(rng, config)
+    network = random_network(rng, config, directions=False)
     for layer, place in zip(
         network.layers, lay_out(network, config, balance=False).layers, strict=True
     ):

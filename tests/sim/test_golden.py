@@ -251,7 +251,7 @@ def one_unit(kind="rnn", **changes):
 def test_saturations_are_counted_per_tensor():
     trace = golden.run_layer(one_unit(), np.array([[100], [27], [1], [-300]]))
     assert trace.outputs[:, 0].tolist() == [100, 127, 127, -128]
-    assert trace.saturated == {"u": 0, "v": 0, "pre": 0, "state": 0, "h": 2}
+    assert trace.saturated == {"u": 0, "v": 0, "pre": 0, "state": 0, "h": 2, "sum": 0}
     wide = one_unit(shift_x=np.full((1, 1), 0), bias_h=np.full((1, 1), 32767), out_bits=16)
     trace = golden.run_layer(wide, np.array([[2], [2]]))
     assert trace.saturated == {"u": 2, "v": 1, "pre": 2, "state": 0, "h": 0}

@@ -99,10 +99,12 @@ class HostModel:
                     self.memories[target, index, address] = entry
                     address += 1
             elif opcode == Opcode.READ:
-                assert target == Target.STATE
-                answer.append(Response.DATA << 28 | argument)
+                assert target in (Target.STATE, Target.STORE)
+                each = -(-entry_bits(self.config, target) // 32)
+                answer.append(Response.DATA << 28 | argument * each)
                 for _ in range(argument):
-                    answer.append(self.memories[target, index, address])
+                    entry = self.memories[target, index, address]
+                    answer.extend(entry >> 32 * k & 0xFFFFFFFF for k in range(each))
                     address += 1
             elif opcode == Opcode.RUN:
                 steps = argument & (1 << RUN_STEPS_BITS) - 1
@@ -121,7 +123,7 @@ class HostModel:
             layer = decode_descriptor(
                 [self.memories[Target.PROGRAM, 0, base + k] for k in range(DESCRIPTOR_WORDS)]
             )
-            outputs = self.run_layer(layer, 1 if layer["single_step"] else steps, reset)
+            outputs = self.run_layer(layer, steps, reset)
             if layer["emit"]:
                 for values in outputs[-1:] if layer["emit_last"] else outputs:
                     answer.append(Response.RESULT << 28 | layer["units"])
@@ -130,9 +132,11 @@ class HostModel:
                 return [*answer, Response.DONE << 28, self.pairs]
         raise AssertionError("no descriptor has last_layer")
 
-    def run_layer(self, layer, steps, reset):
-        """The outputs of each step, by position."""
+    def run_layer(self, layer, run_steps, reset):
+        """The outputs of each step, by position, in the order in which they are computed."""
         config = self.config
+        steps = 1 if layer["single_step"] else run_steps
+        backwards = layer["reverse"]
         recurrent = layer["kind"] != Kind.LINEAR
         units, out_words = layer["units"], layer["out_words"]
         assert layer["tail"] == units % config.post_units
@@ -146,7 +150,8 @@ class HostModel:
             states = [self.state(layer, s) for s in range(units)]
         outputs = []
         for step in range(steps):
-            x = self.load_vector(layer["in_base"] + step * layer["in_words"], layer["in_words"])
+            place = run_steps - 1 - step if backwards else step
+            x = self.load_vector(layer["in_base"] + place * layer["in_words"], layer["in_words"])
             u = self.half(layer, rows_x, x, first=True)
             v = self.half(layer, rows_h, h, first=False) if recurrent else u
             h = []
@@ -159,7 +164,14 @@ class HostModel:
             outputs.append(list(h))
             h += [0] * (out_words * config.post_units - units)
             if layer["store_out"]:
-                self.store_vector(layer["out_base"] + step * out_words, h)
+                place = steps - 1 - step if backwards else step
+                address = layer["out_base"] + place * layer["out_stride"]
+                stored = h
+                if layer["add_stored"]:
+                    sums = map(sum, zip(h, self.load_vector(address, out_words), strict=True))
+                    bits = config.activation_bits
+                    stored = [sat(rne(a, layer["sum_shift"]), bits) for a in sums]
+                self.store_vector(address, stored)
         if recurrent:
             self.store_vector(layer["hidden_base"], h)
             for s in range(units):
