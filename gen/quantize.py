@@ -290,7 +290,7 @@ def _layer(layer: FloatLayer, formats: _Formats, weight_bits: int) -> IntegerLay
     mult_x, shift_x = requantizer(
         np.ldexp(scale_x, formats.pre - formats.x), f"{where}, input half"
     )
-    hidden: dict[str, Int32Array | None] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
+    hidden: dict[str, Any] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
     if layer.w_h is not None:
         w_h, scale_h = quantize_rows(layer.w_h, weight_bits)
         ratio = np.ldexp(scale_h, formats.pre - formats.out)
