@@ -1,15 +1,17 @@
 """Verilog of a machine, each distinct component once."""
 
 import re
+from collections.abc import Iterable
 
 from amaranth.back import verilog
+from amaranth.lib import wiring
 
 from .array.cluster import LANE_MODULE, Cluster
 from .config import MachineConfig
 from .lane.lane import Lane
 from .top import CLUSTER_MODULE, Machine
 
-__all__ = ["TOP_MODULE", "machine_verilog"]
+__all__ = ["TOP_MODULE", "machine_verilog", "modules_verilog"]
 
 TOP_MODULE = "sparnn"
 
@@ -21,11 +23,17 @@ def machine_verilog(config: MachineConfig) -> str:
     size and time grow with the number of distinct components, not with the number of lanes.
     Ports: ``clk``, ``rst``, ``rx__*`` and ``tx__*`` (``payload`` 32, ``valid``, ``ready``).
     """
-    parts = (
-        (Machine(config), TOP_MODULE),
-        (Cluster(config), CLUSTER_MODULE),
-        (Lane(config), LANE_MODULE),
+    return modules_verilog(
+        (
+            (Machine(config), TOP_MODULE),
+            (Cluster(config), CLUSTER_MODULE),
+            (Lane(config), LANE_MODULE),
+        )
     )
+
+
+def modules_verilog(parts: Iterable[tuple[wiring.Component, str]]) -> str:
+    """Components that place one another by these module names, each once, as one text."""
     return "\n".join(
         _fold_zeroes(
             verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)

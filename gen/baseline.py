@@ -1,0 +1,279 @@
+"""Runs a ReLU layer on the EIE and ESE arrays in Verilator (docs/baselines.md)."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.baseline.array import baseline_verilog
+from sparnn.hdl.baseline.config import GROUP, BaselineConfig
+from sparnn.hdl.baseline.host import entry_words
+from sparnn.hdl.baseline.ports import PROGRAM_FIELDS, Opcode, Target
+from sparnn.sim.errors import SimulationError
+from sparnn.sim.hardware import run_driver
+from sparnn.sim.network import IntegerLayer
+from sparnn.sim.verilate import build_driver
+
+from .csc import CscImage, encode_csc
+from .errors import SparnnError
+
+__all__ = ["DESIGNS", "BaselineRun", "baseline_config", "run_baseline"]
+
+IntArray = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint32]
+
+#: What makes an array EIE or ESE.
+DESIGNS: Mapping[str, Mapping[str, Any]] = {
+    "eie": {"skip_zeros": True, "overlap": False, "entries_per_read": 8},
+    "ese": {"skip_zeros": False, "overlap": True, "entries_per_read": 1},
+}
+
+
+@dataclass(frozen=True, eq=False)
+class BaselineRun:
+    """A run of a layer. cycles: from RUN to the last output. outputs: [steps, units].
+
+    entries: multiplications that are stored, padding included; padding: those that are padding.
+    """
+
+    config: BaselineConfig
+    verilog: str
+    cycles: int
+    outputs: IntArray
+    entries: int
+    padding: int
+    load_cycles: int
+
+
+def baseline_config(
+    layer: IntegerLayer,
+    steps: int,
+    lanes: int,
+    *,
+    design: str,
+    weight_bits: int,
+    activation_bits: int,
+    **changes: Any,
+) -> BaselineConfig:
+    """The array of a design with memories of exactly the size that a layer and a sequence need.
+
+    Parameters
+    ----------
+    changes: other parameters of :class:`~sparnn.hdl.baseline.config.BaselineConfig`.
+
+    Raises
+    ------
+    SparnnError: these arrays cannot run the layer.
+    """
+    _check(layer)
+    parameters = {**DESIGNS[design], **changes}
+    probe = BaselineConfig(
+        lanes=lanes,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        matrix_words=1,
+        columns=1,
+        half_columns=1,
+        rows=1,
+        activation_depth=1,
+        **parameters,
+    )
+    image = encode_csc(_matrices(layer), lanes, probe.index_bits)
+    hidden = layer.units if layer.w_h is not None else 0
+    x_places, h_places = -(-layer.inputs // lanes), -(-layer.units // lanes)
+    return BaselineConfig(
+        lanes=lanes,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        matrix_words=max(1, -(-int(image.entries.max()) // probe.entries_per_read)),
+        columns=layer.inputs + hidden,
+        half_columns=max(layer.inputs, layer.units),
+        rows=h_places,
+        activation_depth=steps * x_places + (steps + 1) * h_places,
+        **parameters,
+    )
+
+
+def run_baseline(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> BaselineRun:
+    """Load a layer and a sequence, run it from a zero state, read all outputs.
+
+    Parameters
+    ----------
+    x: integers, [steps, inputs].
+
+    Raises
+    ------
+    SimulationError: the array does not answer as it should.
+    """
+    _check(layer)
+    image = encode_csc(_matrices(layer), config.lanes, config.index_bits)
+    loading = np.concatenate([*_memory_words(config, image), *_parameter_words(config, layer)])
+    program = _program(config, layer, len(x))
+    reads = [
+        _header(Opcode.READ, program["h_base"] + step * program["stride_h"])
+        for step in range(1, len(x) + 1)
+    ]
+    words = np.concatenate(
+        [
+            loading,
+            np.array([_header(Opcode.SETUP, 0), *program.values()], np.uint32),
+            *_activation_words(config, x),
+            np.array([_header(Opcode.RUN, len(x)), *reads], np.uint32),
+        ]
+    )
+    verilog = baseline_verilog(config)
+    with tempfile.TemporaryDirectory(prefix="sparnn-baseline-") as name:
+        path = Path(name) / "sparnn.v"
+        path.write_text(verilog)
+        binary = build_driver(path)
+    expected = 1 + len(x) * layer.units
+    # No element multiplies more often than every entry for every step.
+    bound = 10_000 + 8 * len(x) * (int(image.entries.max()) + config.columns + 1000)
+    answer, driver, problem = run_driver(
+        binary, words, expected, {"--mark": len(loading), "--watchdog": bound}
+    )
+    if len(answer) != expected:
+        raise SimulationError(f"the array gave {len(answer)} of {expected} words ({problem})")
+    sent = answer[1:].reshape(len(x), layer.units)
+    outputs = np.zeros(sent.shape, np.int64)
+    np.put_along_axis(
+        outputs, (sent >> 16).astype(np.int64), sent.astype(np.uint16).astype(np.int16), axis=1
+    )
+    entries = int(image.entries.sum())
+    return BaselineRun(
+        config=config,
+        verilog=verilog,
+        cycles=int(answer[0]),
+        outputs=outputs,
+        entries=entries,
+        padding=entries - image.nonzeros,
+        load_cycles=driver.load_cycles,
+    )
+
+
+def _check(layer: IntegerLayer) -> None:
+    if layer.kind not in ("rnn", "linear") or layer.activation != "relu":
+        raise SparnnError(
+            f"layer {layer.name}: the EIE and ESE arrays run ReLU layers (rnn or linear), not "
+            f"{layer.kind} with activation {layer.activation or 'none'}; compare with one of those"
+        )
+
+
+def _matrices(layer: IntegerLayer) -> list[IntArray]:
+    halves = [layer.w_x] if layer.w_h is None else [layer.w_x, layer.w_h]
+    return [half[0].astype(np.int64) for half in halves]
+
+
+def _header(opcode: Opcode, argument: int) -> int:
+    return int(opcode) << 28 | argument
+
+
+def _select(target: Target, index: int, entries: int) -> Words:
+    return np.array(
+        [
+            _header(Opcode.SELECT, int(target) << 20 | index),
+            _header(Opcode.WRITE, entries),
+        ],
+        np.uint32,
+    )
+
+
+def _program(config: BaselineConfig, layer: IntegerLayer, steps: int) -> dict[str, int]:
+    stride_x, stride_h = -(-layer.inputs // config.lanes), -(-layer.units // config.lanes)
+    program = {
+        "inputs": layer.inputs,
+        "rows_x": layer.inputs // config.lanes,
+        "tail_x": layer.inputs % config.lanes,
+        "stride_x": stride_x,
+        "rows_h": layer.units // config.lanes,
+        "tail_h": layer.units % config.lanes,
+        "stride_h": stride_h,
+        "h_base": steps * stride_x,
+        "out_shift": 15 + layer.f_pre - layer.f_out,
+        "recurrent": int(layer.w_h is not None),
+    }
+    return {name: program[name] for name in PROGRAM_FIELDS}
+
+
+def _packed(fields: IntArray, bits: int, words: int) -> Words:
+    """Fields of ``bits`` bits, [entries, fields], lowest first, in ``words`` words per entry."""
+    unsigned = (fields & ((1 << bits) - 1)).astype(np.uint64)
+    spread = unsigned[:, :, np.newaxis] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)
+    flat = spread.reshape(len(fields), -1).astype(np.uint8)
+    padded = np.zeros((len(fields), 32 * words), np.uint8)
+    padded[:, : flat.shape[1]] = flat
+    return np.packbits(padded, axis=1, bitorder="little").view("<u4").reshape(-1).astype(np.uint32)
+
+
+def _memory_words(config: BaselineConfig, image: CscImage) -> list[Words]:
+    parts = []
+    matrix_words = entry_words(config, Target.MATRIX)
+    pointer_words = entry_words(config, Target.POINTER)
+    weight_mask = (1 << config.weight_bits) - 1
+    for number in range(config.lanes):
+        entries = image.weights[number] & weight_mask | image.runs[number] << config.weight_bits
+        rows = -(-len(entries) // config.entries_per_read)
+        padded = np.zeros(rows * config.entries_per_read, np.int64)
+        padded[: len(entries)] = entries
+        parts += [
+            _select(Target.MATRIX, number, rows),
+            _packed(padded.reshape(rows, -1), config.entry_bits, matrix_words),
+        ]
+        pointers = np.zeros(2 * config.pointer_words, np.int64)
+        pointers[: image.pointers.shape[1]] = image.pointers[number]
+        width = 16 if pointer_words == 1 else config.cursor_bits
+        parts += [
+            _select(Target.POINTER, number, config.pointer_words),
+            _packed(pointers.reshape(-1, 2), width, pointer_words),
+        ]
+    return parts
+
+
+def _parameter_words(config: BaselineConfig, layer: IntegerLayer) -> list[Words]:
+    halves = [(layer.mult_x, layer.shift_x, layer.bias_x)]
+    if layer.w_h is not None:
+        assert layer.mult_h is not None
+        assert layer.shift_h is not None
+        assert layer.bias_h is not None
+        halves.append((layer.mult_h, layer.shift_h, layer.bias_h))
+    parts = []
+    for group in range(config.groups):
+        rows = np.arange(layer.units)
+        rows = rows[rows % config.lanes // GROUP == group]
+        low, high = [], []
+        for mult, shift, bias in halves:
+            entry = (
+                mult[0][rows].astype(np.int64)
+                | shift[0][rows].astype(np.int64) << 16
+                | (bias[0][rows].astype(np.int64) & 0xFFFF) << 22
+            )
+            low.append(entry & 0xFFFFFFFF)
+            high.append(entry >> 32)
+        entries = np.stack([np.concatenate(low), np.concatenate(high)], axis=1)
+        parts += [
+            _select(Target.PARAMETER, group, len(entries)),
+            entries.reshape(-1).astype(np.uint32),
+        ]
+    return parts
+
+
+def _activation_words(config: BaselineConfig, x: IntArray) -> list[Words]:
+    """The inputs of every step; behind them a hidden state of zeros."""
+    steps, inputs = x.shape
+    places = -(-inputs // config.lanes)
+    padded = np.zeros((steps, places * config.lanes), np.int64)
+    padded[:, :inputs] = x
+    dealt = padded.reshape(steps, places, config.lanes)
+    zeros = config.activation_depth - steps * places
+    parts = []
+    for number in range(config.lanes):
+        own = np.concatenate([dealt[:, :, number].reshape(-1), np.zeros(zeros, np.int64)])
+        parts += [
+            _select(Target.ACTIVATION, number, len(own)),
+            (own & 0xFFFFFFFF).astype(np.uint32),
+        ]
+    return parts

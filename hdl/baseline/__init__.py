@@ -1,0 +1,1 @@
+"""Published machines, built to be compared with: EIE and ESE (docs/baselines.md)."""

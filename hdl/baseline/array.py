@@ -1,0 +1,117 @@
+"""A whole EIE or ESE array between two host streams."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.emit import TOP_MODULE, modules_verilog
+from sparnn.hdl.instance import place
+from sparnn.hdl.reset import with_registered_reset
+
+from .config import BaselineConfig
+from .control import CentralControl
+from .group import ELEMENT_MODULE, Group, group_signature
+from .host import BaselineHost
+from .nonzero import NonzeroNode
+from .pe import ProcessingElement
+
+__all__ = ["BaselineArray", "GROUP_MODULE", "baseline_verilog"]
+
+#: The simulation's build looks for this name (sim/verilate.py).
+GROUP_MODULE = "sparnn_cluster"
+
+#: Levels of the tree, from the root, that take an item per cycle: below, more children than needed
+#: share the rate.
+_FULL_RATE_LEVELS = 2
+
+
+class BaselineArray(wiring.Component):
+    """Groups of elements, the tree of leading non-zero detect nodes above them, central control.
+
+    Members
+    -------
+    rx, tx: streams of 32-bit words, :class:`~sparnn.hdl.baseline.host.BaselineHost`.
+    """
+
+    def __init__(self, config: BaselineConfig) -> None:
+        self._config = config
+        super().__init__({"rx": In(stream.Signature(32)), "tx": Out(stream.Signature(32))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.host = host = BaselineHost(config)
+        m.submodules.control = control = CentralControl(config)
+        wiring.connect(m, wiring.flipped(self.rx), host.rx)
+        wiring.connect(m, wiring.flipped(self.tx), host.tx)
+        wiring.connect(m, control.values, host.values)
+        m.d.comb += [
+            control.program.eq(host.program),
+            control.run.eq(host.run),
+            control.steps.eq(host.steps),
+            control.read.eq(host.read),
+            control.read_base.eq(host.read_base),
+            host.busy.eq(control.busy),
+            host.reading.eq(control.reading),
+            host.cycles.eq(control.cycles),
+        ]
+
+        groups = []
+        for number in range(config.groups):
+            group = place(m, f"group{number}", group_signature(config), GROUP_MODULE)
+            groups.append(group)
+            m.d.comb += [
+                group.number.eq(Const(number, len(group.number))),
+                group.layer.eq(host.program),
+                group.fresh.eq(control.fresh),
+                group.item.eq(control.item),
+                group.item_valid.eq(control.item_valid),
+                group.scan.eq(control.scan),
+                group.start.eq(control.start),
+                group.load.eq(host.load),
+            ]
+        x_there, h_there = Signal(config.groups), Signal(config.groups)
+        for number, group in enumerate(groups):
+            m.d.sync += [
+                x_there[number].eq(group.x_taken == control.x_begun),
+                h_there[number].eq(group.steps_done == control.h_begun),
+            ]
+        m.d.comb += [
+            control.room.eq(Cat(group.room for group in groups).all()),
+            control.x_taken.eq(x_there.all()),
+            control.steps_done.eq(h_there.all()),
+        ]
+
+        level: list[Any] = [group.nonzero for group in groups]
+        widths = []  # children of the nodes of each level
+        count = len(level)
+        while count > 1:
+            widths.append(4 if count % 4 == 0 else 2)
+            count //= widths[-1]
+        bits = 2
+        for depth, width in enumerate(widths):
+            parents = []
+            for number in range(len(level) // width):
+                full = depth >= len(widths) - _FULL_RATE_LEVELS
+                node = NonzeroNode(config, width, bits, full)
+                m.submodules[f"node{depth}_{number}"] = node
+                for child in range(width):
+                    wiring.connect(m, level[number * width + child], node.inputs[child])
+                parents.append(node.out)
+            bits += (width - 1).bit_length()
+            level = parents
+        wiring.connect(m, level[0], control.root)
+        return with_registered_reset(m)
+
+
+def baseline_verilog(config: BaselineConfig) -> str:
+    """The array as one Verilog text, named like sparnn's own so that the same driver runs it."""
+    return modules_verilog(
+        (
+            (BaselineArray(config), TOP_MODULE),
+            (Group(config), GROUP_MODULE),
+            (ProcessingElement(config), ELEMENT_MODULE),
+        )
+    )

@@ -1,0 +1,156 @@
+"""The host's words of a baseline array."""
+
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from .config import BaselineConfig
+from .ports import PROGRAM, PROGRAM_FIELDS, Opcode, Target, load_bits, load_layout
+
+__all__ = ["BaselineHost", "entry_words"]
+
+
+def entry_words(config: BaselineConfig, target: Target) -> int:
+    """Host words of one entry of a memory, least significant first."""
+    pointers = max(2, -(-2 * config.cursor_bits // 32)) if config.cursor_bits > 16 else 1
+    return {
+        Target.MATRIX: -(-config.word_bits // 32),
+        Target.POINTER: pointers,
+        Target.ACTIVATION: 1,
+        Target.PARAMETER: 2,
+    }[target]
+
+
+class BaselineHost(wiring.Component):
+    """Reads packets (:class:`~sparnn.hdl.baseline.ports.Opcode`), sends what is asked for.
+
+    Members
+    -------
+    rx, tx: streams of 32-bit words.
+    load: the load bus; an entry is announced when all its words are there.
+    program: as set up.
+    run, steps, busy, cycles: of the central control.
+    read, read_base, reading, values: of the central control.
+    """
+
+    def __init__(self, config: BaselineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "rx": In(stream.Signature(32)),
+                "tx": Out(stream.Signature(32)),
+                "load": Out(load_layout(config)),
+                "program": Out(PROGRAM),
+                "run": Out(1),
+                "steps": Out(24),
+                "busy": In(1),
+                "cycles": In(32),
+                "read": Out(1),
+                "read_base": Out(20),
+                "reading": In(1),
+                "values": In(
+                    stream.Signature(
+                        data.StructLayout({"value": signed(config.activation_bits), "column": 16})
+                    )
+                ),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        word = self.rx.payload
+        opcode, argument = word[28:], word[:28]
+        most = -(-load_bits(config) // 32)
+        parts = [Signal(32, name=f"part{k}") for k in range(most)]
+        part, entries = Signal(range(most + 1)), Signal(28)
+        field = Signal(range(len(PROGRAM_FIELDS) + 1))
+        waiting, drain = Signal(), Signal()
+        words = Array(entry_words(config, target) for target in Target)[self.load.target]
+        # Pointers come 16 bits apart where two fit in a word.
+        loaded = Cat(parts)[: load_bits(config)]
+        if config.cursor_bits <= 16:
+            narrow = config.cursor_bits
+            pair = Cat(parts[0][:narrow], parts[0][16 : 16 + narrow])
+            m.d.comb += self.load.data.eq(
+                Mux(self.load.target == Target.POINTER, pair, loaded)
+            )
+        else:
+            m.d.comb += self.load.data.eq(loaded)
+
+        m.d.sync += [self.load.en.eq(0), self.run.eq(0), self.read.eq(0)]
+        with m.If(self.load.en):
+            m.d.sync += self.load.addr.eq(self.load.addr + 1)
+        with m.FSM():
+            with m.State("HEADER"):
+                m.d.comb += self.rx.ready.eq(~self.load.en)
+                with m.If(self.rx.valid & ~self.load.en):
+                    with m.Switch(opcode):
+                        with m.Case(Opcode.SELECT):
+                            m.d.sync += [
+                                self.load.target.eq(argument >> 20),
+                                self.load.index.eq(argument),
+                                self.load.addr.eq(0),
+                            ]
+                        with m.Case(Opcode.WRITE):
+                            m.d.sync += [entries.eq(argument), part.eq(0)]
+                            with m.If(argument != 0):
+                                m.next = "ENTRY"
+                        with m.Case(Opcode.SETUP):
+                            m.d.sync += field.eq(0)
+                            m.next = "SETUP"
+                        with m.Case(Opcode.RUN):
+                            m.d.sync += [self.run.eq(1), self.steps.eq(argument), waiting.eq(1)]
+                            m.next = "RUN"
+                        with m.Case(Opcode.READ):
+                            m.d.sync += [self.read.eq(1), self.read_base.eq(argument)]
+                            m.next = "READ"
+            with m.State("ENTRY"):
+                m.d.comb += self.rx.ready.eq(~self.load.en)
+                with m.If(self.rx.valid & ~self.load.en):
+                    m.d.sync += part.eq(part + 1)
+                    for k in range(most):
+                        with m.If(part == k):
+                            m.d.sync += parts[k].eq(word)
+                    with m.If(part + 1 == words):
+                        m.d.sync += [self.load.en.eq(1), part.eq(0), entries.eq(entries - 1)]
+                        with m.If(entries == 1):
+                            m.next = "HEADER"
+            with m.State("SETUP"):
+                m.d.comb += self.rx.ready.eq(1)
+                with m.If(self.rx.valid):
+                    m.d.sync += field.eq(field + 1)
+                    for k, name in enumerate(PROGRAM_FIELDS):
+                        with m.If(field == k):
+                            m.d.sync += self.program[name].eq(word)
+                    with m.If(field == len(PROGRAM_FIELDS) - 1):
+                        m.next = "HEADER"
+            with m.State("RUN"):
+                # busy rises two cycles after the header was taken.
+                with m.If(waiting):
+                    m.d.sync += waiting.eq(self.run)
+                with m.Elif(~self.busy):
+                    m.d.comb += [self.tx.valid.eq(1), self.tx.payload.eq(self.cycles)]
+                    with m.If(self.tx.ready):
+                        m.next = "HEADER"
+            with m.State("READ"):
+                # All values of the vector, of which there are as many as units.
+                shift = (config.lanes - 1).bit_length()
+                sent = Signal(24)
+                value = Signal(signed(16))
+                m.d.comb += [
+                    value.eq(self.values.payload.value),
+                    self.tx.valid.eq(self.values.valid),
+                    self.tx.payload.eq(Cat(value, self.values.payload.column)),
+                    self.values.ready.eq(self.tx.ready),
+                ]
+                with m.If(self.tx.valid & self.tx.ready):
+                    m.d.sync += sent.eq(sent + 1)
+                    with m.If(sent + 1 == (self.program.rows_h << shift) + self.program.tail_h):
+                        m.d.sync += [sent.eq(0), drain.eq(1)]
+                with m.If(drain):
+                    # The vector's end still has to arrive at the centre.
+                    with m.If(~self.busy & ~self.reading):
+                        m.d.sync += drain.eq(0)
+                        m.next = "HEADER"
+        return m
