@@ -1,0 +1,346 @@
+"""`sparnn bench eie`: sparnn, EIE and ESE on the same integers in one go (docs/baselines.md)."""
+
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.emit import machine_verilog
+from sparnn.sim.arrays import Sequence as InputSequence
+from sparnn.sim.arrays import quantize
+from sparnn.sim.golden import run_network
+from sparnn.sim.golden_run import GoldenTrace
+from sparnn.sim.hardware import run_sequences
+from sparnn.sim.network import IntegerLayer, IntegerNetwork
+from sparnn.sim.runner import mismatches
+
+from .baseline import baseline_config, run_baseline
+from .bench import MASR_BITS
+from .calibrate import calibrate
+from .compile import Compiled, place_network
+from .density import measure_density
+from .layout import lay_out
+from .liberty import find_liberty
+from .pack import pack_network
+from .presets import load_config
+from .program import memory_needs
+from .quantize import quantize as quantize_network
+from .synthesis import MACRO_UM2_PER_BIT, Macro, synthesize
+from .workload import Workload
+
+__all__ = ["Comparison", "DesignPoint", "FifoPoint", "compare", "fifo_points", "prepare"]
+
+IntArray = npt.NDArray[np.int64]
+
+#: Steps on which formats are calibrated and densities measured.
+_CALIBRATION_STEPS = 64
+
+#: What a memory holds, by its name: sparnn's and the baselines' memories. The rest (parameters,
+#: programs, states, partial sums) is "other".
+_CATEGORIES = (
+    ("matrix", re.compile(r"matrix")),
+    ("pointers", re.compile(r"pointer")),
+    ("activations", re.compile(r"activation(?!\.table)|store|broadcast|copy")),
+    ("masks_or_indices", re.compile(r"mask")),
+    ("weights", re.compile(r"weight")),
+)
+
+
+@dataclass(frozen=True)
+class DesignPoint:
+    """One design of one size.
+
+    Members
+    -------
+    cycles: from the run's start to its last output; loading excluded.
+    utilization: useful MACs of the golden model / (lanes × cycles).
+    stored_multiplications, padding: entries of CSC, and those of them that only continue a run.
+    memory_bits: of all memories that become macros.
+    lut, ff, dsp, bram: ECP5. logic_area: standard cells, µm². area: with the macros.
+    speedup_over_eie, area_over_eie: on ours and on ESE; None on EIE itself.
+    """
+
+    design: str
+    lanes: int
+    seed: int
+    steps: int
+    bit_exact: bool
+    cycles: int
+    useful_macs: int
+    utilization: float
+    memory_bits: Mapping[str, int]
+    lut: int | None = None
+    ff: int | None = None
+    dsp: int | None = None
+    bram: int | None = None
+    logic_area: float | None = None
+    memory_area: float | None = None
+    area: float | None = None
+    v: int | None = None
+    stored_multiplications: int | None = None
+    padding: int | None = None
+    speedup_over_eie: float | None = None
+    area_over_eie: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Without what does not apply to this design."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """The integers that every design runs. x: [steps, inputs]."""
+
+    network: IntegerNetwork
+    x: IntArray
+    sample: InputSequence
+    trace: GoldenTrace
+    seed: int
+
+    @property
+    def layer(self) -> IntegerLayer:
+        return self.network.layers[0]
+
+
+def prepare(workload: Workload, seed: int) -> Comparison:
+    """Quantize a workload to MASR's widths and run the golden model."""
+    sample = InputSequence(workload.x[:_CALIBRATION_STEPS], {})
+    network = quantize_network(
+        workload.network, calibrate(workload.network, [sample]), MASR_BITS, MASR_BITS
+    ).network
+    x, _ = quantize(workload.x, network.layers[0].f_x, MASR_BITS)
+    return Comparison(network, x, sample, run_network(network, x), seed)
+
+
+def compare(
+    comparison: Comparison, lanes: Sequence[int], *, areas: bool = True
+) -> Iterator[DesignPoint]:
+    """EIE, ours and ESE, in this order, for each number of lanes.
+
+    Parameters
+    ----------
+    areas: synthesize as well.
+
+    Raises
+    ------
+    SparnnError: a tool or the standard cells are missing.
+    """
+    liberty = find_liberty() if areas else None
+    for count in lanes:
+        eie: DesignPoint | None = None
+        for design in ("eie", "sparnn", "ese"):
+            point, verilog = (
+                _ours(comparison, count)
+                if design == "sparnn"
+                else _baseline(comparison, count, design)
+            )
+            if liberty is not None:
+                point = _with_area(point, verilog, liberty)
+            if eie is None:
+                eie = point
+            else:
+                point = replace(
+                    point,
+                    speedup_over_eie=eie.cycles / point.cycles,
+                    area_over_eie=None
+                    if point.area is None or eie.area is None
+                    else point.area / eie.area,
+                )
+            yield point
+
+
+def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPoint, str]:
+    layer, x = comparison.layer, comparison.x
+    config = baseline_config(
+        layer, len(x), lanes, design=design, weight_bits=MASR_BITS, activation_bits=MASR_BITS
+    )
+    run = run_baseline(config, layer, x)
+    exact = np.array_equal(run.outputs, comparison.trace.layers[0].outputs)
+    point = _point(comparison, design, lanes, run.cycles, exact)
+    return replace(point, stored_multiplications=run.entries, padding=run.padding), run.verilog
+
+
+def _ours(comparison: Comparison, lanes: int) -> tuple[DesignPoint, str]:
+    config = load_config(None, lanes, weight_bits=MASR_BITS, activation_bits=MASR_BITS)
+    density = measure_density(comparison.network, [comparison.sample])
+    config, v = _exact(comparison, config, density)
+    cycles, different = 0, 0
+    # As in `sparnn bench masr`: every step is compared; what is timed sends the last one only.
+    for what in ("sequence", "last"):
+        compiled = place_network(
+            comparison.network,
+            config,
+            [{"layer": 0, "what": what}],
+            v=v,
+            density=density,
+        )
+        cycles, wrong = _simulate(compiled, comparison)
+        different += wrong
+    point = _point(comparison, "sparnn", lanes, cycles, different == 0)
+    return replace(point, v=v[0]), machine_verilog(config)
+
+
+def _simulate(compiled: Compiled, comparison: Comparison) -> tuple[int, int]:
+    """Cycles, and outputs that differ from the golden model."""
+    with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
+        folder = Path(name)
+        (folder / "sparnn.v").write_text(machine_verilog(compiled.config))
+        (folder / "image.bin").write_bytes(compiled.image.astype("<u4").tobytes())
+        results, _ = run_sequences(folder, compiled.program, [(comparison.x, {})])
+    return results[0].cycles, mismatches(compiled.program, results, [comparison.trace])[0]
+
+
+def _exact(
+    comparison: Comparison, config: MachineConfig, density: Sequence[npt.ArrayLike]
+) -> tuple[MachineConfig, list[int]]:
+    """The machine with memories of exactly the size needed, as the baselines have, and its V."""
+    fitted = place_network(comparison.network, config, fit=True, density=density)
+    v = [1 << layer.descriptor["v_log2"] for layer in fitted.program.layers]
+    layout = lay_out(comparison.network, fitted.config, v=v, density=density)
+    packed = pack_network(comparison.network, layout, fitted.config)
+    needs = memory_needs(comparison.network, layout, packed, fitted.config, len(comparison.x))
+    columns = config.chunk * -(-needs.pop("columns") // config.chunk)
+    least = {name: max(2, need) for name, need in needs.items()}
+    return replace(fitted.config, columns=columns, **least), v
+
+
+def _point(
+    comparison: Comparison, design: str, lanes: int, cycles: int, exact: bool
+) -> DesignPoint:
+    useful = comparison.trace.useful_macs
+    return DesignPoint(
+        design=design,
+        lanes=lanes,
+        seed=comparison.seed,
+        steps=len(comparison.x),
+        bit_exact=bool(exact),
+        cycles=cycles,
+        useful_macs=useful,
+        utilization=useful / (lanes * cycles),
+        memory_bits={},
+    )
+
+
+def _with_area(point: DesignPoint, verilog: str, liberty: Path) -> DesignPoint:
+    area = synthesize(verilog, liberty)
+    bits = memory_bits(area.macros)
+    memory_area = bits["total"] * MACRO_UM2_PER_BIT
+    return replace(
+        point,
+        memory_bits=bits,
+        lut=area.lut,
+        ff=area.ff,
+        dsp=area.dsp,
+        bram=area.bram,
+        logic_area=area.logic_area,
+        memory_area=memory_area,
+        area=area.logic_area + memory_area,
+    )
+
+
+def memory_bits(macros: Sequence[Macro], index_bits: int = 4) -> dict[str, int]:
+    """Bits by what they hold; ``total`` of all.
+
+    CSC keeps a weight and its index in one word: they are counted apart.
+    """
+    names = ("weights", "masks_or_indices", "pointers", "activations", "other")
+    bits = dict.fromkeys(names, 0)
+    for macro in macros:
+        for name, pattern in _CATEGORIES:
+            if pattern.search(macro.name):
+                break
+        else:
+            name = "other"
+        if name == "matrix":
+            indices = macro.bits * index_bits // (MASR_BITS + index_bits)
+            bits["masks_or_indices"] += indices
+            bits["weights"] += macro.bits - indices
+        else:
+            bits[name] += macro.bits
+    return {**bits, "total": sum(bits.values())}
+
+
+@dataclass(frozen=True)
+class FifoPoint:
+    """EIE on a fully connected layer with one depth of queue.
+
+    balance_efficiency: entries walked per element and cycle, EIE's measure of figure 8.
+    """
+
+    queue_depth: int
+    lanes: int
+    seed: int
+    bit_exact: bool
+    cycles: int
+    walked: int
+    balance_efficiency: float
+
+
+def fifo_points(
+    depths: Sequence[int],
+    *,
+    lanes: int,
+    hidden: int,
+    weight_density: float,
+    input_density: float,
+    seed: int,
+) -> Iterator[FifoPoint]:
+    """One vector through a fully connected ReLU layer of ``hidden`` units and inputs.
+
+    AlexNet's layer 7, on which EIE was measured, has 4,096 of both, 9 % of the weights and 35.3 % of
+    the activations; here both are drawn independently.
+    """
+    rng = np.random.default_rng(seed)
+    shape = (1, hidden, hidden)
+    weights = rng.integers(1, 512, shape) * rng.choice([-1, 1], shape)
+    w_x = np.where(rng.random(shape) < weight_density, weights, 0).astype(np.int32)
+    x = np.where(rng.random((1, hidden)) < input_density, rng.integers(1, 512, (1, hidden)), 0)
+    rows = (1, hidden)
+    layer = IntegerLayer(
+        name="fc",
+        kind="linear",
+        activation="relu",
+        w_x=w_x,
+        w_h=None,
+        mult_x=np.full(rows, 20000, np.int32),
+        shift_x=np.full(rows, 27, np.int32),
+        bias_x=np.zeros(rows, np.int32),
+        mult_h=None,
+        shift_h=None,
+        bias_h=None,
+        f_x=0,
+        f_pre=4,
+        f_state=0,
+        f_out=0,
+        out_bits=MASR_BITS,
+    )
+    network = IntegerNetwork((layer,), MASR_BITS, MASR_BITS)
+    expected = run_network(network, x).layers[0].outputs
+    walked = int(np.count_nonzero(w_x[0][:, x[0] != 0]))
+    for depth in depths:
+        config = baseline_config(
+            layer,
+            1,
+            lanes,
+            design="eie",
+            weight_bits=MASR_BITS,
+            activation_bits=MASR_BITS,
+            queue_depth=depth,
+            pipelined_broadcast=False,
+        )
+        run = run_baseline(config, layer, x)
+        yield FifoPoint(
+            queue_depth=depth,
+            lanes=lanes,
+            seed=seed,
+            bit_exact=bool(np.array_equal(run.outputs, expected)),
+            cycles=run.cycles,
+            walked=walked,
+            balance_efficiency=walked / (lanes * run.cycles),
+        )
