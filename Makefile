@@ -33,12 +33,13 @@ NO_CXX     := sparnn: error: no C++ compiler on PATH: install g++ or clang++ (De
 NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: apt install perl).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck pytest bench regress venv check-machine stale-venv clean
+.PHONY: help demo test lint typecheck pytest bench liberty regress venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
 	@echo 'make test        ruff, mypy on the installed package, all tests'
 	@echo 'make bench       the figures of the README (long)'
+	@echo 'make liberty     fetch the standard cells that logic areas refer to (needs apt)'
 	@echo 'make regress     random machines and networks for MINUTES=$(MINUTES) minutes'
 	@echo 'make lint        ruff and mypy only'
 	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
@@ -67,6 +68,9 @@ typecheck: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m sparnn.gen.bench $(ARGS)
+
+liberty: $(STAMP)
+	$(BIN)/python -m sparnn.gen.liberty
 
 regress: $(STAMP)
 	$(BIN)/python -m sparnn.gen.regress --minutes $(MINUTES) $(ARGS)

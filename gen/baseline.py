@@ -203,7 +203,7 @@ def _packed(fields: IntArray, bits: int, words: int) -> Words:
     """Fields of ``bits`` bits, [entries, fields], lowest first, in ``words`` words per entry."""
     unsigned = (fields & ((1 << bits) - 1)).astype(np.uint64)
     spread = unsigned[:, :, np.newaxis] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)
-    flat = spread.reshape(len(fields), -1).astype(np.uint8)
+    flat = spread.reshape(len(fields), fields.shape[1] * bits).astype(np.uint8)
     padded = np.zeros((len(fields), 32 * words), np.uint8)
     padded[:, : flat.shape[1]] = flat
     return np.packbits(padded, axis=1, bitorder="little").view("<u4").reshape(-1).astype(np.uint32)
@@ -221,7 +221,7 @@ def _memory_words(config: BaselineConfig, image: CscImage) -> list[Words]:
         padded[: len(entries)] = entries
         parts += [
             _select(Target.MATRIX, number, rows),
-            _packed(padded.reshape(rows, -1), config.entry_bits, matrix_words),
+            _packed(padded.reshape(rows, config.entries_per_read), config.entry_bits, matrix_words),
         ]
         pointers = np.zeros(2 * config.pointer_words, np.int64)
         pointers[: image.pointers.shape[1]] = image.pointers[number]

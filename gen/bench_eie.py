@@ -14,22 +14,22 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.arrays import Sequence as InputSequence
 from sparnn.sim.arrays import quantize
-from sparnn.sim.golden import run_network
-from sparnn.sim.golden_run import GoldenTrace
+from sparnn.sim.golden import NetworkTrace, run_network
 from sparnn.sim.hardware import run_sequences
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.runner import mismatches
 
+from .activity import measure_activity
 from .baseline import baseline_config, run_baseline
 from .bench import MASR_BITS
 from .calibrate import calibrate
 from .compile import Compiled, place_network
-from .density import measure_density
-from .layout import lay_out
+from .csc import encode_csc
+from .layout import NetworkLayout, lay_out
 from .liberty import find_liberty
 from .pack import pack_network
 from .presets import load_config
-from .program import memory_needs
+from .program import fit_config, memory_needs
 from .quantize import quantize as quantize_network
 from .synthesis import MACRO_UM2_PER_BIT, Macro, synthesize
 from .workload import Workload
@@ -100,7 +100,7 @@ class Comparison:
     network: IntegerNetwork
     x: IntArray
     sample: InputSequence
-    trace: GoldenTrace
+    trace: NetworkTrace
     seed: int
 
     @property
@@ -167,19 +167,17 @@ def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPo
 
 
 def _ours(comparison: Comparison, lanes: int) -> tuple[DesignPoint, str]:
+    network = comparison.network
     config = load_config(None, lanes, weight_bits=MASR_BITS, activation_bits=MASR_BITS)
-    density = measure_density(comparison.network, [comparison.sample])
-    config, v = _exact(comparison, config, density)
+    activity = measure_activity(network, [comparison.sample])
+    layout = lay_out(network, config, activity=activity, limit_columns=False)
+    config = _exact(comparison, fit_config(config, network, layout), layout)
+    v = [1 << layer.v_log2 for layer in layout.layers]
     cycles, different = 0, 0
     # As in `sparnn bench masr`: every step is compared; what is timed sends the last one only.
     for what in ("sequence", "last"):
-        compiled = place_network(
-            comparison.network,
-            config,
-            [{"layer": 0, "what": what}],
-            v=v,
-            density=density,
-        )
+        outputs = [{"layer": 0, "what": what}]
+        compiled = place_network(network, config, outputs, v=v, activity=activity)
         cycles, wrong = _simulate(compiled, comparison)
         different += wrong
     point = _point(comparison, "sparnn", lanes, cycles, different == 0)
@@ -196,18 +194,13 @@ def _simulate(compiled: Compiled, comparison: Comparison) -> tuple[int, int]:
     return results[0].cycles, mismatches(compiled.program, results, [comparison.trace])[0]
 
 
-def _exact(
-    comparison: Comparison, config: MachineConfig, density: Sequence[npt.ArrayLike]
-) -> tuple[MachineConfig, list[int]]:
-    """The machine with memories of exactly the size needed, as the baselines have, and its V."""
-    fitted = place_network(comparison.network, config, fit=True, density=density)
-    v = [1 << layer.descriptor["v_log2"] for layer in fitted.program.layers]
-    layout = lay_out(comparison.network, fitted.config, v=v, density=density)
-    packed = pack_network(comparison.network, layout, fitted.config)
-    needs = memory_needs(comparison.network, layout, packed, fitted.config, len(comparison.x))
-    columns = config.chunk * -(-needs.pop("columns") // config.chunk)
+def _exact(comparison: Comparison, fitted: MachineConfig, layout: NetworkLayout) -> MachineConfig:
+    """The machine with memories of exactly the size needed, as the baselines have."""
+    packed = pack_network(comparison.network, layout, fitted)
+    needs = memory_needs(comparison.network, layout, packed, fitted, len(comparison.x))
+    columns = fitted.chunk * -(-needs.pop("columns") // fitted.chunk)
     least = {name: max(2, need) for name, need in needs.items()}
-    return replace(fitted.config, columns=columns, **least), v
+    return replace(fitted, columns=columns, **least)
 
 
 def _point(
@@ -252,11 +245,7 @@ def memory_bits(macros: Sequence[Macro], index_bits: int = 4) -> dict[str, int]:
     names = ("weights", "masks_or_indices", "pointers", "activations", "other")
     bits = dict.fromkeys(names, 0)
     for macro in macros:
-        for name, pattern in _CATEGORIES:
-            if pattern.search(macro.name):
-                break
-        else:
-            name = "other"
+        name = next((name for name, held in _CATEGORIES if held.search(macro.name)), "other")
         if name == "matrix":
             indices = macro.bits * index_bits // (MASR_BITS + index_bits)
             bits["masks_or_indices"] += indices
@@ -293,8 +282,8 @@ def fifo_points(
 ) -> Iterator[FifoPoint]:
     """One vector through a fully connected ReLU layer of ``hidden`` units and inputs.
 
-    AlexNet's layer 7, on which EIE was measured, has 4,096 of both, 9 % of the weights and 35.3 % of
-    the activations; here both are drawn independently.
+    AlexNet's layer 7, on which EIE was measured, has 4,096 of both, 9 % of the weights and 35.3 %
+    of the activations; here both are drawn independently.
     """
     rng = np.random.default_rng(seed)
     shape = (1, hidden, hidden)
@@ -320,9 +309,20 @@ def fifo_points(
         f_out=0,
         out_bits=MASR_BITS,
     )
-    network = IntegerNetwork((layer,), MASR_BITS, MASR_BITS)
+    # A final linear layer would be 16 bits wide: the golden model runs a recurrence of zeros.
+    zeros = np.zeros(rows, np.int32)
+    forgetful = replace(
+        layer,
+        kind="rnn",
+        w_h=np.zeros(shape, np.int32),
+        mult_h=zeros,
+        shift_h=zeros,
+        bias_h=zeros,
+    )
+    network = IntegerNetwork((forgetful,), MASR_BITS, MASR_BITS)
     expected = run_network(network, x).layers[0].outputs
-    walked = int(np.count_nonzero(w_x[0][:, x[0] != 0]))
+    columns = encode_csc([w_x[0].astype(np.int64)], lanes, 4).pointers
+    walked = int(np.diff(columns)[:, x[0] != 0].sum())
     for depth in depths:
         config = baseline_config(
             layer,

@@ -199,3 +199,77 @@ def masr_command(
     )
     settings = {"balance": balance.value, "schedule": schedule.value}
     publish("MASR's layer", [asdict(point) | settings for point in points], json)
+
+
+@bench_app.command("eie", cls=ListCommand)
+def eie_command(
+    lanes: LaneCounts = [128, 256, 512],  # noqa: B006
+    hidden: HiddenUnits = 800,
+    weight_density: WeightDensity = 0.33,
+    hidden_density: HiddenDensity = 0.2,
+    input_density: InputDensity = 0.4,
+    steps: Steps = 333,
+    seed: Seed = 0,
+    areas: Annotated[
+        bool, typer.Option("--areas/--no-areas", help="Synthesize as well (`make liberty`).")
+    ] = True,
+    json: Json = None,
+) -> None:
+    """Ours, EIE and ESE on the same integers: cycles, utilization, memory bits, areas."""
+    from .bench_eie import compare, prepare
+    from .workload import masr_workload
+
+    check_json(json)
+    _check_powers_of_two(lanes)
+    workload = masr_workload(
+        hidden=hidden,
+        weight_density=weight_density,
+        hidden_density=hidden_density,
+        input_density=input_density,
+        steps=steps,
+        seed=seed,
+    )
+    points = [point.as_dict() for point in compare(prepare(workload, seed), lanes, areas=areas)]
+    publish("EIE, ours and ESE on MASR's layer", points, json)
+
+
+@bench_app.command("eie-fifo", cls=ListCommand)
+def eie_fifo_command(
+    depths: Annotated[
+        list[int],
+        typer.Option(callback=_within(1, 256), metavar="N...", help="Depths of the queues."),
+    ] = [1, 2, 4, 8, 16],  # noqa: B006
+    lanes: Annotated[
+        int, typer.Option(callback=_within(4, 1024), metavar="N", help="Processing elements.")
+    ] = 64,
+    hidden: HiddenUnits = 4096,
+    weight_density: WeightDensity = 0.09,
+    input_density: InputDensity = 0.353,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """EIE on a layer like AlexNet's fc7 with queues of several depths: its own figure 8."""
+    from dataclasses import asdict
+
+    from .bench_eie import fifo_points
+
+    check_json(json)
+    _check_powers_of_two([lanes])
+    points = fifo_points(
+        depths,
+        lanes=lanes,
+        hidden=hidden,
+        weight_density=weight_density,
+        input_density=input_density,
+        seed=seed,
+    )
+    publish("EIE's queues", [asdict(point) for point in points], json)
+
+
+def _check_powers_of_two(lanes: Sequence[int]) -> None:
+    for count in lanes:
+        if count < 4 or count & (count - 1):
+            raise SparnnError(
+                f"--lanes {count}: EIE's tree needs a power of two from 4 to 1024; the nearest is "
+                f"{max(4, 1 << (count.bit_length() - 1))}"
+            )

@@ -1,4 +1,4 @@
-"""Compressed sparse columns with zero runs, the encoding of EIE and ESE (arXiv 1602.01528, III-B)."""
+"""Compressed sparse columns with zero runs: EIE's encoding (arXiv 1602.01528, section III-B)."""
 
 from dataclasses import dataclass
 

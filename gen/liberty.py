@@ -1,7 +1,7 @@
 """`make liberty`: the standard cells that logic areas refer to.
 
-OSU's cells for TSMC 0.18 µm, as Debian's package qflow-tech-osu018 carries them: free, small and with
-areas for every cell. They are not on PyPI, so they are fetched, once, with apt and checked.
+OSU's cells for TSMC 0.18 µm, as Debian's package qflow-tech-osu018 carries them: free, small and
+with an area for every cell. They are not on PyPI, so they are fetched once, with apt, and checked.
 """
 
 import hashlib
@@ -40,8 +40,8 @@ def find_liberty() -> Path:
         if path.is_file() and _sha256(path) == SHA256:
             return path
     raise SparnnError(
-        f"the standard cells {LIBERTY} are not there: run `make liberty`, install the Debian package "
-        f"{PACKAGE}, or name a Liberty file in SPARNN_LIBERTY"
+        f"the standard cells {LIBERTY} are not there: run `make liberty`, install the Debian "
+        f"package {PACKAGE}, or name a Liberty file in SPARNN_LIBERTY"
     )
 
 
@@ -71,8 +71,8 @@ def fetch_liberty() -> Path:
         found = folder / "content" / _INSTALLED.relative_to("/")
         if not found.is_file() or _sha256(found) != SHA256:
             raise SparnnError(
-                f"the {PACKAGE} of this system has another {LIBERTY} than the one that figures refer "
-                "to: name it in SPARNN_LIBERTY to use it all the same"
+                f"the {PACKAGE} of this system has another {LIBERTY} than figures refer to: name "
+                "it in SPARNN_LIBERTY to use it all the same"
             )
         _fetched().parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found, _fetched())

@@ -104,8 +104,8 @@ def synthesize(verilog: str, liberty: Path) -> Area:
             for cell, memory in content["cells"].items():
                 if memory["type"] != "$mem_v2" or not _is_macro(memory["parameters"]):
                     continue
-                size = (int(memory["parameters"][key], 2) for key in ("SIZE", "WIDTH"))
-                macros.append(Macro(cell, *size, copies[module]))
+                words, width = (int(memory["parameters"][key], 2) for key in ("SIZE", "WIDTH"))
+                macros.append(Macro(cell, words, width, copies[module]))
                 chosen.append(f"chtype -set sram_macro {module}/{_escaped(cell)}")
         _yosys(
             folder,

@@ -72,9 +72,7 @@ class BaselineHost(wiring.Component):
         if config.cursor_bits <= 16:
             narrow = config.cursor_bits
             pair = Cat(parts[0][:narrow], parts[0][16 : 16 + narrow])
-            m.d.comb += self.load.data.eq(
-                Mux(self.load.target == Target.POINTER, pair, loaded)
-            )
+            m.d.comb += self.load.data.eq(Mux(self.load.target == Target.POINTER, pair, loaded))
         else:
             m.d.comb += self.load.data.eq(loaded)
 

@@ -1,6 +1,6 @@
 """Leading non-zero detect node (EIE, arXiv 1602.01528, figure 4a)."""
 
-from amaranth.hdl import Cat, Const, Module, Signal
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -52,7 +52,7 @@ class NonzeroNode(wiring.Component):
             self.out.valid.eq(valid),
             self.out.payload.eq(held),
         ]
-        found: object = Const(0, 1)
+        found: Value = Const(0, 1)
         with m.If(ready):
             m.d.sync += [valid.eq(Cat(*offers, ended).any()), held.end.eq(ended)]
         with m.Elif(self.out.ready):

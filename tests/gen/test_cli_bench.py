@@ -84,6 +84,10 @@ def test_not_bit_exact_is_status_1(calls, tmp_path):
         ("masr --schedule backwards", "backwards"),
         ("masr --json missing/points.json", "missing"),
         ("masr --json .", "folder"),
+        ("eie --lanes 96", "--lanes 96"),
+        ("eie --lanes 2", "--lanes 2"),
+        ("eie-fifo --depths 0", "0 is outside 1 to 256"),
+        ("eie-fifo --lanes 48", "--lanes 48"),
     ],
 )
 def test_refusals(line, named, calls, tmp_path, monkeypatch, capsys):
