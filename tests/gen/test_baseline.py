@@ -54,7 +54,7 @@ def test_bit_exact(comparison, design, lanes, changes):
 
 def test_linear_layer(comparison):
     """A layer without hidden half, step after step."""
-    none = {name: None for name in ("w_h", "mult_h", "shift_h", "bias_h")}
+    none = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
     layer = replace(comparison.layer, kind="linear", **none)
     forgetful = replace(comparison.layer, w_h=np.zeros_like(comparison.layer.w_h))
     expected = run_network(IntegerNetwork((forgetful,), 10, 10), comparison.x).layers[0].outputs
@@ -118,4 +118,4 @@ def test_synthesis(comparison):
     assert 8 * 1e5 < area.logic_area < 8 * 1e6
     assert area.ff > 0
     assert area.lut > 0
-    assert MACRO_UM2_PER_BIT == pytest.approx(469_412 / (128 * 8192) * 16, rel=1e-3)
+    assert pytest.approx(469_412 / (128 * 8192) * 16, rel=1e-3) == MACRO_UM2_PER_BIT

@@ -1,4 +1,4 @@
-"""CSC with zero runs: what is encoded is what comes back, and its padding is exactly what runs need."""
+"""CSC with zero runs: what is encoded comes back, with as much padding as the runs need."""
 
 import numpy as np
 import pytest
