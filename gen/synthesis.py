@@ -80,7 +80,7 @@ def synthesize(verilog: str, liberty: Path) -> Area:
         )
     with tempfile.TemporaryDirectory(prefix="sparnn-synthesis-") as name:
         folder = Path(name)
-        (folder / "sparnn.v").write_text(verilog)
+        (folder / "sparnn.v").write_text(_ZEROES.sub("", verilog))
         (folder / "macro.v").write_text(_MACRO)
         read = ["read_verilog sparnn.v", f"setattr -mod -set keep_hierarchy 1 {_KEPT}"]
         _yosys(
@@ -138,6 +138,10 @@ _MACRO = """(* blackbox *) module sram_macro(
   input WR_CLK, input WR_EN, input WR_ADDR, input WR_DATA);
 endmodule
 """
+
+
+#: That a memory starts as zeros costs no area, but minutes in Yosys where it is large.
+_ZEROES = re.compile(r"  initial begin : zero_\d+\n    integer i;\n.*\n  end\n")
 
 
 def _is_macro(parameters: dict[str, str]) -> bool:
