@@ -41,11 +41,13 @@ class TensorRange:
 @dataclass(frozen=True, eq=False)
 class LayerRanges:
     """The tensors of one layer that get a format: ``h`` and ``state`` include initial states;
-    ``pre`` holds ``u``, ``v``, ``pre`` and the biases; ``state`` is None where there is none."""
+    ``pre`` holds ``u``, ``v``, ``pre`` and the biases; ``state`` is None where there is none;
+    ``joined`` is the sum of two layers, of the second one."""
 
     pre: TensorRange
     state: TensorRange | None
     h: TensorRange
+    joined: TensorRange | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +109,8 @@ def calibrate(network: FloatNetwork, sequences: Iterable[Sequence]) -> Ranges:
         rows = len(given) if layer.last_only else steps
         collectors.append(
             [
-                _Collector(k * rows * layer.gates, layer.units, 3 * index + i)
-                for i, k in enumerate((3, 1, 1))
+                _Collector(k * rows * layer.gates, layer.units, 4 * index + i)
+                for i, k in enumerate((3, 1, 1, 1))
             ]
         )
     for batch in _batches(network, given):
@@ -121,9 +123,12 @@ def calibrate(network: FloatNetwork, sequences: Iterable[Sequence]) -> Ranges:
             _collect(layer, trace, *parts)
     layers = tuple(
         LayerRanges(
-            pre.range(), state.range() if layer.kind in ("lstm", "gru") else None, h.range()
+            pre.range(),
+            state.range() if layer.kind in ("lstm", "gru") else None,
+            h.range(),
+            joined.range() if layer.join == "sum" else None,
         )
-        for layer, (pre, state, h) in zip(network.layers, collectors, strict=True)
+        for layer, (pre, state, h, joined) in zip(network.layers, collectors, strict=True)
     )
     return Ranges(x.range(), layers, _probe(network, given))
 
@@ -169,7 +174,12 @@ def _batches(network: FloatNetwork, sequences: list[Sequence]) -> Iterator[list[
 
 
 def _collect(
-    layer: FloatLayer, trace: FloatTrace, pre: _Collector, state: _Collector, h: _Collector
+    layer: FloatLayer,
+    trace: FloatTrace,
+    pre: _Collector,
+    state: _Collector,
+    h: _Collector,
+    joined: _Collector,
 ) -> None:
     if not (np.isfinite(trace.pre).all() and np.isfinite(trace.h).all()):
         raise SparnnError(
@@ -184,6 +194,8 @@ def _collect(
         biases = np.abs([layer.b_x[2], layer.b_h[2]])
         pre.max_abs = max(pre.max_abs, float(biases.max()))
     h.add(trace.h)
+    if layer.join == "sum":
+        joined.add(trace.sequence)
     if layer.w_h is not None:
         h.add(trace.h0)
     if trace.state is not None:

@@ -27,21 +27,38 @@ def float_model(network: FloatNetwork) -> onnx.ModelProto:
     builder = _Builder()
     io = network.io
     inputs = {(entry["role"], entry["layer"]): entry for entry in io["inputs"]}
+    names = {entry["name"]: entry["axes"] for entry in io["inputs"]}
     value = builder.to_canonical(inputs["x", 0])
     builder.batch = builder.node(
         "Gather", builder.node("Shape", value), builder.integers(1), axis=0
     )
-    sequences = []
-    for index, layer in enumerate(network.layers):
-        states = {role: inputs.get((role, index)) for role in ("initial_h", "initial_c")}
-        value = builder.layer(layer, value, states)
-        sequences.append(value)
+    found: list[dict[str, str]] = []  # by layer the values of each output's ``what``
+    for stage in network.stages:
+        results = []
+        for index in stage:
+            layer = network.layers[index]
+            states = {role: inputs.get((role, index)) for role in ("initial_h", "initial_c")}
+            source = value
+            if layer.last_only and found:
+                source = found[-1]["step" if layer.last_step else "last"]
+            results.append(builder.layer(layer, source, states))
+        found += results
+        if len(stage) > 1:
+            found[-1] = {
+                what: builder.node("Concat", *(one[what] for one in results), axis=2)
+                for what in results[0]
+                if what in results[1]
+            }
+            if network.layers[stage[-1]].join == "sum":
+                found[-1]["sequence"] = builder.node("Add", *(one["sequence"] for one in results))
+                found[-1]["step"] = builder.last(found[-1]["sequence"])
+        value = found[-1]["sequence"]
     for entry in io["outputs"]:
-        builder.from_canonical(entry, sequences[entry["layer"]])
+        builder.from_canonical(entry, found[entry["layer"]][entry["what"]])
     graph = helper.make_graph(
         builder.nodes,
         "sparnn",
-        [_info(entry["name"], entry["axes"]) for entry in io["inputs"]],
+        [_info(name, axes) for name, axes in names.items()],
         [_info(entry["name"], entry["axes"]) for entry in io["outputs"]],
         builder.constants,
     )
@@ -75,7 +92,9 @@ class _Builder:
         """A graph input as [time, batch, feature]; axes that it lacks have the size 1."""
         axes, value = list(entry["axes"]), entry["name"]
         if "direction" in axes:
-            value = self.node("Squeeze", value, self.integers(axes.index("direction")))
+            at = axes.index("direction")
+            value = self.node("Gather", value, self.integers(entry.get("at", 0)), axis=at)
+            value = self.node("Squeeze", value, self.integers(at))
             axes.remove("direction")
         order = [axes.index(axis) for axis in _CANONICAL if axis in axes]
         value = self.node("Transpose", value, perm=order)
@@ -83,16 +102,16 @@ class _Builder:
         return self.node("Unsqueeze", value, self.integers(*missing)) if missing else value
 
     def from_canonical(self, entry: Mapping[str, Any], value: str) -> None:
-        if entry["what"] == "last":
-            value = self.last(value)
         axes = list(entry["axes"])
-        missing = [k for k, axis in enumerate(_CANONICAL) if axis not in axes]
+        if "direction" in axes:  # [time, batch, direction, feature]
+            shape = self.integers(0, 0, entry.get("directions", 1), -1)
+            value = self.node("Reshape", value, shape)
+            value = self.node("Transpose", value, perm=[2, 0, 1, 3])
+        whole = ["direction", *_CANONICAL] if "direction" in axes else list(_CANONICAL)
+        missing = [k for k, axis in enumerate(whole) if axis not in axes]
         if missing:
             value = self.node("Squeeze", value, self.integers(*missing))
-        present = [axis for axis in _CANONICAL if axis in axes]
-        if "direction" in axes:
-            value = self.node("Unsqueeze", value, self.integers(0))
-            present = ["direction", *present]
+        present = [axis for axis in whole if axis in axes]
         order = [present.index(axis) for axis in axes]
         self.node("Transpose", value, perm=order, outputs=[entry["name"]])
 
@@ -104,9 +123,11 @@ class _Builder:
 
     def layer(
         self, layer: FloatLayer, value: str, states: Mapping[str, Mapping[str, Any] | None]
-    ) -> str:
+    ) -> dict[str, str]:
+        """What a layer gives, [time, batch, feature], by the ``what`` of an output."""
         if layer.kind == "linear":
-            return self.linear(layer, self.last(value) if layer.last_only else value)
+            value = self.linear(layer, value)
+            return {"sequence": value, "last": self.last(value), "step": self.last(value)}
         assert layer.w_h is not None
         order = list(_GATES[layer.kind])
 
@@ -125,8 +146,13 @@ class _Builder:
             fields["activations"] = [_ACTIVATIONS[layer.activation]]
             if layer.activation == "identity":
                 fields |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
-        output = self.node(layer.kind.upper(), *inputs, **fields)
-        return self.node("Squeeze", output, self.integers(1))
+        if layer.reverse:
+            fields["direction"] = "reverse"
+        outputs = [f"{layer.kind}{len(self.nodes)}_{k}" for k in range(2 + (layer.kind == "lstm"))]
+        self.node(layer.kind.upper(), *inputs, outputs=outputs, **fields)
+        sequence = self.node("Squeeze", outputs[0], self.integers(1))
+        found = {"sequence": sequence, "step": self.last(sequence), "last": outputs[1]}
+        return found | ({"state_c": outputs[2]} if layer.kind == "lstm" else {})
 
     def linear(self, layer: FloatLayer, value: str) -> str:
         value = self.node("MatMul", value, self.floats(layer.w_x[0].T))

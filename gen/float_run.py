@@ -4,7 +4,7 @@ The formulas are those of ONNX LSTM, GRU (linear_before_reset = 1) and RNN.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,6 +30,10 @@ class FloatTrace:
     state : [batch, steps, units], the LSTM's c or the GRU's h; None for the others.
     h : [batch, steps, units], the output.
     h0, c0 : [batch, units], the initial state.
+    joined : [batch, steps, units of both or of one], of the second of two joined layers: what they
+        give together.
+
+    Steps are in time's order, whatever the layer's direction.
     """
 
     x: FloatArray
@@ -40,6 +44,18 @@ class FloatTrace:
     h: FloatArray
     h0: FloatArray
     c0: FloatArray
+    joined: FloatArray | None = None
+    last: FloatArray | None = None
+
+    @property
+    def sequence(self) -> FloatArray:
+        """What the next layer reads."""
+        return self.h if self.joined is None else self.joined
+
+    @property
+    def final(self) -> FloatArray:
+        """[batch, units], the output that was computed last."""
+        return self.h[:, -1] if self.last is None else self.last
 
 
 def run_network(
@@ -54,12 +70,22 @@ def run_network(
         where none is given, the layer's constant one, else zero.
     """
     traces: list[FloatTrace] = []
-    for index, layer in enumerate(network.layers):
-        given = initial or {}
-        values = x[:, -1:] if layer.last_only else x
-        h0, c0 = given.get(("initial_h", index)), given.get(("initial_c", index))
-        traces.append(run_layer(layer, values, h0, c0))
-        x = traces[-1].h
+    given = initial or {}
+    finals = x[:, -1]
+    for stage in network.stages:
+        for index in stage:
+            layer = network.layers[index]
+            values = x
+            if layer.last_only:
+                values = x[:, -1:] if layer.last_step else finals[:, np.newaxis]
+            h0, c0 = given.get(("initial_h", index)), given.get(("initial_c", index))
+            traces.append(run_layer(layer, values, h0, c0))
+        if layer.join:
+            first, second = traces[-2].h, traces[-1].h
+            both = first + second if layer.join == "sum" else np.concatenate([first, second], -1)
+            traces[-1] = replace(traces[-1], joined=both)
+        x = traces[-1].sequence
+        finals = np.concatenate([traces[index].final for index in stage], -1)
     return traces
 
 
@@ -84,6 +110,10 @@ def run_layer(
     ``round_h`` rounds the output of each step, as it leaves the layer and is fed back; the state
     of a GRU stays unrounded, as in the machine.
     """
+    if layer.reverse:
+        return _turned(
+            run_layer(replace(layer, reverse=False), x[:, ::-1], h0, c0, round_h=round_h)
+        )
     rounded = round_h or (lambda a: a)
     batch, steps = x.shape[:2]
     b_x, b_h = machine_biases(layer)
@@ -116,6 +146,15 @@ def run_layer(
         h = outputs[:, t] = rounded(h)
     kept = state if layer.kind in ("lstm", "gru") else None
     return FloatTrace(x, u, v, pre, kept, outputs, start_h, start_c)
+
+
+def _turned(trace: FloatTrace) -> FloatTrace:
+    """The trace with its steps in the opposite order."""
+    turned = {
+        name: None if (values := getattr(trace, name)) is None else values[:, ::-1]
+        for name in ("x", "u", "v", "pre", "state", "h")
+    }
+    return replace(trace, **turned, last=trace.h[:, -1])
 
 
 def _start(

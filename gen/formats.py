@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparnn.gen.calibrate import Ranges, TensorRange
-from sparnn.gen.float_run import run_layer, run_network
+from sparnn.gen.float_run import FloatTrace, run_layer, run_network
 from sparnn.gen.model import FloatArray, FloatNetwork
 
 __all__ = [
@@ -98,7 +98,7 @@ class Probe:
 
     def __init__(self, network: FloatNetwork, ranges: Ranges):
         self.network = network
-        self.groups: list[tuple[dict[tuple[str, int], FloatArray], list[FloatArray]]] = []
+        self.groups: list[tuple[dict[tuple[str, int], FloatArray], list[FloatTrace]]] = []
         by_length: dict[int, list[int]] = {}
         for i, sequence in enumerate(ranges.probe):
             by_length.setdefault(len(sequence.x), []).append(i)
@@ -106,8 +106,7 @@ class Probe:
             chosen = [ranges.probe[i] for i in group]
             x = np.stack([s.x for s in chosen])
             initial = {k: np.stack([s.initial[k] for s in chosen]) for k in chosen[0].initial}
-            traces = run_network(network, x, initial)
-            self.groups.append((initial, [traces[0].x, *(t.h for t in traces)]))
+            self.groups.append((initial, run_network(network, x, initial)))
 
     def input_db(self, f: int, bits: int) -> float:
         """Output of the first layer when the network's input is rounded."""
@@ -125,12 +124,12 @@ class Probe:
     ) -> float:
         layer = self.network.layers[index]
         exact, rounded = [], []
-        for initial, tensors in self.groups:
-            x = tensors[index][:, -1:] if layer.last_only else tensors[index]
+        for initial, traces in self.groups:
+            x = traces[index].x
             states = (initial.get((role, index)) for role in ("initial_h", "initial_c"))
             with np.errstate(over="ignore", invalid="ignore"):
                 run = run_layer(layer, round_x(x) if round_x else x, *states, round_h=round_h)
-            exact.append(tensors[index + 1].reshape(-1))
+            exact.append(traces[index].h.reshape(-1))
             rounded.append(run.h.reshape(-1))
         db = sqnr_db(np.concatenate(exact), np.concatenate(rounded))
         return db if np.isfinite(db) or db > 0 else float("-inf")

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sparnn.sim.network import stages
+
 __all__ = ["ACTIVATIONS", "AXES", "GATES", "FloatArray", "FloatLayer", "FloatNetwork"]
 
 FloatArray = NDArray[np.float64]
@@ -39,9 +41,13 @@ class FloatLayer:
     w_x : [gates, units, inputs], the input half.
     w_h : [gates, units, units], the hidden half; None for ``linear``.
     b_x, b_h : [gates, units], the biases of the two halves (zeros where the model has none).
-    last_only : ``linear`` only: the layer sees only the final step of its input sequence.
+    last_only : ``linear`` only: the layer sees only what the layers before it computed last.
     initial_h, initial_c : [units], constant initial state; None is zero, or given at run time
         where the network's ``io`` lists an input of that role.
+    last_step : with ``last_only``: it sees the last step of the sequence instead, which a reverse
+        layer has computed first.
+    reverse : the layer goes from the last step to the first.
+    join : how it meets the layer before it, one of ``sparnn.sim.network.JOINS``.
     """
 
     name: str
@@ -54,6 +60,9 @@ class FloatLayer:
     last_only: bool = False
     initial_h: FloatArray | None = None
     initial_c: FloatArray | None = None
+    last_step: bool = False
+    reverse: bool = False
+    join: str = ""
 
     def __post_init__(self) -> None:
         if self.kind not in GATES:
@@ -103,7 +112,10 @@ class FloatNetwork:
     io : ``{"inputs": [...], "outputs": [...]}``, the manifest's section without ``f``. An input
         has ``name``, ``role`` (``x``, ``initial_h``, ``initial_c``), ``layer``, ``axes`` (labels
         of ``AXES``) and ``sizes`` (per axis: a size that the model fixes, or None). An output has
-        ``name``, ``layer``, ``what`` (``sequence``: all steps; ``last``: the final one), ``axes``.
+        ``name``, ``layer`` (of two joined layers the second), ``layers`` (both), ``directions``
+        (the size of the axis ``direction``), ``axes``, and ``what`` (``sequence``: all steps;
+        ``step``: the last one; ``last``, ``state_c``: the final h and c). Initial states that lie
+        in one input have an entry each with the same ``name``, and ``at`` along ``direction``.
     """
 
     layers: tuple[FloatLayer, ...]
@@ -112,12 +124,20 @@ class FloatNetwork:
     def __post_init__(self) -> None:
         if not self.layers:
             raise ValueError("a network has at least one layer")
-        for before, after in zip(self.layers, self.layers[1:], strict=False):
-            if before.units != after.inputs:
-                raise ValueError(
-                    f"layer {after.name!r} reads {after.inputs} values, "
-                    f"but {before.name!r} gives {before.units}"
-                )
+        for before, stage in zip(self.stages, self.stages[1:], strict=False):
+            layers = [self.layers[index] for index in before]
+            units = layers[-1].units if layers[-1].join == "sum" else sum(a.units for a in layers)
+            for after in (self.layers[index] for index in stage):
+                if units != after.inputs:
+                    raise ValueError(
+                        f"layer {after.name!r} reads {after.inputs} values, "
+                        f"but {layers[-1].name!r} gives {units}"
+                    )
+
+    @property
+    def stages(self) -> list[tuple[int, ...]]:
+        """Indices of the layers that read the same input."""
+        return stages(self.layers)
 
     @property
     def input_sizes(self) -> dict[tuple[str, int], int]:

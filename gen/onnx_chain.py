@@ -1,5 +1,6 @@
 """The chain of layers that the importer finds, and the rules of a chain."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ class Chain:
 
     drafts: list[Draft] = field(default_factory=list)
     x: tuple[str, tuple[Axis, ...]] | None = None
-    states: dict[str, tuple[str, int, tuple[Axis, ...]]] = field(default_factory=dict)
+    states: dict[str, list[tuple[str, int, tuple[Axis, ...]]]] = field(default_factory=dict)
     graph_inputs: dict[str, tuple[Axis, ...]] = field(default_factory=dict)
 
     def connect(self, call: Call, signal: Signal) -> None:
@@ -35,8 +36,15 @@ class Chain:
         if signal.cell:
             raise refuse(
                 call.node,
-                f"reads the cell state Y_c ({call.node.input[0]!r}), which is not read back from "
-                "the machine; use Y or Y_h",
+                f"reads the cell state Y_c ({call.node.input[0]!r}), which the layers of the "
+                "machine cannot read; use Y or Y_h",
+            )
+        self.whole(signal, lambda what: refuse(call.node, what))
+        if any(axis.role == "direction" and axis.size == 2 for axis in signal.axes):
+            raise refuse(
+                call.node,
+                f"reads shape {signal.shape_text}, in which the two directions have an axis of "
+                "their own; put them side by side (Transpose and Reshape) or add them (ReduceSum)",
             )
         if isinstance(signal.source, str):
             if self.drafts:
@@ -56,6 +64,14 @@ class Chain:
                 "one chain of layers without branches, so split the model",
             )
         self.use(signal, f"layer {self.name(call)!r}")
+
+    def whole(self, signal: Signal, error: Callable[[str], SparnnError]) -> None:
+        """Refuse one direction of a bidirectional layer, or directions that are not merged."""
+        if signal.direction is not None:
+            raise error(
+                "reads one direction of a bidirectional layer alone; only both are kept, side by "
+                "side or added, so export the direction that is used as a layer of its own"
+            )
 
     def use(self, signal: Signal, reader: str) -> None:
         """Note that ``reader`` needs exactly this version of a layer's output."""

@@ -18,6 +18,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.model import FloatNetwork
 from sparnn.gen.onnx_chain import Chain
 from sparnn.gen.onnx_constants import Call, fold
+from sparnn.gen.onnx_directions import concat, reduce_sum, split
 from sparnn.gen.onnx_linear import activate, add, gemm, matmul
 from sparnn.gen.onnx_recurrent import recurrent
 from sparnn.gen.onnx_shapes import PLUMBING
@@ -32,13 +33,16 @@ LAST_OPSET = 26
 #: Operators that become a layer or a part of one, by ONNX name.
 LAYERS: dict[str, Callable[[Call, Chain], list[Value]]] = {
     "Add": add,
+    "Concat": concat,
     "GRU": recurrent,
     "Gemm": gemm,
     "LSTM": recurrent,
     "MatMul": matmul,
     "RNN": recurrent,
+    "ReduceSum": reduce_sum,
     "Relu": activate,
     "Sigmoid": activate,
+    "Split": split,
     "Tanh": activate,
 }
 
@@ -47,7 +51,6 @@ ADVICE = {
     "ArgMax": "take the logits before it as the output",
     "AveragePool": "run the front end outside and give sparnn the part from the recurrent layer on",
     "BatchNormalization": "fold it into the layer beside it before exporting",
-    "Concat": "only one chain of layers is supported, so split the model",
     "Conv": "run the front end outside and give sparnn the part from the recurrent layer on",
     "If": "export the model with fixed shapes, without control flow",
     "LayerNormalization": "retrain without it",
@@ -56,7 +59,6 @@ ADVICE = {
     "Mul": "fold a constant factor into the weights beside it",
     "Scan": "export the model with its LSTM, GRU or RNN operators",
     "Softmax": "take the logits before it as the output",
-    "Split": "only one chain of layers is supported, so split the model",
     "Sub": "turn a constant into the bias of the layer before it",
 }
 
@@ -246,12 +248,15 @@ def _inputs(chain: Chain) -> list[dict[str, Any]]:
     entries = []
     assert chain.x is not None
     found = [(chain.x[0], "x", 0, chain.x[1])]
-    found += [(name, role, layer, axes) for name, (role, layer, axes) in chain.states.items()]
+    found += [(name, *state) for name, states in chain.states.items() for state in states]
     for name, role, layer, axes in found:
         where = f"graph input {name!r}"
         labels = _labels(where, axes)
         sizes = [a.size for a in axes]
-        entries.append({"name": name, "role": role, "layer": layer, "axes": labels, "sizes": sizes})
+        entry = {"name": name, "role": role, "layer": layer, "axes": labels, "sizes": sizes}
+        if len(chain.states.get(name, [])) > 1:
+            entry["at"] = layer - chain.states[name][0][1]
+        entries.append(entry)
     for name in chain.graph_inputs:
         if name not in {entry["name"] for entry in entries}:
             raise SparnnError(
@@ -265,11 +270,16 @@ def _graph_output(name: str, value: Value | None, chain: Chain) -> dict[str, Any
     where = f"graph output {name!r}"
     if not isinstance(value, Signal) or isinstance(value.source, str):
         raise SparnnError(f"{where} does not come from a layer; remove it from the graph outputs")
-    if value.cell:
-        raise SparnnError(
-            f"{where}: Y_c is not read back from the machine; remove it from the graph outputs"
-        )
+    chain.whole(value, lambda what: SparnnError(f"{where} {what}"))
     chain.use(value, where)
     labels = _labels(where, value.axes)
-    what = "sequence" if "time" in labels and not value.last else "last"
-    return {"name": name, "layer": value.source, "what": what, "axes": labels}
+    what = "sequence" if "time" in labels and not value.last else "step" if value.step else "last"
+    if value.cell:
+        what = "state_c"
+    entry: dict[str, Any] = {"name": name, "layer": value.source, "what": what, "axes": labels}
+    layer = chain.drafts[value.source].layer
+    if layer.join:
+        entry["layers"] = [value.source - 1, value.source]
+    if layer.join == "concat" and "direction" in labels:
+        entry["directions"] = 2
+    return entry

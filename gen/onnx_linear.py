@@ -7,6 +7,7 @@ import numpy as np
 from sparnn.gen.model import FloatArray, FloatLayer
 from sparnn.gen.onnx_chain import Chain, Draft, assign_size
 from sparnn.gen.onnx_constants import Call
+from sparnn.gen.onnx_directions import added, two_directions
 from sparnn.gen.onnx_values import Axis, Signal, Value, refuse, weight
 
 __all__ = ["activate", "add", "gemm", "matmul"]
@@ -28,6 +29,7 @@ def _linear(
         b_x=b.reshape(1, units),
         b_h=np.zeros((1, units)),
         last_only=signal.last,
+        last_step=signal.step,
     )
     chain.drafts.append(Draft(layer, layer.name))
     axes = (*signal.axes[:at], Axis(units, "feature"), *signal.axes[at + 1 :])
@@ -96,6 +98,8 @@ def add(call: Call, chain: Chain) -> list[Value]:
     node = call.node
     left, right = call.input(0), call.input(1)
     if isinstance(left, Signal) and isinstance(right, Signal):
+        if two_directions(left, right):
+            return [added(call, chain, left)]
         raise refuse(
             node,
             f"adds two activations ({node.input[0]!r} and {node.input[1]!r}); residual connections "

@@ -17,28 +17,32 @@ DEFAULT_ACTIVATIONS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "
 ROW_ACTIVATIONS = ("relu", "tanh", "sigmoid")
 
 
-def _attributes(call: Call) -> tuple[int, str]:
-    """Check the attributes that LSTM, GRU and RNN share; return layout and RNN's activation."""
+#: Whether each direction runs backwards, by the attribute.
+DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
+
+
+def _attributes(call: Call) -> tuple[int, tuple[str, ...], tuple[bool, ...]]:
+    """Check the attributes that LSTM, GRU and RNN share.
+
+    Returns the layout, RNN's activation of each direction, and whether each runs backwards.
+    """
     node, attrs, op = call.node, call.attrs, call.node.op_type
     direction = attrs.get("direction", b"forward").decode(errors="replace")
-    if direction != "forward":
-        raise refuse(
-            node,
-            f"direction = {direction} is not supported yet, only forward; retrain or export a "
-            "forward network",
-        )
+    if direction not in DIRECTIONS:
+        raise refuse(node, f"direction = {direction} is none of {', '.join(DIRECTIONS)}")
+    backwards = DIRECTIONS[direction]
     names = [a.decode(errors="replace") for a in attrs.get("activations", [])]
     given = [n.lower() for n in names]
     for name in ("activation_alpha", "activation_beta"):
         if attrs.get(name):
             raise refuse(node, f"{name} = {list(attrs[name])} is not supported; remove it")
     if op == "RNN":
-        given = given or ["tanh"]
-        if len(given) != 1 or given[0] not in ROW_ACTIVATIONS:
+        given = given or ["tanh"] * len(backwards)
+        if len(given) != len(backwards) or not set(given) <= set(ROW_ACTIVATIONS):
             raise refuse(
                 node, f"activations = {names} is not supported, only one of Relu, Tanh and Sigmoid"
             )
-    elif given and given != DEFAULT_ACTIVATIONS[op]:
+    elif given and given != DEFAULT_ACTIVATIONS[op] * len(backwards):
         default = [a.capitalize() for a in DEFAULT_ACTIVATIONS[op]]
         raise refuse(
             node,
@@ -65,11 +69,12 @@ def _attributes(call: Call) -> tuple[int, str]:
     layout = int(attrs.get("layout", 0))
     if layout not in (0, 1):
         raise refuse(node, f"layout = {layout} is not defined; it is 0 or 1")
-    return layout, given[0] if op == "RNN" else ""
+    return layout, tuple(given) if op == "RNN" else ("",) * len(backwards), backwards
 
 
 def _gates(call: Call, index: int, role: str, shape: tuple[int | None, ...]) -> FloatArray:
-    """W or R: [1, gates·units, columns] as [gates, units, columns], gates reordered."""
+    """W or R: [directions, gates·units, columns] as [directions, gates, units, columns], gates
+    reordered."""
     array = weight(call.node, call.input(index), role)
     matches = array.ndim == 3 and all(
         want in (None, have) for want, have in zip(shape, array.shape, strict=True)
@@ -80,37 +85,41 @@ def _gates(call: Call, index: int, role: str, shape: tuple[int | None, ...]) -> 
             call.node, f"{role} has shape {list(array.shape)}, expected [{text}]; export it again"
         )
     order = ORDER[call.node.op_type]
-    return array[0].reshape(len(order), -1, array.shape[2])[list(order)]
+    split = array.reshape(len(array), len(order), -1, array.shape[2])
+    return np.asarray(split[:, list(order)])
 
 
 def _initial(
-    call: Call, chain: Chain, index: int, role: str, units: int, layout: int
-) -> FloatArray | None:
-    """initial_h or initial_c: a constant [units], or None and perhaps an entry of the io."""
+    call: Call, chain: Chain, index: int, role: str, units: int, layout: int, directions: int
+) -> list[FloatArray | None]:
+    """initial_h or initial_c of each direction: a constant [units], or None and perhaps an entry
+    of the io."""
+    nothing: list[FloatArray | None] = [None] * directions
     value: Value | None = call.input(index)
     if value is None:
-        return None
+        return nothing
     node, name = call.node, call.node.input[index] if index < len(call.node.input) else ""
     order = ("direction", "batch", "feature") if layout == 0 else ("batch", "direction", "feature")
     if isinstance(value, Fill):
         check_finite(np.asarray(value.value), f"{role} (tensor {name!r})")
-        return np.full(units, value.value) if value.value else None
+        return [np.full(units, value.value)] * directions if value.value else nothing
     if isinstance(value, Const):
         array = weight(node, replace(value, spread=False), role)
-        if array.ndim != 3 or array.shape[2] != units or array.shape[order.index("direction")] != 1:
+        at = order.index("direction")
+        if array.ndim != 3 or array.shape[2] != units or array.shape[at] != directions:
             raise refuse(
                 node,
                 f"{role} has shape {list(array.shape)}, expected [{', '.join(order)}] with "
-                f"direction 1 and {units} features",
+                f"direction {directions} and {units} features",
             )
-        rows = array.reshape(-1, units)
-        if (rows != rows[0]).any():
+        rows = np.moveaxis(array, at, 0)
+        if (rows != rows[:, :1]).any():
             raise refuse(
                 node,
-                f"{role} differs between the {len(rows)} sequences of the batch; a constant "
+                f"{role} differs between the {rows.shape[1]} sequences of the batch; a constant "
                 "initial state has to be the same for all, or make it a graph input",
             )
-        return rows[0] if rows[0].any() else None
+        return [row[0] if row[0].any() else None for row in rows]
     if not isinstance(value, Signal) or not isinstance(value.source, str):
         raise refuse(
             node,
@@ -129,30 +138,34 @@ def _initial(
         if label == "batch":
             assign(call, axis, label, role)
         else:
-            assign_size(call, axis, label, 1 if label == "direction" else units, role)
+            assign_size(call, axis, label, directions if label == "direction" else units, role)
     where = chain.graph_inputs[value.source]
-    chain.states[value.source] = (role, len(chain.drafts), where)
-    return None
+    first = len(chain.drafts)
+    chain.states[value.source] = [(role, first + k, where) for k in range(directions)]
+    return nothing
 
 
 def recurrent(call: Call, chain: Chain) -> list[Value]:
-    """ONNX LSTM, GRU and RNN, one forward direction."""
+    """ONNX LSTM, GRU and RNN: one layer for each direction, joined side by side."""
     node, op = call.node, call.node.op_type
-    layout, activation = _attributes(call)
+    layout, activations, backwards = _attributes(call)
+    count = len(backwards)
     gates = len(ORDER[op])
     signal = call.signal()
     r = weight(node, call.input(2), "R")
     units = int(r.shape[-1])
     if call.attrs.get("hidden_size", units) != units:
         raise refuse(node, f"hidden_size = {call.attrs['hidden_size']}, but R has {units} columns")
-    w_h = _gates(call, 2, "R", (1, gates * units, units))
-    w_x = _gates(call, 1, "W", (1, gates * units, None))
-    b = np.zeros((2, gates, units))
+    w_h = _gates(call, 2, "R", (count, gates * units, units))
+    w_x = _gates(call, 1, "W", (count, gates * units, None))
+    b = np.zeros((count, 2, gates, units))
     if call.input(3) is not None:
         flat = weight(node, call.input(3), "B")
-        if flat.shape != (1, 2 * gates * units):
-            raise refuse(node, f"B has shape {list(flat.shape)}, expected [1, {2 * gates * units}]")
-        b = flat.reshape(2, gates, units)[:, list(ORDER[op])]
+        if flat.shape != (count, 2 * gates * units):
+            raise refuse(
+                node, f"B has shape {list(flat.shape)}, expected [{count}, {2 * gates * units}]"
+            )
+        b = flat.reshape(count, 2, gates, units)[:, :, list(ORDER[op])]
     if call.input(4) is not None:
         raise refuse(
             node,
@@ -177,27 +190,35 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
     time, batch, feature = signal.axes[order[0]], signal.axes[order[1]], signal.axes[2]
     assign(call, time, "time", "X")
     assign(call, batch, "batch", "X")
-    assign_size(call, feature, "feature", int(w_x.shape[2]), "X")
+    assign_size(call, feature, "feature", int(w_x.shape[3]), "X")
     chain.connect(call, signal)
-    layer = FloatLayer(
-        name=chain.name(call),
-        kind=op.lower(),
-        activation=activation,
-        w_x=w_x,
-        w_h=w_h,
-        b_x=b[0],
-        b_h=b[1],
-        initial_h=_initial(call, chain, 5, "initial_h", units, layout),
-        initial_c=_initial(call, chain, 6, "initial_c", units, layout) if op == "LSTM" else None,
-    )
-    index = len(chain.drafts)
-    chain.drafts.append(Draft(layer, chain.name(call)))
-    out, one = Axis(units, "feature"), Axis(1, "direction")
-    y = (batch, time, one, out) if layout else (time, one, batch, out)
-    y_h = (batch, one, out) if layout else (one, batch, out)
+    h0 = _initial(call, chain, 5, "initial_h", units, layout, count)
+    c0: list[FloatArray | None] = [None] * count
+    if op == "LSTM":
+        c0 = _initial(call, chain, 6, "initial_c", units, layout, count)
+    for k, reverse in enumerate(backwards):
+        layer = FloatLayer(
+            name=chain.name(call),
+            kind=op.lower(),
+            activation=activations[k],
+            w_x=w_x[k],
+            w_h=w_h[k],
+            b_x=b[k, 0],
+            b_h=b[k, 1],
+            initial_h=h0[k],
+            initial_c=c0[k],
+            reverse=reverse,
+            join="concat" if k else "",
+        )
+        chain.drafts.append(Draft(layer, layer.name))
+    index = len(chain.drafts) - 1
+    out, both = Axis(units, "feature"), Axis(count, "direction")
+    y = (batch, time, both, out) if layout else (time, both, batch, out)
+    y_h = (batch, both, out) if layout else (both, batch, out)
+    mark = any(backwards)
     outputs: list[Value] = [
-        Signal(y, index, signal.dtype),
-        Signal(y_h, index, signal.dtype, last=True),
-        Signal(y_h, index, signal.dtype, last=True, cell=True),
+        Signal(y, index, signal.dtype, backwards=mark),
+        Signal(y_h, index, signal.dtype, last=True, backwards=mark),
+        Signal(y_h, index, signal.dtype, last=True, cell=True, backwards=mark),
     ]
     return outputs[: len(node.output)]

@@ -12,6 +12,7 @@ import numpy as np
 from onnx import helper
 
 from sparnn.gen.onnx_constants import Call, elements_of, pack
+from sparnn.gen.onnx_directions import directions_at, merged, picked, unmerged
 from sparnn.gen.onnx_values import Axis, Const, Signal, Size, Value, refuse
 
 __all__ = ["PLUMBING"]
@@ -92,9 +93,24 @@ def _unsqueeze(call: Call) -> list[Value]:
     return [replace(signal, axes=tuple(Axis(1) if i in new else next(old) for i in range(rank)))]
 
 
+def _matches(signal: Signal, target: Sequence[int | Size]) -> bool:
+    """The target names every axis longer than 1, in order."""
+    kept = [a for a in signal.axes if not a.unit]
+    wanted = [t for t in target if t != 1]
+    return (
+        len(wanted) == len(kept)
+        and wanted.count(-1) <= 1
+        and all(t in (-1, a.size) or t == Size(a) for a, t in zip(kept, wanted, strict=True))
+    )
+
+
 def _regroup(call: Call, target: Sequence[int | Size]) -> list[Value]:
     """A reshape that keeps every axis longer than 1, in order, and only adds or drops 1s."""
     signal = call.signal()
+    for variant in (unmerged(signal), merged(signal)):
+        # The directions' features become one axis, or two again.
+        if variant is not None and _matches(variant, target):
+            signal = variant
     kept = [a for a in signal.axes if not a.unit]
     wanted = [t for t in target if t != 1]
     if len(wanted) == len(kept) + 1 and -1 in wanted:
@@ -176,7 +192,7 @@ def _last(call: Call, signal: Signal, axis: Axis, what: str) -> Signal:
             f"{what} on an axis that is not the time axis of a layer's output; only the last step "
             "of a sequence can be selected",
         )
-    return replace(signal, last=True)
+    return replace(signal, last=True, step=signal.backwards)
 
 
 def _gather(call: Call) -> list[Value]:
@@ -190,6 +206,8 @@ def _gather(call: Call) -> list[Value]:
     final = (
         pick == -1 or pick == Size(axis, -1) or (axis.size is not None and pick == axis.size - 1)
     )
+    if axis.role == "direction" and axis.size == 2 and pick in (-2, -1, 0, 1):
+        return [picked(signal, at, int(pick) % 2, keep=not scalar)]
     if axis.unit and pick in (0, -1):
         new = signal
     elif final:
@@ -218,6 +236,20 @@ def _slice(call: Call) -> list[Value]:
         at = _axis_index(call, position, rank)
         axis = signal.axes[at]
         size = axis.size
+        half = size // 2 if size and directions_at(signal) == at else 0
+        limits = [v + size if size and v < 0 else v for v in (start, end) if isinstance(v, int)]
+        if (
+            half
+            and step == 1
+            and len(limits) == 2
+            and (limits[0], min(limits[1], 2 * half))
+            in (
+                (0, half),
+                (half, 2 * half),
+            )
+        ):
+            signal = picked(signal, at, limits[0] // half, keep=True)
+            continue
         open_end = end == Size(axis) or (isinstance(end, int) and end >= (size or 2**31 - 1))
         if (
             step == 1

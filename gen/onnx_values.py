@@ -33,11 +33,13 @@ class Axis:
     """One axis of a runtime tensor, the same object wherever plumbing carries it.
 
     ``size`` is None while the model leaves it open. ``role`` is a label of ``model.AXES``, empty
-    until an operator that gives the axis a meaning has read it.
+    until an operator that gives the axis a meaning has read it. ``parts``: of the features of two
+    directions side by side, the axis of directions and the one of a direction's features.
     """
 
     size: int | None
     role: str = ""
+    parts: "tuple[Axis, Axis] | None" = None
 
     @property
     def unit(self) -> bool:
@@ -89,7 +91,10 @@ class Signal:
     """A runtime tensor: a graph input, or what a layer gives.
 
     ``source`` is the graph input's name or the layer's index; ``version`` counts the changes to
-    the layer (bias, activation) that this tensor includes; ``last``: only the final step is in it.
+    the layer (bias, activation) that this tensor includes; ``last``: only the final step is in it,
+    that is, what the layer computed last, or with ``step`` the last one of a sequence that a
+    direction began with; ``backwards``: the layer has such a direction; ``direction``: only that
+    one of the two directions is in it.
     """
 
     axes: tuple[Axis, ...]
@@ -98,6 +103,9 @@ class Signal:
     version: int = 0
     last: bool = False
     cell: bool = False
+    step: bool = False
+    backwards: bool = False
+    direction: int | None = None
 
     @property
     def shape_text(self) -> str:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -111,11 +111,21 @@ def quantize(
     probe = Probe(network, ranges)
     f_x = _input_format(network, ranges, probe, activation_bits, reports)
     layers = []
-    for index, layer in enumerate(network.layers):
-        formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports)
-        layers.append(_layer(layer, formats, weight_bits))
-        reports.append(_weights_report(layer, weight_bits))
-        f_x = formats.out
+    for stage in network.stages:
+        given: _Formats | None = None
+        if len(stage) > 1:  # what is joined has one format: the coarsest that one of them needs
+            each = [_formats(network, ranges, probe, i, f_x, activation_bits, []) for i in stage]
+            given = replace(
+                each[0], out=min(one.out for one in each), state=min(one.state for one in each)
+            )
+        for index in stage:
+            layer = network.layers[index]
+            formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports, given)
+            joined = ranges.layers[index].joined
+            shift = 0 if joined is None else _sum_shift(joined, formats.out, activation_bits)
+            layers.append(_layer(layer, formats, weight_bits, shift))
+            reports.append(_weights_report(layer, weight_bits))
+        f_x = formats.out - shift
     integer = IntegerNetwork(tuple(layers), weight_bits, activation_bits)
     return Quantized(integer, _io(network, integer), tuple(reports))
 
@@ -128,7 +138,11 @@ def _io(network: FloatNetwork, integer: IntegerNetwork) -> dict[str, Any]:
             entry["role"]
         ]
     for entry in io.get("outputs", []):
-        entry["f"] = integer.layers[entry["layer"]].f_out
+        layer = integer.layers[entry["layer"]]
+        what = entry["what"]
+        entry["f"] = layer.f_state if what == "state_c" else layer.f_out
+        if what in ("sequence", "step"):
+            entry["f"] -= layer.sum_shift
     return io
 
 
@@ -173,7 +187,9 @@ def _formats(
     f_x: int,
     bits: int,
     reports: list[TensorReport],
+    given: _Formats | None = None,
 ) -> _Formats:
+    """``given``: formats of the output and the state that are fixed already."""
     layer, measured = network.layers[index], ranges.layers[index]
     f_pre = format_for_maximum(measured.pre.max_abs)
     _report_wide(layer, "pre", f_pre, measured.pre, reports)
@@ -182,6 +198,7 @@ def _formats(
         # A GRU's state is a mean of values within ±1: it never exceeds its start or 1.
         bounded = layer.kind == "gru" and measured.state.max_abs <= 1
         f_state = 15 if bounded else format_for_maximum(measured.state.max_abs)
+        f_state = f_state if given is None else given.state
         _report_wide(layer, "state", f_state, measured.state, reports)
     following = network.layers[index + 1] if index + 1 < len(network.layers) else None
     if layer.kind == "linear" and following is None:
@@ -194,6 +211,8 @@ def _formats(
             f = best_format(measured.h, width, columns)
             return f, probe.output_db(index, f, width)
         formats = candidate_formats(measured.h.max_abs, width)
+        if given is not None:
+            formats = [given.out]
         return _finest(formats, lambda f: probe.output_db(index, f, width))
 
     f_out, db = output(bits)
@@ -283,7 +302,16 @@ def requantizer(ratio: FloatArray, where: str) -> tuple[Int32Array, Int32Array]:
     )
 
 
-def _layer(layer: FloatLayer, formats: _Formats, weight_bits: int) -> IntegerLayer:
+def _sum_shift(total: TensorRange, f_out: int, bits: int) -> int:
+    """0 or 1: whether a sum loses less by saturation or by its last bit."""
+    values = total.sample.astype(np.float64)
+    errors = [
+        float(((quantized_values(values, f, bits) - values) ** 2).sum()) for f in (f_out, f_out - 1)
+    ]
+    return int(errors[1] < errors[0] and f_out > -16)
+
+
+def _layer(layer: FloatLayer, formats: _Formats, weight_bits: int, sum_shift: int) -> IntegerLayer:
     where = f"layer {layer.name!r}"
     bias_x, bias_h = machine_biases(layer)
     w_x, scale_x = quantize_rows(layer.w_x, weight_bits)
@@ -311,6 +339,10 @@ def _layer(layer: FloatLayer, formats: _Formats, weight_bits: int) -> IntegerLay
         f_out=formats.out,
         out_bits=formats.out_bits,
         last_only=layer.last_only,
+        last_step=layer.last_step,
+        reverse=layer.reverse,
+        join=layer.join,
+        sum_shift=sum_shift,
         initial_h=_state(layer.initial_h, formats.out, formats.out_bits),
         initial_c=_state(layer.initial_c, formats.state, 16),
         **hidden,

@@ -6,7 +6,9 @@ The `io` section of a compiled folder's manifest describes the layout:
 - `outputs`: `name`, `layer`, `what` (`sequence`, `last`, `state_h`, `state_c`), `axes`, `f`.
 
 `axes` names each axis of the model's tensor, in order: `batch`, `time`, `direction`, `feature`. Any
-may be missing, which stands for size 1; `direction` is always of size 1.
+may be missing, which stands for size 1. `direction` has the size 1, or 2 where both directions of
+a layer lie in one tensor: an input then has an entry for each, with the same `name` and its place
+`at`; an output has `directions` = 2.
 """
 
 import os
@@ -71,7 +73,9 @@ def load_inputs(
     """
     arrays = read_inputs(path, io, sizes)
     laid_out = {
-        (entry["role"], entry["layer"]): _to_canonical(arrays[entry["name"]], entry["axes"])
+        (entry["role"], entry["layer"]): _to_canonical(
+            arrays[entry["name"]], entry["axes"], entry.get("at", 0)
+        )
         for entry in io["inputs"]
     }
     count = max(array.shape[0] for array in laid_out.values())
@@ -108,7 +112,7 @@ def read_inputs(
     if not any((entry["role"], entry["layer"]) == ("x", 0) for entry in io["inputs"]):
         raise SimulationError("the manifest names no input with role 'x': compile the model again")
     found = read_npz(path)
-    names = [entry["name"] for entry in io["inputs"]]
+    names = list(dict.fromkeys(entry["name"] for entry in io["inputs"]))
     if len(names) == 1 and names[0] not in found and "x" in found:
         found[names[0]] = found.pop("x")
     missing = [name for name in names if name not in found]
@@ -124,7 +128,9 @@ def read_inputs(
     for entry in io["inputs"]:
         name, axes = entry["name"], list(entry["axes"])
         size = (sizes or {}).get((entry["role"], entry["layer"]))
-        array = _checked(f"{path}: array {name!r}", found[name], entry["role"], axes, size)
+        directions = sum(other["name"] == name for other in io["inputs"])
+        where = f"{path}: array {name!r}"
+        array = _checked(where, found[name], entry["role"], axes, size, directions)
         if "batch" in axes:
             count = array.shape[axes.index("batch")]
             if batch is not None and batch[1] != count:
@@ -138,7 +144,12 @@ def read_inputs(
 
 
 def _checked(
-    where: str, array: npt.NDArray[Any], role: str, axes: list[str], size: int | None
+    where: str,
+    array: npt.NDArray[Any],
+    role: str,
+    axes: list[str],
+    size: int | None,
+    directions: int,
 ) -> npt.NDArray[np.float64]:
     """`array` as float64, when it is a valid input of this role and layout."""
     if array.dtype.kind not in "iuf":
@@ -156,7 +167,7 @@ def _checked(
         raise SimulationError(
             f"{where} has the shape {array.shape}: the model takes {len(axes)} axes, {layout}"
         )
-    for axis, expected in (("feature", size), ("direction", 1)):
+    for axis, expected in (("feature", size), ("direction", directions)):
         # A layout without a feature axis stands for one feature, and says so itself.
         actual = array.shape[axes.index(axis)] if axis in axes else 1
         if expected is not None and actual != expected:
@@ -228,23 +239,25 @@ def assemble_outputs(
     for entry in io["outputs"]:
         name = entry["name"]
         stacked = np.stack([np.atleast_2d(outputs_of[name]) for outputs_of in sequences])
-        outputs[name] = dequantize(_from_canonical(name, stacked, entry["axes"]), entry["f"])
+        outputs[name] = dequantize(_from_canonical(name, stacked, entry), entry["f"])
     return outputs
 
 
-def _to_canonical(array: npt.NDArray[Any], axes: Iterable[str]) -> npt.NDArray[Any]:
-    """From the model's layout to [batch, time, feature]."""
+def _to_canonical(array: npt.NDArray[Any], axes: Iterable[str], at: int) -> npt.NDArray[Any]:
+    """From the model's layout to [batch, time, feature], one direction of it."""
     axes = list(axes)
     present = [axis for axis in AXES if axis in axes]
     ordered = array.transpose([axes.index(axis) for axis in present])
     size = dict(zip(present, ordered.shape, strict=True))
-    return ordered.reshape([size.get(axis, 1) for axis in AXES])[:, :, 0, :]
+    return ordered.reshape([size.get(axis, 1) for axis in AXES])[:, :, at, :]
 
 
-def _from_canonical(name: str, array: npt.NDArray[Any], axes: Iterable[str]) -> npt.NDArray[Any]:
-    """From [batch, time, feature] to the model's layout."""
-    axes = list(axes)
-    full = array[:, :, np.newaxis, :]
+def _from_canonical(
+    name: str, array: npt.NDArray[Any], entry: Mapping[str, Any]
+) -> npt.NDArray[Any]:
+    """From [batch, time, directions side by side] to the model's layout."""
+    axes = list(entry["axes"])
+    full = array.reshape(*array.shape[:2], entry.get("directions", 1), -1)
     for axis, size in zip(AXES, full.shape, strict=True):
         if axis not in axes and size != 1:
             raise SimulationError(

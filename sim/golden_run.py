@@ -114,7 +114,8 @@ def _check_io(io: Io, network: IntegerNetwork) -> None:
         if entry["layer"] not in range(len(network.layers)):
             raise ValueError(f"the network has no layer {entry['layer']}")
         layer = network.layers[entry["layer"]]
-        if entry["f"] != (layer.f_state if entry["what"] == "state_c" else layer.f_out):
+        shift = layer.sum_shift if entry["what"] in ("sequence", "step") else 0
+        if entry["f"] != (layer.f_state if entry["what"] == "state_c" else layer.f_out - shift):
             raise ValueError(f"output {entry['name']} has another format than in {NETWORK}")
     for entry in (*io["inputs"], *io["outputs"]):
         axes = entry["axes"]

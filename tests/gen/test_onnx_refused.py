@@ -77,9 +77,18 @@ def _encoder_decoder() -> ModelProto:
     return g.model()
 
 
-def _cell_output() -> ModelProto:
+def _cell_read() -> ModelProto:
     g = Graph()
-    g.output(g.recurrent("LSTM", g.input("x", ["time", "batch", 4]), 4, 6, outputs=3)[2], "c")
+    c = g.recurrent("LSTM", g.input("x", ["time", "batch", 4]), 4, 6, outputs=3)[2]
+    g.output(g.add("MatMul", [g.squeeze(c, 0), g.weights(6, 2)]), "y")
+    return g.model()
+
+
+def _directions(build: Callable[[Graph, str, str], str]) -> ModelProto:
+    """A bidirectional GRU whose Y and Y_h are handed to `build`."""
+    g = Graph()
+    y, y_h = g.recurrent("GRU", g.input("x", ["time", "batch", 4]), 4, 6, direction="bidirectional")
+    g.output(build(g, y, y_h), "y")
     return g.model()
 
 
@@ -150,11 +159,40 @@ def _zero_size() -> ModelProto:
 
 
 REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
-    "bidirectional": (
-        lambda: single(direction="bidirectional", check=False),
-        "direction = bidirectional is not supported yet",
+    "one direction": (
+        lambda: _directions(lambda g, y, h: g.add("Gather", [h, g.const(np.array(1))], axis=0)),
+        "'y' reads one direction of a bidirectional layer alone",
     ),
-    "reverse": (lambda: single(direction="reverse"), "direction = reverse is not supported yet"),
+    "directions apart": (
+        lambda: _directions(lambda g, y, h: g.add("MatMul", [y, g.weights(6, 2)])),
+        "directions have an axis of their own; put them side by side",
+    ),
+    "directions swapped": (
+        lambda: _directions(
+            lambda g, y, h: g.add("Concat", list(reversed(g.add("Split", [y], 2, axis=1))), axis=3)
+        ),
+        r"\(Concat\): .* forward and the reverse direction of one layer, in this order",
+    ),
+    "directions interleaved": (
+        lambda: _directions(
+            lambda g, y, h: g.add(
+                "Reshape", [g.add("Transpose", [y], perm=[0, 2, 3, 1]), g.ints(0, 0, -1)]
+            )
+        ),
+        "reshapes .* keep batch, time and features apart",
+    ),
+    "final states added": (
+        lambda: _directions(lambda g, y, h: g.add("ReduceSum", [h, g.ints(0)], keepdims=0)),
+        "adds the final states of two directions",
+    ),
+    "sum over time": (
+        lambda: _directions(lambda g, y, h: g.add("ReduceSum", [y, g.ints(0)], keepdims=0)),
+        r"sums axes \[0\] .* only the two directions",
+    ),
+    "split features in two": (
+        lambda: _built(lambda g, y, h: g.add("Split", [h], 2, axis=1)[0]),
+        "only the two directions of a bidirectional layer can be split",
+    ),
     "not text": (lambda: _direction(b"\xd5\x85"), "direction = "),
     "reset": (
         lambda: single("GRU", linear_before_reset=0),
@@ -183,7 +221,7 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "integer W": (lambda: _inputs_changed(1, "integers"), "has type int32; supported are float16"),
     "nan": (lambda: _poison(np.nan), r"W \(tensor 'bad'\) holds 1 values that are NaN or infinite"),
     "infinity": (lambda: _poison(np.inf), r"the first at index \[0, 3, 2\]"),
-    "cell output": (_cell_output, "'c': Y_c is not read back from the machine; remove it"),
+    "cell state read": (_cell_read, "reads the cell state Y_c .* cannot read; use Y or Y_h"),
     "unused input": (_unused_input, "graph input 'rate' is read by nothing"),
     "two inputs": (_two_inputs, "reads graph input 'b' beside layer"),
     "embedding": (_integer_input, "graph input 'tokens' has type int64"),

@@ -89,13 +89,14 @@ class Graph:
     ) -> list[str]:
         """LSTM, GRU or RNN: the names of Y, Y_h (and Y_c)."""
         gates = GATE_COUNT[op]
+        directions = 2 if attrs.get("direction") == "bidirectional" else 1
         if op == "GRU":
             attrs.setdefault("linear_before_reset", 1)
         names = [
             x,
-            self.weights(1, gates * units, inputs),
-            self.weights(1, gates * units, units),
-            self.weights(1, 2 * gates * units, scale=0.3) if bias else "",
+            self.weights(directions, gates * units, inputs),
+            self.weights(directions, gates * units, units),
+            self.weights(directions, 2 * gates * units, scale=0.3) if bias else "",
             "",
             initial_h,
             initial_c,
@@ -381,11 +382,93 @@ def _function() -> ModelProto:
     return g.model()
 
 
+def _cell_state() -> ModelProto:
+    g = Graph(26)
+    y, _, y_c = g.recurrent("LSTM", g.input("x", ["time", "batch", 4]), 4, 6, outputs=3)
+    g.output(y, "y")
+    g.output(g.squeeze(y_c, 0), "c")
+    return g.model()
+
+
 def _dead_code() -> ModelProto:
     g = Graph(20)
     y, _ = g.recurrent("LSTM", g.input("x", ["time", "batch", 4]), 4, 6)
     g.add("Softmax", [y])
     g.output(y)
+    return g.model()
+
+
+def _side_by_side(g: Graph, y: str) -> str:
+    """[time, directions, batch, features] as PyTorch makes a sequence of it."""
+    y = g.add("Transpose", [y], perm=[0, 2, 1, 3])
+    return g.add("Reshape", [y, g.ints(0, 0, -1)])
+
+
+def _bidirectional(op: str, head: str) -> ModelProto:
+    """Two bidirectional layers; the head reads the last step, or the final states."""
+    g = Graph(21)
+    x = g.add("Transpose", [g.input("x", ["batch", "time", 4])], perm=[1, 0, 2])
+    y = _side_by_side(g, g.recurrent(op, x, 4, 5, direction="bidirectional")[0])
+    y, y_h = g.recurrent(op, y, 10, 3, direction="bidirectional")
+    if head == "step":
+        last = g.add("Gather", [_side_by_side(g, y), g.const(np.array(-1))], axis=0)
+    else:
+        parts = [g.add("Gather", [y_h, g.const(np.array(k))], axis=0) for k in (-2, -1)]
+        last = g.add("Concat", parts, axis=1)
+    g.output(_gemm(g, last, 6, 3), "y")
+    return g.model()
+
+
+def _bidirectional_outputs() -> ModelProto:
+    g = Graph(22)
+    x = g.input("x", ["time", "batch", 4])
+    names = g.recurrent("LSTM", x, 4, 5, direction="bidirectional", outputs=3)
+    for tensor, name in zip(names, ("y", "h", "c"), strict=True):
+        g.output(tensor, name)
+    return g.model()
+
+
+def _bidirectional_states() -> ModelProto:
+    """Initial h given for both directions, initial c constant."""
+    g = Graph(23)
+    x, h0 = g.input("x", ["time", 2, 4]), g.input("h0", [2, 2, 5])
+    c0 = g.const(np.tile(g.random.normal(size=(2, 1, 5)), (1, 2, 1)).astype(np.float32))
+    y = g.recurrent("LSTM", x, 4, 5, direction="bidirectional", initial_h=h0, initial_c=c0)[0]
+    y = _side_by_side(g, y)
+    g.output(g.add("Add", [g.add("MatMul", [y, g.weights(10, 3)]), g.weights(3)]), "y")
+    return g.model()
+
+
+def _summed(form: str) -> ModelProto:
+    g = Graph(24)
+    y = g.recurrent(
+        "RNN", g.input("x", ["time", "batch", 4]), 4, 5, direction="bidirectional",
+        activations=["Relu", "Relu"],
+    )[0]  # fmt: skip
+    if form == "reduce":
+        y = g.add("ReduceSum", [y, g.ints(1)], keepdims=0)
+    elif form == "view":  # as Deep Speech 2 is written in PyTorch
+        y = g.add("Reshape", [_side_by_side(g, y), g.ints(0, 0, 2, -1)])
+        y = g.add("ReduceSum", [y, g.ints(2)], keepdims=0)
+    elif form == "split":
+        y = g.squeeze(g.add("Add", g.add("Split", [y], 2, axis=1)), 1)
+    else:
+        y = _side_by_side(g, y)
+        halves = [g.add("Slice", [y, g.ints(5 * k), g.ints(5 * k + 5), g.ints(2)]) for k in (0, 1)]
+        y = g.add("Add", halves[::-1])
+    y = g.recurrent("GRU", y, 5, 4)[0] if form != "view" else g.unsqueeze(y, 1)
+    g.output(y, "y")
+    return g.model()
+
+
+def _reverse(last: bool) -> ModelProto:
+    g = Graph(25)
+    y, y_h = g.recurrent("LSTM", g.input("x", ["time", "batch", 4]), 4, 5, direction="reverse")
+    y = g.squeeze(y, 1)
+    if last:
+        y = g.add("Gather", [y, g.const(np.array(-1))], axis=0)
+    g.output(g.add("MatMul", [y, g.weights(5, 3)]), "y")
+    g.output(y_h, "h")
     return g.model()
 
 
@@ -427,6 +510,17 @@ SUPPORTED: dict[str, Callable[[], ModelProto]] = {
     "one_unit": _one_unit,
     "function": _function,
     "dead_code": _dead_code,
+    "bidirectional_lstm": lambda: _bidirectional("LSTM", "step"),
+    "bidirectional_gru": lambda: _bidirectional("GRU", "final"),
+    "bidirectional_outputs": _bidirectional_outputs,
+    "bidirectional_states": _bidirectional_states,
+    "sum_reduce": lambda: _summed("reduce"),
+    "sum_view": lambda: _summed("view"),
+    "sum_split": lambda: _summed("split"),
+    "sum_slices": lambda: _summed("slices"),
+    "reverse": lambda: _reverse(False),
+    "reverse_last": lambda: _reverse(True),
+    "cell_state": _cell_state,
 }
 
 
