@@ -63,6 +63,14 @@ Lanes = Annotated[
     int | None,
     typer.Option(callback=_within(1, 1024), metavar="N", help="Lanes of the machine, 1 to 1024."),
 ]
+WeightBits = Annotated[
+    int | None,
+    typer.Option(callback=_within(4, 16), metavar="BITS", help="Bits of a weight, 4 to 16."),
+]
+ActivationBits = Annotated[
+    int | None,
+    typer.Option(callback=_within(8, 16), metavar="BITS", help="Bits of an activation, 8 to 16."),
+]
 Config = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE.toml", help="A preset's name, or a file that describes one."),
@@ -129,16 +137,8 @@ def compile_command(
             help="Share of the weights to set to zero, smallest first: 0 to 1.",
         ),
     ] = None,
-    weight_bits: Annotated[
-        int | None,
-        typer.Option(callback=_within(4, 16), metavar="BITS", help="Bits of a weight, 4 to 16."),
-    ] = None,
-    activation_bits: Annotated[
-        int | None,
-        typer.Option(
-            callback=_within(8, 16), metavar="BITS", help="Bits of an activation, 8 to 16."
-        ),
-    ] = None,
+    weight_bits: WeightBits = None,
+    activation_bits: ActivationBits = None,
 ) -> None:
     """Compile a model: Verilog, weight images, program, C header, manifest."""
     from sparnn.gen.compile import compile_model
@@ -204,11 +204,25 @@ def golden(
 
 
 @app.command()
-def emit(output: OutputFolder, config: Config = None, lanes: Lanes = None) -> None:
+def emit(
+    output: OutputFolder,
+    config: Config = None,
+    lanes: Lanes = None,
+    weight_bits: WeightBits = None,
+    activation_bits: ActivationBits = None,
+) -> None:
     """Write the hardware alone, for any network that fits it."""
     from sparnn.gen.emit import emit as run
 
-    _print(run(output, config=config, lanes=lanes))
+    _print(
+        run(
+            output,
+            config=config,
+            lanes=lanes,
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+        )
+    )
 
 
 app.command("synth")(synth_command)

@@ -17,12 +17,19 @@ VERILOG = "sparnn.v"
 HEADER = "sparnn.h"
 
 
-def emit(output: Path, *, config: str | None = None, lanes: int | None = None) -> list[str]:
+def emit(
+    output: Path,
+    *,
+    config: str | None = None,
+    lanes: int | None = None,
+    weight_bits: int | None = None,
+    activation_bits: int | None = None,
+) -> list[str]:
     """Write the Verilog, the C header and the manifest of a machine.
 
     Parameters
     ----------
-    config, lanes: see :func:`~sparnn.gen.presets.load_config`.
+    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_config`.
 
     Returns
     -------
@@ -32,14 +39,19 @@ def emit(output: Path, *, config: str | None = None, lanes: int | None = None) -
     ------
     SparnnError, ConfigurationError: a bad configuration, or a folder that holds something else.
     """
-    machine = load_config(config, lanes)
+    machine = load_config(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
     check_replaceable(output)
     with written_aside(output) as folder:
         size = write_verilog(folder, machine)
         (folder / HEADER).write_text(header_text(machine), encoding="utf-8")
         text = manifest_text(
             command="emit",
-            options={"config": config_option(config), "lanes": lanes},
+            options={
+                "config": config_option(config),
+                "lanes": lanes,
+                "weight_bits": weight_bits,
+                "activation_bits": activation_bits,
+            },
             config=machine,
             files=file_hashes(folder),
         )

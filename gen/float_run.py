@@ -5,6 +5,7 @@ The formulas are those of ONNX LSTM, GRU (linear_before_reset = 1) and RNN.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -150,7 +151,7 @@ def run_layer(
 
 def _turned(trace: FloatTrace) -> FloatTrace:
     """The trace with its steps in the opposite order."""
-    turned = {
+    turned: dict[str, Any] = {
         name: None if (values := getattr(trace, name)) is None else values[:, ::-1]
         for name in ("x", "u", "v", "pre", "state", "h")
     }
