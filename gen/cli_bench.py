@@ -28,6 +28,7 @@ __all__ = [
     "Seed",
     "Steps",
     "WeightDensity",
+    "WeightSpread",
     "bench_app",
     "check_json",
     "publish",
@@ -113,6 +114,14 @@ HiddenDensity = Annotated[
 InputDensity = Annotated[
     float,
     typer.Option(callback=_within(0, 1), metavar="D", help="Share of the inputs that is not 0."),
+]
+WeightSpread = Annotated[
+    float,
+    typer.Option(
+        callback=_within(0, 2),
+        metavar="S",
+        help="How uneven rows and columns of weights are; a trained network: 0.3.",
+    ),
 ]
 Steps = Annotated[
     int, typer.Option(callback=_within(1, 1 << 16), metavar="T", help="Time steps of the sequence.")
@@ -210,6 +219,7 @@ def eie_command(
     input_density: InputDensity = 0.4,
     steps: Steps = 333,
     seed: Seed = 0,
+    weight_spread: WeightSpread = 0.0,
     areas: Annotated[
         bool, typer.Option("--areas/--no-areas", help="Synthesize as well (`make liberty`).")
     ] = True,
@@ -228,6 +238,7 @@ def eie_command(
         input_density=input_density,
         steps=steps,
         seed=seed,
+        weight_spread=weight_spread,
     )
     points = [point.as_dict() for point in compare(prepare(workload, seed), lanes, areas=areas)]
     publish("EIE, ours and ESE on MASR's layer", points, json)

@@ -5,7 +5,8 @@ from a Laplace distribution and keep the largest magnitudes, as magnitude prunin
 follow slow, correlated processes behind a ReLU. Every input column and every hidden unit has a
 density of its own, beta distributed around the mean that is asked for; each unit's bias is tuned
 until it has it. So the columns' densities differ, as in real networks, and the recurrence is real:
-the hidden state that the hardware multiplies is the one that it computed.
+the hidden state that the hardware multiplies is the one that it computed. How the model compares
+with a trained network stands in docs/baselines.md.
 """
 
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ def masr_workload(
     input_density: float = 0.4,
     steps: int = 333,
     seed: int = 0,
+    weight_spread: float = 0.0,
 ) -> Workload:
     """Draw a layer of ``hidden`` units and a sequence.
 
@@ -49,12 +51,14 @@ def masr_workload(
     ----------
     inputs: columns of the input; as many as units by default.
     weight_density, hidden_density, input_density: shares that are not zero.
+    weight_spread: how uneven rows and columns of the weights are: standard deviation of the
+        logarithm of a scale that each row and each column has before pruning. 0: all alike.
     """
     rng = np.random.default_rng(seed)
     inputs = hidden if inputs is None else inputs
     x = _inputs(rng, steps + _TUNING_STEPS, inputs, input_density)
-    w_x = _pruned(rng, (hidden, inputs), weight_density)
-    w_h = _pruned(rng, (hidden, hidden), weight_density)
+    w_x = _pruned(rng, (hidden, inputs), weight_density, weight_spread)
+    w_h = _pruned(rng, (hidden, hidden), weight_density, weight_spread)
     # Keep the recurrence lively but stable.
     w_h *= 0.9 / max(float(np.linalg.norm(w_h, 2)), 1e-9)
     w_x *= 1.0 / max(float(np.linalg.norm(w_x, 2)), 1e-9)
@@ -103,8 +107,13 @@ def _inputs(rng: np.random.Generator, steps: int, count: int, density: float) ->
     return np.maximum(process - thresholds, 0)
 
 
-def _pruned(rng: np.random.Generator, shape: tuple[int, int], density: float) -> FloatArray:
+def _pruned(
+    rng: np.random.Generator, shape: tuple[int, int], density: float, spread: float
+) -> FloatArray:
     weights = rng.laplace(size=shape)
+    if spread:  # otherwise what is drawn next must not depend on it
+        weights *= np.exp(spread * rng.normal(size=(shape[0], 1)))
+        weights *= np.exp(spread * rng.normal(size=(1, shape[1])))
     keep = round(weights.size * density)
     if keep < weights.size:
         order = np.argpartition(np.abs(weights), weights.size - keep, axis=None)
