@@ -51,7 +51,7 @@ class BaselineRun:
 
 def baseline_config(
     layer: IntegerLayer,
-    steps: int,
+    stored_steps: int,
     lanes: int,
     *,
     design: str,
@@ -63,6 +63,7 @@ def baseline_config(
 
     Parameters
     ----------
+    stored_steps: the longest sequence that it holds.
     changes: other parameters of :class:`~sparnn.hdl.baseline.config.BaselineConfig`.
 
     Raises
@@ -93,7 +94,7 @@ def baseline_config(
         columns=layer.inputs + hidden,
         half_columns=max(layer.inputs, layer.units),
         rows=h_places,
-        activation_depth=steps * x_places + (steps + 1) * h_places,
+        activation_depth=stored_steps * x_places + (stored_steps + 1) * h_places,
         **parameters,
     )
 
@@ -121,7 +122,7 @@ def run_baseline(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> Ba
         [
             loading,
             np.array([_header(Opcode.SETUP, 0), *program.values()], np.uint32),
-            *_activation_words(config, x),
+            *_activation_words(config, layer, x),
             np.array([_header(Opcode.RUN, len(x)), *reads], np.uint32),
         ]
     )
@@ -261,14 +262,14 @@ def _parameter_words(config: BaselineConfig, layer: IntegerLayer) -> list[Words]
     return parts
 
 
-def _activation_words(config: BaselineConfig, x: IntArray) -> list[Words]:
+def _activation_words(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> list[Words]:
     """The inputs of every step; behind them a hidden state of zeros."""
     steps, inputs = x.shape
     places = -(-inputs // config.lanes)
     padded = np.zeros((steps, places * config.lanes), np.int64)
     padded[:, :inputs] = x
     dealt = padded.reshape(steps, places, config.lanes)
-    zeros = config.activation_depth - steps * places
+    zeros = -(-layer.units // config.lanes)
     parts = []
     for number in range(config.lanes):
         own = np.concatenate([dealt[:, :, number].reshape(-1), np.zeros(zeros, np.int64)])

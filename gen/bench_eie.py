@@ -70,6 +70,7 @@ class DesignPoint:
     lanes: int
     seed: int
     steps: int
+    stored_steps: int
     bit_exact: bool
     cycles: int
     useful_macs: int
@@ -95,27 +96,37 @@ class DesignPoint:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The integers that every design runs. x: [steps, inputs]."""
+    """The integers that every design runs. x: [steps, inputs].
+
+    stored_steps: what the memories for activations are sized for.
+    """
 
     network: IntegerNetwork
     x: IntArray
     sample: InputSequence
     trace: NetworkTrace
     seed: int
+    stored_steps: int
 
     @property
     def layer(self) -> IntegerLayer:
         return self.network.layers[0]
 
 
-def prepare(workload: Workload, seed: int) -> Comparison:
-    """Quantize a workload to MASR's widths and run the golden model."""
+def prepare(workload: Workload, seed: int, stored_steps: int = 0) -> Comparison:
+    """Quantize a workload to MASR's widths and run the golden model.
+
+    Parameters
+    ----------
+    stored_steps: steps that the memories hold, if that is more than the workload has.
+    """
     sample = InputSequence(workload.x[:_CALIBRATION_STEPS], {})
     network = quantize_network(
         workload.network, calibrate(workload.network, [sample]), MASR_BITS, MASR_BITS
     ).network
     x, _ = quantize(workload.x, network.layers[0].f_x, MASR_BITS)
-    return Comparison(network, x, sample, run_network(network, x), seed)
+    trace = run_network(network, x)
+    return Comparison(network, x, sample, trace, seed, max(stored_steps, len(x)))
 
 
 def compare(
@@ -158,7 +169,12 @@ def compare(
 def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPoint, str]:
     layer, x = comparison.layer, comparison.x
     config = baseline_config(
-        layer, len(x), lanes, design=design, weight_bits=MASR_BITS, activation_bits=MASR_BITS
+        layer,
+        comparison.stored_steps,
+        lanes,
+        design=design,
+        weight_bits=MASR_BITS,
+        activation_bits=MASR_BITS,
     )
     run = run_baseline(config, layer, x)
     exact = np.array_equal(run.outputs, comparison.trace.layers[0].outputs)
@@ -197,7 +213,7 @@ def _simulate(compiled: Compiled, comparison: Comparison) -> tuple[int, int]:
 def _exact(comparison: Comparison, fitted: MachineConfig, layout: NetworkLayout) -> MachineConfig:
     """The machine with memories of exactly the size needed, as the baselines have."""
     packed = pack_network(comparison.network, layout, fitted)
-    needs = memory_needs(comparison.network, layout, packed, fitted, len(comparison.x))
+    needs = memory_needs(comparison.network, layout, packed, fitted, comparison.stored_steps)
     columns = fitted.chunk * -(-needs.pop("columns") // fitted.chunk)
     least = {name: max(2, need) for name, need in needs.items()}
     return replace(fitted, columns=columns, **least)
@@ -212,6 +228,7 @@ def _point(
         lanes=lanes,
         seed=comparison.seed,
         steps=len(comparison.x),
+        stored_steps=comparison.stored_steps,
         bit_exact=bool(exact),
         cycles=cycles,
         useful_macs=useful,

@@ -220,17 +220,25 @@ def eie_command(
     steps: Steps = 333,
     seed: Seed = 0,
     weight_spread: WeightSpread = 0.0,
+    stored_steps: Annotated[
+        int,
+        typer.Option(
+            callback=_within(1, 1 << 16),
+            metavar="T",
+            help="Steps that the memories hold, at least; MASR holds 333.",
+        ),
+    ] = 333,
     areas: Annotated[
         bool, typer.Option("--areas/--no-areas", help="Synthesize as well (`make liberty`).")
     ] = True,
     json: Json = None,
 ) -> None:
     """Ours, EIE and ESE on the same integers: cycles, utilization, memory bits, areas."""
+    check_json(json)
+    _check_powers_of_two(lanes)
     from .bench_eie import compare, prepare
     from .workload import masr_workload
 
-    check_json(json)
-    _check_powers_of_two(lanes)
     workload = masr_workload(
         hidden=hidden,
         weight_density=weight_density,
@@ -240,7 +248,8 @@ def eie_command(
         seed=seed,
         weight_spread=weight_spread,
     )
-    points = [point.as_dict() for point in compare(prepare(workload, seed), lanes, areas=areas)]
+    comparison = prepare(workload, seed, stored_steps)
+    points = [point.as_dict() for point in compare(comparison, lanes, areas=areas)]
     publish("EIE, ours and ESE on MASR's layer", points, json)
 
 
@@ -260,12 +269,12 @@ def eie_fifo_command(
     json: Json = None,
 ) -> None:
     """EIE on a layer like AlexNet's fc7 with queues of several depths: its own figure 8."""
+    check_json(json)
+    _check_powers_of_two([lanes])
     from dataclasses import asdict
 
     from .bench_eie import fifo_points
 
-    check_json(json)
-    _check_powers_of_two([lanes])
     points = fifo_points(
         depths,
         lanes=lanes,
