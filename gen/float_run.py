@@ -3,7 +3,7 @@
 The formulas are those of ONNX LSTM, GRU (linear_before_reset = 1) and RNN.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from sparnn.gen.model import FloatArray, FloatLayer, FloatNetwork
 
-__all__ = ["FloatTrace", "machine_biases", "run_layer", "run_network"]
+__all__ = ["FloatTrace", "machine_biases", "named_output", "run_layer", "run_network"]
 
 States = Mapping[tuple[str, int], FloatArray]
 
@@ -88,6 +88,18 @@ def run_network(
         x = traces[-1].sequence
         finals = np.concatenate([traces[index].final for index in stage], -1)
     return traces
+
+
+def named_output(traces: Sequence[FloatTrace], entry: Mapping[str, Any]) -> FloatArray:
+    """What an output entry of the ``io`` names: [batch, steps, features], or [batch, features]."""
+    both = [traces[index] for index in entry.get("layers", [entry["layer"]])]
+    if entry["what"] in ("sequence", "step"):
+        sequence = both[-1].sequence
+        return sequence if entry["what"] == "sequence" else sequence[:, -1]
+    if entry["what"] == "last":
+        return np.concatenate([one.final for one in both], -1)
+    states = [(one.state, 0 if one.last is not None else -1) for one in both]
+    return np.concatenate([state[:, at] for state, at in states if state is not None], -1)
 
 
 def machine_biases(layer: FloatLayer) -> tuple[FloatArray, FloatArray]:

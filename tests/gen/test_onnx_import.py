@@ -14,7 +14,7 @@ from support.onnx_graphs import SUPPORTED, feeds_for, single
 from support.onnx_random import random_model
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.float_run import run_network
+from sparnn.gen.float_run import named_output, run_network
 from sparnn.gen.model import FloatNetwork
 from sparnn.gen.onnx_import import import_onnx, network_of
 from sparnn.sim.arrays import assemble_outputs, load_inputs
@@ -44,19 +44,7 @@ def run_float(network: FloatNetwork, feeds: Arrays, folder: Path) -> Arrays:
         traces = run_network(network, sequence.x[np.newaxis], initial)
         outputs = {}
         for entry in network.io["outputs"]:
-            both = [traces[index] for index in entry.get("layers", [entry["layer"]])]
-            what = entry["what"]
-            if what == "sequence":
-                value = both[-1].sequence[0]
-            elif what == "step":
-                value = both[-1].sequence[0, -1]
-            elif what == "last":
-                value = np.concatenate([one.final[0] for one in both])
-            else:
-                value = np.concatenate(
-                    [one.state[0, 0 if one.last is not None else -1] for one in both]
-                )
-            outputs[entry["name"]] = value
+            outputs[entry["name"]] = named_output(traces, entry)[0]
         per_sequence.append(outputs)
     io = {"outputs": [{**entry, "f": 0} for entry in network.io["outputs"]]}
     return assemble_outputs(io, per_sequence)  # type: ignore[arg-type]  # floats in format 0

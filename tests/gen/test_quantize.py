@@ -11,6 +11,7 @@ from support.onnx_random import random_model
 
 from sparnn.gen.calibrate import calibrate
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.float_run import named_output
 from sparnn.gen.float_run import run_network as run_float
 from sparnn.gen.model import FloatLayer, FloatNetwork
 from sparnn.gen.onnx_import import import_onnx, network_of
@@ -53,8 +54,7 @@ def outputs(
         fed = quantize_sequence(quantized.network, s)
         trace = run_network(quantized.network, fed.x, fed.initial)
         for (a, b), entry in zip(pairs, quantized.io["outputs"], strict=True):
-            h = exact[entry["layer"]].h[0]
-            a.append(h if entry["what"] == "sequence" else h[-1:])
+            a.append(np.atleast_2d(named_output(exact, entry)[0]))
             integers = np.atleast_2d(trace.output(entry["layer"], entry["what"]))
             b.append(np.ldexp(integers.astype(float), -entry["f"]))
     return [(np.concatenate(a), np.concatenate(b)) for a, b in pairs]
