@@ -34,7 +34,8 @@ def directions_at(signal: Signal) -> int | None:
 def merged(signal: Signal) -> Signal | None:
     """The directions' features side by side, where their axes are next to each other."""
     for i, (both, features) in enumerate(zip(signal.axes, signal.axes[1:], strict=False)):
-        if both.role == "direction" and both.size == 2 and features.role == "feature":
+        apart = both.role == "direction" and both.size == 2 and features.role == "feature"
+        if apart and signal.affine is None:
             size = None if features.size is None else 2 * features.size
             joined = Axis(size, "feature", (both, features))
             return replace(signal, axes=(*signal.axes[:i], joined, *signal.axes[i + 2 :]))
@@ -44,7 +45,7 @@ def merged(signal: Signal) -> Signal | None:
 def unmerged(signal: Signal) -> Signal | None:
     """The inverse of :func:`merged`."""
     for i, axis in enumerate(signal.axes):
-        if axis.parts is not None:
+        if axis.parts is not None and signal.affine is None:
             return replace(signal, axes=(*signal.axes[:i], *axis.parts, *signal.axes[i + 1 :]))
     return None
 
@@ -76,14 +77,20 @@ def split(call: Call, chain: Chain) -> list[Value]:
 def two_directions(first: Signal, second: Signal) -> bool:
     """Whether these are the forward and the reverse direction of one tensor, in this order or, to
     be added, in the other."""
-    return {first.direction, second.direction} == {0, 1} and (
-        first.source,
-        first.version,
-        first.last,
-        first.step,
-        first.cell,
-        _long(first),
-    ) == (second.source, second.version, second.last, second.step, second.cell, _long(second))
+    plain = first.affine is None and second.affine is None
+    return (
+        plain
+        and {first.direction, second.direction} == {0, 1}
+        and (
+            first.source,
+            first.version,
+            first.last,
+            first.step,
+            first.cell,
+            _long(first),
+        )
+        == (second.source, second.version, second.last, second.step, second.cell, _long(second))
+    )
 
 
 def _long(signal: Signal) -> list[Axis]:
@@ -120,6 +127,8 @@ def concat(call: Call, chain: Chain) -> list[Value]:
 
 def added(call: Call, chain: Chain, signal: Signal) -> Signal:
     """The sum of the two directions; ``signal`` has the axes of one of them."""
+    if signal.affine is not None:
+        raise refuse(call.node, "adds two directions that are scaled; add first and scale the sum")
     if signal.last:
         raise refuse(
             call.node,

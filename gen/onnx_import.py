@@ -16,6 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, inliner, numpy_help
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.model import FloatNetwork
+from sparnn.gen.onnx_affine import batch_norm, divide, multiply, subtract
 from sparnn.gen.onnx_chain import Chain
 from sparnn.gen.onnx_constants import Call, fold
 from sparnn.gen.onnx_directions import concat, reduce_sum, split
@@ -33,16 +34,20 @@ LAST_OPSET = 26
 #: Operators that become a layer or a part of one, by ONNX name.
 LAYERS: dict[str, Callable[[Call, Chain], list[Value]]] = {
     "Add": add,
+    "BatchNormalization": batch_norm,
     "Concat": concat,
+    "Div": divide,
     "GRU": recurrent,
     "Gemm": gemm,
     "LSTM": recurrent,
     "MatMul": matmul,
+    "Mul": multiply,
     "RNN": recurrent,
     "ReduceSum": reduce_sum,
     "Relu": activate,
     "Sigmoid": activate,
     "Split": split,
+    "Sub": subtract,
     "Tanh": activate,
 }
 
@@ -50,16 +55,13 @@ LAYERS: dict[str, Callable[[Call, Chain], list[Value]]] = {
 ADVICE = {
     "ArgMax": "take the logits before it as the output",
     "AveragePool": "run the front end outside and give sparnn the part from the recurrent layer on",
-    "BatchNormalization": "fold it into the layer beside it before exporting",
     "Conv": "run the front end outside and give sparnn the part from the recurrent layer on",
     "If": "export the model with fixed shapes, without control flow",
     "LayerNormalization": "retrain without it",
     "LogSoftmax": "take the logits before it as the output",
     "Loop": "export the model with its LSTM, GRU or RNN operators, not unrolled",
-    "Mul": "fold a constant factor into the weights beside it",
     "Scan": "export the model with its LSTM, GRU or RNN operators",
     "Softmax": "take the logits before it as the output",
-    "Sub": "turn a constant into the bias of the layer before it",
 }
 
 
@@ -271,6 +273,12 @@ def _graph_output(name: str, value: Value | None, chain: Chain) -> dict[str, Any
     if not isinstance(value, Signal) or isinstance(value.source, str):
         raise SparnnError(f"{where} does not come from a layer; remove it from the graph outputs")
     chain.whole(value, lambda what: SparnnError(f"{where} {what}"))
+    if value.affine is not None:
+        raise SparnnError(
+            f"{where} is scaled or shifted after layer {chain.drafts[value.source].layer.name!r}, "
+            "which only a layer that reads it can take over; make the layer itself the output and "
+            "scale outside"
+        )
     chain.use(value, where)
     labels = _labels(where, value.axes)
     what = "sequence" if "time" in labels and not value.last else "step" if value.step else "last"

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparnn.gen.model import FloatArray, FloatLayer
+from sparnn.gen.onnx_affine import folded, per_feature, scaled
 from sparnn.gen.onnx_chain import Chain, Draft, assign_size
 from sparnn.gen.onnx_constants import Call
 from sparnn.gen.onnx_directions import added, two_directions
@@ -20,6 +21,7 @@ def _linear(
     units, inputs = w.shape
     assign_size(call, signal.axes[at], "feature", inputs, "its operand")
     chain.connect(call, signal)
+    w, b = folded(signal, w, b)
     layer = FloatLayer(
         name=chain.name(call),
         kind="linear",
@@ -111,11 +113,8 @@ def add(call: Call, chain: Chain) -> list[Value]:
     source = signal.source
     layer = chain.drafts[source].layer if isinstance(source, int) else None
     if layer is None or layer.kind != "linear" or layer.activation != "identity":
-        raise refuse(
-            node,
-            "adds a constant to something other than the result of a MatMul or Gemm; fold it into "
-            "the next layer's bias",
-        )
+        summand = per_feature(call, signal, other, "the summand")
+        return [scaled(call, chain, signal, np.ones_like(summand), summand)]
     features = [i for i, a in enumerate(signal.axes) if a.role == "feature"]
     if len(features) != 1:
         raise refuse(node, "adds a bias after the feature axis was removed; add it before")

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from sparnn.gen.model import FloatArray, FloatLayer
+from sparnn.gen.onnx_affine import folded
 from sparnn.gen.onnx_chain import Chain, Draft, assign, assign_size
 from sparnn.gen.onnx_constants import Call
 from sparnn.gen.onnx_values import Axis, Const, Fill, Signal, Value, check_finite, refuse, weight
@@ -196,6 +197,7 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
     c0: list[FloatArray | None] = [None] * count
     if op == "LSTM":
         c0 = _initial(call, chain, 6, "initial_c", units, layout, count)
+    w_x, b[:, 0] = folded(signal, w_x, b[:, 0])
     for k, reverse in enumerate(backwards):
         layer = FloatLayer(
             name=chain.name(call),

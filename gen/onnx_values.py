@@ -1,6 +1,6 @@
 """What the importer knows of each tensor of an ONNX graph while it walks through the nodes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,8 @@ class Signal:
     the layer (bias, activation) that this tensor includes; ``last``: only the final step is in it,
     that is, what the layer computed last, or with ``step`` the last one of a sequence that a
     direction began with; ``backwards``: the layer has such a direction; ``direction``: only that
-    one of the two directions is in it.
+    one of the two directions is in it; ``affine``: a factor and a summand for each feature that are
+    not applied yet, but wait for the layer that reads them (``onnx_affine``).
     """
 
     axes: tuple[Axis, ...]
@@ -106,6 +107,9 @@ class Signal:
     step: bool = False
     backwards: bool = False
     direction: int | None = None
+    affine: "tuple[NDArray[np.float64], NDArray[np.float64]] | None" = field(
+        default=None, compare=False
+    )
 
     @property
     def shape_text(self) -> str:

@@ -28,6 +28,8 @@ MODELS = [
     "bidirectional_states",
     "sum_reduce",
     "sum_view",
+    "masr",
+    "affine",
     "reverse_last",
     "cell_state",
 ]

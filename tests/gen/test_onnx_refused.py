@@ -129,6 +129,11 @@ def _pre_and_post(g: Graph, y: str, y_h: str) -> str:
     return g.add("Relu", [a])
 
 
+def _norm_of_batch(g: Graph, y: str, y_h: str) -> str:
+    ones = [g.const(np.ones(3, np.float32)) for _ in range(4)]
+    return g.add("BatchNormalization", [y, *ones])
+
+
 def _residual(g: Graph, y: str, y_h: str) -> str:
     return g.add("Add", [y, g.add("MatMul", [y, g.weights(6, 6)])])
 
@@ -229,7 +234,7 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "zero size": (_zero_size, "size 0 on axis 2"),
     "softmax": (lambda: _after("Softmax"), r"\(Softmax\): .* take the logits"),
     "concat": (lambda: _after("Concat", axis=3), r"\(Concat\): .* one chain"),
-    "mul": (lambda: _after("Mul"), r"\(Mul\): this operator is not supported"),
+    "mul": (lambda: _after("Mul"), r"\(Mul\): multiplies two activations"),
     "add": (lambda: _after("Add"), "adds two activations"),
     "matmul": (lambda: _after("MatMul"), "multiplies two activations"),
     "relu": (lambda: _after("Relu"), r"follows layer 'lstm0'; the machine applies Relu only"),
@@ -248,6 +253,22 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "two activations": (
         lambda: _built(lambda g, y, h: g.add("Tanh", [g.add("Relu", [_gemm(g, h)])])),
         "follows layer .* machine applies Tanh only directly after",
+    ),
+    "factor at the end": (
+        lambda: _built(lambda g, y, h: g.add("Mul", [y, g.const(np.float32(2))])),
+        "'y' is scaled or shifted after layer 'gru0'.* scale outside",
+    ),
+    "factor per step": (
+        lambda: _built(lambda g, y, h: g.add("Mul", [y, g.weights(5, 1, 1)]), steps=5),
+        r"the factor has shape \[5, 1, 1\].* only a constant for each feature",
+    ),
+    "batch norm of steps": (
+        lambda: _built(_norm_of_batch),
+        "normalizes axis 1 .* not the features",
+    ),
+    "from zero": (
+        lambda: _built(lambda g, y, h: g.add("Div", [g.const(np.float32(1)), y])),
+        "divides by an activation",
     ),
     "if": (lambda: _built(_if), r"\(If\): operators with a body are not supported"),
     "custom domain": (lambda: _built(_custom), "domain 'com.microsoft' are not supported"),

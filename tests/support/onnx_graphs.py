@@ -472,6 +472,43 @@ def _reverse(last: bool) -> ModelProto:
     return g.model()
 
 
+def _batch_norm(g: Graph, y: str, size: int) -> str:
+    """Of a sequence [time, batch, features]: the features have to be on axis 1."""
+    y = g.add("Transpose", [y], perm=[1, 2, 0])
+    scale, shift, mean = (g.weights(size, scale=1.0) for _ in range(3))
+    variance = g.const((0.2 + g.random.random(size)).astype(g.dtype))
+    y = g.add("BatchNormalization", [y, scale, shift, mean, variance], epsilon=1e-3)
+    return g.add("Transpose", [y], perm=[2, 0, 1])
+
+
+def _masr() -> ModelProto:
+    """Bidirectional ReLU RNNs, their directions added, batch norm between (arXiv 1908.08976)."""
+    g = Graph(27)
+    y, size = g.input("x", ["time", "batch", 4]), 4
+    for units in (6, 5):
+        options = {"direction": "bidirectional", "activations": ["Relu", "Relu"]}
+        y = g.add("ReduceSum", [g.recurrent("RNN", y, size, units, **options)[0], g.ints(1)],
+                  keepdims=0)  # fmt: skip
+        y, size = _batch_norm(g, y, units), units
+    y = g.add("Add", [g.add("MatMul", [y, g.weights(5, 3)]), g.weights(3)])
+    g.output(_batch_norm(g, y, 3), "y")
+    return g.model()
+
+
+def _affine() -> ModelProto:
+    """Factors and summands before, between and behind layers."""
+    g = Graph(28)
+    x = g.add("Div", [g.add("Sub", [g.input("x", ["time", "batch", 4]), g.weights(4)]),
+                      g.const(np.float32(1.7))])  # fmt: skip
+    y = _side_by_side(g, g.recurrent("GRU", x, 4, 3, direction="bidirectional")[0])
+    y = g.add("Add", [g.weights(1, 1, 6), g.add("Mul", [y, g.weights(6)])])
+    y = g.add("Sub", [g.const(np.float32(0.3)), _batch_norm(g, y, 6)])
+    y_h = g.squeeze(g.recurrent("LSTM", y, 6, 5)[1], 0)
+    y = g.add("Mul", [_gemm(g, g.add("Mul", [y_h, g.weights(5)]), 5, 2), g.weights(2)])
+    g.output(g.add("Tanh", [y]), "y")
+    return g.model()
+
+
 SUPPORTED: dict[str, Callable[[], ModelProto]] = {
     "lstm": lambda: single("LSTM"),
     "gru": lambda: single("GRU"),
@@ -521,6 +558,8 @@ SUPPORTED: dict[str, Callable[[], ModelProto]] = {
     "reverse": lambda: _reverse(False),
     "reverse_last": lambda: _reverse(True),
     "cell_state": _cell_state,
+    "masr": _masr,
+    "affine": _affine,
 }
 
 
