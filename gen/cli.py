@@ -21,7 +21,7 @@ import typer
 
 from sparnn.gen.cli_bench import bench_app
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.synth_cli import synth_command
+from sparnn.gen.synth_cli import fit_command, synth_command
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
@@ -226,6 +226,7 @@ def emit(
 
 
 app.command("synth")(synth_command)
+app.command("fit")(fit_command)
 
 
 @app.command()

@@ -193,6 +193,7 @@ def synth_verilog(
     # The wrapper is in no figure, so that one synthesis serves area and place and route.
     netlist = synthesize(verilog, top, target, flat=flat, pins=target.pnr is not None)
     total = target.count(netlist.cells)
+    rows = area_rows(netlist, target)
     runs: list[Routed] = []
     if pnr:
         large = exceeded(total, device)
@@ -201,12 +202,23 @@ def synth_verilog(
                 f"the design does not fit {device.title}: {'; '.join(large)}; take a larger "
                 f"device, a smaller machine (sparnn fit), or --no-pnr"
             )
+        options, files = _pin_options(device)
+        if target.flat_pnr and not flat:
+            netlist = synthesize(verilog, top, target, flat=True, pins=True)
         runs = [
-            place_and_route(netlist.json, target, device, seed=seed) for seed in range(1, seeds + 1)
+            place_and_route(netlist.json, target, device, seed=seed, options=options, files=files)
+            for seed in range(1, seeds + 1)
         ]
-    return SynthReport(
-        target, device, flat, total, area_rows(netlist, target), runs, cycles_per_step
-    )
+    return SynthReport(target, device, flat, total, rows, runs, cycles_per_step)
+
+
+def _pin_options(device: Device) -> tuple[tuple[str, ...], dict[str, bytes]]:
+    """What places the wrapper's pins where nextpnr does not."""
+    if device.pins is None:
+        return (), {}
+    option, content = device.pins
+    name = "cst=pins.txt" if option == "--vopt" else "pins.txt"
+    return (option, name), {"pins.txt": content.encode()}
 
 
 def area_rows(netlist: Netlist, target: Target) -> list[dict[str, Any]]:

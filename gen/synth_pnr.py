@@ -116,7 +116,7 @@ def place_and_route(
             )
         (folder / "netlist.json").unlink()
 
-    parts = [version, *arguments, netlist.read_bytes()]
+    parts: list[str | bytes] = [version, *arguments, netlist.read_bytes()]
     for name in sorted(content):
         parts += [name, content[name]]
     folder = kept("pnr", key_of(*parts), make)

@@ -4,11 +4,21 @@ from .target import BlockRam, Device, Multiplier, Target
 
 __all__ = ["GOWIN"]
 
+#: Pins of the Tang Primer 20K; any general ones would do.
+_PINS = "".join(
+    f'IO_LOC "{port}" {site};\n'
+    for port, site in zip(
+        ("clk", "rst", "shift_in", "load", "shift_out"),
+        ("H11", "T10", "T3", "T2", "C13"),
+        strict=True,
+    )
+)
+
 GOWIN = Target(
     name="gowin",
     title="Gowin GW2A",
     # -setundef: Apicula has no unknown bits.
-    synth="synth_gowin -family gw2a -setundef -noiopads -top {top}",
+    synth="synth_gowin -family gw2a -setundef -top {top}",
     lut_inputs=4,
     luts={"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1},
     carry={"ALU": 1},  # one bit, in the place of a LUT
@@ -27,6 +37,7 @@ GOWIN = Target(
             "GW2A-LV18PG256C8/I7",
             {"lut": 20736, "ff": 15552, "dsp": 48, "bram": 46},
             ("--device", "GW2A-LV18PG256C8/I7", "--vopt", "family=GW2A-18"),
+            ("--vopt", _PINS),
         ),
     },
     pnr="nextpnr-himbaechel-gowin",

@@ -4,6 +4,16 @@ from .target import BlockRam, Device, Multiplier, Target
 
 __all__ = ["NEXUS"]
 
+#: Pins of the LIFCL-40 evaluation board; any general ones would do.
+_PINS = "".join(
+    f"ldc_set_location -site {{{site}}} [get_ports {{{port}}}]\n"
+    for port, site in zip(
+        ("clk", "rst", "shift_in", "load", "shift_out"),
+        ("L13", "E17", "F13", "G13", "F14"),
+        strict=True,
+    )
+)
+
 NEXUS = Target(
     name="nexus",
     title="Lattice Nexus",
@@ -26,8 +36,11 @@ NEXUS = Target(
             "LIFCL-40-9BG400C",
             {"lut": 32256, "ff": 32256, "dsp": 56, "bram": 84},
             ("--device", "LIFCL-40-9BG400C"),
+            ("--pdc", _PINS),
         ),
     },
     pnr="nextpnr-nexus",
+    # A constant that crosses a block's boundary into a carry chain is not folded by Yosys.
+    flat_pnr=True,
     request_mhz=250.0,
 )

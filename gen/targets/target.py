@@ -45,6 +45,8 @@ class Device:
     capacity: what ``lut`` (in cells of the family), ``ff``, ``dsp`` and ``bram`` there are; for
         iCE40 also ``spram``.
     pnr: what nextpnr needs to know of it.
+    pins: constraints that place the five pins of the wrapper for measuring (option, content),
+        where nextpnr does not choose them by itself.
     part: the part number in the vendor's own program; "" where none is written for it.
     """
 
@@ -52,6 +54,7 @@ class Device:
     title: str
     capacity: Mapping[str, int]
     pnr: tuple[str, ...] = ()
+    pins: tuple[str, str] | None = None
     part: str = ""
 
 
@@ -74,6 +77,7 @@ class Target:
     multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
     pnr_options: beside those of the device.
+    flat_pnr: place and route needs a netlist synthesized flat.
     request_mhz: the clock asked of place and route, above what is reached.
     units: what ``lut`` and ``bram`` are counted in.
     devices: the first is the default.
@@ -97,6 +101,7 @@ class Target:
     devices: Mapping[str, Device]
     pnr: str | None = None
     pnr_options: tuple[str, ...] = ()
+    flat_pnr: bool = False
     request_mhz: float = 200.0
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
