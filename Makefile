@@ -40,6 +40,7 @@ help:
 	@echo 'make test        ruff, mypy on the installed package, all tests'
 	@echo 'make bench       the figures of the README (long)'
 	@echo 'make liberty     fetch the standard cells that logic areas refer to (needs apt)'
+	@echo 'make bench-fpga  area and clock on FPGA families (long)'
 	@echo 'make regress     random machines and networks for MINUTES=$(MINUTES) minutes'
 	@echo 'make lint        ruff and mypy only'
 	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
@@ -71,6 +72,9 @@ bench: $(STAMP)
 
 liberty: $(STAMP)
 	$(BIN)/python -m sparnn.gen.liberty
+
+bench-fpga: $(STAMP)
+	$(BIN)/python -m sparnn.gen.bench_fpga $(ARGS)
 
 regress: $(STAMP)
 	$(BIN)/python -m sparnn.gen.regress --minutes $(MINUTES) $(ARGS)

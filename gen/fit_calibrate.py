@@ -37,18 +37,14 @@ CONFIGURATIONS = (
     _machine(2, columns=128, weight_depth=1024, mask_depth=256, store_depth=512),
     _machine(4, columns=64, weight_depth=2048, mask_depth=512, rows=256, parameter_depth=512),
     _machine(4, columns=128, weight_depth=1024, mask_depth=256, rows=256, parameter_depth=512),
+    _machine(8),
     _machine(8, activation_bits=10, weight_bits=6),
+    _machine(16, columns=256, weight_depth=2048, mask_depth=512),
     _machine(8, columns=128, weight_depth=2048, mask_depth=512),
-    _machine(2, activation_bits=16, weight_bits=16, columns=256),
-    _machine(8, activation_bits=12, columns=256, weight_depth=4096),
-    _machine(16),
-    _machine(16, activation_bits=12, weight_bits=12, weight_depth=2048),
-    _machine(32, columns=256, weight_depth=2048, mask_depth=512),
-    _machine(16, columns=256, weight_depth=4096, mask_depth=512),
+    _machine(2, activation_bits=12, weight_bits=8, columns=256),
     _machine(8, post_units=2, weight_bits=4, columns=128),
-    _machine(1, weight_bits=4, columns=64, weight_depth=4096, mask_depth=512, store_depth=256),
-    _machine(32, weight_bits=10, activation_bits=10),
-    _machine(2, columns=512, weight_depth=4096),
+    _machine(32, columns=256, weight_depth=2048, mask_depth=512),
+    _machine(16),
 )
 
 
@@ -56,13 +52,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--families", nargs="+", choices=_FAMILIES, default=_FAMILIES)
     parser.add_argument("-o", "--output", type=Path, default=DATA)
+    parser.add_argument("--reversed", action="store_true", help="Fill the cache from the end.")
     options = parser.parse_args(arguments)
+    if options.reversed:
+        for config in reversed(CONFIGURATIONS):
+            for family in options.families:
+                verilog = machine_verilog(config)
+                synthesize(verilog, TOP_MODULE, TARGETS[family], netlist=False)
+        return
     measured = []
     for index, config in enumerate(CONFIGURATIONS):
         verilog = machine_verilog(config)
         for family in options.families:
             target = TARGETS[family]
-            total = target.count(synthesize(verilog, TOP_MODULE, target, pins=True).cells)
+            total = target.count(synthesize(verilog, TOP_MODULE, target, netlist=False).cells)
             measured.append(
                 {
                     "target": family,

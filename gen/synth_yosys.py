@@ -75,7 +75,13 @@ class Netlist:
 
 
 def synthesize(
-    verilog: str, top: str, target: Target, *, flat: bool = False, pins: bool = False
+    verilog: str,
+    top: str,
+    target: Target,
+    *,
+    flat: bool = False,
+    pins: bool = False,
+    netlist: bool = True,
 ) -> Netlist:
     """Synthesize a design; the same work is done once (:mod:`~sparnn.gen.synth_cache`).
 
@@ -85,6 +91,8 @@ def synthesize(
     flat: optimize across blocks. Takes much longer and gives no figures by block.
     pins: wrap the top in shift registers behind six pins, for place and route alone. They are in
         no figure. The top must have ports ``clk`` and ``rst``.
+
+    netlist: write :attr:`Netlist.json`; False where only areas are wanted.
 
     Raises
     ------
@@ -99,11 +107,14 @@ def synthesize(
         target.synth.format(top=outer),
         "tee -q -o stat.json stat -json",
         "write_verilog -noattr mapped.v",
-        "setattr -mod -unset keep_hierarchy *",
-        "flatten",
-        "clean",
-        "write_json netlist.json",
     ]
+    if netlist:
+        commands += [
+            "setattr -mod -unset keep_hierarchy *",
+            "flatten",
+            "clean",
+            "write_json netlist.json",
+        ]
 
     def make(folder: Path) -> None:
         (folder / "design.v").write_text(text, encoding="utf-8")
