@@ -9,8 +9,9 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
+from .counting import population_count
 from .ports import broadcast_layout, local_word_bits
-from .scan import population_count, sub_mask_layout
+from .scan import sub_mask_layout
 
 __all__ = ["PairStage", "ISSUE_TO_SUM"]
 
@@ -102,7 +103,7 @@ class PairStage(wiring.Component):
             m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
 
         # Address: weights below the pair, and the pair's column.
-        below = population_count((sub.weights & (rest & ~sub.work))[: width - 1])
+        below = population_count(m, (sub.weights & (rest & ~sub.work))[: width - 1])
         index = [
             reduce(or_, (one[k] for k in range(width) if k >> bit & 1))
             for bit in range((width - 1).bit_length())

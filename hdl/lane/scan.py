@@ -10,20 +10,10 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
+from .counting import group_counts
 from .ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout, local_word_bits, mask_load_layout
 
-__all__ = ["MaskScan", "sub_mask_layout", "population_count"]
-
-
-def population_count(bits: Any) -> Any:
-    """Balanced adder tree over the bits of a value."""
-    terms = list(bits)
-    while len(terms) > 1:
-        terms = [
-            terms[k] + terms[k + 1] if k + 1 < len(terms) else terms[k]
-            for k in range(0, len(terms), 2)
-        ]
-    return terms[0] if terms else Const(0, 1)
+__all__ = ["MaskScan", "sub_mask_layout"]
 
 
 def sub_mask_layout(config: MachineConfig) -> data.StructLayout:
@@ -161,6 +151,7 @@ class MaskScan(wiring.Component):
             read.en.eq(advance),
             mask_read.en.eq(advance),
         ]
+        weight_counts = group_counts(m, weights.mask, config.sub_chunk)
         with m.If(advance):
             m.d.sync += [
                 issued.eq(~waiting),
@@ -198,7 +189,7 @@ class MaskScan(wiring.Component):
             for k in range(subs):
                 m.d.sync += [
                     met_flags[k].eq((of(weights.mask, k) & of(activations, k)).any()),
-                    met_counts[k].eq(population_count(of(weights.mask, k))),
+                    met_counts[k].eq(weight_counts[k]),
                 ]
         with m.If(self.start):
             m.d.sync += [

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from amaranth.hdl import Module, Signal
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.lane.scan import MaskScan, population_count
+from sparnn.hdl.lane.scan import MaskScan
 from tests.hdl.stream_helpers import plain, run
 
 #: Extra cycles between the last chunk of a half and the first of the next.
@@ -357,20 +356,3 @@ def test_unfolding(unfolded: int) -> None:
             assert count == after
 
     run(dut, bench, cycles=2000)
-
-
-@pytest.mark.parametrize("width", [0, 1, 2, 3, 7, 8])
-def test_population_count(width: int) -> None:
-    value, count = Signal(width), Signal(8)
-    m = Module()
-    m.d.comb += count.eq(population_count(value))
-    tick = Signal()
-    m.d.sync += tick.eq(~tick)
-
-    async def bench(ctx):
-        for pattern in range(1 << width):
-            ctx.set(value, pattern)
-            assert ctx.get(count) == pattern.bit_count()
-        await ctx.tick()
-
-    run(m, bench, cycles=10)
