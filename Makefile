@@ -3,6 +3,9 @@
 
 PYTHON  ?= python3
 MINUTES ?= 60
+BOARD   ?= ulx3s
+MODEL   ?= examples/digits/lstm.onnx
+SAMPLES ?= $(dir $(MODEL))calibrate.npz
 JOBS    ?= 2
 ARGS    ?=
 
@@ -34,6 +37,7 @@ NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: ap
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint typecheck pytest bench liberty regress venv check-machine stale-venv clean
+.PHONY: bitstream
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
@@ -42,6 +46,7 @@ help:
 	@echo 'make liberty     fetch the standard cells that logic areas refer to (needs apt)'
 	@echo 'make bench-fpga  area and clock on FPGA families (long)'
 	@echo 'make regress     random machines and networks for MINUTES=$(MINUTES) minutes'
+	@echo 'make bitstream   BOARD=$(BOARD) MODEL=$(MODEL): what the board loads, in build/$(BOARD)'
 	@echo 'make lint        ruff and mypy only'
 	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
 	@echo 'make clean       remove build products; the environment stays'
@@ -75,6 +80,13 @@ liberty: $(STAMP)
 
 bench-fpga: $(STAMP)
 	$(BIN)/python -m sparnn.gen.bench_fpga $(ARGS)
+
+# MODEL: an ONNX file, with SAMPLES to calibrate on.
+bitstream: $(STAMP)
+	$(BIN)/sparnn compile '$(MODEL)' --calibrate '$(SAMPLES)' --config '$(BOARD)' \
+	  -o 'build/$(BOARD)/network'
+	$(BIN)/sparnn bitstream 'build/$(BOARD)/network' --board '$(BOARD)' \
+	  -o 'build/$(BOARD)/bitstream' $(ARGS)
 
 regress: $(STAMP)
 	$(BIN)/python -m sparnn.gen.regress --minutes $(MINUTES) $(ARGS)

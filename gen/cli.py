@@ -229,6 +229,79 @@ app.command("synth")(synth_command)
 app.command("fit")(fit_command)
 
 
+BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="ulx3s, icebreaker, …")]
+Baud = Annotated[
+    int | None,
+    typer.Option(
+        callback=_within(1200, 12_000_000),
+        metavar="N",
+        help="Bits a second, as built.",
+    ),
+]
+
+
+@app.command("bitstream")
+def bitstream_command(
+    folder: CompiledFolder,
+    board: BoardName,
+    output: OutputFolder,
+    mhz: Annotated[
+        float | None,
+        typer.Option(callback=_within(1, 500), metavar="MHZ", help="Clock, not the board's own."),
+    ] = None,
+    baud: Baud = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of place and route.")] = 1,
+) -> None:
+    """Make what a board loads: synthesis, place and route, packing, all with open tools."""
+    from sparnn.gen.boards.bitstream import bitstream
+
+    _print(bitstream(folder, board, output, mhz=mhz, baud=baud, seed=seed).lines())
+
+
+@app.command("run")
+def run_command(
+    folder: CompiledFolder,
+    board: BoardName,
+    port: Annotated[
+        str, typer.Option(metavar="PORT", help="Serial port, or sim: the board in simulation.")
+    ],
+    inputs: Inputs,
+    output: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, metavar="Y.npz", help="Write what the board computed."),
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
+    ] = None,
+    baud: Baud = None,
+    mhz: Annotated[
+        float | None,
+        typer.Option(callback=_within(1, 500), metavar="MHZ", help="As the bitstream was made."),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Without an answer before giving up.")
+    ] = 10.0,
+) -> None:
+    """Run on a board, and compare with the golden model and the float reference."""
+    from sparnn.gen.boards.run import run_on_board
+
+    if json is not None and json != "-":
+        _check_writable(Path(json))
+    with _stdout_reserved(json == "-"):
+        report = run_on_board(
+            folder, board, port, inputs, output=output, baud=baud, mhz=mhz, patience=patience
+        )
+        _print(report.lines())
+    if json is not None:
+        text = jsonlib.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n"
+        if json == "-":
+            sys.stdout.write(text)
+        else:
+            Path(json).write_text(text, encoding="utf-8")
+    if not report.bit_exact:
+        raise typer.Exit(1)
+
+
 @app.command()
 def doctor() -> None:
     """Name the tools that are missing, and how to get them."""

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sparnn.hdl.config import MachineConfig
 
+from .boards import BOARDS
 from .errors import SparnnError
 
 __all__ = ["PRESETS", "enlarge", "is_file", "load_config", "structure"]
@@ -28,6 +29,7 @@ PRESETS: Mapping[str, Mapping[str, int]] = {
     "m64": {"lanes": 64},
     "m256": {"lanes": 256},
     "m1024": {"lanes": 1024},
+    **{board.name: board.machine for board in BOARDS.values()},
 }
 
 #: Lanes that one post unit serves, most post units, and most lanes that split a row's columns.

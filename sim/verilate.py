@@ -34,7 +34,7 @@ KEPT_BUILDS = 64
 
 _JOBS = 2
 _FLAGS = [
-    *("--cc", "--exe", "--build", "--top-module", "sparnn", "--prefix", "Vsparnn"),
+    *("--cc", "--exe", "--build", "--prefix", "Vsparnn"),
     *("--Mdir", "obj", "-o", "driver", "-O3", "--no-timing"),
     *("--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"),
 ]
@@ -58,13 +58,17 @@ def cache_folder() -> Path:
     return (Path(shared) if shared else Path.home() / ".cache") / "sparnn"
 
 
-def build_driver(verilog: Path, *, waves: bool = False) -> Path:
-    """The driver program for some Verilog with the top module `sparnn`.
+def build_driver(
+    verilog: Path, *, waves: bool = False, driver: Path = DRIVER, top: str = "sparnn"
+) -> Path:
+    """The driver program for some Verilog with the top module `top`.
 
     Parameters
     ----------
     waves
         Build it so that `--waves` can record; it is slower.
+    driver
+        Its C++ source, which sees the top module as the class `Vsparnn`.
 
     Returns
     -------
@@ -83,13 +87,13 @@ def build_driver(verilog: Path, *, waves: bool = False) -> Path:
             f"{verilog} cannot be read ({error.strerror}): compile the model again"
         ) from None
     builds = cache_folder() / "verilated"
-    key = _key(toolchain, text, waves)
+    key = _key(toolchain, text, waves, driver, top)
     program = builds / key / "driver"
     try:
         builds.mkdir(parents=True, exist_ok=True)
         with _locked(builds / f"{key}.lock"):
             if not program.is_file():
-                _build(toolchain, text, waves, builds, program)
+                _build(toolchain, text, waves, builds, program, driver, top)
                 _drop_old(builds)
             os.utime(program.parent)
     except OSError as error:
@@ -100,15 +104,15 @@ def build_driver(verilog: Path, *, waves: bool = False) -> Path:
     return program
 
 
-def _key(toolchain: Toolchain, text: bytes, waves: bool) -> str:
+def _key(toolchain: Toolchain, text: bytes, waves: bool, driver: Path, top: str) -> str:
     version = subprocess.run(
         [*toolchain.compiler.split(), "--version"], capture_output=True, check=False
     ).stdout
     digest = hashlib.sha256()
     parts = [
         text,
-        DRIVER.read_bytes(),
-        repr((_FLAGS, _HIERARCHICAL, _WAVES, _MAKE, waves)).encode(),
+        driver.read_bytes(),
+        repr((top, _FLAGS, _HIERARCHICAL, _WAVES, _MAKE, waves)).encode(),
         toolchain.compiler.encode(),
         version,
         (toolchain.root / "include" / "verilated_config.h").read_bytes(),
@@ -118,7 +122,15 @@ def _key(toolchain: Toolchain, text: bytes, waves: bool) -> str:
     return digest.hexdigest()[:32]
 
 
-def _build(toolchain: Toolchain, text: bytes, waves: bool, builds: Path, program: Path) -> None:
+def _build(
+    toolchain: Toolchain,
+    text: bytes,
+    waves: bool,
+    builds: Path,
+    program: Path,
+    driver: Path,
+    top: str,
+) -> None:
     """Build aside, then rename."""
     with tempfile.TemporaryDirectory(dir=builds, prefix="build-") as aside:
         # Waves need one model, so that one file holds them all.
@@ -129,10 +141,10 @@ def _build(toolchain: Toolchain, text: bytes, waves: bool, builds: Path, program
         text = _LANE_PART.sub(rb"\g<0>\n  /*verilator inline_module*/", text)
         (Path(aside) / "sparnn.v").write_bytes(text)
         # Copied, so that the folder's own path, with whatever it holds, is never on a command line.
-        shutil.copyfile(DRIVER, Path(aside) / "driver.cpp")
+        shutil.copyfile(driver, Path(aside) / "driver.cpp")
         command = [
             str(toolchain.verilator),
-            *_FLAGS,
+            *("--top-module", top, *_FLAGS),
             *(_WAVES if waves else _HIERARCHICAL if hierarchical else []),
             *("-j", str(_JOBS), "-MAKEFLAGS", _MAKE, "sparnn.v", "driver.cpp"),
         ]

@@ -30,15 +30,20 @@ class LinkReceiver(wiring.Component):
     #: Cycles from ``valid`` of a link word's last byte to ``word_valid``.
     LATENCY = GROUP_BITS + 1
 
-    byte: In(8)
-    valid: In(1)
-    broken: In(1)
-    word: Out(WORD_BITS)
-    word_valid: Out(1)
-    room: In(1)
-    reset: Out(1)
-    nonce: Out(8)
-    fault: Out(3)
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "byte": In(8),
+                "valid": In(1),
+                "broken": In(1),
+                "word": Out(WORD_BITS),
+                "word_valid": Out(1),
+                "room": In(1),
+                "reset": Out(1),
+                "nonce": Out(8),
+                "fault": Out(3),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

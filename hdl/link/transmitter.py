@@ -25,8 +25,10 @@ class LinkTransmitter(wiring.Component):
     bytes: Out(stream of 8 bits).
     """
 
-    words: In(stream.Signature(LINK_WORD))
-    bytes: Out(stream.Signature(8))
+    def __init__(self) -> None:
+        super().__init__(
+            {"words": In(stream.Signature(LINK_WORD)), "bytes": Out(stream.Signature(8))}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

@@ -65,7 +65,7 @@ def test_bad_file(tmp_path, text, message):
 
 
 def test_unknown_preset():
-    with pytest.raises(SparnnError, match=r"neither a preset \(default, m1024"):
+    with pytest.raises(SparnnError, match=r"neither a preset \(arty_a7_35, default"):
         load_config("huge")
 
 

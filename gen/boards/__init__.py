@@ -1,0 +1,131 @@
+"""The boards that `sparnn bitstream` and `sparnn run` know."""
+
+from collections.abc import Mapping
+
+from sparnn.gen.errors import SparnnError
+
+from .board import Board, Pin
+
+__all__ = ["BOARDS", "Board", "Pin", "find_board"]
+
+#: The smallest memories, from which compile starts.
+_LEAST = {
+    "columns": 32,
+    "mask_depth": 64,
+    "weight_depth": 256,
+    "rows": 64,
+    "parameter_depth": 64,
+    "state_depth": 16,
+    "store_depth": 64,
+    "program_depth": 4,
+}
+
+_ALL = (
+    Board(
+        name="ulx3s",
+        title="ULX3S with ECP5-85F",
+        family="ecp5",
+        platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
+        clock=Pin("clk25"),
+        clock_mhz=25,
+        machine_mhz=50,
+        lights={
+            "idle": Pin("led", 0),
+            "busy": Pin("led", 1),
+            "error": Pin("led", 2),
+            "heartbeat": Pin("led", 3),
+        },
+        # Low, it would send the ESP32 into its boot loader.
+        high={"esp32_gpio0": Pin("esp32", 0, "gpio0")},
+        pnr=("--85k", "--package", "CABGA381", "--speed", "6"),
+        flash="openFPGALoader -b ulx3s sparnn.bit",
+        machine={"lanes": 8, **_LEAST},
+    ),
+    Board(
+        name="ecpix5",
+        title="ECPIX-5 with ECP5-5G-85F",
+        family="ecp5",
+        platform="amaranth_boards.ecpix5:ECPIX585Platform",
+        clock=Pin("clk100"),
+        clock_mhz=100,
+        machine_mhz=50,
+        lights={
+            "idle": Pin("rgb_led", 0, "g"),
+            "busy": Pin("rgb_led", 1, "b"),
+            "error": Pin("rgb_led", 2, "r"),
+            "heartbeat": Pin("rgb_led", 3, "g"),
+        },
+        low=("idle", "busy", "error", "heartbeat", "reset"),
+        reset=Pin("rst"),
+        pnr=("--um5g-85k", "--package", "CABGA554", "--speed", "8"),
+        flash="openFPGALoader -b ecpix5 sparnn.bit",
+        machine={"lanes": 8, **_LEAST},
+    ),
+    Board(
+        name="icebreaker",
+        title="iCEBreaker with iCE40UP5K",
+        family="ice40",
+        platform="amaranth_boards.icebreaker:ICEBreakerPlatform",
+        clock=Pin("clk12"),
+        clock_mhz=12,
+        machine_mhz=12,
+        lights={"error": Pin("led_r", 0), "heartbeat": Pin("led_g", 0)},
+        low=("error", "heartbeat"),
+        pad=True,
+        depth=256,
+        pnr=("--up5k", "--package", "sg48"),
+        flash="iceprog sparnn.bin",
+        machine={"lanes": 1, "chunk": 16, **_LEAST},
+    ),
+    Board(
+        name="tang_nano_9k",
+        title="Tang Nano 9K with GW1NR-9C",
+        family="gowin",
+        platform="amaranth_boards.tang_nano_9k:TangNano9kPlatform",
+        clock=Pin("clk27"),
+        clock_mhz=27,
+        machine_mhz=27,
+        lights={
+            "idle": Pin("led", 0),
+            "busy": Pin("led", 1),
+            "error": Pin("led", 2),
+            "heartbeat": Pin("led", 3),
+        },
+        low=("idle", "busy", "error", "heartbeat"),
+        pnr=("--device", "GW1NR-LV9QN88PC6/I5", "--vopt", "family=GW1N-9C"),
+        flash="openFPGALoader -b tangnano9k sparnn.fs",
+        machine={"lanes": 1, "chunk": 16, **_LEAST},
+    ),
+    Board(
+        name="arty_a7_35",
+        title="Arty A7-35 with XC7A35T",
+        family="xilinx7",
+        platform="amaranth_boards.arty_a7:ArtyA7_35Platform",
+        clock=Pin("clk100"),
+        clock_mhz=100,
+        machine_mhz=50,
+        lights={
+            "idle": Pin("led", 0),
+            "busy": Pin("led", 1),
+            "error": Pin("led", 2),
+            "heartbeat": Pin("led", 3),
+        },
+        low=("reset",),
+        reset=Pin("rst"),
+        machine={"lanes": 8, **_LEAST},
+    ),
+)
+
+BOARDS: Mapping[str, Board] = {board.name: board for board in _ALL}
+
+
+def find_board(name: str) -> Board:
+    """The board of that name.
+
+    Raises
+    ------
+    SparnnError: there is none.
+    """
+    if name not in BOARDS:
+        raise SparnnError(f"--board {name}: unknown; the boards are {', '.join(BOARDS)}")
+    return BOARDS[name]

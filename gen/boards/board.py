@@ -1,0 +1,100 @@
+"""What is to be known of a board beside what amaranth-boards says."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from sparnn.hdl.board.clock import ClockPlan, plan_clock
+from sparnn.hdl.board.top import BoardTop
+from sparnn.hdl.link.protocol import uart_divisor
+
+__all__ = ["Board", "Pin"]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A pin of amaranth-boards: resource, number, name within the resource."""
+
+    resource: str
+    number: int = 0
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class Board:
+    """One board.
+
+    Members
+    -------
+    name, title: for the command line, for people.
+    family: of the FPGA: ecp5, ice40, gowin or xilinx7.
+    platform: module and class of amaranth-boards.
+    extra: attribute of the class with more resources, such as a plugged-on part.
+    clock, clock_mhz: the oscillator. machine_mhz: what the PLL makes of it.
+    uart_rx, uart_tx: as the FPGA sees them.
+    lights: state (:data:`~sparnn.hdl.board.top.LIGHTS`) -> pin.
+    reset: a button. low: those of ``lights`` and "reset" that are on when low.
+    high: name -> pin that has to be high.
+    pad: the clock comes in on the PLL's pad.
+    depth: words in each queue of the link. baud: of the link.
+    pnr: options of nextpnr that choose the part. flash: the command that loads a bitstream.
+    machine: parameters of :class:`~sparnn.hdl.config.MachineConfig` for a preset of the board's
+        name. The memories are the least; compile enlarges them to what the network needs.
+    """
+
+    name: str
+    title: str
+    family: str
+    platform: str
+    clock: Pin
+    clock_mhz: float
+    machine_mhz: float
+    lights: Mapping[str, Pin]
+    machine: Mapping[str, int]
+    uart_rx: Pin = Pin("uart", 0, "rx")
+    uart_tx: Pin = Pin("uart", 0, "tx")
+    extra: str = ""
+    reset: Pin | None = None
+    low: tuple[str, ...] = ()
+    high: Mapping[str, Pin] = field(default_factory=dict)
+    pad: bool = False
+    depth: int = 512
+    baud: int = 1_000_000
+    pnr: tuple[str, ...] = ()
+    flash: str = ""
+
+    def ports(self) -> dict[str, Pin]:
+        """Port of the top -> pin."""
+        pins = {"clock": self.clock, "uart_rx": self.uart_rx, "uart_tx": self.uart_tx}
+        pins |= {f"light_{name}": pin for name, pin in self.lights.items()}
+        pins |= self.high
+        if self.reset is not None:
+            pins["reset_pin"] = self.reset
+        return pins
+
+    def plan(self, mhz: float | None = None) -> ClockPlan:
+        """The machine's clock.
+
+        Raises
+        ------
+        ConfigurationError: the PLL cannot make it.
+        """
+        return plan_clock(self.family, self.clock_mhz, mhz or self.machine_mhz)
+
+    def top(self, mhz: float | None = None, baud: int | None = None) -> BoardTop:
+        """The board's top.
+
+        Raises
+        ------
+        ConfigurationError: the PLL cannot make the clock, or the clock not the baud rate.
+        """
+        plan = self.plan(mhz)
+        return BoardTop(
+            plan,
+            uart_divisor(float(plan.output_mhz) * 1e6, baud or self.baud),
+            depth=self.depth,
+            pad=self.pad,
+            lights=tuple(self.lights),
+            low=self.low,
+            reset=self.reset is not None,
+            high=tuple(self.high),
+        )

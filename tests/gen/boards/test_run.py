@@ -1,0 +1,145 @@
+"""`sparnn run` against the Verilated board top: every bit of its pins, every byte, every value."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support.onnx_graphs import Graph
+
+from sparnn.gen.boards import BOARDS
+from sparnn.gen.boards.bitstream import bitstream, utilization
+from sparnn.gen.boards.run import run_on_board
+from sparnn.gen.cli import main
+from sparnn.gen.compile import compile_model
+from sparnn.gen.errors import SparnnError
+from sparnn.hdl.board.top import BOARD_MODULE
+from sparnn.hdl.emit import modules_verilog
+from sparnn.sim.serial_port import SerialPort
+
+pytestmark = pytest.mark.xdist_group("board")
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """A small LSTM with a linear layer, compiled for 2 lanes, and its inputs."""
+    folder = tmp_path_factory.mktemp("board")
+    g = Graph(5)
+    x = g.input("x", ["time", "batch", 4])
+    y, _ = g.recurrent("LSTM", x, 4, 6, bias=True)
+    y = g.add("Add", [g.add("MatMul", [g.squeeze(y, 1), g.weights(6, 3)]), g.weights(3)])
+    g.output(y, "y")
+    onnx.save(g.model(), folder / "model.onnx")
+    rng = np.random.default_rng(7)
+    np.savez(folder / "x.npz", x=rng.normal(size=(9, 3, 4)).astype(np.float32))
+    compile_model(folder / "model.onnx", folder / "x.npz", folder / "out", config="ulx3s", lanes=2)
+    return folder / "out", folder / "x.npz"
+
+
+def test_byte_for_byte(network, tmp_path, monkeypatch) -> None:
+    """The host's bytes are those of the pins, both ways, and the outputs the golden model's."""
+    sent, got = bytearray(), bytearray()
+    write, read = SerialPort.write, SerialPort.read
+
+    def writing(self: SerialPort, data: bytes) -> None:
+        sent.extend(data)
+        write(self, data)
+
+    def reading(self: SerialPort, seconds: float) -> bytes:
+        data = read(self, seconds)
+        got.extend(data)
+        return data
+
+    monkeypatch.setattr(SerialPort, "write", writing)
+    monkeypatch.setattr(SerialPort, "read", reading)
+    folder, inputs = network
+    log = tmp_path / "pins"
+    report = run_on_board(
+        folder, "ulx3s", "sim", inputs, output=tmp_path / "y.npz", log=log, patience=60
+    )
+    assert report.bit_exact
+    assert (report.sequences, report.steps) == (3, 27)
+    assert report.cycles > 0
+    seen = log.read_bytes()
+    pairs = list(zip(seen[::2], seen[1::2], strict=True))
+    assert bytes(byte for way, byte in pairs if way == ord("i")) == bytes(sent)
+    # The board may have said RESET before the port was opened.
+    out = bytes(byte for way, byte in pairs if way == ord("o"))
+    assert out.endswith(bytes(got))
+    assert len(out) - len(got) in (0, 6)
+    assert len(sent) >= 6 * report.words_sent
+    with np.load(tmp_path / "y.npz") as outputs:
+        assert outputs["y"].shape == (9, 3, 3)
+
+
+def refusal(capsys, *arguments: object) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sparnn: error: ")
+    assert said.count("\n") == 1
+    return said
+
+
+def test_refusals(network, capsys, tmp_path) -> None:
+    folder, inputs = network
+    out = tmp_path / "out"
+    run = ("run", folder, "--input", inputs)
+    assert "there is no such port" in refusal(
+        capsys, *run, "--board", "ulx3s", "--port", "/dev/ttyNONE"
+    )
+    assert "this is no serial port" in refusal(capsys, *run, "--board", "ulx3s", "--port", inputs)
+    assert "the boards are ulx3s, " in refusal(capsys, *run, "--board", "x", "--port", "sim")
+    make = ("bitstream", folder, "-o", out, "--board")
+    assert "unknown; the boards are" in refusal(capsys, *make, "x")
+    arty = refusal(capsys, *make, "arty_a7_35")
+    assert "needs Vivado" in arty
+    assert "constraints/arty_a7_35/sparnn.xdc" in arty
+    assert "cannot make 51.234 MHz" in refusal(capsys, *make, "ulx3s", "--mhz", "51.234")
+    assert "baud" in refusal(capsys, *make, "ulx3s", "--baud", "12000000", "--mhz", "25")
+    assert not out.exists()
+
+
+def test_another_machine(network, capsys, tmp_path, monkeypatch) -> None:
+    """A board whose bitstream was made for another folder is refused before anything is loaded."""
+    folder, inputs = network
+    monkeypatch.setattr("sparnn.sim.board_link.identity", lambda config: 1)
+    arguments = ("run", folder, "--input", inputs, "--board", "ulx3s", "--port", "sim")
+    assert "holds another machine" in refusal(capsys, *arguments)
+
+
+def test_missing_tool(network, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("sparnn.gen.boards.bitstream.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(SparnnError, match="pyosys is not installed: pip install"):
+        bitstream(network[0], "ulx3s", tmp_path / "out")
+
+
+def test_utilization() -> None:
+    log = """
+Info: Device utilisation:
+Info:             TRELLIS_IO:      8/    365     2%
+Info:                   DCCA:      0/     56     0%
+Info:                 DP16KD:    300/    208   144%
+Info: \t         ICESTORM_LC:  5500/  5280   104%
+"""
+    assert utilization(log) == {
+        "TRELLIS_IO": (8, 365),
+        "DP16KD": (300, 208),
+        "ICESTORM_LC": (5500, 5280),
+    }
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
+def test_every_board_is_legal(board) -> None:
+    top = board.top()
+    assert float(top.plan.output_mhz) == board.machine_mhz
+    assert top.divisor == board.machine_mhz * 1e6 / board.baud
+    text = modules_verilog([(top, BOARD_MODULE)])
+    assert all(name in text for name in board.ports())
+
+
+def test_presets_of_boards(checkout: Path) -> None:
+    """A folder of constraints for every board, and none for another."""
+    folders = {path.name for path in (checkout / "constraints").iterdir() if path.is_dir()}
+    assert folders == set(BOARDS)
