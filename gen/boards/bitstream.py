@@ -164,10 +164,10 @@ def bitstream(
         )
     check_replaceable(output)
     config = load_program(Path(folder)).config
+    text = constraints(board)
     top = board.top(mhz, baud)
     machine_mhz = float(top.plan.output_mhz)
     flow = _FLOWS[board.family]
-    text = constraints(board)
     seconds: dict[str, float] = {}
     with written_aside(output) as work:
         with progress(f"Writing Verilog of {config.lanes} lanes"):

@@ -136,6 +136,7 @@ def test_every_board_is_legal(board) -> None:
     assert float(top.plan.output_mhz) == board.machine_mhz
     assert top.divisor == board.machine_mhz * 1e6 / board.baud
     text = modules_verilog([(top, BOARD_MODULE)])
+    assert set(top.signature.members) == set(board.ports())
     assert all(name in text for name in board.ports())
 
 
