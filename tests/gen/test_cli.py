@@ -224,8 +224,10 @@ def test_golden(replace, files):
 
 def test_emit(replace, files, capsys):
     replace("gen.emit", emit=lambda output, **options: [f"{output} {options}"])
-    assert status("emit", "--lanes", "4", "--config", "small", "-o", "out") == 0
-    assert capsys.readouterr().out == "out {'config': 'small', 'lanes': 4}\n"
+    widths = ["--weight-bits", "5", "--activation-bits", "9"]
+    assert status("emit", "--lanes", "4", "--config", "small", *widths, "-o", "out") == 0
+    options = {"config": "small", "lanes": 4, "weight_bits": 5, "activation_bits": 9}
+    assert capsys.readouterr().out == f"out {options}\n"
 
 
 @pytest.fixture
