@@ -154,6 +154,21 @@ class MachineConfig:
         return self.lane_sum_bits + _clog2(self.max_v)
 
     @property
+    def weight_entry_bits(self) -> int:
+        """A packed weight."""
+        return self.weight_bits
+
+    @property
+    def link_words(self) -> int:
+        """32-bit words that the host's link carries at once."""
+        return 1
+
+    @property
+    def mac_units(self) -> int:
+        """Multipliers."""
+        return self.lanes
+
+    @property
     def mask_entry_bits(self) -> int:
         """Mask word: ``chunk`` bits, then *end of half*, then *null* (no partial sum)."""
         return self.chunk + 2

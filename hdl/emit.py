@@ -9,6 +9,8 @@ from amaranth.lib import wiring
 from .array.cluster import LANE_MODULE, Cluster
 from .config import MachineConfig
 from .lane.lane import Lane
+from .tile.config import TileConfig
+from .tile.emit import tile_components
 from .top import CLUSTER_MODULE, Machine
 
 __all__ = ["TOP_MODULE", "machine_verilog", "modules_verilog"]
@@ -16,13 +18,15 @@ __all__ = ["TOP_MODULE", "machine_verilog", "modules_verilog"]
 TOP_MODULE = "sparnn"
 
 
-def machine_verilog(config: MachineConfig) -> str:
+def machine_verilog(config: MachineConfig | TileConfig) -> str:
     """The whole machine as one Verilog text; the top module is :data:`TOP_MODULE`.
 
     Lanes and clusters are modules of their own that the level above places as instances, so that
     size and time grow with the number of distinct components, not with the number of lanes.
     Ports: ``clk``, ``rst``, ``rx__*`` and ``tx__*`` (``payload`` 32, ``valid``, ``ready``).
     """
+    if isinstance(config, TileConfig):
+        return modules_verilog(tile_components(config, TOP_MODULE))
     return modules_verilog(
         (
             (Machine(config), TOP_MODULE),

@@ -11,6 +11,7 @@ from enum import IntEnum
 
 from .config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
 from .errors import ConfigurationError
+from .tile.config import TileConfig
 
 __all__ = [
     "ARGUMENT_BITS",
@@ -170,24 +171,25 @@ def header(opcode: Opcode | Response, argument: int) -> int:
     return opcode << ARGUMENT_BITS | argument
 
 
-def entry_bits(config: MachineConfig, target: Target) -> int:
+def entry_bits(config: MachineConfig | TileConfig, target: Target) -> int:
     """Width of one entry of a memory."""
     return {
         Target.PROGRAM: 32,
         Target.MASK: config.mask_entry_bits,
-        Target.WEIGHT: config.weight_bits,
+        Target.WEIGHT: config.weight_entry_bits,
         Target.PARAMETER: MULTIPLIER_BITS + SHIFT_BITS + PREACTIVATION_BITS,
         Target.STATE: PREACTIVATION_BITS,
         Target.STORE: config.store_entry_bits,
     }[target]
 
 
-def words_per_entry(config: MachineConfig, target: Target) -> int:
-    """32-bit host words that carry one entry, least significant word first."""
-    return -(-entry_bits(config, target) // 32)
+def words_per_entry(config: MachineConfig | TileConfig, target: Target) -> int:
+    """32-bit host words that carry one entry, least significant word first: whole link beats."""
+    words = -(-entry_bits(config, target) // 32)
+    return -(-words // config.link_words) * config.link_words
 
 
-def identity(config: MachineConfig) -> int:
+def identity(config: MachineConfig | TileConfig) -> int:
     """What IDENTIFY answers: 32 bits that differ where images for one machine do not fit another.
 
     The CRC-32 (ISO-HDLC) of the parameters and of the descriptor's layout, as text.

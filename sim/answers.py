@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import ARGUMENT_BITS, Response, Target, header, words_per_entry
+from sparnn.hdl.tile.config import TileConfig
 
 from .errors import SimulationError
 from .machine_program import LayerProgram, MachineProgram, Run
@@ -118,7 +119,7 @@ def _results(reader: "_Reader", layer: LayerProgram, count: int) -> IntArray:
     return outputs
 
 
-def _state(reader: "_Reader", config: MachineConfig, layer: LayerProgram) -> IntArray:
+def _state(reader: "_Reader", config: MachineConfig | TileConfig, layer: LayerProgram) -> IntArray:
     by_position = np.empty(len(layer.neurons), np.int64)
     for unit, count in layer.state_entries(config.post_units):
         by_position[unit :: config.post_units] = reader.take(Response.DATA, count, count)

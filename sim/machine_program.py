@@ -7,6 +7,7 @@ from typing import Any
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.protocol import Kind
+from sparnn.hdl.tile.config import TileConfig
 
 from .errors import SimulationError
 
@@ -83,7 +84,7 @@ class MachineProgram:
     step_bound: more cycles than any step takes, whatever overlaps: for a watchdog.
     """
 
-    config: MachineConfig
+    config: MachineConfig | TileConfig
     layers: tuple[LayerProgram, ...]
     inputs: tuple[int, ...]
     max_steps: int
@@ -128,7 +129,10 @@ class MachineProgram:
                 for layer in content["layers"]
             )
             return cls(
-                MachineConfig(**content["config"]),
+                # A dense machine has banks; a sparse one has none.
+                (TileConfig if "banks" in content["config"] else MachineConfig)(
+                    **content["config"]
+                ),
                 layers,
                 tuple(content["inputs"]),
                 content["max_steps"],

@@ -15,6 +15,7 @@ from sparnn.hdl.protocol import (
     header,
     words_per_entry,
 )
+from sparnn.hdl.tile.config import TileConfig
 
 from .errors import SimulationError
 from .machine_program import MachineProgram, Run
@@ -27,7 +28,7 @@ Words = npt.NDArray[np.uint32]
 
 
 def write_packet(
-    config: MachineConfig, target: Target, index: int, address: int, entries: npt.ArrayLike
+    config: MachineConfig | TileConfig, target: Target, index: int, address: int, entries: npt.ArrayLike
 ) -> Words:
     """The words that write entries of one memory.
 
@@ -39,17 +40,22 @@ def write_packet(
     assert len(payload) % words_per_entry(config, target) == 0
     return np.concatenate(
         [
-            np.array(
-                [
-                    header(Opcode.SELECT, target << 20 | index),
-                    header(Opcode.ADDRESS, address),
-                    header(Opcode.WRITE, len(payload)),
-                ],
-                np.uint32,
+            _headers(
+                config,
+                header(Opcode.SELECT, target << 20 | index),
+                header(Opcode.ADDRESS, address),
+                header(Opcode.WRITE, len(payload)),
             ),
             payload,
         ]
     )
+
+
+def _headers(config: MachineConfig | TileConfig, *headers: int) -> Words:
+    """Header words, each in a beat of its own where the link carries several words."""
+    beats = np.zeros((len(headers), config.link_words), np.uint32)
+    beats[:, 0] = headers
+    return beats.reshape(-1)
 
 
 def constant_states(network: IntegerNetwork) -> dict[tuple[str, int], IntArray]:
@@ -121,7 +127,7 @@ def sequence_packets(
         base = program.layers[0].descriptor["in_base"]
         parts.append(write_packet(config, Target.STORE, 0, base, stored[start : start + steps]))
         flag = RUN_RESET if reset else 0
-        parts.append(np.array([header(Opcode.RUN, flag | steps)], np.uint32))
+        parts.append(_headers(config, header(Opcode.RUN, flag | steps)))
         reset = False
         final = start + steps == len(values)
         if final:
@@ -161,7 +167,9 @@ def _state_packets(
             base = layer.descriptor["state_base"]
             for unit in range(config.post_units):
                 entries = padded[unit :: config.post_units]
-                parts.append(write_packet(config, Target.STATE, unit, base, entries))
+                parts.append(
+                    write_packet(config, Target.STATE, unit, base, _single_words(config, entries))
+                )
     unknown = set(initial) - known
     if unknown:
         raise SimulationError(f"the network has no state {min(unknown)}: leave it out")
@@ -183,12 +191,13 @@ def _read_states(program: MachineProgram) -> list[Words]:
         if layer.read_state:
             base = layer.descriptor["state_base"]
             for unit, count in layer.state_entries(program.config.post_units):
-                packet = [
+                packet = _headers(
+                    program.config,
                     header(Opcode.SELECT, Target.STATE << 20 | unit),
                     header(Opcode.ADDRESS, base),
                     header(Opcode.READ, count),
-                ]
-                parts.append(np.array(packet, np.uint32))
+                )
+                parts.append(packet)
     return parts
 
 
@@ -205,7 +214,14 @@ def _read_sequences(program: MachineProgram, steps: int) -> list[Words]:
     return parts
 
 
-def _store_words(config: MachineConfig, values: IntArray, what: str) -> Words:
+def _single_words(config: MachineConfig | TileConfig, entries: IntArray) -> IntArray:
+    """Entries of one word each, padded to whole beats of the link."""
+    padded = np.zeros((len(entries), config.link_words), np.int64)
+    padded[:, 0] = entries
+    return padded
+
+
+def _store_words(config: MachineConfig | TileConfig, values: IntArray, what: str) -> Words:
     """Vectors by position, [vectors, n], as host words of the store, [vectors, host words]."""
     bits = config.activation_bits
     limit = 1 << bits - 1

@@ -134,7 +134,7 @@ def simulate(
     steps = sum(len(one.x) for one in fed)
     cycles = sum(result.cycles for result in results)
     useful = sum(trace.useful_macs for trace in traces)
-    lanes = program.config.lanes
+    lanes = program.config.mac_units
     return SimulationReport(
         bit_exact=count == 0,
         mismatches=count,

@@ -42,6 +42,13 @@ _FLAGS = [
 _HIERARCHICAL = ["--hierarchical", "-Wno-UNOPTFLAT"]
 _CLUSTER = re.compile(rb"^module sparnn_cluster\([^;]*\);", re.MULTILINE)
 _CLUSTER_COPY = re.compile(rb"^  sparnn_cluster ", re.MULTILINE)
+# The same for the dense machine: banks and post slices are translated once, what they are made of is
+# kept as functions.
+_TILE_BLOCK = re.compile(rb"^module sparnn_(?:bank|post_slice)\([^;]*\);", re.MULTILINE)
+_TILE_COPY = re.compile(rb"^  sparnn_(?:bank|post_slice) ", re.MULTILINE)
+_TILE_PART = re.compile(
+    rb"^module sparnn_(?:vector_lane|vector_add_\w+|tile_\w+)\([^;]*\);", re.MULTILINE
+)
 _LANE = re.compile(rb"^module sparnn_lane\([^;]*\);", re.MULTILINE)
 _LANE_PART = re.compile(rb"^module \\sparnn_lane\.\S+ \([^;]*\);", re.MULTILINE)
 _WAVES = ["--trace-vcd", "-CFLAGS", "-DSPARNN_WAVES"]
@@ -137,6 +144,10 @@ def _build(
         hierarchical = not waves and len(_CLUSTER_COPY.findall(text)) > 1
         if hierarchical:
             text = _CLUSTER.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
+        if not waves and len(_TILE_COPY.findall(text)) > 2:
+            hierarchical = True
+            text = _TILE_BLOCK.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
+        text = _TILE_PART.sub(rb"\g<0>\n  /*verilator no_inline_module*/", text)
         text = _LANE.sub(rb"\g<0>\n  /*verilator no_inline_module*/", text)
         text = _LANE_PART.sub(rb"\g<0>\n  /*verilator inline_module*/", text)
         (Path(aside) / "sparnn.v").write_bytes(text)

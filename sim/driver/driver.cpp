@@ -103,6 +103,18 @@ void write_words(const std::string& path, const std::vector<uint32_t>& words) {
     if (std::ferror(file) | std::fclose(file)) fail("cannot write " + path);
 }
 
+// A link of up to 64 bits is an integer, a wider one an array of 32-bit words; a beat takes as many
+// words of the input as it has room for.
+template <typename T>
+constexpr size_t link_words(const T& port) {
+    return (sizeof(port) + 3) / 4;
+}
+
+template <typename T>
+void offer(T& port, const uint32_t* words) {
+    std::memcpy(&port, words, sizeof(port));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -147,7 +159,7 @@ int main(int argc, char** argv) {
         const bool ready = !quiet && !happens(options.stall);
         top->rst = cycle < kResetCycles;
         top->rx___05Fvalid = offering;
-        top->rx___05Fpayload = offering ? input[taken] : 0;
+        if (offering) offer(top->rx___05Fpayload, &input[taken]);
         top->tx___05Fready = ready;
         top->clk = 0;
         top->eval();
@@ -155,7 +167,8 @@ int main(int argc, char** argv) {
         if (offering && top->rx___05Fready) {
             offering = false;
             moved = cycle;
-            if (++taken == options.mark) marked = cycle;
+            taken += link_words(top->rx___05Fpayload);
+            if (taken == options.mark) marked = cycle;
         }
         if (ready && top->tx___05Fvalid) {
             output.push_back(top->tx___05Fpayload);

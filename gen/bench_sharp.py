@@ -1,0 +1,219 @@
+"""SHARP's measure: utilization of dense machines over hidden sizes (`sparnn bench sharp`).
+
+One emitted machine runs all its points: a point changes program and weights only. Utilization is
+that of docs/measures.md for dense runs: true rows × columns over MAC units × cycles.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.tile.config import TileConfig
+from sparnn.sim.golden import run_network
+from sparnn.sim.hardware import run_sequences
+from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
+from sparnn.sim.runner import mismatches
+from sparnn.sim.tile_cycle_model import TilePlan, network_cycles
+
+from .errors import SparnnError
+from .tile_layout import explore, tile_layer, tile_shape
+from .tile_presets import SHARP_SIZES, tile_preset
+from .tile_program import place_tiles
+
+__all__ = [
+    "PAPER_UTILIZATION",
+    "SharpPoint",
+    "dense_layer",
+    "machine_of",
+    "model_point",
+    "sharp_points",
+]
+
+#: Published means over SHARP's hidden sizes (arXiv 1911.01258, section 8): SHARP (derived from the
+#: speedups but for the first and the last) and E-PUR.
+PAPER_UTILIZATION = {
+    1024: {"sharp": 0.98, "epur": 0.95},
+    4096: {"sharp": 0.95, "epur": 0.74},
+    16384: {"sharp": 0.78, "epur": 0.49},
+    65536: {"sharp": 0.50, "epur": 0.24},
+}
+
+
+@dataclass(frozen=True)
+class SharpPoint:
+    """One layer on one machine.
+
+    Members
+    -------
+    tile: rows × columns of each phase, input half / hidden half. bit_exact: every output of every
+        step and the final state; None where the model alone ran.
+    cycles: from RUN to the last output. bound_cycles_per_step: max(all MACs / units, hidden half /
+        units + tail), the tail being that of this machine. model_cycles: the cycle model's.
+    """
+
+    macs: int
+    hidden: int
+    cell: str
+    tile: str
+    schedule: str
+    steps: int
+    seed: int
+    bit_exact: bool | None
+    cycles: int
+    cycles_per_step: float
+    utilization: float
+    bound_cycles_per_step: float
+    model_cycles: int
+
+
+def machine_of(macs: int) -> TileConfig:
+    """The preset with so many MAC units."""
+    if macs == 3072 * 32:
+        return tile_preset("bw96k")
+    if macs not in SHARP_SIZES:
+        sizes = ", ".join(str(size) for size in (*SHARP_SIZES, 3072 * 32))
+        raise SparnnError(f"there is no machine of {macs} MAC units; choose from {sizes}")
+    return tile_preset(SHARP_SIZES[macs])
+
+
+def dense_layer(rng: np.random.Generator, cell: str, hidden: int) -> IntegerNetwork:
+    """One layer of random full-range weights, no zeros to speak of; inputs = units."""
+    gates = GATES[cell]
+    shift = 12 + int(np.log2(hidden)) // 2 + 7
+    fields: dict[str, Any] = {}
+    for half in ("x", "h"):
+        fields |= {
+            f"w_{half}": rng.integers(-127, 128, (gates, hidden, hidden)),
+            f"mult_{half}": rng.integers(16384, 32768, (gates, hidden)),
+            f"shift_{half}": np.full((gates, hidden), shift),
+            f"bias_{half}": rng.integers(-2000, 2000, (gates, hidden)),
+        }
+    layer = IntegerLayer(
+        name=cell,
+        kind=cell,
+        activation="tanh" if cell == "rnn" else "",
+        f_x=7,
+        f_pre=11,
+        f_state=12 if cell in ("lstm", "gru") else 0,
+        f_out=7,
+        out_bits=8,
+        **fields,
+    )
+    return IntegerNetwork((layer,), 8, 8)
+
+
+def model_point(
+    config: TileConfig,
+    network: IntegerNetwork,
+    plan: TilePlan,
+    steps: int,
+    seed: int,
+) -> SharpPoint:
+    """A point by the cycle model alone; ``cycles`` are the model's."""
+    layer = network.layers[0]
+    cycles = network_cycles(config, [tile_layer(config, layer, plan, steps)])
+    true = layer.gates * layer.units * (layer.inputs + layer.units)
+    hidden = layer.gates * layer.units * layer.units
+    gru = layer.kind == "gru"
+    return SharpPoint(
+        macs=config.mac_units,
+        hidden=layer.units,
+        cell=layer.kind,
+        tile=" / ".join(
+            " + ".join(f"{one.passes} of {tile_shape(config, one)}" for one in half)
+            for half in (plan.x, plan.h)
+        ),
+        schedule="unfolded" if plan.unfolded else "intergate",
+        steps=steps,
+        seed=seed,
+        bit_exact=None,
+        cycles=cycles,
+        cycles_per_step=cycles / steps,
+        utilization=true * steps / (config.mac_units * cycles),
+        bound_cycles_per_step=max(
+            true / config.mac_units, hidden / config.mac_units + config.tail(gru)
+        ),
+        model_cycles=cycles,
+    )
+
+
+def sharp_points(
+    macs: Sequence[int],
+    hidden: Sequence[int],
+    *,
+    cell: str = "lstm",
+    schedule: str = "unfolded",
+    steps: int = 25,
+    seed: int = 0,
+    fixed: int | None = None,
+    reconfigure: bool = True,
+    simulate: bool = True,
+) -> list[SharpPoint]:
+    """Every hidden size on every machine, RTL against the golden model.
+
+    Parameters
+    ----------
+    fixed, reconfigure: see :func:`~sparnn.gen.tile_layout.half_plans`.
+    simulate: False: by the cycle model alone.
+
+    Raises
+    ------
+    SparnnError: no such machine, or a layer that it does not hold.
+    """
+    points = []
+    for size in macs:
+        config = machine_of(size)
+        cases = []
+        for units in hidden:
+            rng = np.random.default_rng([seed, units])
+            network = dense_layer(rng, cell, units)
+            x = rng.integers(-128, 128, (steps, units))
+            plan = explore(
+                config,
+                network.layers[0],
+                schedule=schedule,
+                fixed=fixed,
+                reconfigure=reconfigure,
+                steps=steps,
+            )
+            cases.append((network, x, plan, model_point(config, network, plan, steps, seed)))
+        if simulate:
+            points += _simulated(config, cases)
+        else:
+            points += [point for *_, point in cases]
+    return points
+
+
+def _simulated(
+    config: TileConfig,
+    cases: Sequence[tuple[IntegerNetwork, npt.NDArray[np.int64], TilePlan, SharpPoint]],
+) -> list[SharpPoint]:
+    points = []
+    with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
+        folder = Path(name)
+        (folder / "sparnn.v").write_text(machine_verilog(config), encoding="utf-8")
+        for network, x, plan, point in cases:
+            outputs = [{"layer": 0, "what": "sequence"}]
+            if network.layers[0].kind in ("lstm", "gru"):
+                outputs.append({"layer": 0, "what": "state_c"})
+            _, program, image = place_tiles(network, config, outputs, plans=[plan])
+            (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
+            results, _ = run_sequences(folder, program, [(x, {})])
+            different, _ = mismatches(program, results, [run_network(network, x)])
+            cycles = results[0].cycles
+            points.append(
+                replace(
+                    point,
+                    bit_exact=different == 0,
+                    cycles=cycles,
+                    cycles_per_step=cycles / point.steps,
+                    utilization=point.utilization * point.cycles / cycles,
+                )
+            )
+    return points

@@ -1,0 +1,311 @@
+"""Places an integer network in the dense machine: weights, parameters, descriptors, packets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.protocol import RUN_STEPS_BITS, Target, words_per_entry
+from sparnn.hdl.tile.config import TileConfig
+from sparnn.hdl.tile.descriptor import (
+    TILE_FIELDS,
+    encode_tile_descriptor,
+    phase_field,
+)
+from sparnn.sim.machine_program import LayerProgram, MachineProgram
+from sparnn.sim.network import IntegerLayer, IntegerNetwork
+from sparnn.sim.packets import write_packet
+from sparnn.sim.tile_cycle_model import TilePlan, half_cycles
+
+from .errors import SparnnError
+from .layout import ceil_div
+from .tile_layout import explore, row_segments
+
+__all__ = ["TILE_FITTED_STEPS", "place_tiles", "tile_memory_needs"]
+
+#: Steps of one run that a fitted machine's store has room for.
+TILE_FITTED_STEPS = 64
+
+Words = npt.NDArray[np.uint32]
+
+
+def place_tiles(
+    network: IntegerNetwork,
+    config: TileConfig,
+    outputs: Sequence[Mapping[str, Any]] = (),
+    *,
+    fit: bool = False,
+    steps: int = TILE_FITTED_STEPS,
+    plans: Sequence[TilePlan] | None = None,
+) -> tuple[TileConfig, MachineProgram, Words]:
+    """The machine (enlarged with ``fit``), the program and the packets that load it.
+
+    Parameters
+    ----------
+    outputs: see :func:`~sparnn.gen.program.build_program`.
+    steps: of one run, that a fitted store has room for.
+    plans: of the layers, instead of the explorer's choice.
+
+    Raises
+    ------
+    SparnnError: the network does not fit, or the machine cannot compute it.
+    """
+    _check(network, config)
+    if fit:
+        widest = max(max(one.inputs, one.units) for one in network.layers)
+        columns = max(config.columns, ceil_div(widest, config.bank_lanes))
+        config = replace(config, columns=1 << (columns - 1).bit_length())
+    chosen = list(plans) if plans is not None else [explore(config, one) for one in network.layers]
+    needs = tile_memory_needs(network, chosen, config, steps if fit else 1)
+    if fit:
+        config = replace(
+            config,
+            **{
+                name: max(getattr(config, name), 1 << (need - 1).bit_length())
+                for name, need in needs.items()
+            },
+        )
+    for name, need in needs.items():
+        if need > getattr(config, name):
+            raise SparnnError(
+                f"the network needs {name} = {need}, the machine has {getattr(config, name)}; "
+                f"raise {name} to {1 << (need - 1).bit_length()}"
+            )
+    program = _program(network, chosen, config, outputs)
+    return config, program, _image(network, chosen, config, program)
+
+
+def tile_memory_needs(
+    network: IntegerNetwork, plans: Sequence[TilePlan], config: TileConfig, steps: int
+) -> dict[str, int]:
+    """Entries of each memory, by the parameter of TileConfig."""
+    words = [ceil_div(one.units, config.word) for one in network.layers]
+    fixed, regions = _regions(network, config)
+    return {
+        "weight_depth": sum(half_cycles(plan.x) + half_cycles(plan.h) for plan in plans),
+        "parameter_depth": sum(
+            w * (2 if one.has_hidden else 1) for w, one in zip(words, network.layers, strict=True)
+        ),
+        "state_depth": sum(words),
+        "store_depth": fixed + steps * sum(regions),
+        "program_depth": len(plans),
+    }
+
+
+def _check(network: IntegerNetwork, config: TileConfig) -> None:
+    if network.activation_bits != config.activation_bits:
+        raise SparnnError(
+            f"the network has activations of {network.activation_bits} bits, the machine of "
+            f"activation_bits = {config.activation_bits}; compile for the same number"
+        )
+    if network.weight_bits > config.weight_bits:
+        raise SparnnError(
+            f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
+            f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
+        )
+
+
+def _regions(network: IntegerNetwork, config: TileConfig) -> tuple[int, list[int]]:
+    """Words of the hidden states, and words per step of the two regions that hold the sequences:
+    layer k reads region k mod 2 and writes the other."""
+    fixed = sum(ceil_div(one.units, config.word) for one in network.layers if one.has_hidden)
+    regions = [0, 0]
+    for index, layer in enumerate(network.layers):
+        into = (index + 1) % 2
+        wide = layer.kind == "linear" and layer.out_bits == 16
+        regions[index % 2] = max(regions[index % 2], ceil_div(layer.inputs, config.word))
+        regions[into] = max(regions[into], ceil_div(layer.units, config.word) << wide)
+    return fixed, regions
+
+
+def _program(
+    network: IntegerNetwork,
+    plans: Sequence[TilePlan],
+    config: TileConfig,
+    outputs: Sequence[Mapping[str, Any]],
+) -> MachineProgram:
+    from .program import _formats, _single_step
+
+    wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
+    single = _single_step(network)
+    fixed, regions = _regions(network, config)
+    max_steps = min((config.store_depth - fixed) // sum(regions), (1 << RUN_STEPS_BITS) - 1)
+    sequence = [fixed, fixed + regions[0] * max_steps]
+    weight = parameter = state = hidden = 0
+    before_hidden = 0
+    bound = 0
+    layers = []
+    for index, (layer, plan) in enumerate(zip(network.layers, plans, strict=True)):
+        what = {entry["what"] for entry in wanted if entry["layer"] == index}
+        shortened = single[index] and not any(one.last_only for one in network.layers[: index + 1])
+        if shortened and "sequence" in what:
+            raise SparnnError(
+                f"layer {layer.name!r}: its whole sequence is an output, but the layer after it "
+                f"reads the last step only; leave that output out of the model"
+            )
+        if single[index] and not single[index - 1] and not network.layers[index - 1].has_hidden:
+            raise SparnnError(
+                f"layer {layer.name!r} reads the last step of a sequence that no recurrent layer "
+                f"has made; feed that step alone and leave out its selection in the model"
+            )
+        formats = _formats(layer)
+        words = ceil_div(layer.units, config.word)
+        after_recurrent = index > 0 and network.layers[index - 1].has_hidden
+        fields = dict.fromkeys(TILE_FIELDS, 0) | {
+            "kind": formats["kind"],
+            "activation": formats["activation"],
+            "wide": formats["wide"],
+            "out_shift": formats["out_shift"],
+            "state_up": formats["state_up"],
+            "pre_shift": 15 - layer.f_pre,
+            "emit": int(bool(what - {"state_c"})),
+            "emit_last": int(bool(what - {"state_c"}) and "sequence" not in what),
+            "single_step": int(single[index]),
+            "unfolded": int(plan.unfolded),
+            "last_layer": int(index == len(network.layers) - 1),
+            "last_apart": int(after_recurrent),
+            "units": layer.units,
+            "in_words": ceil_div(layer.inputs, config.word),
+            "out_words": words,
+            "in_base": sequence[index % 2],
+            "out_base": sequence[(index + 1) % 2],
+            "hidden_base": hidden,
+            "in_last_base": before_hidden,
+            "weight_base": weight,
+            "parameter_base_x": parameter,
+            "parameter_base_h": parameter + words,
+            "state_base": state,
+        }
+        for half, phases in (("x", plan.x), ("h", plan.h)):
+            for number, phase in enumerate(phases):
+                fields |= {
+                    phase_field(half, number, "groups_log2"): phase.groups.bit_length() - 1,
+                    phase_field(half, number, "length_last"): phase.length - 1,
+                    phase_field(half, number, "passes"): phase.passes,
+                }
+        encode_tile_descriptor(fields)
+        issues = half_cycles(plan.x) + half_cycles(plan.h)
+        weight += issues
+        parameter += words * (2 if layer.has_hidden else 1)
+        state += words
+        before_hidden = hidden
+        hidden += words if layer.has_hidden else 0
+        bound += issues + ceil_div(layer.inputs, config.word) + 3 * layer.units + 64
+        bound += config.tail(gru=True)
+        layers.append(
+            LayerProgram(
+                layer.name,
+                fields,
+                tuple(range(layer.units)),
+                layer.f_out,
+                layer.f_state,
+                "state_c" in what,
+            )
+        )
+    inputs = tuple(range(network.layers[0].inputs))
+    return MachineProgram(config, tuple(layers), inputs, max_steps, bound)
+
+
+def _image(
+    network: IntegerNetwork,
+    plans: Sequence[TilePlan],
+    config: TileConfig,
+    program: MachineProgram,
+) -> Words:
+    beat = words_per_entry(config, Target.PROGRAM)
+    descriptors = [
+        word for layer in program.layers for word in encode_tile_descriptor(layer.descriptor)
+    ]
+    padded = np.zeros((len(descriptors), beat), np.uint32)
+    padded[:, 0] = descriptors
+    parts = [write_packet(config, Target.PROGRAM, 0, 0, padded)]
+    weights = np.concatenate(
+        [
+            _packed_weights(config, layer, plan)
+            for layer, plan in zip(network.layers, plans, strict=True)
+        ],
+        axis=1,
+    )
+    for lane in range(config.lanes):
+        parts.append(write_packet(config, Target.WEIGHT, lane, 0, weights[lane]))
+    parameters = np.concatenate(
+        [_packed_parameters(config, layer) for layer in network.layers], axis=1
+    )
+    for row in range(config.slices * config.width):
+        parts.append(write_packet(config, Target.PARAMETER, row, 0, parameters[row]))
+    return np.concatenate(parts)
+
+
+def _segment_rows(config: TileConfig, array: npt.NDArray[Any], segments: int) -> npt.NDArray[Any]:
+    """[gates, units, ...] as [segments, K, ...]: the gates of a neuron side by side, four rows."""
+    gates, units, *rest = array.shape
+    rows = np.zeros((segments * config.cells, 4, *rest), array.dtype)
+    rows[:units, :gates] = np.moveaxis(array, 0, 1)
+    return rows.reshape(segments, config.width, *rest)
+
+
+def _packed_weights(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -> Words:
+    """[lanes, words, host words]: in the order of issue."""
+    parts = []
+    for weights, phases in ((layer.w_x, plan.x), (layer.w_h, plan.h)):
+        if weights is None:
+            continue
+        segments = sum(phase.groups * phase.passes for phase in phases)
+        rows = _segment_rows(
+            config, weights, max(segments, row_segments(config, layer.units))
+        )
+        columns = weights.shape[2]
+        first = 0
+        for phase in phases:
+            count = phase.groups * phase.passes
+            lanes = config.lanes // phase.groups  # that split the columns
+            block = np.zeros((count, config.width, phase.length * lanes), np.int32)
+            block[:, :, :columns] = rows[first : first + count]
+            first += count
+            shaped = block.reshape(
+                phase.passes, phase.groups, config.width, phase.length, lanes
+            ).transpose(1, 4, 0, 3, 2)  # groups, lanes, passes, cycles, rows
+            parts.append(
+                shaped.reshape(config.lanes, phase.passes * phase.length, config.width)
+            )
+    return _host_words(
+        np.concatenate(parts, axis=1), config.weight_bits, words_per_entry(config, Target.WEIGHT)
+    )
+
+
+def _packed_parameters(config: TileConfig, layer: IntegerLayer) -> Words:
+    """[slices * K, words, host words]."""
+    words = ceil_div(layer.units, config.word)
+    each = words_per_entry(config, Target.PARAMETER)
+    parts = []
+    for half in ("x", "h"):
+        mult = getattr(layer, f"mult_{half}")
+        if mult is None:
+            continue
+        entry = (
+            mult.astype(np.uint64)
+            | getattr(layer, f"shift_{half}").astype(np.uint64) << np.uint64(16)
+            | (getattr(layer, f"bias_{half}") & 0xFFFF).astype(np.uint64) << np.uint64(22)
+        )
+        rows = _segment_rows(config, entry, words * config.slices)
+        by_word = rows.reshape(words, config.slices * config.width).T
+        packed = np.zeros((*by_word.shape, each), np.uint32)
+        packed[..., 0] = by_word & np.uint64(0xFFFFFFFF)
+        packed[..., 1] = by_word >> np.uint64(32)
+        parts.append(packed)
+    return np.concatenate(parts, axis=1)
+
+
+def _host_words(values: npt.NDArray[np.int32], bits: int, words: int) -> Words:
+    """Vectors of ``bits``-bit integers, [..., n], as host words, [..., words]."""
+    shape = values.shape[:-1]
+    if bits == 8:
+        flat = (values & 0xFF).astype(np.uint8)
+    else:
+        raised = (values[..., np.newaxis] >> np.arange(bits) & 1).astype(np.uint8)
+        flat = np.packbits(raised.reshape(*shape, -1), axis=-1, bitorder="little")
+    full = np.zeros((*shape, 4 * words), np.uint8)
+    full[..., : flat.shape[-1]] = flat
+    return full.view("<u4").astype(np.uint32)

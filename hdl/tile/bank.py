@@ -1,0 +1,215 @@
+"""A bank of vector lanes with its adder tree and accumulators."""
+
+from functools import reduce
+from operator import add
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.instance import place
+
+from .adder import adder_module, adder_signature
+from .config import TileConfig
+from .lane import LANE_MODULE, lane_signature
+
+__all__ = [
+    "BANK_MODULE",
+    "Bank",
+    "bank_signature",
+    "broadcast_layout",
+    "issue_layout",
+    "tree_nodes",
+    "weight_load_layout",
+]
+
+BANK_MODULE = "sparnn_bank"
+
+
+def issue_layout(config: TileConfig) -> data.StructLayout:
+    """One cycle of work of all lanes.
+
+    column: of the pass. joined_log2: banks that split the columns. buffer: of the local copies.
+    zero: multiply by zero. first, last: cycle of the pass.
+    """
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "weight_addr": unsigned((config.weight_depth - 1).bit_length()),
+            "column": unsigned((config.columns - 1).bit_length()),
+            "joined_log2": unsigned(max(1, config.banks_log2.bit_length())),
+            "buffer": 1,
+            "hidden": 1,
+            "zero": 1,
+            "first": 1,
+            "last": 1,
+        }
+    )
+
+
+def broadcast_layout(config: TileConfig) -> data.StructLayout:
+    """One word for the local copies. valid: of each slice's part. place: which of the bank's words
+    of one column it is."""
+    return data.StructLayout(
+        {
+            "valid": config.slices,
+            "place": unsigned((config.words_per_column - 1).bit_length()),
+            "addr": unsigned((2 * config.columns - 1).bit_length()),
+            "data": data.ArrayLayout(signed(config.activation_bits), config.word),
+        }
+    )
+
+
+def weight_load_layout(config: TileConfig) -> data.StructLayout:
+    """One weight word of one lane, from the host."""
+    return data.StructLayout(
+        {
+            "en": 1,
+            "lane": unsigned(12),
+            "addr": unsigned((config.weight_depth - 1).bit_length()),
+            "data": config.weight_entry_bits,
+        }
+    )
+
+
+def bank_signature(config: TileConfig) -> wiring.Signature:
+    """A bank's ports, explained in :class:`Bank`."""
+    return wiring.Signature(
+        {
+            "number": In(unsigned(max(1, config.banks_log2))),
+            "issue": In(issue_layout(config)),
+            "x": In(broadcast_layout(config)),
+            "h": In(broadcast_layout(config)),
+            "load": In(weight_load_layout(config)),
+            "sums": Out(config.width * config.sum_bits),
+        }
+    )
+
+
+def tree_nodes(config: TileConfig) -> list[list[tuple[int, int]]]:
+    """The registered levels before the accumulator: (bits, operands) of each node."""
+    levels = []
+    bits, count = config.product_bits, config.bank_lanes
+    while count > config.tree_radix:
+        nodes = [
+            (bits, min(config.tree_radix, count - first))
+            for first in range(0, count, config.tree_radix)
+        ]
+        levels.append(nodes)
+        bits += (config.tree_radix - 1).bit_length()
+        count = len(nodes)
+    return levels
+
+
+class Bank(wiring.Component):
+    """The lanes of one bank, their tree and K accumulators.
+
+    ``sums`` is what the bank's lanes have made of one pass: valid
+    ``config.issue_to_operand - 1`` cycles after the issue of its last cycle, until the next pass's
+    take its place.
+
+    Members
+    -------
+    number: which bank, constant. issue: :func:`issue_layout`, registered here.
+    x, h: words for the local copies. load: weights from the host.
+    """
+
+    def __init__(self, config: TileConfig) -> None:
+        self._config = config
+        super().__init__(bank_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        levels = tree_nodes(config)
+        last = 4 + len(levels)
+        stages = [Signal(issue_layout(config), name=f"issue{k}") for k in range(1, last + 1)]
+        m.d.sync += stages[0].eq(self.issue)
+        m.d.sync += [b.eq(a) for a, b in zip(stages, stages[1:], strict=False)]
+
+        # Local address: this bank's share of the pass's column.
+        now = stages[2]
+        address = Signal(unsigned((2 * config.columns - 1).bit_length()))
+        local = Signal(unsigned((config.columns - 1).bit_length()))
+        with m.Switch(now.joined_log2):
+            for joined in range(config.banks_log2 + 1):
+                with m.Case(joined):
+                    m.d.comb += local.eq(Cat(self.number[:joined], now.column))
+        m.d.comb += address.eq(local + Mux(now.buffer, config.columns, 0))
+
+        load = Signal(weight_load_layout(config))
+        m.d.sync += load.eq(self.load)
+        vectors: list[Any] = []
+        for index in range(config.bank_lanes):
+            lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
+            part = index % config.word
+            number = Signal(12, name=f"number{index}")
+            m.d.comb += [
+                number.eq(self.number * config.bank_lanes + index),
+                lane.weight_addr.eq(stages[0].weight_addr),
+                lane.read_en.eq(stages[0].valid),
+                lane.hold_en.eq(stages[1].valid),
+                lane.multiply_en.eq(now.valid),
+                lane.column.eq(address),
+                lane.hidden.eq(now.hidden),
+                lane.zero.eq(now.zero),
+                lane.load_en.eq(load.en & (load.lane == number)),
+                lane.load_addr.eq(load.addr),
+                lane.load_data.eq(load.data),
+            ]
+            for port, word in (("x", self.x), ("h", self.h)):
+                m.d.comb += [
+                    getattr(lane, f"{port}_en").eq(
+                        word.valid[part // config.cells] & (word.place == index // config.word)
+                    ),
+                    getattr(lane, f"{port}_addr").eq(word.addr),
+                    getattr(lane, f"{port}_data").eq(word.data[part]),
+                ]
+            vectors.append(lane.products)
+
+        bits = config.product_bits
+        for level, nodes in enumerate(levels):
+            sums, first = [], 0
+            grown = bits + (config.tree_radix - 1).bit_length()
+            for index, (_, operands) in enumerate(nodes):
+                node = place(
+                    m,
+                    f"add{level}_{index}",
+                    adder_signature(config.width, bits, operands),
+                    adder_module(bits, operands),
+                )
+                m.d.comb += node.en.eq(stages[3 + level].valid)
+                for port, vector in zip(
+                    node.operands, vectors[first : first + operands], strict=True
+                ):
+                    m.d.comb += port.eq(vector)
+                first += operands
+                # A node of fewer operands makes a narrower sum.
+                own = len(node.sum) // config.width
+                rows = [node.sum.word_select(k, own).as_signed() for k in range(config.width)]
+                wide = Signal(config.width * grown, name=f"wide{level}_{index}")
+                m.d.comb += wide.eq(Cat(_extended(row, grown) for row in rows))
+                sums.append(wide)
+            vectors, bits = sums, grown
+
+        end = stages[-1]
+        outputs = []
+        for row in range(config.width):
+            total = Signal(signed(config.sum_bits), name=f"total{row}")
+            running = Signal(signed(config.sum_bits), name=f"running{row}", reset_less=True)
+            output = Signal(signed(config.sum_bits), name=f"output{row}", reset_less=True)
+            parts = [v.word_select(row, bits).as_signed() for v in vectors]
+            m.d.comb += total.eq(reduce(add, parts) + Mux(end.first, 0, running))
+            with m.If(end.valid):
+                m.d.sync += running.eq(total)
+                with m.If(end.last):
+                    m.d.sync += output.eq(total)
+            outputs.append(output)
+        m.d.comb += self.sums.eq(Cat(outputs))
+        return m
+
+
+def _extended(value: Any, bits: int) -> Any:
+    missing = bits - len(value)
+    return Cat(value, value[-1].replicate(missing))

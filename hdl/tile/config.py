@@ -1,0 +1,201 @@
+"""Design-time parameters of the dense machine, and what follows from them."""
+
+from dataclasses import dataclass
+
+from sparnn.hdl.config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS
+from sparnn.hdl.errors import ConfigurationError
+
+__all__ = ["TileConfig"]
+
+_POWERS = ("banks", "slices", "link_words", "tree_radix")
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TileConfig:
+    """One dense machine. Frozen and validated; what a network needs at run time is in the program.
+
+    Parameters
+    ----------
+    lanes: vector lanes N; each multiplies one activation by ``width`` weights in a cycle.
+    width: K, rows that a lane works on, a multiple of 4, 4-64.
+    banks: groups G into which the lanes are divided for good, a power of two. A tile joins 1, 2,
+        4, … G banks in the columns and works on G, G/2, … 1 row segments: its V is N / G, 2 N / G,
+        … N lanes.
+    slices: post slices S, a power of two, at most ``banks``: each takes one row segment per cycle.
+    weight_bits, activation_bits: 4-16 and 8-16.
+    columns: largest number of columns of one half that one lane holds where V is least.
+    weight_depth: words of K weights per lane.
+    parameter_depth: requantization entries per row of a slice, over all layers and both halves.
+    state_depth: cell states per cell unit, over all layers.
+    store_depth: words of :attr:`word` activations in the sequence store.
+    program_depth: layer descriptors.
+    tree_radix: operands that one pipeline stage of the reduction tree adds, a power of two.
+    extra_stages: registers added between the cell's output and the lanes, to study deep pipelines.
+    link_words: 32-bit words that the host's link carries at once, a power of two but 2.
+    """
+
+    lanes: int = 8
+    width: int = 8
+    banks: int = 2
+    slices: int = 1
+    weight_bits: int = 8
+    activation_bits: int = 8
+    columns: int = 64
+    weight_depth: int = 4096
+    parameter_depth: int = 512
+    state_depth: int = 256
+    store_depth: int = 4096
+    program_depth: int = 16
+    tree_radix: int = 4
+    extra_stages: int = 0
+    link_words: int = 1
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("lanes", 1, 4096),
+            ("width", 4, 64),
+            ("banks", 1, 32),
+            ("slices", 1, 32),
+            ("weight_bits", 4, 16),
+            ("activation_bits", 8, 16),
+            ("columns", 1, 1 << 12),
+            ("weight_depth", 2, 1 << 20),
+            ("parameter_depth", 2, 1 << 16),
+            ("state_depth", 2, 1 << 16),
+            ("store_depth", 2, 1 << 20),
+            ("program_depth", 1, 256),
+            ("tree_radix", 2, 16),
+            ("extra_stages", 0, 256),
+            ("link_words", 1, 64),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ConfigurationError(
+                    f"configuration: {name} = {value!r} is not an integer from {low} to {high}"
+                )
+        for name in _POWERS:
+            if not _is_power_of_two(getattr(self, name)):
+                raise ConfigurationError(
+                    f"configuration: {name} = {getattr(self, name)} is not a power of two"
+                )
+        if self.link_words == 2:
+            raise ConfigurationError("configuration: link_words = 2: use 1 or 4")
+        if self.width % 4:
+            raise ConfigurationError(
+                f"configuration: width = {self.width} is not a multiple of 4, the gates of an LSTM "
+                f"unit; use {self.width // 4 * 4 + 4}"
+            )
+        if self.lanes % self.banks:
+            raise ConfigurationError(
+                f"configuration: lanes = {self.lanes} is not a multiple of banks = {self.banks}"
+            )
+        if self.slices > self.banks:
+            raise ConfigurationError(
+                f"configuration: slices = {self.slices} exceeds banks = {self.banks}; a slice "
+                f"takes the row segment of one bank"
+            )
+        if self.bank_lanes % self.word:
+            raise ConfigurationError(
+                f"configuration: lanes / banks = {self.bank_lanes} is not a multiple of the "
+                f"broadcast word, slices * width / 4 = {self.word}; use fewer banks or slices, or "
+                f"more lanes"
+            )
+
+    # Structure -------------------------------------------------------------------------------
+
+    @property
+    def mac_units(self) -> int:
+        """Multipliers."""
+        return self.lanes * self.width
+
+    @property
+    def bank_lanes(self) -> int:
+        """Lanes of a bank: the least V."""
+        return self.lanes // self.banks
+
+    @property
+    def cells(self) -> int:
+        """Cell units of a slice: neurons of a row segment."""
+        return self.width // 4
+
+    @property
+    def word(self) -> int:
+        """Activations of one broadcast word: the outputs of all slices."""
+        return self.slices * self.cells
+
+    @property
+    def post_units(self) -> int:
+        """Cell units; position s of a layer is computed in cell unit s mod post_units."""
+        return self.word
+
+    @property
+    def words_per_column(self) -> int:
+        """Broadcast words that fill one column of every lane of a bank."""
+        return self.bank_lanes // self.word
+
+    @property
+    def banks_log2(self) -> int:
+        return (self.banks - 1).bit_length()
+
+    # Widths ----------------------------------------------------------------------------------
+
+    @property
+    def product_bits(self) -> int:
+        """Weights are symmetric, so no product needs the last bit."""
+        return self.weight_bits + self.activation_bits - 1
+
+    @property
+    def sum_bits(self) -> int:
+        """An exact row sum: cannot overflow, by the number of columns the lanes can hold."""
+        return self.product_bits + (self.columns * self.bank_lanes - 1).bit_length()
+
+    @property
+    def weight_entry_bits(self) -> int:
+        """A lane's weight word: row 0 of the segment in the least significant bits."""
+        return self.width * self.weight_bits
+
+    @property
+    def mask_entry_bits(self) -> int:
+        """There are no masks."""
+        return 0
+
+    @property
+    def parameter_entry_bits(self) -> int:
+        return MULTIPLIER_BITS + SHIFT_BITS + PREACTIVATION_BITS
+
+    @property
+    def store_entry_bits(self) -> int:
+        """Sequence store word."""
+        return self.word * self.activation_bits
+
+    # Pipeline: docs/adaptive-tiles.md has the stage by stage list -------------------------------
+
+    @property
+    def tree_stages(self) -> int:
+        """Pipeline stages of a bank's adder tree, the accumulator included."""
+        stages, left = 0, self.bank_lanes
+        while left > 1:
+            left = -(-left // self.tree_radix)
+            stages += 1
+        return max(1, stages)
+
+    @property
+    def issue_to_operand(self) -> int:
+        """Cycles from a pass's last issue to its sums in the post slices' operand registers."""
+        return 4 + self.tree_stages + 1
+
+    def post_latency(self, gru: bool = False) -> int:
+        """Cycles from the operand register to the output register, the broadcast bus."""
+        return (15 if gru else 14) + self.extra_stages
+
+    def tail(self, gru: bool = False) -> int:
+        """Cycles from a pass's last issue to the first issue that can use what it makes.
+
+        The issue precedes the use of an activation in the lane by three cycles, and the word is in
+        the lane's memory one cycle after it was on the bus.
+        """
+        return self.issue_to_operand + self.post_latency(gru) + 1 - 3

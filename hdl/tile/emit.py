@@ -1,0 +1,33 @@
+"""Verilog of a dense machine, each distinct component once."""
+
+from amaranth.lib import wiring
+
+from .adder import VectorAdder, adder_module
+from .bank import BANK_MODULE, Bank, tree_nodes
+from .cell import CELL_MODULE, CellUnit
+from .config import TileConfig
+from .lane import LANE_MODULE, VectorLane
+from .row import ROW_MODULES, RowUnit
+from .sigma import SIGMA_MODULE, Sigma
+from .slice import SLICE_MODULE, PostSlice
+from .top import TileMachine
+
+__all__ = ["tile_components"]
+
+
+def tile_components(config: TileConfig, top: str) -> list[tuple[wiring.Component, str]]:
+    """The components of a machine, and the names of their Verilog modules, the top first."""
+    nodes = sorted({node for level in tree_nodes(config) for node in level})
+    return [
+        (TileMachine(config), top),
+        (Bank(config), BANK_MODULE),
+        (VectorLane(config), LANE_MODULE),
+        *(
+            (VectorAdder(config.width, bits, operands), adder_module(bits, operands))
+            for bits, operands in nodes
+        ),
+        (PostSlice(config), SLICE_MODULE),
+        *((RowUnit(config, keep), name) for keep, name in ROW_MODULES.items()),
+        (CellUnit(config), CELL_MODULE),
+        (Sigma(), SIGMA_MODULE),
+    ]

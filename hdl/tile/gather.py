@@ -1,0 +1,139 @@
+"""Takes the slices' outputs to the lanes and to the sequence store."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.config import PREACTIVATION_BITS
+from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
+
+from .bank import broadcast_layout
+from .config import TileConfig
+from .loader import WordPlace
+from .sequencer import layer_layout
+from .slice import segment_tag_layout
+
+__all__ = ["OutputGather"]
+
+
+class OutputGather(wiring.Component):
+    """Broadcasts each row segment's outputs and writes them to the store, in the same cycle.
+
+    The last step of a recurrent layer goes to ``hidden_base``, all others to ``out_base`` on. Wide
+    outputs take a second cycle and a second store word, ``out_words`` further on.
+
+    Members
+    -------
+    layer, steps: static from ``start``. tag, valid: of the tap, in cycle -1. outputs: of the cell
+        units, in cycle 14 (GRU: 15).
+    h_word, h_end: announce a word to the sequencer, four cycles before it is on the bus.
+    bus: for the lanes' copies of h. store_en: of each slice's part. step: a step's last word is
+        being written. done: all steps are.
+    """
+
+    #: Cycles between an announcement and the bus.
+    AHEAD = 4
+
+    def __init__(self, config: TileConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "layer": In(layer_layout()),
+                "steps": In(RUN_STEPS_BITS),
+                "start": In(1),
+                "tag": In(segment_tag_layout()),
+                "valid": In(config.slices),
+                "outputs": In(signed(PREACTIVATION_BITS)).array(config.word),
+                "h_word": Out(1),
+                "h_end": Out(1),
+                "bus": Out(broadcast_layout(config)),
+                "store_en": Out(config.slices),
+                "store_addr": Out((config.store_depth - 1).bit_length()),
+                "store_data": Out(config.store_entry_bits),
+                "step": Out(1),
+                "done": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, layer = self._config, self.layer
+        bits = config.activation_bits
+        m.submodules.place = place = WordPlace(config)
+        gru, recurrent = Signal(), Signal()
+        m.d.sync += [gru.eq(layer.kind == Kind.GRU), recurrent.eq(layer.kind != Kind.LINEAR)]
+
+        side = data.StructLayout({"valid": config.slices, "word": 16, "end": 1})
+        first = Signal(side)
+        m.d.comb += [
+            first.valid.eq(Mux(self.tag.final, self.valid, 0)),
+            first.word.eq(self.tag.word),
+            first.end.eq(self.tag.step_end & self.tag.final & self.tag.valid),
+        ]
+        length = config.post_latency(gru=True) + 1
+        stages = [first, *(Signal(side, name=f"side{k}") for k in range(1, length + 1))]
+        m.d.sync += [b.eq(a) for a, b in zip(stages, stages[1:], strict=False)]
+        now, soon = Signal(side), Signal(side)
+        m.d.comb += [
+            now.eq(Mux(gru, stages[-1], stages[-2])),
+            soon.eq(Mux(gru, stages[-1 - self.AHEAD], stages[-2 - self.AHEAD])),
+            self.h_end.eq(soon.end),
+            self.h_word.eq(recurrent & (soon.end | soon.valid[-1])),
+        ]
+        values = list(self.outputs)
+        for stage in range(config.extra_stages):
+            later = [
+                Signal.like(v, name=f"late{stage}_{k}", reset_less=True)
+                for k, v in enumerate(self.outputs)
+            ]
+            m.d.sync += [b.eq(a) for a, b in zip(values, later, strict=True)]
+            values = later
+
+        left = Signal(RUN_STEPS_BITS)
+        buffer = Signal()
+        base = Signal.like(self.store_addr)
+        ends = Signal()
+        m.d.comb += [
+            ends.eq(now.end),
+            place.clear.eq(self.start),
+            place.word.eq(now.end | now.valid[-1]),
+            place.end.eq(now.end),
+            self.bus.valid.eq(Mux(recurrent, now.valid, 0)),
+            self.bus.place.eq(place.place),
+            self.bus.addr.eq(place.column + Mux(buffer, config.columns, 0)),
+        ]
+        for index, value in enumerate(values):
+            m.d.comb += self.bus.data[index].eq(value)
+
+        # Wide outputs: what does not fit the store's elements is written in the next cycle.
+        high_en, high_end = Signal(config.slices), Signal()
+        high_addr = Signal.like(self.store_addr)
+        high = Signal(config.store_entry_bits, reset_less=True)
+        target = Signal.like(self.store_addr)
+        m.d.comb += target.eq(now.word + Mux(recurrent & (left == 1), layer.hidden_base, base))
+        m.d.sync += [
+            high_en.eq(Mux(layer.wide, now.valid, 0)),
+            high_end.eq(ends & layer.wide),
+            high_addr.eq(target + layer.out_words),
+            high.eq(
+                Cat(
+                    Cat(v[bits:], v[-1].replicate(bits))[:bits] for v in values
+                )
+            ),
+        ]
+        m.d.comb += [
+            self.store_en.eq(now.valid | high_en),
+            self.store_addr.eq(Mux(high_en.any(), high_addr, target)),
+            self.store_data.eq(Mux(high_en.any(), high, Cat(v[:bits] for v in values))),
+            self.step.eq(Mux(layer.wide, high_end, ends)),
+            self.done.eq((left == 0) & ~high_end),
+        ]
+        with m.If(ends):
+            m.d.sync += [
+                left.eq(left - 1),
+                buffer.eq(~buffer),
+                base.eq(base + (layer.out_words << layer.wide)),
+            ]
+        with m.If(self.start):
+            m.d.sync += [left.eq(self.steps), buffer.eq(0), base.eq(layer.out_base)]
+        return m

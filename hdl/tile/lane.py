@@ -1,0 +1,110 @@
+"""One vector lane: K weights times one activation (SHARP's vector-scalar unit)."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from .config import TileConfig
+
+__all__ = ["LANE_MODULE", "VectorLane", "lane_signature"]
+
+LANE_MODULE = "sparnn_vector_lane"
+
+
+def lane_signature(config: TileConfig) -> wiring.Signature:
+    """A lane's ports, explained in :class:`VectorLane`."""
+    weight_addr = unsigned((config.weight_depth - 1).bit_length())
+    address = unsigned((2 * config.columns - 1).bit_length())
+    members = {
+        "weight_addr": In(weight_addr),
+        "read_en": In(1),
+        "hold_en": In(1),
+        "multiply_en": In(1),
+        "column": In(address),
+        "hidden": In(1),
+        "zero": In(1),
+        "load_en": In(1),
+        "load_addr": In(weight_addr),
+        "load_data": In(config.weight_entry_bits),
+        "products": Out(config.width * config.product_bits),
+    }
+    for half in ("x", "h"):
+        members |= {
+            f"{half}_en": In(1),
+            f"{half}_addr": In(address),
+            f"{half}_data": In(config.activation_bits),
+        }
+    return wiring.Signature(members)
+
+
+class VectorLane(wiring.Component):
+    """Memory of weight words, local copies of x and h, K multipliers.
+
+    The lane holds no control: the bank tells it when each stage moves. A product is registered
+    three cycles after ``read_en``.
+
+    Members
+    -------
+    weight_addr, read_en: reads a weight word. hold_en: one cycle later, registers it.
+    column, hidden, zero, multiply_en: one cycle later, the activation to multiply by: an address in
+        the copy of x or h, or zero.
+    x_en, x_addr, x_data, h_en, h_addr, h_data: one activation into a copy; each copy has two
+        buffers of ``columns`` entries.
+    load_en, load_addr, load_data: the host writes a weight word.
+    products: row 0 in the least significant ``product_bits``.
+    """
+
+    def __init__(self, config: TileConfig) -> None:
+        self._config = config
+        super().__init__(lane_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        m.submodules.weights = weights = Memory(
+            shape=config.weight_entry_bits,
+            depth=config.weight_depth,
+            init=[],
+            attrs={"no_rw_check": 1},
+        )
+        write, read = weights.write_port(), weights.read_port()
+        held = Signal(config.weight_entry_bits, reset_less=True)
+        m.d.comb += [
+            write.en.eq(self.load_en),
+            write.addr.eq(self.load_addr),
+            write.data.eq(self.load_data),
+            read.en.eq(self.read_en),
+            read.addr.eq(self.weight_addr),
+        ]
+        with m.If(self.hold_en):
+            m.d.sync += held.eq(read.data)
+
+        values = []
+        for half in ("x", "h"):
+            copy = Memory(
+                shape=signed(config.activation_bits), depth=2 * config.columns, init=[]
+            )
+            m.submodules[half] = copy
+            port, out = copy.write_port(), copy.read_port(domain="comb")
+            m.d.comb += [
+                port.en.eq(self[f"{half}_en"]),
+                port.addr.eq(self[f"{half}_addr"]),
+                port.data.eq(self[f"{half}_data"]),
+                out.addr.eq(self.column),
+            ]
+            values.append(out.data)
+        activation = Signal(signed(config.activation_bits))
+        m.d.comb += activation.eq(Mux(self.zero, 0, Mux(self.hidden, values[1], values[0])))
+        products = []
+        for row in range(config.width):
+            product = Signal(signed(config.product_bits), name=f"product{row}", reset_less=True)
+            weight = held.word_select(row, config.weight_bits).as_signed()
+            with m.If(self.multiply_en):
+                m.d.sync += product.eq(weight * activation)
+            products.append(product)
+        m.d.comb += self.products.eq(Cat(products))
+        return m
+
+    def __getitem__(self, name: str) -> Signal:
+        return getattr(self, name)

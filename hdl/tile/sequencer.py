@@ -1,0 +1,213 @@
+"""Issues passes: which tile, which columns, which half, and when."""
+
+from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
+
+from .bank import issue_layout
+from .config import TileConfig
+from .descriptor import HALVES, PHASES, TILE_FIELDS, phase_field
+from .tap import pass_layout
+
+__all__ = ["Arrival", "Sequencer", "layer_layout"]
+
+
+def layer_layout() -> data.StructLayout:
+    """A decoded layer descriptor."""
+    return data.StructLayout({name: width for name, (_, _, width, _) in TILE_FIELDS.items()})
+
+
+class Arrival(wiring.Component):
+    """Keeps count of a vector that arrives word by word: how many columns of each lane are there.
+
+    Members
+    -------
+    clear: forget all. word, end: a word will be there, the vector's last. used: a whole vector has
+        been worked through. whole: vectors that are there from end to end.
+    columns: of each lane, of the vector that comes next.
+    """
+
+    def __init__(self, config: TileConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "clear": In(1),
+                "preset": In(1),
+                "word": In(1),
+                "end": In(1),
+                "used": In(1),
+                "whole": Out(2),
+                "columns": Out(range(config.columns + 1)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        each = self._config.words_per_column
+        place = Signal(range(each + 1))
+        ended = self.word & self.end
+        with m.If(self.word):
+            m.d.sync += place.eq(place + 1)
+            with m.If(self.end | (place == each - 1)):
+                m.d.sync += [place.eq(0), self.columns.eq(self.columns + 1)]
+            with m.If(self.end):
+                m.d.sync += self.columns.eq(0)
+        with m.If(ended & ~self.used):
+            m.d.sync += self.whole.eq(self.whole + 1)
+        with m.Elif(self.used & ~ended):
+            m.d.sync += self.whole.eq(self.whole - 1)
+        with m.If(self.clear):
+            m.d.sync += [place.eq(0), self.columns.eq(0), self.whole.eq(self.preset)]
+        return m
+
+
+class Sequencer(wiring.Component):
+    """Works through X0 H0 X1 H1 … of a layer, one issue per cycle while its activations are there.
+
+    With ``unfolded`` the input half of the next step follows at once; without it, it waits until
+    the step's output is there (the intergate schedule). Tiles change between phases without a
+    lost cycle.
+
+    Members
+    -------
+    layer, steps, fresh: static from ``start``. start: begins a layer.
+    x_word, x_end, h_word, h_end: a word of x or h is on the broadcast bus three cycles after the
+        cycle in which this is registered.
+    x_whole: input vectors that wait or are being used. issue: to the banks. finished: what the
+        pass's last issue makes, in the same cycle.
+    """
+
+    def __init__(self, config: TileConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "layer": In(layer_layout()),
+                "steps": In(RUN_STEPS_BITS),
+                "fresh": In(1),
+                "start": In(1),
+                "x_word": In(1),
+                "x_end": In(1),
+                "h_word": In(1),
+                "h_end": In(1),
+                "x_whole": Out(2),
+                "issue": Out(issue_layout(config)),
+                "finished": Out(pass_layout(config)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, layer = self._config, self.layer
+        m.submodules.x = x = Arrival(config)
+        m.submodules.h = h = Arrival(config)
+        m.d.comb += [
+            x.clear.eq(self.start),
+            x.word.eq(self.x_word),
+            x.end.eq(self.x_end),
+            h.clear.eq(self.start),
+            h.preset.eq(self.fresh),
+            h.word.eq(self.h_word),
+            h.end.eq(self.h_end),
+            self.x_whole.eq(x.whole),
+        ]
+
+        has_hidden = Signal()
+        m.d.comb += has_hidden.eq(layer.kind != Kind.LINEAR)
+        active, hidden, first_step = Signal(), Signal(), Signal()
+        left = Signal(RUN_STEPS_BITS)
+        phase = Signal(range(PHASES))
+        passes = Signal(14)  # done in this phase
+        column = Signal(12)
+        segment = Signal(16)
+        weight = Signal.like(self.issue.weight_addr)
+        buffer = Signal()  # of x, in this step; h of the step before lies in the other one
+
+        def field(part: str, number: int) -> Signal:
+            return Mux(hidden, *(layer[phase_field(one, number, part)] for one in HALVES[::-1]))
+
+        index = Array(field("groups_log2", k) for k in range(PHASES))[phase]
+        length_last = Array(field("length_last", k) for k in range(PHASES))[phase]
+        total = Array(field("passes", k) for k in range(PHASES))[phase]
+        following = Array([*(field("passes", k) for k in range(1, PHASES)), 0])[phase]
+        groups_log2 = Signal(4)
+        joined = Signal(4)
+        needed = Signal(17)
+        ready = Signal()
+        go, cycle_end, phase_end, half_end, step_end = (Signal(name=n) for n in (
+            "go", "cycle_end", "phase_end", "half_end", "step_end"
+        ))
+        m.d.comb += [
+            groups_log2.eq(index),
+            joined.eq(config.banks_log2 - groups_log2),
+            needed.eq((column + 1) << joined[: max(1, config.banks_log2.bit_length())]),
+            ready.eq(
+                Mux(
+                    hidden,
+                    (h.whole != 0) | (needed <= h.columns),
+                    ((x.whole != 0) | (needed <= x.columns))
+                    & (layer.unfolded | ~has_hidden | (h.whole != 0)),
+                )
+            ),
+            go.eq(active & ready),
+            cycle_end.eq(column == length_last),
+            phase_end.eq(cycle_end & (passes + 1 == total)),
+            half_end.eq(phase_end & (following == 0)),
+            step_end.eq(half_end & (hidden | ~has_hidden)),
+            x.used.eq(go & half_end & ~hidden),
+            h.used.eq(go & half_end & hidden),
+        ]
+        with m.If(go):
+            m.d.sync += [column.eq(column + 1), weight.eq(weight + 1)]
+            with m.If(cycle_end):
+                m.d.sync += [
+                    column.eq(0),
+                    passes.eq(passes + 1),
+                    segment.eq(segment + (1 << groups_log2[:3])),
+                ]
+            with m.If(phase_end):
+                m.d.sync += [passes.eq(0), phase.eq(phase + 1)]
+            with m.If(half_end):
+                m.d.sync += [phase.eq(0), segment.eq(0), hidden.eq(has_hidden & ~hidden)]
+            with m.If(step_end):
+                m.d.sync += [
+                    weight.eq(layer.weight_base),
+                    buffer.eq(~buffer),
+                    first_step.eq(0),
+                    left.eq(left - 1),
+                    active.eq(left != 1),
+                ]
+        with m.If(self.start):
+            m.d.sync += [
+                active.eq(1),
+                hidden.eq(0),
+                first_step.eq(1),
+                left.eq(self.steps),
+                phase.eq(0),
+                passes.eq(0),
+                column.eq(0),
+                segment.eq(0),
+                weight.eq(layer.weight_base),
+                buffer.eq(0),
+            ]
+        fresh = first_step & self.fresh
+        m.d.sync += [
+            self.issue.valid.eq(go),
+            self.issue.weight_addr.eq(weight),
+            self.issue.column.eq(column),
+            self.issue.joined_log2.eq(joined),
+            self.issue.buffer.eq(buffer ^ hidden),
+            self.issue.hidden.eq(hidden),
+            self.issue.zero.eq(hidden & fresh),
+            self.issue.first.eq(column == 0),
+            self.issue.last.eq(cycle_end),
+            self.finished.valid.eq(go & cycle_end),
+            self.finished.joined_log2.eq(joined),
+            self.finished.segment.eq(segment),
+            self.finished.hidden.eq(hidden),
+            self.finished.end.eq(half_end),
+            self.finished.final.eq(hidden | ~has_hidden),
+            self.finished.fresh.eq(fresh),
+        ]
+        return m

@@ -1,0 +1,189 @@
+"""A post slice: the sums of one row segment become neuron outputs, one segment per cycle."""
+
+from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.config import PREACTIVATION_BITS
+from sparnn.hdl.instance import place
+from sparnn.hdl.post.tags import PARAMETER_LAYOUT
+from sparnn.hdl.protocol import Activation, Kind
+
+from .cell import CELL_MODULE, cell_signature
+from .config import TileConfig
+from .row import ROW_MODULES, row_signature
+
+__all__ = [
+    "SLICE_MODULE",
+    "PostSlice",
+    "post_load_layout",
+    "post_program_layout",
+    "segment_tag_layout",
+    "slice_signature",
+]
+
+SLICE_MODULE = "sparnn_post_slice"
+
+
+def post_program_layout() -> data.StructLayout:
+    """Descriptor fields that a slice reads, static while a layer runs."""
+    return data.StructLayout(
+        {
+            "kind": 2,
+            "activation": 2,
+            "wide": 1,
+            "pre_shift": 5,
+            "state_up": 4,
+            "out_shift": 6,
+            "parameter_base_x": 16,
+            "parameter_base_h": 16,
+            "state_base": 10,
+        }
+    )
+
+
+def segment_tag_layout() -> data.StructLayout:
+    """What goes with a row segment. word: its place among the slice's segments. hidden: which half.
+    final: it makes outputs. fresh: from state zero. step_end: last of the step."""
+    return data.StructLayout(
+        {"valid": 1, "word": 16, "hidden": 1, "final": 1, "fresh": 1, "step_end": 1}
+    )
+
+
+def post_load_layout(config: TileConfig) -> data.StructLayout:
+    """One entry for a slice's memories, from the host. index: row, or cell unit, of all slices."""
+    return data.StructLayout(
+        {
+            "parameter_en": 1,
+            "state_en": 1,
+            "index": 12,
+            "addr": 16,
+            "data": PARAMETER_LAYOUT.size,
+        }
+    )
+
+
+def slice_signature(config: TileConfig) -> wiring.Signature:
+    """A slice's ports, explained in :class:`PostSlice`."""
+    return wiring.Signature(
+        {
+            "number": In(unsigned(max(1, (config.slices - 1).bit_length()))),
+            "program": In(post_program_layout()),
+            "tag": In(segment_tag_layout()),
+            "sums": In(config.width * config.sum_bits),
+            "load": In(post_load_layout(config)),
+            "read_en": In(1),
+            "read_addr": In(16),
+            "read_cell": In(unsigned(max(1, (config.cells - 1).bit_length()))),
+            "state": Out(signed(PREACTIVATION_BITS)),
+            "outputs": Out(signed(PREACTIVATION_BITS)).array(config.cells),
+        }
+    )
+
+
+class PostSlice(wiring.Component):
+    """K row units and K / 4 cell units; nothing in it ever waits.
+
+    Members
+    -------
+    number: which slice, constant. program: static while a layer runs.
+    tag, sums: a row segment, in cycle -1. load: from the host, while no layer runs.
+    read_en, read_addr, read_cell: the host reads a state; ``state`` two cycles later.
+    outputs: of the cell units, in cycle 14 (GRU: 15), sign-extended.
+    """
+
+    def __init__(self, config: TileConfig) -> None:
+        self._config = config
+        super().__init__(slice_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config, program = self._config, self.program
+        tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(15)]
+        m.d.sync += [tags[0].eq(self.tag)]
+        m.d.sync += [b.eq(a) for a, b in zip(tags, tags[1:], strict=False)]
+        lstm, gru, has_state, has_hidden = Signal(), Signal(), Signal(), Signal()
+        tabular, rnn_sigmoid = Signal(), Signal()
+        m.d.sync += [
+            lstm.eq(program.kind == Kind.LSTM),
+            gru.eq(program.kind == Kind.GRU),
+            has_state.eq(program.kind[1]),
+            has_hidden.eq(program.kind != Kind.LINEAR),
+            rnn_sigmoid.eq(program.activation == Activation.SIGMOID),
+            tabular.eq(
+                (program.activation == Activation.TANH) | (program.activation == Activation.SIGMOID)
+            ),
+        ]
+        load = Signal(post_load_layout(config))
+        m.d.sync += load.eq(self.load)
+        parameter_addr = Signal(16)
+        m.d.comb += parameter_addr.eq(
+            self.tag.word
+            + Mux(self.tag.hidden, program.parameter_base_h, program.parameter_base_x)
+        )
+
+        rows = []
+        for index in range(config.width):
+            gate = index % 4
+            keep = gate in (0, 2)
+            row = place(m, f"row{index}", row_signature(config, keep), ROW_MODULES[keep])
+            m.d.comb += [
+                row.en.eq(self.tag.valid),
+                row.psum.eq(self.sums.word_select(index, config.sum_bits)),
+                row.parameter_addr.eq(parameter_addr),
+                row.word1.eq(tags[1].word),
+                row.word2.eq(tags[2].word),
+                row.store.eq(tags[2].valid & ~tags[2].hidden),
+                row.join.eq(tags[2].hidden),
+                row.up.eq(program.pre_shift),
+                row.sigmoid.eq(Mux(has_state, int(gate != 2), rnn_sigmoid)),
+                row.load_en.eq(
+                    load.parameter_en & (load.index == self.number * config.width + index)
+                ),
+                row.load_addr.eq(load.addr),
+                row.load_data.eq(load.data),
+            ]
+            if keep:
+                m.d.comb += row.apart.eq(gru)
+            rows.append(row)
+
+        states = []
+        read = Mux(gru, tags[10], tags[5])
+        visible = Mux(gru, tags[11], tags[6])
+        written = Mux(gru, tags[14], tags[9])
+        read, visible, written = (
+            data.View(segment_tag_layout(), one) for one in (read, visible, written)
+        )
+        for index in range(config.cells):
+            cell = place(m, f"cell{index}", cell_signature(config), CELL_MODULE)
+            four = rows[4 * index : 4 * index + 4]
+            for gate, row in zip(cell.gates, four, strict=True):
+                m.d.comb += gate.eq(row.gate)
+            m.d.comb += [
+                cell.plain.eq(four[0].kept),
+                cell.candidate.eq(four[2].kept),
+                cell.hidden.eq(four[2].hidden),
+                cell.lstm.eq(lstm),
+                cell.gru.eq(gru),
+                cell.tabular.eq(tabular),
+                cell.relu.eq(program.activation == Activation.RELU),
+                cell.wide.eq(program.wide),
+                cell.pre_up.eq(program.pre_shift),
+                cell.state_up.eq(program.state_up),
+                cell.out_shift.eq(program.out_shift),
+                cell.read_addr.eq(
+                    Mux(self.read_en, self.read_addr, read.word + program.state_base)
+                ),
+                cell.zero.eq(visible.fresh),
+                cell.write_en.eq(written.valid & written.final & has_state),
+                cell.write_addr.eq(written.word + program.state_base),
+                cell.load_en.eq(
+                    load.state_en & (load.index == self.number * config.cells + index)
+                ),
+                cell.load_addr.eq(load.addr),
+                cell.load_data.eq(load.data[:PREACTIVATION_BITS]),
+                self.outputs[index].eq(cell.output),
+            ]
+            states.append(cell.state)
+        m.d.sync += self.state.eq(Array(states)[self.read_cell])
+        return m
