@@ -22,6 +22,7 @@ __all__ = [
     "row_segments",
     "tile_layer",
     "tile_shape",
+    "wide_outputs",
 ]
 
 #: Steps over which plans are compared.
@@ -44,11 +45,16 @@ def tile_shape(config: TileConfig, phase: Phase) -> str:
     return f"{phase.groups * config.width}x{config.lanes // phase.groups}"
 
 
+def wide_outputs(config: TileConfig, layer: IntegerLayer) -> bool:
+    """Whether an output is wider than an element of the store."""
+    return layer.out_bits > config.activation_bits
+
+
 def tile_layer(
-    layer: IntegerLayer, plan: TilePlan, steps: int, *, fresh: bool = True
+    config: TileConfig, layer: IntegerLayer, plan: TilePlan, steps: int, *, fresh: bool = True
 ) -> TileLayer:
     """What the cycle model has to know of a layer."""
-    wide = layer.kind == "linear" and layer.out_bits == 16
+    wide = wide_outputs(config, layer)
     return TileLayer(plan, layer.inputs, layer.units, steps, layer.kind == "gru", wide, fresh)
 
 
@@ -123,7 +129,7 @@ def explore(
             f"layer {layer.name!r} has {widest} columns, the lanes hold {most}; raise columns to "
             f"{-(-widest // config.bank_lanes)}"
         )
-    wide = layer.kind == "linear" and layer.out_bits == 16
+    wide = wide_outputs(config, layer)
 
     def best(columns: int, wide: bool) -> list[tuple[Phase, ...]]:
         plans = half_plans(
@@ -139,7 +145,7 @@ def explore(
     for x in halves_x:
         for h in halves_h:
             plan = _unhurried(config, TilePlan(x, h, SCHEDULES[schedule]))
-            end, _ = layer_cycles(config, tile_layer(layer, plan, steps))
+            end, _ = layer_cycles(config, tile_layer(config, layer, plan, steps))
             key = (end, len(x) + len(h))
             if chosen is None or key < chosen[0]:
                 chosen = key, plan

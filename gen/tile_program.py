@@ -21,7 +21,7 @@ from sparnn.sim.tile_cycle_model import TilePlan, half_cycles
 
 from .errors import SparnnError
 from .layout import ceil_div
-from .tile_layout import explore, row_segments
+from .tile_layout import explore, row_segments, wide_outputs
 
 __all__ = ["TILE_FITTED_STEPS", "place_tiles", "tile_memory_needs"]
 
@@ -114,7 +114,7 @@ def _regions(network: IntegerNetwork, config: TileConfig) -> tuple[int, list[int
     regions = [0, 0]
     for index, layer in enumerate(network.layers):
         into = (index + 1) % 2
-        wide = layer.kind == "linear" and layer.out_bits == 16
+        wide = wide_outputs(config, layer)
         regions[index % 2] = max(regions[index % 2], ceil_div(layer.inputs, config.word))
         regions[into] = max(regions[into], ceil_div(layer.units, config.word) << wide)
     return fixed, regions
@@ -156,7 +156,7 @@ def _program(
         fields = dict.fromkeys(TILE_FIELDS, 0) | {
             "kind": formats["kind"],
             "activation": formats["activation"],
-            "wide": formats["wide"],
+            "wide": int(wide_outputs(config, layer)),
             "out_shift": formats["out_shift"],
             "state_up": formats["state_up"],
             "pre_shift": 15 - layer.f_pre,
