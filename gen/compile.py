@@ -24,6 +24,7 @@ import onnx
 from onnx.external_data_helper import uses_external_data
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.tile.config import TileConfig
 from sparnn.sim.arrays import load_inputs
 from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import IntegerNetwork
@@ -39,10 +40,11 @@ from .layout import lay_out
 from .manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
 from .onnx_import import import_onnx
 from .pack import pack_network
-from .presets import is_file, load_config
+from .presets import is_file, load_machine
 from .program import FITTED_STEPS, build_program, fit_config, image_words, longest_run
 from .prune import prune as prune_network
 from .quantize import Quantized, proposals, quantize, saturation_report
+from .tile_program import place_tiles
 
 __all__ = ["CompileSummary", "Compiled", "compile_model", "place_network"]
 
@@ -59,7 +61,7 @@ class Compiled:
     program: for the host. image: the packets that load the network.
     """
 
-    config: MachineConfig
+    config: MachineConfig | TileConfig
     program: MachineProgram
     image: Words
 
@@ -84,7 +86,7 @@ class CompileSummary:
             present = sum(int(np.count_nonzero(w)) for w in weights)
             lines.append(
                 f"layer          {layer.name}: {layer.kind}, {layer.inputs} inputs, {layer.units} "
-                f"units, {present} of {total} weights, V = {1 << placed.descriptor['v_log2']}"
+                f"units, {present} of {total} weights, {placed.tiling}"
             )
         lines += [
             f"image          {4 * len(self.compiled.image)} bytes, up to {program.max_steps} steps "
@@ -115,7 +117,7 @@ def compile_model(
     ----------
     model: an ONNX file. calibrate: an npz file with sample inputs.
     output: the folder; a previous output of sparnn is replaced.
-    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_config`. The
+    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_machine`. The
         memories of a machine from a preset are enlarged to what the network needs; a file is taken
         as it is.
     prune: share of the weights to set to zero.
@@ -126,7 +128,7 @@ def compile_model(
     """
     model, calibrate, output = Path(model), Path(calibrate), Path(output)
     check_replaceable(output)
-    machine = load_config(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
+    machine = load_machine(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
     network = import_onnx(model)
     pruned = prune is not None and prune > 0
     if prune is not None:
@@ -186,7 +188,7 @@ def compile_model(
 
 def place_network(
     network: IntegerNetwork,
-    config: MachineConfig,
+    config: MachineConfig | TileConfig,
     outputs: Sequence[Mapping[str, Any]] = (),
     *,
     fit: bool = False,
@@ -210,6 +212,8 @@ def place_network(
     layout = lay_out(
         network, config, v=v, balance=balance, activity=activity, limit_columns=not fit
     )
+    if isinstance(config, TileConfig):
+        return Compiled(*place_tiles(network, config, outputs, fit=fit))
     if fit:
         config = fit_config(config, network, layout, outputs, steps)
     packed = pack_network(network, layout, config)

@@ -4,12 +4,13 @@ from pathlib import Path
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.tile.config import TileConfig
 from sparnn.sim.progress import progress
 
 from .folder import check_replaceable, written_aside
 from .header import header_text
 from .manifest import MANIFEST, file_hashes, manifest_text
-from .presets import is_file, load_config
+from .presets import is_file, load_machine
 
 __all__ = ["config_option", "emit", "machine_lines", "write_verilog"]
 
@@ -29,7 +30,7 @@ def emit(
 
     Parameters
     ----------
-    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_config`.
+    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_machine`.
 
     Returns
     -------
@@ -39,7 +40,7 @@ def emit(
     ------
     SparnnError, ConfigurationError: a bad configuration, or a folder that holds something else.
     """
-    machine = load_config(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
+    machine = load_machine(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
     check_replaceable(output)
     with written_aside(output) as folder:
         size = write_verilog(folder, machine)
@@ -59,7 +60,7 @@ def emit(
     return [*machine_lines(machine), f"Verilog        {size} bytes", f"written        {output}"]
 
 
-def write_verilog(folder: Path, config: MachineConfig) -> int:
+def write_verilog(folder: Path, config: MachineConfig | TileConfig) -> int:
     """Write the machine's Verilog; its size in bytes."""
     with progress(f"Writing Verilog of {config.lanes} lanes"):
         text = machine_verilog(config).encode()
@@ -72,8 +73,18 @@ def config_option(config: str | None) -> str | None:
     return Path(config).name if config is not None and is_file(config) else config
 
 
-def machine_lines(config: MachineConfig) -> list[str]:
+def machine_lines(config: MachineConfig | TileConfig) -> list[str]:
     """A machine in a few lines."""
+    if isinstance(config, TileConfig):
+        least = config.bank_lanes
+        return [
+            f"machine        dense, {config.lanes} lanes of {config.width} rows = "
+            f"{config.mac_units} MAC units, {config.slices} post slices",
+            f"tiles          {config.banks * config.width} x {least} to {config.width} x "
+            f"{config.lanes} (rows x columns)",
+            f"widths         weights {config.weight_bits} bits, activations "
+            f"{config.activation_bits} bits",
+        ]
     return [
         f"machine        {config.lanes} lanes, {config.post_units} post units, V up to "
         f"{config.max_v}, chunks of {config.chunk}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.tile.config import TileConfig
 from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import IntegerNetwork
 
@@ -38,7 +39,7 @@ def manifest_text(
     *,
     command: str,
     options: Mapping[str, Any],
-    config: MachineConfig,
+    config: MachineConfig | TileConfig,
     files: Mapping[str, str],
     sections: Mapping[str, Any] | None = None,
 ) -> str:
@@ -82,7 +83,11 @@ def network_section(network: IntegerNetwork, program: MachineProgram) -> dict[st
                     name: getattr(layer, name) for name in ("f_x", "f_pre", "f_state", "f_out")
                 },
                 "out_bits": layer.out_bits,
-                "v": 1 << placed.descriptor["v_log2"],
+                **(
+                    {"v": 1 << placed.descriptor["v_log2"]}
+                    if "v_log2" in placed.descriptor
+                    else {"tiling": placed.tiling}
+                ),
                 "neurons": list(placed.neurons),
             }
         )

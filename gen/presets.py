@@ -14,11 +14,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.tile.config import TileConfig
 
 from .boards import BOARDS
 from .errors import SparnnError
+from .tile_presets import TILE_PRESETS, tile_preset
 
-__all__ = ["PRESETS", "enlarge", "is_file", "load_config", "structure"]
+__all__ = ["PRESETS", "enlarge", "is_file", "load_config", "load_machine", "structure"]
 
 #: Preset -> the parameters that it fixes; the others follow from them or are the defaults.
 PRESETS: Mapping[str, Mapping[str, int]] = {
@@ -79,7 +81,11 @@ def structure(lanes: int, *, post_units: int | None = None) -> dict[str, int]:
 
 def is_file(name_or_path: str | None) -> bool:
     """Whether a ``--config`` argument names a file (which is taken as it is) and not a preset."""
-    return name_or_path is not None and name_or_path not in PRESETS
+    return (
+        name_or_path is not None
+        and name_or_path not in PRESETS
+        and name_or_path not in TILE_PRESETS
+    )
 
 
 def load_config(
@@ -115,6 +121,26 @@ def load_config(
     return MachineConfig(**chosen)
 
 
+def load_machine(
+    name_or_path: str | None, lanes: int | None = None, **overrides: int | None
+) -> MachineConfig | TileConfig:
+    """Like :func:`load_config`; the name may also be that of a dense machine.
+
+    Raises
+    ------
+    SparnnError, ConfigurationError: as :func:`load_config`; a number of lanes for a dense machine.
+    """
+    if name_or_path is None or name_or_path not in TILE_PRESETS:
+        return load_config(name_or_path, lanes, **overrides)
+    if lanes is not None:
+        raise SparnnError(
+            f"--lanes {lanes}: the size of {name_or_path} is fixed; choose another of "
+            f"{', '.join(TILE_PRESETS)}"
+        )
+    chosen = {name: value for name, value in overrides.items() if value is not None}
+    return tile_preset(name_or_path, **chosen)
+
+
 def enlarge(config: MachineConfig, needs: Mapping[str, int]) -> MachineConfig:
     """The machine with each named memory parameter enlarged to a power of two that holds the need.
 
@@ -144,7 +170,7 @@ def _power_of_two_divisor(value: int, most: int) -> int:
 
 def _read(path: str) -> dict[str, int]:
     file = Path(path)
-    names = ", ".join(sorted(PRESETS))
+    names = ", ".join(sorted({**PRESETS, **TILE_PRESETS}))
     if not file.is_file():
         raise SparnnError(
             f"--config {path}: neither a preset ({names}) nor a file; name one of the presets or a "

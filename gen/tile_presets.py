@@ -10,20 +10,59 @@ __all__ = ["SHARP_SIZES", "TILE_PRESETS", "tile_preset"]
 #: Preset -> parameters. K = 32 throughout. Banks: the least V is N / banks. Slices: row segments
 #: that the array can finish per cycle where it is balanced, so that they never limit it.
 TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
-    "sharp1k": {"lanes": 32, "banks": 4, "slices": 1, "columns": 128},
-    "sharp4k": {"lanes": 128, "banks": 8, "slices": 2, "columns": 64},
-    "sharp16k": {"lanes": 512, "banks": 8, "slices": 8, "columns": 16},
-    "sharp64k": {"lanes": 2048, "banks": 8, "slices": 8, "columns": 4},
-    "bw96k": {"lanes": 3072, "banks": 8, "slices": 8, "columns": 4, "tree_radix": 8},
+    "sharp1k": {
+        "lanes": 32,
+        "banks": 4,
+        "slices": 1,
+        "columns": 128,
+        "weight_depth": 8192,
+        "parameter_depth": 256,
+        "state_depth": 128,
+        "store_depth": 8192,
+    },
+    "sharp4k": {
+        "lanes": 128,
+        "banks": 8,
+        "slices": 2,
+        "columns": 64,
+        "weight_depth": 4096,
+        "parameter_depth": 256,
+        "state_depth": 128,
+        "store_depth": 8192,
+    },
+    "sharp16k": {
+        "lanes": 512,
+        "banks": 8,
+        "slices": 8,
+        "columns": 16,
+        "weight_depth": 512,
+        "parameter_depth": 64,
+        "state_depth": 32,
+        "store_depth": 2048,
+    },
+    "sharp64k": {
+        "lanes": 2048,
+        "banks": 8,
+        "slices": 8,
+        "columns": 4,
+        "weight_depth": 256,
+        "parameter_depth": 64,
+        "state_depth": 32,
+        "store_depth": 2048,
+    },
+    "bw96k": {
+        "lanes": 3072,
+        "banks": 8,
+        "slices": 8,
+        "columns": 4,
+        "weight_depth": 256,
+        "parameter_depth": 64,
+        "state_depth": 32,
+        "store_depth": 4096,
+        "tree_radix": 8,
+    },
 }
-_COMMON = {
-    "width": 32,
-    "link_words": 8,
-    "weight_depth": 256,
-    "parameter_depth": 64,
-    "state_depth": 64,
-    "store_depth": 1024,
-}
+_COMMON = {"width": 32, "link_words": 8}
 
 #: MAC units -> preset.
 SHARP_SIZES = {1024: "sharp1k", 4096: "sharp4k", 16384: "sharp16k", 65536: "sharp64k"}

@@ -1,7 +1,7 @@
 """Places an integer network in the dense machine: weights, parameters, descriptors, packets."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,21 @@ from sparnn.sim.tile_cycle_model import TilePlan, half_cycles
 
 from .errors import SparnnError
 from .layout import ceil_div
+from .program import _formats as descriptor_formats
+from .program import _single_step as single_steps
 from .tile_layout import explore, row_segments, wide_outputs
 
 __all__ = ["TILE_FITTED_STEPS", "place_tiles", "tile_memory_needs"]
 
 #: Steps of one run that a fitted machine's store has room for.
 TILE_FITTED_STEPS = 64
+
+#: Fields of IntegerLayer that this machine computes with; any other must have its default.
+_COMPUTED = {
+    *("name", "kind", "activation", "w_x", "w_h", "mult_x", "shift_x", "bias_x"),
+    *("mult_h", "shift_h", "bias_h", "f_x", "f_pre", "f_state", "f_out", "out_bits"),
+    *("last_only", "initial_h", "initial_c"),
+}
 
 Words = npt.NDArray[np.uint32]
 
@@ -105,6 +114,14 @@ def _check(network: IntegerNetwork, config: TileConfig) -> None:
             f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
             f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
         )
+    for layer in network.layers:
+        for field in fields(layer):
+            value = getattr(layer, field.name)
+            if field.name not in _COMPUTED and value != field.default:
+                raise SparnnError(
+                    f"layer {layer.name!r} has {field.name} = {value!r}, which the dense machine "
+                    f"does not compute; compile for a sparse machine, such as --config m64"
+                )
 
 
 def _regions(network: IntegerNetwork, config: TileConfig) -> tuple[int, list[int]]:
@@ -126,10 +143,8 @@ def _program(
     config: TileConfig,
     outputs: Sequence[Mapping[str, Any]],
 ) -> MachineProgram:
-    from .program import _formats, _single_step
-
     wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
-    single = _single_step(network)
+    single = single_steps(network)
     fixed, regions = _regions(network, config)
     max_steps = min((config.store_depth - fixed) // sum(regions), (1 << RUN_STEPS_BITS) - 1)
     sequence = [fixed, fixed + regions[0] * max_steps]
@@ -150,10 +165,10 @@ def _program(
                 f"layer {layer.name!r} reads the last step of a sequence that no recurrent layer "
                 f"has made; feed that step alone and leave out its selection in the model"
             )
-        formats = _formats(layer)
+        formats = descriptor_formats(layer)
         words = ceil_div(layer.units, config.word)
         after_recurrent = index > 0 and network.layers[index - 1].has_hidden
-        fields = dict.fromkeys(TILE_FIELDS, 0) | {
+        entry = dict.fromkeys(TILE_FIELDS, 0) | {
             "kind": formats["kind"],
             "activation": formats["activation"],
             "wide": int(wide_outputs(config, layer)),
@@ -180,12 +195,12 @@ def _program(
         }
         for half, phases in (("x", plan.x), ("h", plan.h)):
             for number, phase in enumerate(phases):
-                fields |= {
+                entry |= {
                     phase_field(half, number, "groups_log2"): phase.groups.bit_length() - 1,
                     phase_field(half, number, "length_last"): phase.length - 1,
                     phase_field(half, number, "passes"): phase.passes,
                 }
-        encode_tile_descriptor(fields)
+        encode_tile_descriptor(entry)
         issues = half_cycles(plan.x) + half_cycles(plan.h)
         weight += issues
         parameter += words * (2 if layer.has_hidden else 1)
@@ -197,7 +212,7 @@ def _program(
         layers.append(
             LayerProgram(
                 layer.name,
-                fields,
+                entry,
                 tuple(range(layer.units)),
                 layer.f_out,
                 layer.f_state,

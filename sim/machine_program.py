@@ -8,6 +8,7 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.protocol import Kind
 from sparnn.hdl.tile.config import TileConfig
+from sparnn.hdl.tile.descriptor import HALVES, PHASES
 
 from .errors import SimulationError
 
@@ -49,6 +50,27 @@ class LayerProgram:
     @property
     def has_hidden(self) -> bool:
         return self.kind != Kind.LINEAR
+
+    @property
+    def tiling(self) -> str:
+        """How the columns of a row are split, or the tiles and the schedule, for people."""
+        if "v_log2" in self.descriptor:
+            return f"V = {1 << self.descriptor['v_log2']}"
+        halves = [
+            " + ".join(
+                f"{passes} x {1 << self.descriptor[f'{half}{k}_groups_log2']} segments"
+                for k in range(PHASES)
+                if (passes := self.descriptor[f"{half}{k}_passes"])
+            )
+            for half in HALVES
+        ]
+        schedule = "unfolded" if self.descriptor["unfolded"] else "intergate"
+        return f"{schedule}, passes {' / '.join(half for half in halves if half)}"
+
+    @property
+    def reverse(self) -> bool:
+        """It runs backwards in time; the dense machine has no such layers."""
+        return bool(self.descriptor.get("reverse", 0))
 
     @property
     def has_state(self) -> bool:

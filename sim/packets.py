@@ -100,7 +100,7 @@ def sequence_packets(
             f"sequence {number} has the shape {values.shape}: it must be [steps, "
             f"{len(program.inputs)}] with at least one step"
         )
-    backwards = [one for one in program.layers if one.descriptor["reverse"]]
+    backwards = [one for one in program.layers if one.reverse]
     if backwards and len(values) > program.max_steps:
         raise SimulationError(
             f"sequence {number} has {len(values)} steps, the store of this machine holds "

@@ -166,7 +166,7 @@ def mismatches(
             if got is not None:
                 golden, descriptor = trace.layers[index].outputs, program.layers[index].descriptor
                 # Where the step computed last alone is emitted, the golden model has all of them.
-                if descriptor["reverse"] and not descriptor["single_step"]:
+                if descriptor.get("reverse", 0) and not descriptor["single_step"]:
                     golden = golden[::-1]
                 pairs.append((index, "output", got, golden[len(golden) - len(got) :]))
         for index, got in result.sequences.items():

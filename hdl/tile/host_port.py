@@ -15,6 +15,7 @@ from sparnn.hdl.protocol import (
     Response,
     Target,
     entry_bits,
+    identity,
     words_per_entry,
 )
 
@@ -190,6 +191,9 @@ class TileHostPort(wiring.Component):
                                 argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()
                             ):
                                 m.next = "RUN"
+                        with m.Case(Opcode.IDENTIFY):
+                            with m.If(argument == 0):
+                                m.next = "IDENTIFY"
             with m.State("REFUSE"):
                 m.d.sync += reply(Response.ERROR, answer[:ARGUMENT_BITS])
                 m.next = "ANSWER"
@@ -264,6 +268,11 @@ class TileHostPort(wiring.Component):
                     with m.If(answer_valid & self.tx.ready):
                         m.d.sync += answer.eq(self.cycles)
                         m.next = "ANSWER"
+            with m.State("IDENTIFY"):
+                m.d.sync += reply(Response.DATA, Const(1, ARGUMENT_BITS))
+                with m.If(answer_valid & self.tx.ready):
+                    m.d.sync += answer.eq(identity(config))
+                    m.next = "ANSWER"
             with m.State("ANSWER"):
                 with m.If(answer_valid & self.tx.ready):
                     m.d.sync += answer_valid.eq(0)
