@@ -209,11 +209,11 @@ def place_network(
     ------
     SparnnError: the network does not fit.
     """
+    if isinstance(config, TileConfig):
+        return Compiled(*place_tiles(network, config, outputs, fit=fit, steps=steps))
     layout = lay_out(
         network, config, v=v, balance=balance, activity=activity, limit_columns=not fit
     )
-    if isinstance(config, TileConfig):
-        return Compiled(*place_tiles(network, config, outputs, fit=fit))
     if fit:
         config = fit_config(config, network, layout, outputs, steps)
     packed = pack_network(network, layout, config)

@@ -68,7 +68,7 @@ def slice_signature(config: TileConfig) -> wiring.Signature:
     return wiring.Signature(
         {
             "number": In(unsigned(max(1, (config.slices - 1).bit_length()))),
-            "program": In(post_program_layout()),
+            "settings": In(post_program_layout()),
             "tag": In(segment_tag_layout()),
             "sums": In(config.width * config.sum_bits),
             "load": In(post_load_layout(config)),
@@ -86,7 +86,7 @@ class PostSlice(wiring.Component):
 
     Members
     -------
-    number: which slice, constant. program: static while a layer runs.
+    number: which slice, constant. settings: static while a layer runs.
     tag, sums: a row segment, in cycle -1. load: from the host, while no layer runs.
     read_en, read_addr, read_cell: the host reads a state; ``state`` two cycles later.
     outputs: of the cell units, in cycle 14 (GRU: 15), sign-extended.
@@ -98,7 +98,7 @@ class PostSlice(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, program = self._config, self.program
+        config, program = self._config, self.settings
         tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(15)]
         m.d.sync += [tags[0].eq(self.tag)]
         m.d.sync += [b.eq(a) for a, b in zip(tags, tags[1:], strict=False)]

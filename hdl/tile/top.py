@@ -154,8 +154,8 @@ class TileMachine(wiring.Component):
         cells = config.cells
         for number in range(config.slices):
             unit = place(m, f"slice{number}", slice_signature(config), SLICE_MODULE)
-            for name in unit.program.shape().members:
-                m.d.comb += unit.program[name].eq(layer[name])
+            for name in unit.settings.shape().members:
+                m.d.comb += unit.settings[name].eq(layer[name])
             m.d.comb += [
                 unit.number.eq(number),
                 unit.tag.eq(tap.tag),
