@@ -24,7 +24,9 @@ __all__ = ["header_text"]
 
 
 def header_text(
-    config: MachineConfig | TileConfig, program: MachineProgram | None = None, f_x: int | None = None
+    config: MachineConfig | TileConfig,
+    program: MachineProgram | None = None,
+    f_x: int | None = None,
 ) -> str:
     """The text of sparnn.h: C99, macros only.
 

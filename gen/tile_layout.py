@@ -18,6 +18,7 @@ __all__ = [
     "EXPLORED_STEPS",
     "SCHEDULES",
     "explore",
+    "explore_shape",
     "half_plans",
     "row_segments",
     "tile_layer",
@@ -29,6 +30,7 @@ __all__ = [
 EXPLORED_STEPS = 50
 #: Plans of each half that are tried in full.
 _TRIED = 10
+_TRIED_X = 3
 #: Schedule -> the descriptor's ``unfolded``.
 SCHEDULES = {"unfolded": True, "intergate": False}
 
@@ -120,32 +122,62 @@ def explore(
     ------
     SparnnError: an unknown schedule, or more columns than the lanes hold.
     """
+    kind = layer.kind
+    return explore_shape(
+        config,
+        layer.inputs,
+        layer.units,
+        recurrent=layer.has_hidden,
+        gru=kind == "gru",
+        wide=wide_outputs(config, layer),
+        name=layer.name,
+        schedule=schedule,
+        fixed=fixed,
+        reconfigure=reconfigure,
+        steps=steps,
+    )
+
+
+def explore_shape(
+    config: TileConfig,
+    inputs: int,
+    units: int,
+    *,
+    recurrent: bool = True,
+    gru: bool = False,
+    wide: bool = False,
+    name: str = "",
+    schedule: str = "unfolded",
+    fixed: int | None = None,
+    reconfigure: bool = True,
+    steps: int = EXPLORED_STEPS,
+) -> TilePlan:
+    """:func:`explore` for a layer of which only the sizes are known."""
     if schedule not in SCHEDULES:
         raise SparnnError(f"schedule {schedule!r} is unknown; use one of {', '.join(SCHEDULES)}")
     most = config.columns * config.bank_lanes
-    widest = max(layer.inputs, layer.units if layer.has_hidden else 0)
+    widest = max(inputs, units if recurrent else 0)
     if widest > most:
         raise SparnnError(
-            f"layer {layer.name!r} has {widest} columns, the lanes hold {most}; raise columns to "
+            f"layer {name!r} has {widest} columns, the lanes hold {most}; raise columns to "
             f"{-(-widest // config.bank_lanes)}"
         )
-    wide = wide_outputs(config, layer)
 
     def best(columns: int, wide: bool) -> list[tuple[Phase, ...]]:
         plans = half_plans(
-            config, columns, layer.units, wide=wide, fixed=fixed, reconfigure=reconfigure
+            config, columns, units, wide=wide, fixed=fixed, reconfigure=reconfigure
         )
         return sorted(plans, key=lambda plan: (half_cycles(plan), len(plan)))[:_TRIED]
 
-    halves_x = best(layer.inputs, wide)
-    halves_h: list[tuple[Phase, ...]] = best(layer.units, False) if layer.has_hidden else [()]
-    if layer.has_hidden:
-        halves_x = halves_x[:1]  # its order is free, so the shortest is the best
+    halves_x = best(inputs, wide)
+    halves_h: list[tuple[Phase, ...]] = best(units, False) if recurrent else [()]
+    if recurrent:
+        halves_x = halves_x[:_TRIED_X]  # its order is free: the shortest, lest slices need longer
     chosen = None
     for x in halves_x:
         for h in halves_h:
             plan = _unhurried(config, TilePlan(x, h, SCHEDULES[schedule]))
-            end, _ = layer_cycles(config, tile_layer(config, layer, plan, steps))
+            end, _ = layer_cycles(config, TileLayer(plan, inputs, units, steps, gru, wide))
             key = (end, len(x) + len(h))
             if chosen is None or key < chosen[0]:
                 chosen = key, plan

@@ -28,7 +28,11 @@ Words = npt.NDArray[np.uint32]
 
 
 def write_packet(
-    config: MachineConfig | TileConfig, target: Target, index: int, address: int, entries: npt.ArrayLike
+    config: MachineConfig | TileConfig,
+    target: Target,
+    index: int,
+    address: int,
+    entries: npt.ArrayLike,
 ) -> Words:
     """The words that write entries of one memory.
 

@@ -42,8 +42,8 @@ _FLAGS = [
 _HIERARCHICAL = ["--hierarchical", "-Wno-UNOPTFLAT"]
 _CLUSTER = re.compile(rb"^module sparnn_cluster\([^;]*\);", re.MULTILINE)
 _CLUSTER_COPY = re.compile(rb"^  sparnn_cluster ", re.MULTILINE)
-# The same for the dense machine: banks and post slices are translated once, what they are made of is
-# kept as functions.
+# The same for the dense machine: banks and post slices are translated once, what they are made of
+# is kept as functions.
 _TILE_BLOCK = re.compile(rb"^module sparnn_(?:bank|post_slice)\([^;]*\);", re.MULTILINE)
 _TILE_COPY = re.compile(rb"^  sparnn_(?:bank|post_slice) ", re.MULTILINE)
 _TILE_PART = re.compile(

@@ -1,5 +1,6 @@
 """A bank of vector lanes with its adder tree and accumulators."""
 
+import itertools
 from functools import reduce
 from operator import add
 from typing import Any
@@ -126,7 +127,7 @@ class Bank(wiring.Component):
         last = 4 + len(levels)
         stages = [Signal(issue_layout(config), name=f"issue{k}") for k in range(1, last + 1)]
         m.d.sync += stages[0].eq(self.issue)
-        m.d.sync += [b.eq(a) for a, b in zip(stages, stages[1:], strict=False)]
+        m.d.sync += [b.eq(a) for a, b in itertools.pairwise(stages)]
 
         # Local address: this bank's share of the pass's column.
         now = stages[2]

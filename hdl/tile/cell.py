@@ -1,5 +1,7 @@
 """One cell unit: the gate values of a neuron become its output, one neuron per cycle."""
 
+import itertools
+
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -58,7 +60,7 @@ class CellUnit(wiring.Component):
     Members
     -------
     gates: σ or tanh of the rows i, f, g, o; r, z; or the only one. plain: the first row's
-        pre-activation. candidate, hidden: the input and the hidden half of the GRU's n row. Cycle 6.
+        pre-activation. candidate, hidden: the two halves of the GRU's n row. Cycle 6.
     lstm, gru, tabular, relu, wide, pre_up, state_up, out_shift: static; ``*_up`` is 15 - f.
     read_addr: of the old state, in cycle 5 (LSTM) or 10 (GRU). zero: it is zero, a cycle later.
     write_en, write_addr: of the new state, in cycle 9 or 14.
@@ -95,7 +97,7 @@ class CellUnit(wiring.Component):
         )
         line = [Signal(signed(bits), name=f"line{k}", reset_less=k > 0) for k in range(8)]
         m.d.comb += line[0].eq(Mux(lstm, self.gates[3], Mux(gru, self.gates[1], value)))
-        m.d.sync += [b.eq(a) for a, b in zip(line, line[1:], strict=False)]
+        m.d.sync += [b.eq(a) for a, b in itertools.pairwise(line)]
 
         # New state: cycle 6 (LSTM) or 11 (GRU), three stages.
         rest = Signal(signed(bits + 1))

@@ -193,7 +193,8 @@ class TileConfig:
         return (15 if gru else 14) + self.extra_stages
 
     def tail(self, gru: bool = False) -> int:
-        """Cycles from a pass's last issue to the first issue that can use what it makes.
+        """Cycles from a pass's last issue to the first issue that can use what it makes; one less
+        are idle between them.
 
         The issue precedes the use of an activation in the lane by three cycles, and the word is in
         the lane's memory one cycle after it was on the bus.

@@ -1,5 +1,7 @@
 """Takes the slices' outputs to the lanes and to the sequence store."""
 
+import itertools
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -72,7 +74,7 @@ class OutputGather(wiring.Component):
         ]
         length = config.post_latency(gru=True) + 1
         stages = [first, *(Signal(side, name=f"side{k}") for k in range(1, length + 1))]
-        m.d.sync += [b.eq(a) for a, b in zip(stages, stages[1:], strict=False)]
+        m.d.sync += [b.eq(a) for a, b in itertools.pairwise(stages)]
         now, soon = Signal(side), Signal(side)
         m.d.comb += [
             now.eq(Mux(gru, stages[-1], stages[-2])),

@@ -35,8 +35,8 @@ class TileHostPort(wiring.Component):
     protocol (unknown opcode or target, an index, address or step count out of range, a payload that
     is not whole entries) is answered by ERROR, and a WRITE's payload is dropped.
 
-    The link carries ``link_words`` words at once: a header is the first of them, a payload is padded
-    to whole beats, entries to whole beats as well.
+    The link carries ``link_words`` words at once: a header is the first of them; entries, and so
+    payloads, are padded to whole beats.
 
     Members
     -------

@@ -8,7 +8,7 @@ __all__ = ["rounded"]
 
 
 def rounded(m: Module, name: str, value: Value, amount: Value | int, bits: int) -> Signal:
-    """``value / 2^amount`` to the nearest, ties to even, clamped to ``bits`` bits. Combinational."""
+    """``value / 2^amount``, ties to even, clamped to ``bits`` bits. Combinational."""
     wide = Signal(signed(len(value) + 1), name=f"{name}_wide")
     floor = Signal(signed(len(value) + 1), name=f"{name}_floor")
     sticky, sum_ = Signal(name=f"{name}_sticky"), Signal(signed(len(value) + 1), name=f"{name}_sum")

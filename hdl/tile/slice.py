@@ -1,5 +1,7 @@
 """A post slice: the sums of one row segment become neuron outputs, one segment per cycle."""
 
+import itertools
+
 from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -101,7 +103,7 @@ class PostSlice(wiring.Component):
         config, program = self._config, self.settings
         tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(15)]
         m.d.sync += [tags[0].eq(self.tag)]
-        m.d.sync += [b.eq(a) for a, b in zip(tags, tags[1:], strict=False)]
+        m.d.sync += [b.eq(a) for a, b in itertools.pairwise(tags)]
         lstm, gru, has_state, has_hidden = Signal(), Signal(), Signal(), Signal()
         tabular, rnn_sigmoid = Signal(), Signal()
         m.d.sync += [

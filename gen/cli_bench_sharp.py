@@ -1,0 +1,121 @@
+"""`sparnn bench sharp`, `schedules`, `padding`, `networks`: the dense machines."""
+
+from dataclasses import asdict
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from .cli_bench import Json, ListCommand, Seed, Steps, _within, bench_app, check_json, publish
+
+__all__ = ["networks_command", "padding_command", "schedules_command", "sharp_command"]
+
+
+class TileSchedule(StrEnum):
+    """In which order the halves of the steps run."""
+
+    UNFOLDED = "unfolded"
+    INTERGATE = "intergate"
+
+
+class Cell(StrEnum):
+    """Of the layer."""
+
+    LSTM = "lstm"
+    GRU = "gru"
+    RNN = "rnn"
+
+
+MacCounts = Annotated[
+    list[int],
+    typer.Option("--macs", metavar="N...", help="MAC units: 1024, 4096, 16384, 65536, 98304."),
+]
+HiddenSizes = Annotated[
+    list[int],
+    typer.Option(
+        "--hidden", callback=_within(1, 1536), metavar="H...", help="Units, and as many inputs."
+    ),
+]
+CellOption = Annotated[Cell, typer.Option(help="Kind of the layer.")]
+Simulate = Annotated[
+    bool, typer.Option("--rtl/--model", help="Simulate, or ask the cycle model alone.")
+]
+
+_SIZES = [1024, 4096, 16384, 65536]
+_HIDDEN = [256, 340, 512, 1024]
+
+
+@bench_app.command("sharp", cls=ListCommand)
+def sharp_command(
+    macs: MacCounts = _SIZES,
+    hidden: HiddenSizes = _HIDDEN,
+    schedule: Annotated[TileSchedule, typer.Option(help="Order of the halves.")] = (
+        TileSchedule.UNFOLDED
+    ),
+    cell: CellOption = Cell.LSTM,
+    steps: Steps = 25,
+    seed: Seed = 0,
+    rtl: Simulate = True,
+    json: Json = None,
+) -> None:
+    """SHARP's measure: utilization of the dense machines over hidden sizes."""
+    from .bench_sharp import sharp_points
+
+    check_json(json)
+    points = sharp_points(
+        macs,
+        hidden,
+        cell=cell.value,
+        schedule=schedule.value,
+        steps=steps,
+        seed=seed,
+        simulate=rtl,
+    )
+    publish("Dense machines", [asdict(point) for point in points], json)
+
+
+@bench_app.command("schedules", cls=ListCommand)
+def schedules_command(
+    macs: MacCounts = _SIZES,
+    hidden: HiddenSizes = _HIDDEN,
+    cell: CellOption = Cell.LSTM,
+    steps: Steps = 25,
+    seed: Seed = 0,
+    rtl: Simulate = False,
+    json: Json = None,
+) -> None:
+    """Unfolded against intergate on the same machines, with E-PUR's one fixed tile beside them."""
+    from .bench_sharp import schedule_points
+
+    check_json(json)
+    points = schedule_points(
+        macs, hidden, cell=cell.value, steps=steps, seed=seed, simulate=rtl
+    )
+    publish("Schedules", points, json)
+
+
+@bench_app.command("padding", cls=ListCommand)
+def padding_command(
+    macs: MacCounts = _SIZES,
+    hidden: HiddenSizes = [64, 100, 170, 256, 340, 450, 512, 700, 1000, 1024],  # noqa: B006
+    cell: CellOption = Cell.LSTM,
+    steps: Steps = 25,
+    seed: Seed = 0,
+    rtl: Simulate = False,
+    json: Json = None,
+) -> None:
+    """One tile for all rows of a layer against tiles that change on the last row segments."""
+    from .bench_sharp import padding_points
+
+    check_json(json)
+    points = padding_points(macs, hidden, cell=cell.value, steps=steps, seed=seed, simulate=rtl)
+    publish("Padding", points, json)
+
+
+@bench_app.command("networks", cls=ListCommand)
+def networks_command(macs: MacCounts = _SIZES, json: Json = None) -> None:
+    """SHARP's networks against E-PUR's schedule, and BrainWave's shapes, by the cycle model."""
+    from .bench_sharp import brainwave_points, network_points
+
+    check_json(json)
+    publish("Networks", network_points(macs) + brainwave_points(), json)

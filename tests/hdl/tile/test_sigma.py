@@ -1,0 +1,36 @@
+"""The short σ and tanh pipeline against the golden model."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from amaranth.sim import Simulator
+
+from sparnn.hdl.tile.sigma import Sigma
+from sparnn.sim.golden import sigmoid, tanh
+
+
+@pytest.mark.parametrize("f", range(16))
+def test_matches_golden(f: int) -> None:
+    rng = random.Random(f)
+    values = [-32768, -32767, -1, 0, 1, 32767, *(rng.randint(-32768, 32767) for _ in range(60))]
+    values += [rng.randint(-1 << f, 1 << f) for _ in range(60)]
+    cases = [(max(-32768, min(32767, v)), sigma) for v in values for sigma in (0, 1)]
+    dut = Sigma()
+    got: list[int] = []
+
+    async def bench(ctx: Any) -> None:
+        ctx.set(dut.up, 15 - f)
+        for value, sigma in [*cases, *[(0, 0)] * (Sigma.LATENCY - 1)]:
+            ctx.set(dut.value, value)
+            ctx.set(dut.sigmoid, sigma)
+            await ctx.tick()
+            got.append(ctx.get(dut.result))
+
+    simulator = Simulator(dut)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(bench)
+    simulator.run()
+    expected = [int((sigmoid if s else tanh)(np.int64(v), f)) for v, s in cases]
+    assert got[Sigma.LATENCY - 1 :] == expected

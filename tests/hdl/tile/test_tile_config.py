@@ -1,0 +1,60 @@
+"""Parameters of the dense machine: what is refused, and what follows from them."""
+
+import pytest
+
+from sparnn.gen.tile_presets import SHARP_SIZES, TILE_PRESETS, tile_preset
+from sparnn.hdl.errors import ConfigurationError
+from sparnn.hdl.tile.config import TileConfig
+from sparnn.hdl.tile.descriptor import TILE_FIELDS, encode_tile_descriptor
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"width": 6}, "multiple of 4"),
+        ({"width": 68}, "width = 68"),
+        ({"banks": 3}, "power of two"),
+        ({"lanes": 9}, "multiple of banks"),
+        ({"slices": 4}, "exceeds banks"),
+        ({"lanes": 2}, "broadcast word"),
+        ({"link_words": 2}, "use 1 or 4"),
+        ({"activation_bits": 7}, "activation_bits = 7"),
+        ({"lanes": True}, "lanes = True"),
+    ],
+)
+def test_refused(wrong: dict[str, int], named: str) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        TileConfig(**wrong)
+
+
+def test_presets_have_their_size() -> None:
+    for macs, name in SHARP_SIZES.items():
+        assert tile_preset(name).mac_units == macs
+    assert tile_preset("bw96k").mac_units == 96 * 1024
+    assert all(tile_preset(name).width == 32 for name in TILE_PRESETS)
+
+
+@pytest.mark.parametrize(
+    ("name", "tail"), [("sharp1k", 19), ("sharp4k", 19), ("sharp16k", 20), ("sharp64k", 21)]
+)
+def test_declared_tail(name: str, tail: int) -> None:
+    config = tile_preset(name)
+    assert config.tail() == tail
+    assert config.tail(gru=True) == tail + 1
+
+
+def test_descriptor_fields_do_not_overlap() -> None:
+    bits = [
+        (word, bit)
+        for word, low, width, _ in TILE_FIELDS.values()
+        for bit in range(low, low + width)
+    ]
+    assert len(bits) == len(set(bits))
+    assert max(bit for _, bit in bits) < 32
+
+
+def test_descriptor_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ConfigurationError, match="units = 65536"):
+        encode_tile_descriptor({"units": 65536})
+    with pytest.raises(ConfigurationError, match="unknown field"):
+        encode_tile_descriptor({"nonsense": 1})

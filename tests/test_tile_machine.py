@@ -1,0 +1,193 @@
+"""The dense machine in Verilator: bit exact with the golden model, cycle exact with its model."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.random_networks import random_initial, random_network, random_x
+from sparnn.gen.tile_layout import explore, tile_layer
+from sparnn.gen.tile_program import place_tiles
+from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.tile.config import TileConfig
+from sparnn.sim.answers import expected_words, parse_results
+from sparnn.sim.golden import run_network
+from sparnn.sim.hardware import run_driver, run_sequences
+from sparnn.sim.network import IntegerLayer, IntegerNetwork
+from sparnn.sim.packets import constant_states, sequence_packets
+from sparnn.sim.runner import mismatches
+from sparnn.sim.tile_cycle_model import network_cycles
+from sparnn.sim.verilate import build_driver
+
+pytestmark = pytest.mark.xdist_group("tile_machine")
+
+SMALL = TileConfig(lanes=8, width=8, banks=4, slices=1, columns=32, store_depth=8192)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tile")
+    (path / "sparnn.v").write_text(machine_verilog(SMALL))
+    return path
+
+
+def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
+    """A random network that the dense machine takes."""
+    rng = np.random.default_rng(seed)
+    while True:
+        network = random_network(rng, SMALL, layers=1 if kind else None)
+        if kind is not None and network.layers[0].kind != kind:
+            continue
+        if not any(layer.reverse for layer in network.layers):  # refused, see below
+            return network
+
+
+def _run(
+    folder: Path,
+    network: IntegerNetwork,
+    sequences: list[tuple[np.ndarray, Mapping[tuple[str, int], np.ndarray]]],
+    **link: int,
+) -> None:
+    plans = [explore(SMALL, layer) for layer in network.layers]
+    outputs = [
+        {"layer": index, "what": "state_c"}
+        for index, layer in enumerate(network.layers)
+        if layer.kind in ("lstm", "gru")
+    ]
+    outputs.append({"layer": len(network.layers) - 1, "what": "sequence"})
+    _, program, image = place_tiles(network, SMALL, outputs, plans=plans)
+    (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
+    results, _ = run_sequences(folder, program, sequences, **link)
+    traces = [run_network(network, x, states) for x, states in sequences]
+    assert mismatches(program, results, traces) == (0, None)
+    for (x, states), result in zip(sequences, results, strict=True):
+        layers = [
+            tile_layer(SMALL, layer, plan, placed.steps(len(x)), fresh=not states)
+            for layer, plan, placed in zip(network.layers, plans, program.layers, strict=True)
+        ]
+        assert network_cycles(SMALL, layers) == result.cycles
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_random_networks(folder: Path, seed: int) -> None:
+    network = _random(seed)
+    rng = np.random.default_rng([seed, 1])
+    sequences = []
+    for number in range(3):
+        states = constant_states(network)
+        if number == 1:
+            states |= random_initial(rng, network)
+        sequences.append((random_x(rng, network, int(rng.integers(1, 9))), states))
+    _run(folder, network, sequences)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "linear"])
+def test_slow_host(folder: Path, kind: str) -> None:
+    network = _random(100, kind)
+    rng = np.random.default_rng(5)
+    sequences = [(random_x(rng, network, 6), constant_states(network)) for _ in range(2)]
+    _run(folder, network, sequences, idle=50, stall=60, seed=3)
+
+
+def _extreme(units: int, inputs: int, weight: int) -> IntegerNetwork:
+    rows = (4, units)
+    halves = {
+        f"{name}_{half}": np.full(rows, value)
+        for half in ("x", "h")
+        for name, value in (("mult", 32767), ("shift", 20), ("bias", -32768))
+    }
+    layer = IntegerLayer(
+        name="extreme",
+        kind="lstm",
+        activation="",
+        w_x=np.full((4, units, inputs), weight),
+        w_h=np.full((4, units, units), -weight),
+        f_x=0,
+        f_pre=0,
+        f_state=15,
+        f_out=7,
+        out_bits=8,
+        **halves,
+    )
+    return IntegerNetwork((layer,), 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("units", "inputs", "weight"), [(1, 1, 127), (1, 63, -127), (61, 1, -127), (64, 64, 127)]
+)
+def test_extremes(folder: Path, units: int, inputs: int, weight: int) -> None:
+    network = _extreme(units, inputs, weight)
+    x = np.full((4, inputs), -128)
+    x[1], x[2] = 127, 0
+    _run(folder, network, [(x, {})])
+
+
+def test_a_step_that_waits_costs_the_declared_tail(folder: Path) -> None:
+    """One pass a half: between two steps lies nothing but the tail."""
+    network = _extreme(2, 2, 3)
+    plans = [explore(SMALL, network.layers[0])]
+    cycles = []
+    for steps in (10, 11):
+        _, program, image = place_tiles(network, SMALL, plans=plans)
+        (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
+        results, _ = run_sequences(folder, program, [(np.ones((steps, 2), int), {})])
+        cycles.append(results[0].cycles)
+    hidden = sum(phase.length * phase.passes for phase in plans[0].h)
+    assert cycles[1] - cycles[0] == hidden - 1 + SMALL.tail()
+
+
+@pytest.mark.parametrize("schedule", ["unfolded", "intergate"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_tiles_and_schedules(folder: Path, schedule: str, groups: int) -> None:
+    network = _random(7, "lstm")
+    layer = network.layers[0]
+    plan = explore(SMALL, layer, schedule=schedule, fixed=groups)
+    _, program, image = place_tiles(network, SMALL, plans=[plan])
+    (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
+    x = random_x(np.random.default_rng(1), network, 7)
+    states = constant_states(network)
+    results, _ = run_sequences(folder, program, [(x, states)])
+    assert mismatches(program, results, [run_network(network, x, states)]) == (0, None)
+    expected = network_cycles(SMALL, [tile_layer(SMALL, layer, plan, 7, fresh=not states)])
+    assert results[0].cycles == expected
+
+
+def test_six_networks_in_one_simulation(folder: Path) -> None:
+    """Only program and weights change: one machine, loaded six times without a reset."""
+    networks = [_random(200 + k, kind) for k, kind in enumerate(["lstm", "gru", "rnn", "linear"])]
+    networks += [_random(300), _random(301)]
+    words, parts = [], []
+    for number, network in enumerate(networks):
+        _, program, image = place_tiles(network, SMALL)
+        x = random_x(np.random.default_rng(number), network, 5)
+        states = constant_states(network)
+        packets, runs = sequence_packets(program, 0, x, states)
+        words += [image, packets]
+        parts.append((program, runs, run_network(network, x, states)))
+    counts = [expected_words(program, runs) for program, runs, _ in parts]
+    binary = build_driver(folder / "sparnn.v")
+    answer, _, problem = run_driver(
+        binary, np.concatenate(words), sum(counts), {"--watchdog": 100000}
+    )
+    assert problem is None
+    first = 0
+    for (program, runs, trace), count in zip(parts, counts, strict=True):
+        results = parse_results(program, runs, answer[first : first + count])
+        first += count
+        assert mismatches(program, results, [trace]) == (0, None)
+
+
+def test_refuses_what_it_does_not_compute() -> None:
+    layer = _extreme(1, 2, 1).layers[0]
+    backwards = IntegerNetwork((replace(layer, reverse=True),), 8, 8)
+    with pytest.raises(SparnnError, match="reverse = True, which the dense machine"):
+        place_tiles(backwards, SMALL)
+
+
+def test_refuses_too_many_columns() -> None:
+    wide = _extreme(1, 1000, 1)
+    with pytest.raises(SparnnError, match="1000 columns"):
+        place_tiles(wide, SMALL)
