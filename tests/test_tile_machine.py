@@ -41,7 +41,8 @@ def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
         network = random_network(rng, SMALL, layers=1 if kind else None)
         if kind is not None and network.layers[0].kind != kind:
             continue
-        if not any(layer.reverse for layer in network.layers):  # refused, see below
+        # What is refused: see below.
+        if not any(one.reverse or one.join or one.last_step for one in network.layers):
             return network
 
 
