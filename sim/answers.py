@@ -129,7 +129,7 @@ def _state(reader: "_Reader", config: MachineConfig | TileConfig, layer: LayerPr
 
 
 def _sequence(
-    reader: "_Reader", config: MachineConfig, layer: LayerProgram, steps: int
+    reader: "_Reader", config: MachineConfig | TileConfig, layer: LayerProgram, steps: int
 ) -> IntArray:
     """The outputs of a layer, or of two that are joined, as they lie in the store."""
     each, bits = words_per_entry(config, Target.STORE), config.activation_bits
