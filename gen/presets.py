@@ -170,7 +170,7 @@ def _power_of_two_divisor(value: int, most: int) -> int:
 
 def _read(path: str) -> dict[str, int]:
     file = Path(path)
-    names = ", ".join(sorted({**PRESETS, **TILE_PRESETS}))
+    names = ", ".join([*sorted(PRESETS), *TILE_PRESETS])
     if not file.is_file():
         raise SparnnError(
             f"--config {path}: neither a preset ({names}) nor a file; name one of the presets or a "
