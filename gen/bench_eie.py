@@ -293,20 +293,21 @@ def fifo_points(
     *,
     lanes: int,
     hidden: int,
+    inputs: int,
     weight_density: float,
     input_density: float,
     seed: int,
 ) -> Iterator[FifoPoint]:
-    """One vector through a fully connected ReLU layer of ``hidden`` units and inputs.
+    """One vector of ``inputs`` through a fully connected ReLU layer of ``hidden`` units.
 
     AlexNet's layer 7, on which EIE was measured, has 4,096 of both, 9 % of the weights and 35.3 %
     of the activations; here both are drawn independently.
     """
     rng = np.random.default_rng(seed)
-    shape = (1, hidden, hidden)
+    shape = (1, hidden, inputs)
     weights = rng.integers(1, 512, shape) * rng.choice([-1, 1], shape)
     w_x = np.where(rng.random(shape) < weight_density, weights, 0).astype(np.int32)
-    x = np.where(rng.random((1, hidden)) < input_density, rng.integers(1, 512, (1, hidden)), 0)
+    x = np.where(rng.random((1, inputs)) < input_density, rng.integers(1, 512, (1, inputs)), 0)
     rows = (1, hidden)
     layer = IntegerLayer(
         name="fc",
@@ -331,7 +332,7 @@ def fifo_points(
     forgetful = replace(
         layer,
         kind="rnn",
-        w_h=np.zeros(shape, np.int32),
+        w_h=np.zeros((1, hidden, hidden), np.int32),
         mult_h=zeros,
         shift_h=zeros,
         bias_h=zeros,

@@ -263,6 +263,14 @@ def eie_fifo_command(
         int, typer.Option(callback=_within(4, 1024), metavar="N", help="Processing elements.")
     ] = 64,
     hidden: HiddenUnits = 4096,
+    inputs: Annotated[
+        int,
+        typer.Option(
+            callback=_within(1, 8192),
+            metavar="N",
+            help="Columns; fewer than fc7's 4096 balance alike and load sooner.",
+        ),
+    ] = 512,
     weight_density: WeightDensity = 0.09,
     input_density: InputDensity = 0.353,
     seed: Seed = 0,
@@ -279,6 +287,7 @@ def eie_fifo_command(
         depths,
         lanes=lanes,
         hidden=hidden,
+        inputs=inputs,
         weight_density=weight_density,
         input_density=input_density,
         seed=seed,

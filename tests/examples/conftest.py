@@ -9,9 +9,9 @@ mask_depth = 1024
 weight_depth = 8192
 rows = 1024
 parameter_depth = 1024
-state_depth = 128
+state_depth = 256
 store_depth = 2048
-program_depth = 4
+program_depth = 8
 """
 
 

@@ -8,6 +8,10 @@ import onnx
 import onnxruntime
 import pytest
 
+from sparnn.gen.compile import compile_model
+from sparnn.sim.golden_run import run_golden
+from sparnn.sim.runner import simulate
+
 VOWELS = Path(__file__).parents[2] / "examples" / "vowels"
 
 
@@ -46,6 +50,42 @@ def test_accuracy_and_sparsity(name):
     assert accuracy >= 0.98
     assert min(own1, own2) >= 0.75
     assert min(passed1, passed2) >= 0.6
+
+
+def found(logits, labels):
+    """Share of the utterances, [n, frames, speakers], whose speaker is found."""
+    return float(np.mean(logits.mean(axis=1).argmax(axis=1) == labels))
+
+
+def test_integers_on_all_utterances(tmp_path):
+    """Eight bits cost at most two points of a hundred on the held-out utterances."""
+    out = tmp_path / "out"
+    compile_model(VOWELS / "rnn_pruned33.onnx", VOWELS / "calibrate.npz", out, lanes=1)
+    with np.load(VOWELS / "test.npz") as data:
+        x, lengths, labels = data["x"], data["lengths"], data["labels"]
+    right = 0.0
+    for length in np.unique(lengths):
+        here = lengths == length
+        np.savez(tmp_path / "x.npz", x=x[here, :length])
+        run_golden(out, tmp_path / "x.npz", tmp_path / "y.npz")
+        with np.load(tmp_path / "y.npz") as outputs:
+            right += found(outputs["logits"], labels[here]) * here.sum()
+    accuracy, _ = speakers(VOWELS / "rnn_pruned33.onnx")
+    assert right / len(labels) >= accuracy - 0.02
+
+
+# The other networks of tests/examples run on the same Verilog.
+@pytest.mark.xdist_group("examples")
+def test_verilog(machine_file, tmp_path):
+    out = tmp_path / "out"
+    compile_model(
+        VOWELS / "rnn_pruned33.onnx", VOWELS / "calibrate.npz", out, config=str(machine_file)
+    )
+    report = simulate(out, VOWELS / "input.npz", output=tmp_path / "y.npz")
+    assert report.bit_exact, report.first_mismatch
+    with np.load(tmp_path / "y.npz") as outputs, np.load(VOWELS / "input.npz") as data:
+        assert report.sequences == len(data["labels"]) >= 40
+        assert found(outputs["logits"], data["labels"]) >= 0.95
 
 
 def test_kept_weights():
