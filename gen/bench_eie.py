@@ -276,7 +276,8 @@ def memory_bits(macros: Sequence[Macro], index_bits: int = 4) -> dict[str, int]:
 class FifoPoint:
     """EIE on a fully connected layer with one depth of queue.
 
-    balance_efficiency: entries walked per element and cycle, EIE's measure of figure 8.
+    balance_efficiency: entries walked per element and cycle. EIE's figure 8 leaves the write-back
+        out; here it counts.
     """
 
     queue_depth: int
