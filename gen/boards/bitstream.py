@@ -24,6 +24,7 @@ from sparnn.sim.progress import progress
 from . import find_board
 from .board import Board
 from .constraints import CONSTRAINTS, constraints
+from .machine import lane_machine
 
 __all__ = ["BitstreamReport", "bitstream", "utilization"]
 
@@ -163,7 +164,7 @@ def bitstream(
             f"constraints/{board.name}/{CONSTRAINTS[board.family]}"
         )
     check_replaceable(output)
-    config = load_program(Path(folder)).config
+    config = lane_machine(load_program(Path(folder)), folder)
     text = constraints(board)
     top = board.top(mhz, baud)
     machine_mhz = float(top.plan.output_mhz)

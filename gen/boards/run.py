@@ -28,6 +28,7 @@ from sparnn.sim.serial_port import SerialPort, open_port
 from sparnn.sim.simulated_board import DIVISOR, simulated_board
 
 from . import find_board
+from .machine import lane_machine
 
 __all__ = ["RunReport", "run_on_board"]
 
@@ -122,6 +123,7 @@ def run_on_board(
     manifest, network = load_compiled(folder)
     io = manifest["io"]
     program = load_program(folder)
+    config = lane_machine(program, folder)
     sequences = load_inputs(inputs, io, network.input_sizes)
     image = np.frombuffer(_read(folder / IMAGE), "<u4").astype(np.uint32)
     parts, runs = [], list[Run]()
@@ -136,10 +138,10 @@ def run_on_board(
     simulated = port == SIMULATION
     longest = max(run.steps for run in runs) * program.step_bound
     allowed = _FACTOR * longest / (_SIMULATED_HZ if simulated else machine_mhz * 1e6)
-    with _port(port, program.config, baud or board.baud, log) as opened:
+    with _port(port, config, baud or board.baud, log) as opened:
         link = BoardLink(opened, patience=patience)
         link.open()
-        link.check_machine(program.config)
+        link.check_machine(config)
         started = time.monotonic()
         link.exchange(image, 0, title="Loading")
         loaded = time.monotonic()
