@@ -37,7 +37,7 @@ def predict(config: MachineConfig, target: Target) -> dict[str, float]:
     """
     factors = _factors(target.name)
     features = _features(config, target)
-    return {name: max(0.0, float(features @ factors[name])) for name in factors}
+    return {name: max(0.0, float(features[name] @ factors[name])) for name in factors}
 
 
 def errors(target: str, *, held_out: bool) -> dict[str, list[float]]:
@@ -85,8 +85,9 @@ def _memories(config: MachineConfig) -> tuple[tuple[int, int, int], ...]:
     return tuple(memories(machine_verilog(config), TOP_MODULE))
 
 
-def _features(config: MachineConfig, target: Target) -> FloatArray:
-    lanes, posts = config.lanes, config.post_units
+def _features(config: MachineConfig, target: Target) -> dict[str, FloatArray]:
+    """What each resource is linear in."""
+    lanes = config.lanes
     held = _memories(config)
     blocks = sum(
         target.block_ram.blocks(words, bits) * copies
@@ -94,19 +95,16 @@ def _features(config: MachineConfig, target: Target) -> FloatArray:
         if words > SMALL
     )
     small = sum(words * bits * copies for words, bits, copies in held if words <= SMALL)
-    return np.array(
-        [
-            1,
-            lanes,
-            lanes * config.weight_bits,
-            lanes * config.activation_bits,
-            posts,
-            posts * config.activation_bits,
-            small,
-            blocks,
-        ],
-        np.float64,
-    )
+    widths = config.weight_bits + config.activation_bits
+    logic = np.array([1, lanes, lanes * widths, small], np.float64)
+    return {
+        "lut": logic,
+        "lut_logic": logic,
+        "ff": logic,
+        # A multiplier per lane and four in a post unit.
+        "dsp": np.array([lanes + 4 * config.post_units], np.float64),
+        "bram": np.array([blocks], np.float64),
+    }
 
 
 @cache
@@ -127,13 +125,11 @@ def _measured(target: str) -> tuple[Mapping[str, Any], ...]:
 def _factors(target: str) -> dict[str, FloatArray]:
     """Least squares of the relative error, of the machines that are not held out."""
     rows = [row for row in _measured(target) if not row["held_out"]]
-    features = np.array(
-        [_features(MachineConfig(**row["config"]), TARGETS[target]) for row in rows]
-    )
+    machines = [_features(MachineConfig(**row["config"]), TARGETS[target]) for row in rows]
     found = {}
-    for name in ("lut", "lut_logic", "ff", "dsp", "bram"):
+    for name in machines[0]:
         truth = np.array([max(1.0, row["resources"][name]) for row in rows], np.float64)
-        weighted = features / truth[:, None]
+        weighted = np.array([machine[name] for machine in machines]) / truth[:, None]
         scale = np.abs(weighted).max(axis=0)
         scale[scale == 0] = 1
         solution = np.linalg.lstsq(weighted / scale, np.ones(len(rows)), rcond=1e-6)[0]
