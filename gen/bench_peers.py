@@ -9,6 +9,7 @@ the network needs.
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def dense_layer(
         return drawn * rng.choice([-1, 1], drawn.shape)
 
     rows = (gates, units)
-    fields = {
+    fields: dict[str, Any] = {
         "name": f"{kind}{units}",
         "kind": kind,
         "activation": "" if hidden else "identity",

@@ -98,6 +98,7 @@ def synthesize(
     ------
     SparnnError: Yosys is missing, or refuses the design.
     """
+    flat = flat or target.whole
     text = verilog + (_pins(verilog, top) if pins else "")
     outer = PINS if pins else top
     commands = [

@@ -7,9 +7,8 @@ __all__ = ["ICE40"]
 ICE40 = Target(
     name="ice40",
     title="Lattice iCE40 UP",
-    # No -abc9: with blocks kept whole it ends in an assertion (Yosys 0.69).
     # -spram: never inferred from a memory that has an initial value or two ports.
-    synth="synth_ice40 -device u -dsp -spram -top {top}",
+    synth="synth_ice40 -abc9 -device u -dsp -spram -top {top}",
     lut_inputs=4,
     luts={"SB_LUT4": 1},
     # The measure asked for counts a carry cell as two. Here it shares a logic cell with the
@@ -33,6 +32,7 @@ ICE40 = Target(
         ),
     },
     pnr="nextpnr-ice40",
+    whole=True,  # with blocks kept apart Yosys 0.69 ends in an assertion (rtlil.cc:2872)
     request_mhz=60.0,
     extra={"spram": ("SB_SPRAM256KA",)},
 )

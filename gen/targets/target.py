@@ -77,6 +77,7 @@ class Target:
     multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
     pnr_options: beside those of the device.
+    whole: blocks cannot be kept apart in synthesis: always flat, one block.
     flat_pnr: place and route needs a netlist synthesized flat.
     request_mhz: the clock asked of place and route, above what is reached.
     units: what ``lut`` and ``bram`` are counted in.
@@ -101,6 +102,7 @@ class Target:
     devices: Mapping[str, Device]
     pnr: str | None = None
     pnr_options: tuple[str, ...] = ()
+    whole: bool = False
     flat_pnr: bool = False
     request_mhz: float = 200.0
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
