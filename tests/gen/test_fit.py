@@ -1,18 +1,10 @@
 """The resource model and the machine that is picked with it."""
 
-import math
-import subprocess
-import tomllib
-from collections.abc import Callable
-from pathlib import Path
-
 import numpy as np
-import pytest
 
-from sparnn.gen.errors import SparnnError
-from sparnn.gen.fit import fit, smallest_machine
+from sparnn.gen.fit import smallest_machine
 from sparnn.gen.fit_calibrate import CONFIGURATIONS, DATA
-from sparnn.gen.fit_model import errors, memories, predict
+from sparnn.gen.fit_model import errors, memories
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
 from sparnn.gen.program import build_program
@@ -20,8 +12,6 @@ from sparnn.gen.random_networks import random_network
 from sparnn.gen.targets import TARGETS
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
-
-DIGITS = Path("examples/digits/lstm.onnx")
 
 
 def test_held_out_machines_are_predicted_within_ten_percent() -> None:
@@ -39,13 +29,6 @@ def test_memories_are_found_with_their_copies() -> None:
     assert (config.mask_depth, config.mask_entry_bits, 8) in found
 
 
-def test_more_lanes_are_larger() -> None:
-    small, large = (
-        predict(MachineConfig(lanes=n, max_v=1), TARGETS["ecp5"]) for n in (2, 16)
-    )
-    assert all(small[name] < large[name] for name in small)
-
-
 def test_a_fitted_machine_runs_the_network() -> None:
     rng = np.random.default_rng(5)
     wide = MachineConfig(lanes=4, max_v=4)
@@ -54,36 +37,8 @@ def test_a_fitted_machine_runs_the_network() -> None:
     assert config.weight_depth < wide.weight_depth
     layout = lay_out(network, config)
     outputs = [{"layer": network.stages[-1][-1], "what": "sequence"}]
-    program = build_program(
-        network, layout, pack_network(network, layout, config), config, outputs
-    )
+    program = build_program(network, layout, pack_network(network, layout, config), config, outputs)
     assert program.max_steps >= 8
-
-
-def test_digits_on_ecp5(checkout: Path, tmp_path: Path) -> None:
-    result = fit(checkout / DIGITS, target="ecp5")
-    assert result.config.lanes >= 8
-    assert math.isfinite(result.needs["lut"])
-    assert MachineConfig(**tomllib.loads(result.toml())) == result.config
-    assert result.needs["bram"] <= result.device.capacity["bram"]
-
-
-def test_too_large_says_by_how_much(checkout: Path) -> None:
-    with pytest.raises(SparnnError, match=r"bram takes about \d+ of 56 \(\+\d+"):
-        fit(checkout / DIGITS, target="ecp5", device="12k", lanes=64)
-
-
-def test_refusals(checkout: Path, sparnn: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    model = checkout / DIGITS
-    with pytest.raises(SparnnError, match="needs --board, or --target"):
-        fit(model)
-    with pytest.raises(SparnnError, match="leave out --target"):
-        fit(model, board="ulx3s", target="ecp5")
-    with pytest.raises(SparnnError, match="sparnn fit knows"):
-        fit(model, target="xilinx7")
-    refused = sparnn("fit", str(model), "--target", "ecp5", "--device", "12k", "--lanes", "64")
-    assert refused.returncode == 2
-    assert refused.stderr.startswith("sparnn: error: lstm.onnx does not fit")
 
 
 def test_data_is_of_the_configurations_of_today() -> None:
