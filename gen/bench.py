@@ -8,8 +8,10 @@ import json
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,15 +22,18 @@ from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.arrays import Sequence, quantize
 from sparnn.sim.golden import run_network
 from sparnn.sim.hardware import run_sequences
+from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import IntegerLayer
 from sparnn.sim.runner import mismatches
 from sparnn.sim.verilate import build_driver
 
 from .activity import measure_activity
 from .calibrate import calibrate
-from .compile import Compiled, place_network
 from .errors import SparnnError
+from .layout import lay_out
+from .pack import pack_network
 from .presets import load_config
+from .program import build_program, fit_config, image_words
 from .quantize import quantize as quantize_network
 from .workload import Workload, masr_workload
 
@@ -108,6 +113,7 @@ def masr_points(
     seed: int,
     v: int | None = None,
     balance: bool = True,
+    unfolded: bool = True,
 ) -> list[MasrPoint]:
     """The same layer and sequence on machines of several sizes."""
     workload = masr_workload(
@@ -118,13 +124,28 @@ def masr_points(
         steps=steps,
         seed=seed,
     )
-    return [masr_point(workload, size, seed=seed, v=v, balance=balance) for size in lanes]
+    return [
+        masr_point(workload, size, seed=seed, v=v, balance=balance, unfolded=unfolded)
+        for size in lanes
+    ]
 
 
 def masr_point(
-    workload: Workload, lanes: int, *, seed: int = 0, v: int | None = None, balance: bool = True
+    workload: Workload,
+    lanes: int,
+    *,
+    seed: int = 0,
+    v: int | None = None,
+    balance: bool = True,
+    unfolded: bool = True,
 ) -> MasrPoint:
-    """Run a workload on one machine, all steps in one RUN, and compare with the golden model."""
+    """Run a workload on one machine, all steps in one RUN, and compare with the golden model.
+
+    Parameters
+    ----------
+    v, balance: see :func:`~sparnn.gen.layout.lay_out`.
+    unfolded: see :func:`~sparnn.gen.program.build_program`.
+    """
     config = load_config(None, lanes, weight_bits=MASR_BITS, activation_bits=MASR_BITS)
     sample = Sequence(workload.x[:_CALIBRATION_STEPS], {})
     quantized = quantize_network(
@@ -138,32 +159,35 @@ def masr_point(
     activity = measure_activity(network, [sample])
     x, _ = quantize(workload.x, layer.f_x, MASR_BITS)
     trace = run_network(network, x)
+    layout = lay_out(
+        network,
+        config,
+        v=None if v is None else [v],
+        balance=balance,
+        activity=activity,
+        limit_columns=False,
+    )
+    sequence: list[Mapping[str, Any]] = [{"layer": 0, "what": "sequence"}]
+    config = fit_config(config, network, layout, sequence, len(x))
+    packed = pack_network(network, layout, config)
     different = 0
     # Once with every step sent to the host, to compare them all, and once with the last alone, as
     # in a network whose activations stay in the machine: the host takes one value per cycle.
-    for what in ("sequence", "last"):
-        compiled = place_network(
-            network,
-            config,
-            [{"layer": 0, "what": what}],
-            fit=True,
-            v=None if v is None else [v],
-            balance=balance,
-            activity=activity,
-        )
+    for outputs in (sequence, [{"layer": 0, "what": "last"}]):
+        program = build_program(network, layout, packed, config, outputs, unfolded=unfolded)
         with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
             folder = Path(name)
-            (folder / "sparnn.v").write_text(machine_verilog(compiled.config))
-            (folder / "image.bin").write_bytes(compiled.image.astype("<u4").tobytes())
-            results, driver = run_sequences(folder, compiled.program, [(x, {})])
-        different += mismatches(compiled.program, results, [trace])[0]
+            (folder / "sparnn.v").write_text(machine_verilog(config))
+            (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
+            results, driver = run_sequences(folder, program, [(x, {})])
+        different += mismatches(program, results, [trace])[0]
     cycles = results[0].cycles
     halves = [half for half in (layer.w_x, layer.w_h) if half is not None]
     weights = sum(half.size for half in halves)
     nonzero = sum(np.count_nonzero(half) for half in halves)
     return MasrPoint(
         lanes=lanes,
-        v=1 << compiled.program.layers[0].descriptor["v_log2"],
+        v=1 << program.layers[0].descriptor["v_log2"],
         seed=seed,
         steps=len(x),
         bit_exact=different == 0,
@@ -172,7 +196,7 @@ def masr_point(
         mac_units=lanes,
         useful_macs=trace.useful_macs,
         utilization=trace.useful_macs / (lanes * cycles),
-        balance_limit=_balance_limit(layer, compiled, x, trace.layers[0].outputs),
+        balance_limit=_balance_limit(layer, program, x, trace.layers[0].outputs),
         speedup_over_dense=weights * len(x) / lanes / cycles,
         weight_density=float(nonzero / weights),
         hidden_density=float(np.mean(trace.layers[0].outputs != 0)),
@@ -183,17 +207,16 @@ def masr_point(
 
 
 def _balance_limit(
-    layer: IntegerLayer, compiled: Compiled, x: IntArray, outputs: IntArray
+    layer: IntegerLayer, program: MachineProgram, x: IntArray, outputs: IntArray
 ) -> float:
     """A lane's mean pairs over the most pairs of a lane in a step: hidden half, next input half.
 
     x: [steps, inputs], outputs: [steps, units], in the network's order.
     """
     assert layer.w_h is not None
-    program = compiled.program
     order, columns = np.array(program.layers[0].neurons), np.array(program.inputs)
     v = 1 << program.layers[0].descriptor["v_log2"]
-    groups, words = compiled.config.lanes // v, compiled.config.post_units
+    groups, words = program.config.lanes // v, program.config.post_units
     hidden = np.vstack([np.zeros_like(outputs[:1]), outputs[:-1]])
     loads = []
     for weights, values in (

@@ -79,6 +79,7 @@ class Schedule(StrEnum):
     """In which order the halves of the steps run."""
 
     UNFOLDED = "unfolded"
+    INTERGATE = "intergate"
 
 
 def _within(low: float, high: float) -> Callable[[Any], Any]:
@@ -205,6 +206,7 @@ def masr_command(
         steps=steps,
         seed=seed,
         balance=balance is Balance.STATIC,
+        unfolded=schedule is Schedule.UNFOLDED,
     )
     settings = {"balance": balance.value, "schedule": schedule.value}
     publish("MASR's layer", [asdict(point) | settings for point in points], json)

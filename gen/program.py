@@ -89,6 +89,8 @@ def build_program(
     packed: Sequence[PackedLayer],
     config: MachineConfig,
     outputs: Sequence[Mapping[str, Any]] = (),
+    *,
+    unfolded: bool = True,
 ) -> MachineProgram:
     """Place a packed network in the machine's memories and describe it.
 
@@ -96,6 +98,7 @@ def build_program(
     ----------
     outputs: ``layer`` and ``what`` of each wanted output (the manifest's ``io["outputs"]``); the
         last layer's sequence by default.
+    unfolded: lanes go on with the next step's input half under this step's tail.
 
     Raises
     ------
@@ -147,7 +150,7 @@ def build_program(
                 "emit": int(bool(emit)),
                 "emit_last": int(bool(emit) and "sequence" not in emit),
                 "single_step": int(single[index]),
-                "unfolded": 1,
+                "unfolded": int(unfolded),
                 "last_layer": int(index == len(network.layers) - 1),
                 "reverse": int(layer.reverse and not single[index]),
                 "add_stored": int(layer.join == "sum"),
