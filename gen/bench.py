@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.protocol import Counter
 from sparnn.sim.arrays import Sequence, quantize
 from sparnn.sim.golden import run_network
 from sparnn.sim.hardware import run_sequences
@@ -54,6 +55,9 @@ class MasrPoint:
     cycles: from the run's start to its last output; the host is sent the last step only.
     utilization: useful MACs of all MAC slots. balance_limit: what it would be if lanes lost nothing
         but waiting, once a step, for the one with the most pairs.
+    lost: what became of the other slots, counted in the hardware: *stall*, no room for a partial
+        sum; *empty*, no pair found in time; *idle*, a lane waited while others of its cluster
+        worked; *tail*, the whole cluster waited.
     speedup_over_dense: against one dense pass, every weight once, one per lane and cycle.
     densities: shares that are not zero, as they came out.
     """
@@ -68,6 +72,7 @@ class MasrPoint:
     mac_units: int
     useful_macs: int
     utilization: float
+    lost: Mapping[str, float]
     balance_limit: float
     speedup_over_dense: float
     weight_density: float
@@ -155,7 +160,7 @@ def masr_point(
     layer = network.layers[0]
     words = -(-max(layer.inputs, layer.units) // config.post_units)
     need = words * (len(workload.x) + 2)
-    config = replace(config, store_depth=1 << (need - 1).bit_length())
+    config = replace(config, store_depth=1 << (need - 1).bit_length(), counters=True)
     activity = measure_activity(network, [sample])
     x, _ = quantize(workload.x, layer.f_x, MASR_BITS)
     trace = run_network(network, x)
@@ -181,7 +186,12 @@ def masr_point(
             (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
             results, driver = run_sequences(folder, program, [(x, {})])
         different += mismatches(program, results, [trace])[0]
-    cycles = results[0].cycles
+    cycles, slots = results[0].cycles, results[0].slots
+    assert sum(slots.values()) == lanes * cycles
+    assert slots[Counter.PAIR] == trace.useful_macs
+    lost = {
+        one.name.lower(): slots[one] / (lanes * cycles) for one in Counter if one != Counter.PAIR
+    }
     halves = [half for half in (layer.w_x, layer.w_h) if half is not None]
     weights = sum(half.size for half in halves)
     nonzero = sum(np.count_nonzero(half) for half in halves)
@@ -196,6 +206,7 @@ def masr_point(
         mac_units=lanes,
         useful_macs=trace.useful_macs,
         utilization=trace.useful_macs / (lanes * cycles),
+        lost=lost,
         balance_limit=_balance_limit(layer, program, x, trace.layers[0].outputs),
         speedup_over_dense=weights * len(x) / lanes / cycles,
         weight_density=float(nonzero / weights),

@@ -15,9 +15,11 @@ from .tile.config import TileConfig
 
 __all__ = [
     "ARGUMENT_BITS",
+    "COUNTER_WORDS",
     "DESCRIPTOR_FIELDS",
     "DESCRIPTOR_WORDS",
     "Activation",
+    "Counter",
     "Kind",
     "Opcode",
     "Response",
@@ -56,9 +58,7 @@ class Response(IntEnum):
     """Machine to host, same header layout."""
 
     RESULT = 8  #: number of values that follow, one 32-bit word each, sign-extended
-    DONE = (
-        9  #: end of a run; one word follows: cycles from RUN to the last output
-    )
+    DONE = 9  #: end of a run; one word follows: cycles from RUN to the last output
     DATA = 10  #: number of payload words that follow (answer to READ and IDENTIFY)
     ERROR = 15  #: the header that was refused, its low 28 bits
 
@@ -72,6 +72,21 @@ class Target(IntEnum):
     PARAMETER = 3  #: per post unit: multiplier, shift, bias of one row and half, LSB first
     STATE = 4  #: per post unit: cell state
     STORE = 5  #: words of post_units activations
+    COUNTER = 6  #: per post unit, to read only, on a machine with counters: see Counter
+
+
+class Counter(IntEnum):
+    """Slots (lanes times cycles) of a cluster in the last run, by what became of them."""
+
+    PAIR = 0  #: a non-zero weight met a non-zero activation
+    STALL = 1  #: no room for a partial sum
+    EMPTY = 2  #: masks without a pair, or the scan had not found the next one yet
+    IDLE = 3  #: a lane waited while another one of its cluster worked
+    TAIL = 4  #: all of the cluster's lanes waited
+
+
+#: 16-bit entries per counter, least significant first.
+COUNTER_WORDS = 4
 
 
 class Kind(IntEnum):
@@ -180,6 +195,7 @@ def entry_bits(config: MachineConfig | TileConfig, target: Target) -> int:
         Target.PARAMETER: MULTIPLIER_BITS + SHIFT_BITS + PREACTIVATION_BITS,
         Target.STATE: PREACTIVATION_BITS,
         Target.STORE: config.store_entry_bits,
+        Target.COUNTER: PREACTIVATION_BITS,
     }[target]
 
 

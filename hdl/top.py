@@ -122,7 +122,7 @@ class Machine(wiring.Component):
         has_hidden = layer.kind != Kind.LINEAR
         fields = {name: layer[name] for name in DESCRIPTOR_FIELDS}
         fields |= {"has_hidden": has_hidden, "unfolded": layer.unfolded | ~has_hidden}
-        state_data = []
+        state_data, counter_data = [], []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
             m.d.comb += [
@@ -149,5 +149,14 @@ class Machine(wiring.Component):
                 for name in program.shape().members:
                     m.d.comb += program[name].eq(fields[name])
             state_data.append(cluster.state_read.data)
+            if config.counters:
+                m.d.comb += [
+                    cluster.busy.eq(dispatcher.busy),
+                    cluster.counters.addr.eq(host.read_addr),
+                ]
+                counter_data.append(cluster.counters.data)
         m.d.comb += host.state_data.eq(Array(state_data)[host.read_index])
+        if config.counters:
+            with m.If(host.read_counters):
+                m.d.comb += host.state_data.eq(Array(counter_data)[host.read_index])
         return with_registered_reset(m)

@@ -6,7 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.protocol import ARGUMENT_BITS, Response, Target, header, words_per_entry
+from sparnn.hdl.protocol import (
+    ARGUMENT_BITS,
+    COUNTER_WORDS,
+    Counter,
+    Response,
+    Target,
+    header,
+    words_per_entry,
+)
 from sparnn.hdl.tile.config import TileConfig
 
 from .errors import SimulationError
@@ -29,6 +37,7 @@ class SequenceResult:
         step is emitted, None where nothing is.
     states: final cell states by layer, [units], of the layers with ``read_state``.
     cycles: of all its runs together.
+    slots: lanes times cycles by what became of them, of a machine with counters.
     sequences: by layer what the host read from the store, [steps, features], of the layers with a
         ``sequence_order``.
     """
@@ -37,6 +46,7 @@ class SequenceResult:
     states: dict[int, IntArray]
     cycles: int
     sequences: dict[int, IntArray] = field(default_factory=dict)
+    slots: dict[Counter, int] = field(default_factory=dict)
 
 
 def expected_words(program: MachineProgram, runs: list[Run]) -> int:
@@ -54,6 +64,8 @@ def expected_words(program: MachineProgram, runs: list[Run]) -> int:
             if layer.sequence_order:
                 entries = layer.steps(run.steps) * layer.sequence_words
                 total += 1 + entries * words_per_entry(program.config, Target.STORE)
+        if program.config.counters:
+            total += program.config.post_units * (1 + len(Counter) * COUNTER_WORDS)
     return total
 
 
@@ -70,6 +82,7 @@ def parse_results(
     sequences: dict[int, list[tuple[list[IntArray | None], int]]] = {}
     states: dict[int, dict[int, IntArray]] = {}
     stored: dict[int, dict[int, list[IntArray]]] = {}
+    slots: dict[int, dict[Counter, int]] = {}
     for run in runs:
         outputs: list[IntArray | None] = []
         for layer in program.layers:
@@ -88,6 +101,8 @@ def parse_results(
                 values = _sequence(reader, program.config, layer, layer.steps(run.steps))
                 read[index] = [] if layer.descriptor["single_step"] else read.get(index, [])
                 read[index].append(values)
+        if program.config.counters:
+            _add_counters(reader, program.config, slots.setdefault(run.sequence, {}))
     reader.end()
     return [
         SequenceResult(
@@ -98,9 +113,20 @@ def parse_results(
             states[number],
             sum(cycles for _, cycles in segments),
             {index: np.concatenate(parts) for index, parts in stored[number].items()},
+            slots.get(number, {}),
         )
         for number, segments in sequences.items()
     ]
+
+
+def _add_counters(reader: "_Reader", config: MachineConfig, slots: dict[Counter, int]) -> None:
+    """Add one run's counters of all post units."""
+    count = len(Counter) * COUNTER_WORDS
+    for _ in range(config.post_units):
+        words = (reader.take(Response.DATA, count, count) & 0xFFFF).reshape(-1, COUNTER_WORDS)
+        for one, parts in zip(Counter, words, strict=True):
+            value = sum(int(part) << 16 * k for k, part in enumerate(parts))
+            slots[one] = slots.get(one, 0) + value
 
 
 def _join(segments: list[IntArray | None], layer: LayerProgram) -> IntArray | None:

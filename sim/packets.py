@@ -7,7 +7,9 @@ import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import (
+    COUNTER_WORDS,
     RUN_RESET,
+    Counter,
     Kind,
     Opcode,
     Target,
@@ -137,6 +139,7 @@ def sequence_packets(
         if final:
             parts.extend(_read_states(program))
         parts.extend(_read_sequences(program, steps))
+        parts.extend(_read_counters(config))
         runs.append(Run(number, steps, final))
     return np.concatenate(parts), runs
 
@@ -203,6 +206,19 @@ def _read_states(program: MachineProgram) -> list[Words]:
                 )
                 parts.append(packet)
     return parts
+
+
+def _read_counters(config: MachineConfig) -> list[Words]:
+    if not config.counters:
+        return []
+    packets = [
+        [
+            header(Opcode.SELECT, Target.COUNTER << 20 | unit),
+            header(Opcode.READ, len(Counter) * COUNTER_WORDS),
+        ]
+        for unit in range(config.post_units)
+    ]
+    return [np.array(packets, np.uint32).reshape(-1)]
 
 
 def _read_sequences(program: MachineProgram, steps: int) -> list[Words]:

@@ -15,6 +15,7 @@ from sparnn.hdl.reset import with_registered_reset
 from sparnn.hdl.stream_buffer import StreamBuffer
 
 from .collector import COLLECTOR_PROGRAM, Collector
+from .counters import SlotCounters, counter_read_signature
 from .load import load_layout
 from .tree import ReductionTree, tree_latency
 
@@ -42,6 +43,7 @@ def cluster_signature(config: MachineConfig) -> wiring.Signature:
             "state_read": In(state_read_signature(config)),
             "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
         }
+        | ({"busy": In(1), "counters": In(counter_read_signature())} if config.counters else {})
     )
 
 
@@ -62,6 +64,7 @@ class Cluster(wiring.Component):
     load: the host's load bus.
     x_taken: input halves collected, modulo 4.
     state_read: host read of the cell state; only between runs.
+    busy, counters: only with ``counters``: a run is under way; host read of the counters.
     out: stream of one 16-bit output per broadcast word.
     """
 
@@ -121,6 +124,7 @@ class Cluster(wiring.Component):
             post.state_load.data.eq(load.data),
         ]
 
+        lane_slots = []
         for index in range(lanes):
             lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
             chosen = lane_index == index
@@ -142,6 +146,8 @@ class Cluster(wiring.Component):
                 lane.advance.eq(tree.advance),
                 tree.partial_sums[index].eq(lane.partial_sum),
             ]
+            if config.counters:
+                lane_slots.append(lane.slot)
 
         # The tag travels beside the sum: one cycle in the lane, then the tree.
         m.submodules.buffer = buffer = StreamBuffer(row_sum_layout(config))
@@ -162,4 +168,10 @@ class Cluster(wiring.Component):
         wiring.connect(m, buffer.o, post.sums)
         wiring.connect(m, wiring.flipped(self.out), post.out)
         wiring.connect(m, wiring.flipped(self.state_read), post.state_read)
+        if config.counters:
+            m.submodules.counters = counters = SlotCounters(config)
+            m.d.sync += counters.counting.eq(self.busy)
+            for slot, lane_slot in zip(counters.slots, lane_slots, strict=True):
+                m.d.comb += slot.eq(lane_slot)
+            wiring.connect(m, wiring.flipped(self.counters), counters.read)
         return with_registered_reset(m)

@@ -10,9 +10,11 @@ from sparnn.hdl.array.load import load_layout
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.protocol import (
     ARGUMENT_BITS,
+    COUNTER_WORDS,
     DESCRIPTOR_WORDS,
     RUN_RESET,
     RUN_STEPS_BITS,
+    Counter,
     Opcode,
     Response,
     Target,
@@ -69,6 +71,7 @@ class HostPort(wiring.Component):
                 "read_en": Out(1),
                 "store_data": In(config.store_entry_bits),
                 "state_data": In(PREACTIVATION_BITS),
+                "read_counters": Out(1),
             }
         )
 
@@ -102,6 +105,8 @@ class HostPort(wiring.Component):
             Target.STATE: (config.post_units, config.state_depth),
             Target.STORE: (1, config.store_depth),
         }
+        if config.counters:
+            limits[Target.COUNTER] = (config.post_units, len(Counter) * COUNTER_WORDS)
         with m.Switch(target):
             for kind, (_, entries) in limits.items():
                 with m.Case(kind):
@@ -129,6 +134,7 @@ class HostPort(wiring.Component):
             self.store_en.eq(commit & (target == Target.STORE)),
             self.read_addr.eq(addr),
             self.read_index.eq(index),
+            self.read_counters.eq(target == Target.COUNTER),
         ]
         load_addr = Signal(20)
         m.d.comb += self.load.addr.eq(load_addr)
@@ -172,14 +178,18 @@ class HostPort(wiring.Component):
                                 m.d.sync += addr.eq(argument)
                                 m.next = "HEADER"
                         with m.Case(Opcode.WRITE):
-                            m.d.sync += refused.eq(~selected)
+                            m.d.sync += refused.eq(~selected | self.read_counters)
                             m.next = "WRITE"
                             with m.If(argument == 0):
                                 m.next = "WRITTEN"
                         with m.Case(Opcode.READ):
                             with m.If(
                                 selected
-                                & ((target == Target.STORE) | (target == Target.STATE))
+                                & (
+                                    (target == Target.STORE)
+                                    | (target == Target.STATE)
+                                    | self.read_counters
+                                )
                                 & (addr + argument <= depth)
                                 & (argument != 0)
                             ):
@@ -220,10 +230,10 @@ class HostPort(wiring.Component):
             with m.State("READ"):
                 # The header counts words: entries times words per entry.
                 words = Signal(ARGUMENT_BITS)
-                with m.If(target == Target.STATE):
-                    m.d.comb += words.eq(left)
-                with m.Else():
+                with m.If(target == Target.STORE):
                     m.d.comb += words.eq(left * words_per_entry(config, Target.STORE))
+                with m.Else():
+                    m.d.comb += words.eq(left)
                 m.d.sync += [*reply(Response.DATA, words), wait.eq(self.READ_LATENCY)]
                 with m.If(answer_valid & self.tx.ready):
                     m.d.sync += answer_valid.eq(0)
@@ -235,9 +245,9 @@ class HostPort(wiring.Component):
                     m.d.sync += [
                         shift.eq(
                             Mux(
-                                target == Target.STATE,
-                                self.state_data.as_signed(),
+                                target == Target.STORE,
                                 self.store_data,
+                                self.state_data.as_signed(),
                             )
                         ),
                         addr.eq(addr + 1),

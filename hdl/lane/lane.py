@@ -1,6 +1,6 @@
 """One lane: mask scan, sub-mask queue, pair stage, partial-sum queue."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import fifo, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -9,6 +9,7 @@ from sparnn.hdl.config import MachineConfig
 from .pairs import PairStage
 from .ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
 from .scan import MaskScan, sub_mask_layout
+from .slots import Slot
 
 __all__ = ["Lane", "lane_signature"]
 
@@ -31,6 +32,7 @@ def lane_signature(config: MachineConfig) -> wiring.Signature:
             "advance": In(1),
             "partial_sum": Out(signed(config.lane_sum_bits)),
         }
+        | ({"slot": Out(Slot)} if config.counters else {})
     )
 
 
@@ -49,6 +51,7 @@ class Lane(wiring.Component):
     pop: takes it; only while ``valid`` and ``advance``.
     advance: the adder tree moves; ``partial_sum`` changes only then.
     partial_sum: the popped sum one cycle later, zero if none was popped.
+    slot: what the cycle before was used for; only on a machine with ``counters``.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -111,4 +114,8 @@ class Lane(wiring.Component):
             m.d.sync += self.partial_sum.eq(0)
             with m.If(self.pop):
                 m.d.sync += self.partial_sum.eq(read.data)
+        if config.counters:
+            m.d.sync += self.slot.eq(
+                Mux((pairs.slot == Slot.IDLE) & scan.busy, Slot.EMPTY, pairs.slot)
+            )
         return m

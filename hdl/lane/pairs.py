@@ -12,6 +12,7 @@ from sparnn.hdl.config import MachineConfig
 from .counting import population_count
 from .ports import broadcast_layout, local_word_bits
 from .scan import sub_mask_layout
+from .slots import Slot
 
 __all__ = ["PairStage", "ISSUE_TO_SUM"]
 
@@ -30,6 +31,7 @@ class PairStage(wiring.Component):
     subs: stream of sub-masks (:func:`~sparnn.hdl.lane.scan.sub_mask_layout`).
     room: the queue can take another row's sum; sampled when a row's last pair is issued.
     commit: a row's last pair is issued in this cycle.
+    slot: what this cycle is used for; IDLE also where the scan has not delivered.
     push, sum: that row's sum, ``ISSUE_TO_SUM - 1`` cycles later; signed, exact.
     broadcast, broadcast_en: writes the local activation copy, a word of ``post_units`` at once.
     load_addr, load_data, load_en: writes the weight memory.
@@ -43,6 +45,7 @@ class PairStage(wiring.Component):
                 "room": In(1),
                 "commit": Out(1),
                 "push": Out(1),
+                "slot": Out(Slot),
                 "sum": Out(signed(config.lane_sum_bits)),
                 "broadcast": In(broadcast_layout(config)),
                 "broadcast_en": In(1),
@@ -101,6 +104,13 @@ class PairStage(wiring.Component):
             m.d.sync += sub.work.eq(sub.work & rest)
         with m.If(self.subs.ready):
             m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
+
+        with m.If(~valid):
+            m.d.comb += self.slot.eq(Slot.IDLE)
+        with m.Elif(~issue):
+            m.d.comb += self.slot.eq(Slot.STALL)
+        with m.Elif(sub.work == 0):
+            m.d.comb += self.slot.eq(Slot.EMPTY)
 
         # Address: weights below the pair, and the pair's column.
         below = population_count(m, (sub.weights & (rest & ~sub.work))[: width - 1])

@@ -54,6 +54,7 @@ class MaskScan(wiring.Component):
     tokens: what has been broadcast so far.
     broadcast, broadcast_en: writes the activation masks.
     load_addr, load_data, load_en: writes the mask memory.
+    busy: rows are being read; low while the next half has to wait.
     subs: stream of sub-masks; held under back-pressure.
     """
 
@@ -69,6 +70,7 @@ class MaskScan(wiring.Component):
                 "load_addr": In((config.mask_depth - 1).bit_length()),
                 "load_data": In(config.mask_entry_bits),
                 "load_en": In(1),
+                "busy": Out(1),
                 "subs": Out(stream.Signature(sub_mask_layout(config))),
             }
         )
@@ -143,6 +145,7 @@ class MaskScan(wiring.Component):
 
         x_ready = (self.tokens.x != step) & (layer.unfolded | (self.tokens.h != step))
         ready = Mux(half, self.tokens.h != step, x_ready)
+        m.d.comb += self.busy.eq(~waiting)
         half_end = read_valid & weights.half_end
         next_half = layer.has_hidden & ~half
         m.d.comb += [

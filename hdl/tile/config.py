@@ -138,6 +138,11 @@ class TileConfig:
         return self.bank_lanes // self.word
 
     @property
+    def counters(self) -> bool:
+        """This machine counts no slots: the cycle model says where they go."""
+        return False
+
+    @property
     def banks_log2(self) -> int:
         return (self.banks - 1).bit_length()
 

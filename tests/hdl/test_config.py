@@ -41,7 +41,14 @@ COMPANIONS = {
 
 
 def test_all_parameters_have_limits() -> None:
-    assert {field.name for field in dataclasses.fields(MachineConfig)} == set(LIMITS)
+    names = {field.name for field in dataclasses.fields(MachineConfig)}
+    assert names == set(LIMITS) | {"counters"}
+
+
+@pytest.mark.parametrize("value", [1, None, "yes"])
+def test_counters_are_on_or_off(value: object) -> None:
+    with pytest.raises(ConfigurationError, match="counters = .* neither true nor false"):
+        MachineConfig(counters=value)  # type: ignore[arg-type]
 
 
 def test_default_is_valid_and_frozen() -> None:

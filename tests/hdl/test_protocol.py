@@ -143,12 +143,12 @@ def test_run_argument() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        # PROGRAM, MASK, WEIGHT, PARAMETER, STATE, STORE
-        ({"chunk": 8, "sub_chunk": 4, "activation_bits": 8}, (32, 10, 8, 38, 16, 8)),
-        ({"chunk": 32, "weight_bits": 4, "activation_bits": 16}, (32, 34, 4, 38, 16, 16)),
+        # PROGRAM, MASK, WEIGHT, PARAMETER, STATE, STORE, COUNTER
+        ({"chunk": 8, "sub_chunk": 4, "activation_bits": 8}, (32, 10, 8, 38, 16, 8, 16)),
+        ({"chunk": 32, "weight_bits": 4, "activation_bits": 16}, (32, 34, 4, 38, 16, 16, 16)),
         (
             {"lanes": 16, "post_units": 16, "max_v": 1, "chunk": 128, "activation_bits": 9},
-            (32, 130, 8, 38, 16, 144),
+            (32, 130, 8, 38, 16, 144, 16),
         ),
     ],
 )

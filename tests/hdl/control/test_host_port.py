@@ -10,9 +10,11 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.control.host_port import HostPort
 from sparnn.hdl.post.state import StateMemory
 from sparnn.hdl.protocol import (
+    COUNTER_WORDS,
     DESCRIPTOR_WORDS,
     RUN_RESET,
     RUN_STEPS_BITS,
+    Counter,
     Opcode,
     Response,
     Target,
@@ -28,7 +30,14 @@ WORD = 0xFFFFFFFF
 #: post_units 1: every entry but a parameter is one word. 16: mask 2 words, store 4 or 5 words.
 SHAPES = {
     "narrow": {"lanes": 3, "post_units": 1, "max_v": 1, "chunk": 8, "sub_chunk": 4},
-    "wide": {"lanes": 32, "post_units": 16, "max_v": 2, "chunk": 64, "activation_bits": 9},
+    "wide": {
+        "lanes": 32,
+        "post_units": 16,
+        "max_v": 2,
+        "chunk": 64,
+        "activation_bits": 9,
+        "counters": True,
+    },
     "store": {"lanes": 16, "post_units": 16, "max_v": 1, "chunk": 128, "activation_bits": 8},
 }
 
@@ -66,12 +75,15 @@ class Machine:
             Target.PARAMETER: c.parameter_depth,
             Target.STATE: c.state_depth,
             Target.STORE: c.store_depth,
+            Target.COUNTER: len(Counter) * COUNTER_WORDS,
         }[target]
 
     def copies(self, target: Target) -> int:
         if target in (Target.MASK, Target.WEIGHT):
             return self.config.lanes
-        if target in (Target.PARAMETER, Target.STATE):
+        if target == Target.COUNTER and not self.config.counters:
+            return 0
+        if target in (Target.PARAMETER, Target.STATE, Target.COUNTER):
             return self.config.post_units
         return 1
 
@@ -107,15 +119,16 @@ class Machine:
                 if self.address == depth:
                     return refusal
                 entry = sum(word << 32 * k for k, word in enumerate(payload[start : start + size]))
-                memory[self.address] = entry & (1 << bits) - 1
+                if self.target != Target.COUNTER:
+                    memory[self.address] = entry & (1 << bits) - 1
                 self.address += 1
-            return refusal if len(payload) % size else []
-        readable = self.target in (Target.STORE, Target.STATE)
+            return refusal if len(payload) % size or self.target == Target.COUNTER else []
+        readable = self.target in (Target.STORE, Target.STATE, Target.COUNTER)
         if opcode == Opcode.READ and readable and 0 < argument <= depth - self.address:
             answer = [header(Response.DATA, argument * size)]
             for _ in range(argument):
                 entry = memory.get(self.address, 0)
-                if self.target == Target.STATE and entry >> bits - 1:
+                if self.target != Target.STORE and entry >> bits - 1:
                     entry |= WORD - (1 << bits) + 1  # sign-extended
                 answer += [entry >> 32 * k & WORD for k in range(size)]
                 self.address += 1
@@ -185,7 +198,8 @@ class Bench:
             if ctx.get(dut.read_en):
                 address = ctx.get(dut.read_addr)
                 store_data = self.memories.get((Target.STORE, 0), {}).get(address, 0)
-                where = (Target.STATE, ctx.get(dut.read_index))
+                kind = Target.COUNTER if ctx.get(dut.read_counters) else Target.STATE
+                where = (kind, ctx.get(dut.read_index))
                 state = self.memories.get(where, {}).get(address, 0)
             states.append(state)
             await ctx.tick()
@@ -272,6 +286,8 @@ def test_fill_and_read_everything(shape: str, idle: float, stall: float) -> None
     packets = []
     model = Machine(config)
     for target in Target:
+        if target == Target.COUNTER:
+            continue
         size = words_per_entry(config, target)
         for index in {0, model.copies(target) - 1}:
             depth = model.depth(target)
@@ -280,6 +296,7 @@ def test_fill_and_read_everything(shape: str, idle: float, stall: float) -> None
     packets += [address(config.store_depth - 1), read(1), address(4), read(2), read(3)]
     for index in (0, config.post_units - 1):
         packets += [select(Target.STATE, index), read(config.state_depth), address(1), read(1)]
+        packets += [select(Target.COUNTER, index), address(3), read(9), write([1]), read(1)]
     Bench(shape, packets).check(idle, stall)
 
 
@@ -293,7 +310,7 @@ def test_random_packets(shape: str, idle: float, stall: float) -> None:
     for _ in range(100):
         choice = rng.randrange(8)
         if choice == 0:
-            packets.append(select(rng.choice([*Target, 6, 255]), rng.choice((0, 0, 1, 15, 31, 40))))
+            packets.append(select(rng.choice([*Target, 7, 255]), rng.choice((0, 0, 1, 15, 31, 40))))
         elif choice == 1:
             packets.append(address(rng.choice((0, 1, 10, 11, 17, 18, 20, 21, 33, 1 << 20))))
         elif choice in (2, 3):
@@ -315,7 +332,7 @@ def test_random_packets(shape: str, idle: float, stall: float) -> None:
     "bad",
     [
         *[(opcode << 28 | 0x1234567, []) for opcode in (0, 6, 7, 8, 9, 10, 15)],
-        select(6),
+        select(7),
         select(255),
         select(Target.PROGRAM, 1),
         select(Target.STORE, 1),
