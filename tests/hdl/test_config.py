@@ -47,7 +47,7 @@ def test_all_parameters_have_limits() -> None:
 
 @pytest.mark.parametrize("value", [1, None, "yes"])
 def test_counters_are_on_or_off(value: object) -> None:
-    with pytest.raises(ConfigurationError, match="counters = .* neither true nor false"):
+    with pytest.raises(ConfigurationError, match=r"counters = .* neither true nor false"):
         MachineConfig(counters=value)  # type: ignore[arg-type]
 
 
