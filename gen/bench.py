@@ -160,7 +160,7 @@ def masr_point(
     layer = network.layers[0]
     words = -(-max(layer.inputs, layer.units) // config.post_units)
     need = words * (len(workload.x) + 2)
-    config = replace(config, store_depth=1 << (need - 1).bit_length(), counters=True)
+    config = replace(config, store_depth=1 << (need - 1).bit_length(), counters=1)
     activity = measure_activity(network, [sample])
     x, _ = quantize(workload.x, layer.f_x, MASR_BITS)
     trace = run_network(network, x)

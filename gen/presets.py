@@ -61,7 +61,7 @@ class _ConfigFile(BaseModel):
     state_depth: int | None = None
     store_depth: int | None = None
     program_depth: int | None = None
-    counters: bool | None = None
+    counters: int | None = None
 
 
 def structure(lanes: int, *, post_units: int | None = None) -> dict[str, int]:

@@ -46,7 +46,7 @@ class MachineConfig:
     state_depth: cell states per post unit, over all layers.
     store_depth: words of ``post_units`` activations in the sequence store.
     program_depth: layer descriptors.
-    counters: count what the lanes do with each cycle, for the host to read.
+    counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
     """
 
     lanes: int = 8
@@ -65,7 +65,7 @@ class MachineConfig:
     state_depth: int = 512
     store_depth: int = 4096
     program_depth: int = 16
-    counters: bool = False
+    counters: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -85,16 +85,13 @@ class MachineConfig:
             ("state_depth", 2, 1 << 16),
             ("store_depth", 2, 1 << 20),
             ("program_depth", 1, 256),
+            ("counters", 0, 1),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ConfigurationError(
                     f"configuration: {name} = {value!r} is not an integer from {low} to {high}"
                 )
-        if not isinstance(self.counters, bool):
-            raise ConfigurationError(
-                f"configuration: counters = {self.counters!r} is neither true nor false"
-            )
         for name in ("post_units", "max_v", "chunk", "sub_chunk"):
             if not _is_power_of_two(getattr(self, name)):
                 raise ConfigurationError(

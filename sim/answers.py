@@ -119,7 +119,9 @@ def parse_results(
     ]
 
 
-def _add_counters(reader: "_Reader", config: MachineConfig, slots: dict[Counter, int]) -> None:
+def _add_counters(
+    reader: "_Reader", config: MachineConfig | TileConfig, slots: dict[Counter, int]
+) -> None:
     """Add one run's counters of all post units."""
     count = len(Counter) * COUNTER_WORDS
     for _ in range(config.post_units):

@@ -208,7 +208,7 @@ def _read_states(program: MachineProgram) -> list[Words]:
     return parts
 
 
-def _read_counters(config: MachineConfig) -> list[Words]:
+def _read_counters(config: MachineConfig | TileConfig) -> list[Words]:
     if not config.counters:
         return []
     packets = [

@@ -138,9 +138,9 @@ class TileConfig:
         return self.bank_lanes // self.word
 
     @property
-    def counters(self) -> bool:
+    def counters(self) -> int:
         """This machine counts no slots: the cycle model says where they go."""
-        return False
+        return 0
 
     @property
     def banks_log2(self) -> int:

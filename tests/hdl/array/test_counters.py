@@ -13,7 +13,7 @@ from tests.hdl.stream_helpers import run
 
 @pytest.mark.parametrize("lanes", [1, 3, 8, 17])
 def test_sums(lanes: int) -> None:
-    dut = SlotCounters(MachineConfig(lanes=lanes, max_v=1, counters=True))
+    dut = SlotCounters(MachineConfig(lanes=lanes, max_v=1, counters=1))
     rng = random.Random(lanes)
 
     async def read(ctx, counter):

@@ -36,7 +36,7 @@ SHAPES = {
         "max_v": 2,
         "chunk": 64,
         "activation_bits": 9,
-        "counters": True,
+        "counters": 1,
     },
     "store": {"lanes": 16, "post_units": 16, "max_v": 1, "chunk": 128, "activation_bits": 8},
 }
