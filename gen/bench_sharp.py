@@ -76,6 +76,10 @@ class SharpPoint:
     bound_cycles_per_step: float
     model_cycles: int
 
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON; without ``bit_exact`` where nothing was compared."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
 
 def machine_of(macs: int) -> TileConfig:
     """The preset with so many MAC units."""
@@ -258,7 +262,7 @@ def schedule_points(
             ):
                 paper = PAPER_UTILIZATION.get(size, {})
                 published = {"unfolded": paper.get("sharp"), "epur": paper.get("epur")}.get(name)
-                points.append(asdict(point) | {"schedule": name, "published_mean": published})
+                points.append(point.as_dict() | {"schedule": name, "published_mean": published})
     return points
 
 

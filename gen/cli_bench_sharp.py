@@ -1,6 +1,5 @@
 """`sparnn bench sharp`, `schedules`, `padding`, `networks`: the dense machines."""
 
-from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from .cli_bench import Json, ListCommand, Seed, Steps, _within, bench_app, check_json, publish
 
-__all__ = ["networks_command", "padding_command", "schedules_command", "sharp_command"]
+__all__ = ["bench_app", "networks_command", "padding_command", "schedules_command", "sharp_command"]
 
 
 class TileSchedule(StrEnum):
@@ -71,7 +70,7 @@ def sharp_command(
         seed=seed,
         simulate=rtl,
     )
-    publish("Dense machines", [asdict(point) for point in points], json)
+    publish("Dense machines", [point.as_dict() for point in points], json)
 
 
 @bench_app.command("schedules", cls=ListCommand)
