@@ -198,7 +198,8 @@ def _place(target: str | None, device: str | None, board: str | None) -> tuple[T
 def _integers(network: FloatNetwork, weight_bits: int, activation_bits: int) -> IntegerNetwork:
     """The network in integers. Its formats do not change its size, so any inputs calibrate it."""
     rng = np.random.default_rng(0)
-    sizes = network.input_sizes
+    given = {(entry["role"], entry["layer"]) for entry in network.io["inputs"]}
+    sizes = {key: size for key, size in network.input_sizes.items() if key in given}
     sequences = [
         Sequence(
             rng.normal(size=(16, sizes["x", 0])),
