@@ -34,7 +34,7 @@ KEPT_BUILDS = 64
 
 _JOBS = 2
 _FLAGS = [
-    *("--cc", "--exe", "--build", "--prefix", "Vsparnn"),
+    *("--cc", "--exe", "--prefix", "Vsparnn"),
     *("--Mdir", "obj", "-o", "driver", "-O3", "--no-timing"),
     *("--x-assign", "fast", "--x-initial", "fast", "-Wno-lint", "-Wno-style"),
 ]
@@ -153,23 +153,34 @@ def _build(
         (Path(aside) / "sparnn.v").write_bytes(text)
         # Copied, so that the folder's own path, with whatever it holds, is never on a command line.
         shutil.copyfile(driver, Path(aside) / "driver.cpp")
-        command = [
+        translate = [
             str(toolchain.verilator),
             *("--top-module", top, *_FLAGS),
             *(_WAVES if waves else _HIERARCHICAL if hierarchical else []),
-            *("-j", str(_JOBS), "-MAKEFLAGS", _MAKE, "sparnn.v", "driver.cpp"),
+            *("-j", str(_JOBS), "sparnn.v", "driver.cpp"),
+        ]
+        # Not with --build: the makefile of a hierarchy names two products of a block's translation
+        # in one rule, and a parallel make that needs both translates the block twice at once.
+        makefile = "Vsparnn_hier.mk" if hierarchical else "Vsparnn.mk"
+        target = ["hier_build"] if hierarchical else []
+        compile_all = [
+            *(os.environ.get("MAKE", "make"), "-C", "obj", "-f", makefile, f"-j{_JOBS}"),
+            *(*_MAKE.split(), *target),
         ]
         with progress("Building the simulation"):
-            done = subprocess.run(
-                command,
-                cwd=aside,
-                env=toolchain.environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                check=False,
-            )
+            for command in (translate, compile_all):
+                done = subprocess.run(
+                    command,
+                    cwd=aside,
+                    env=toolchain.environment(),
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    errors="replace",
+                    check=False,
+                )
+                if done.returncode:
+                    break
         built = Path(aside) / "obj" / "driver"
         if done.returncode or not built.is_file():
             raise SimulationError(

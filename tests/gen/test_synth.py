@@ -34,7 +34,7 @@ module top(clk, rst, a, b, q);
   reg [31:0] q;
   always @(posedge clk) q <= rst ? 0 : q + p;
   sparnn_lane lane0(.clk(clk), .a(a), .b(b), .q(p[15:0]));
-  sparnn_lane lane1(.clk(clk), .a(b), .b(a), .q(p[31:16]));
+  sparnn_lane lane1(.clk(clk), .a(b), .b(b), .q(p[31:16]));
 endmodule
 """
 
