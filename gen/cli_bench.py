@@ -34,6 +34,10 @@ __all__ = [
     "publish",
 ]
 
+# Defaults; typer copies them.
+_MASR_LANES, _EIE_LANES = [64, 256, 1024], [128, 256, 512]
+_FIFO_DEPTHS = [1, 2, 4, 8, 16]
+
 bench_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -176,7 +180,7 @@ def _text(value: object) -> str:
 
 @bench_app.command("masr", cls=ListCommand)
 def masr_command(
-    lanes: LaneCounts = [64, 256, 1024],  # noqa: B006  (typer copies it)
+    lanes: LaneCounts = _MASR_LANES,
     hidden: HiddenUnits = 800,
     weight_density: WeightDensity = 0.33,
     hidden_density: HiddenDensity = 0.2,
@@ -214,7 +218,7 @@ def masr_command(
 
 @bench_app.command("eie", cls=ListCommand)
 def eie_command(
-    lanes: LaneCounts = [128, 256, 512],  # noqa: B006
+    lanes: LaneCounts = _EIE_LANES,
     hidden: HiddenUnits = 800,
     weight_density: WeightDensity = 0.33,
     hidden_density: HiddenDensity = 0.2,
@@ -260,7 +264,7 @@ def eie_fifo_command(
     depths: Annotated[
         list[int],
         typer.Option(callback=_within(1, 256), metavar="N...", help="Depths of the queues."),
-    ] = [1, 2, 4, 8, 16],  # noqa: B006
+    ] = _FIFO_DEPTHS,
     lanes: Annotated[
         int, typer.Option(callback=_within(4, 1024), metavar="N", help="Processing elements.")
     ] = 64,

@@ -42,6 +42,7 @@ Simulate = Annotated[
 
 _SIZES = [1024, 4096, 16384, 65536]
 _HIDDEN = [256, 340, 512, 1024]
+_ODD_HIDDEN = [64, 100, 170, 256, 340, 450, 512, 700, 1000, 1024]
 
 
 @bench_app.command("sharp", cls=ListCommand)
@@ -96,7 +97,7 @@ def schedules_command(
 @bench_app.command("padding", cls=ListCommand)
 def padding_command(
     macs: MacCounts = _SIZES,
-    hidden: HiddenSizes = [64, 100, 170, 256, 340, 450, 512, 700, 1000, 1024],  # noqa: B006
+    hidden: HiddenSizes = _ODD_HIDDEN,
     cell: CellOption = Cell.LSTM,
     steps: Steps = 25,
     seed: Seed = 0,

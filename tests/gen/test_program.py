@@ -37,7 +37,8 @@ def head(inputs, units, **other):
     return layer("linear", inputs, units, f_out=9, out_bits=16, **other)
 
 
-def program_of(network, config=MachineConfig(), outputs=(), **options):  # noqa: B008
+def program_of(network, config=None, outputs=(), **options):
+    config = config or MachineConfig()
     layout = lay_out(network, config, **options)
     packed = pack_network(network, layout, config)
     return build_program(network, layout, packed, config, outputs)
