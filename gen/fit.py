@@ -183,12 +183,7 @@ def _place(target: str | None, device: str | None, board: str | None) -> tuple[T
             ) from None
         if board not in found:
             raise SparnnError(f"--board {board}: unknown; the boards are {', '.join(found)}")
-        family = find_target(found[board].family)
-        options = set(found[board].pnr)
-        for part in family.devices.values():
-            if options & set(part.pnr[:1]) or options & set(part.pnr[1:2]):
-                return family, part
-        return family, family.default_device
+        return found[board].target, found[board].part
     if target is None:
         raise SparnnError("sparnn fit needs --board, or --target with or without --device")
     family = find_target(target)

@@ -13,7 +13,8 @@ from sparnn.hdl.emit import TOP_MODULE
 from .emit import VERILOG
 from .errors import SparnnError
 from .manifest import read_manifest
-from .synth_pnr import CriticalPath, Routed, find_nextpnr, place_and_route
+from .programs import find_nextpnr
+from .synth_pnr import CriticalPath, Routed, place_and_route
 from .synth_yosys import Netlist, synthesize
 from .targets import Device, Target, find_device, find_target
 
@@ -107,11 +108,7 @@ class SynthReport:
             lines.append(f"clock          {self.fmax_mhz:.1f} MHz, median of {runs}")
         path = self.critical_path
         if path:
-            lines.append(
-                f"slowest path   {path.start} -> {path.end}: logic {path.logic_ns:.1f} ns, "
-                f"routing {path.routing_ns:.1f} ns, {path.levels} levels; through "
-                f"{', '.join(path.blocks)}"
-            )
+            lines.append(f"slowest path   {path.title}")
         if self.latency_us is not None:
             lines.append(
                 f"latency        {self.latency_us:.2f} us per step, {self.cycles_per_step:.1f} "
@@ -191,7 +188,7 @@ def synth_verilog(
 ) -> SynthReport:
     """The same of a Verilog text."""
     # The wrapper is in no figure, so that one synthesis serves area and place and route.
-    netlist = synthesize(verilog, top, target, flat=flat, pins=target.pnr is not None)
+    netlist = synthesize(verilog, top, target, device, flat=flat, pins=target.pnr is not None)
     total = target.count(netlist.cells)
     rows = area_rows(netlist, target)
     runs: list[Routed] = []
@@ -202,23 +199,13 @@ def synth_verilog(
                 f"the design does not fit {device.title}: {'; '.join(large)}; take a larger "
                 f"device, a smaller machine (sparnn fit), or --no-pnr"
             )
-        options, files = _pin_options(device)
         if target.flat_pnr and not flat:
-            netlist = synthesize(verilog, top, target, flat=True, pins=True)
+            netlist = synthesize(verilog, top, target, device, flat=True, pins=True)
         runs = [
-            place_and_route(netlist.json, target, device, seed=seed, options=options, files=files)
+            place_and_route(netlist.json, target, device, seed=seed, constraints=device.pins)
             for seed in range(1, seeds + 1)
         ]
     return SynthReport(target, device, flat, total, rows, runs, cycles_per_step)
-
-
-def _pin_options(device: Device) -> tuple[tuple[str, ...], dict[str, bytes]]:
-    """What places the wrapper's pins where nextpnr does not."""
-    if device.pins is None:
-        return (), {}
-    option, content = device.pins
-    name = "cst=pins.txt" if option == "--vopt" else "pins.txt"
-    return (option, name), {"pins.txt": content.encode()}
 
 
 def area_rows(netlist: Netlist, target: Target) -> list[dict[str, Any]]:

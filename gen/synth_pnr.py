@@ -1,12 +1,10 @@
 """Place and route by nextpnr: clock and critical path."""
 
-import importlib.metadata
 import json
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,11 @@ from typing import Any
 from sparnn.sim.progress import progress
 
 from .errors import SparnnError
+from .programs import find_nextpnr
 from .synth_cache import kept, key_of
 from .targets import Device, Target
 
-__all__ = ["CriticalPath", "Routed", "block_of", "find_nextpnr", "place_and_route"]
+__all__ = ["CriticalPath", "Routed", "block_of", "place_and_route", "utilization"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,14 @@ class CriticalPath:
     routing_ns: float
     levels: int
 
+    @property
+    def title(self) -> str:
+        """For people."""
+        return (
+            f"{self.start} -> {self.end}: logic {self.logic_ns:.1f} ns, routing "
+            f"{self.routing_ns:.1f} ns, {self.levels} levels; through {', '.join(self.blocks)}"
+        )
+
 
 @dataclass(frozen=True)
 class Routed:
@@ -45,7 +52,7 @@ class Routed:
     Members
     -------
     fmax_mhz: of the slowest clock. used: nextpnr's own counts, (used, available) by its names.
-    folder: where ``report.json``, ``nextpnr.log`` and what ``outputs`` asked for lie.
+    folder: where ``report.json``, ``nextpnr.log`` and what was asked to be written lie.
     """
 
     seed: int
@@ -62,16 +69,16 @@ def place_and_route(
     *,
     seed: int = 1,
     mhz: float | None = None,
-    options: Sequence[str] = (),
-    files: Mapping[str, bytes] | None = None,
+    constraints: str = "",
+    write: bool = False,
 ) -> Routed:
     """Place and route a netlist once; the same work is done once.
 
     Parameters
     ----------
     mhz: clock to ask for; ``target.request_mhz`` by default. Missing it is no error.
-    options: more of nextpnr's; paths in them relative to the result's folder.
-    files: name -> content of files that the options name, such as pin constraints.
+    constraints: pins and clocks, in the family's format.
+    write: leave ``target.placed`` in the result's folder, for the packer.
 
     Raises
     ------
@@ -83,21 +90,22 @@ def place_and_route(
             f"--project for the vendor's program"
         )
     program, version = find_nextpnr(target.pnr)
-    content = dict(files or {})
     mhz = target.request_mhz if mhz is None else mhz
     arguments = [
         *("--json", "netlist.json", *device.pnr, *target.pnr_options, "--seed", str(seed)),
         *("--freq", f"{mhz:g}", "--timing-allow-fail", "--report", "report.json"),
-        *("--log", "nextpnr.log", "--quiet", *options),
+        *("--log", "nextpnr.log", "--quiet"),
+        *(target.constrain if constraints else ()),
+        *(target.write if write else ()),
     ]
 
     def make(folder: Path) -> None:
         shutil.copyfile(netlist, folder / "netlist.json")
-        for name, data in content.items():
-            (folder / name).write_bytes(data)
+        if constraints:
+            (folder / target.constraints).write_text(constraints, encoding="utf-8")
         with progress(f"Placing and routing for {device.title}, seed {seed}"):
             done = subprocess.run(
-                [*program, *arguments],
+                [program, *arguments],
                 cwd=folder,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -107,19 +115,11 @@ def place_and_route(
             )
         if done.returncode or not (folder / "report.json").is_file():
             log = folder / "nextpnr.log"
-            text = done.stdout + (log.read_text(errors="replace") if log.is_file() else "")
-            errors = re.findall(r"^ERROR: (.*)$", text, re.MULTILINE)
-            said = errors[0] if errors else text.strip().splitlines()[-1:] or "nothing"
-            raise SparnnError(
-                f"place and route on {device.title} fails, nextpnr says: {said}; take a larger "
-                f"device or a smaller machine"
-            )
+            text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+            raise SparnnError(_failure(text + done.stdout, device))
         (folder / "netlist.json").unlink()
 
-    parts: list[str | bytes] = [version, *arguments, netlist.read_bytes()]
-    for name in sorted(content):
-        parts += [name, content[name]]
-    folder = kept("pnr", key_of(*parts), make)
+    folder = kept("pnr", key_of(version, *arguments, constraints, netlist.read_bytes()), make)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
     if not clocks:
@@ -130,26 +130,31 @@ def place_and_route(
     return Routed(seed, float(clocks[slowest]), path, used, folder)
 
 
-def find_nextpnr(name: str) -> tuple[list[str], str]:
-    """The command and version of a nextpnr: the one on PATH, else the packaged one.
+_USED = re.compile(r"Info:\s+([A-Za-z]\w*):\s*(\d+)/\s*(\d+)\s+\d+%")
 
-    Raises
-    ------
-    SparnnError: neither is there.
-    """
-    native = shutil.which(name)
-    if native is not None:
-        done = subprocess.run([native, "--version"], capture_output=True, text=True, check=False)
-        return [native], (done.stdout + done.stderr).strip()
-    package = f"yowasp-{name}"
-    beside = Path(sys.executable).parent / package
-    packaged = str(beside) if beside.is_file() else shutil.which(package)
-    if packaged is None:
-        raise SparnnError(
-            f"place and route needs {name}: install it with pip install {package}, put {name} on "
-            f"PATH, or use --no-pnr"
+
+def utilization(log: str) -> dict[str, tuple[int, int]]:
+    """Resource -> (used, there are) of a log of nextpnr, where any is used."""
+    return {name: (int(used), int(most)) for name, used, most in _USED.findall(log) if int(used)}
+
+
+def _failure(log: str, device: Device) -> str:
+    over = ", ".join(
+        f"{used} {name} of {most} ({used - most} too many)"
+        for name, (used, most) in utilization(log).items()
+        if used > most
+    )
+    if over:
+        return (
+            f"the design does not fit {device.title}: {over}; take a smaller network or fewer "
+            f"weights (--prune, --weight-bits), a smaller machine, or a larger device"
         )
-    return [packaged], f"{package} {importlib.metadata.version(package)}"
+    errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE)
+    said = errors[0] if errors else (log.strip().splitlines() or ["nothing"])[-1]
+    return (
+        f"place and route on {device.title} fails, nextpnr says: {said}; take a larger device or "
+        f"a smaller machine"
+    )
 
 
 def block_of(cell: str) -> str:

@@ -7,17 +7,16 @@ compiler would not make becomes flip-flops and logic: memories that are read in 
 without a write port, or of fewer than :data:`SMALLEST_MACRO` bits.
 """
 
-import importlib.util
 import json
 import re
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .errors import SparnnError
+from .synth_yosys import synthesize as synthesize_cells
+from .targets import TARGETS
+from .yosys import run_yosys
 
 __all__ = ["MACRO_UM2_PER_BIT", "SMALLEST_MACRO", "Area", "Macro", "synthesize"]
 
@@ -30,7 +29,6 @@ MACRO_UM2_PER_BIT = 7.16
 
 _KEPT = "sparnn_lane sparnn_cluster"
 _TOP = "sparnn"
-_LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 4}
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Area:
 
     Members
     -------
-    lut: LUT4s; a carry cell counts as two, a distributed memory of 16 words of 4 bits as four.
+    lut, ff, dsp, bram: as `sparnn synth --target ecp5` counts them, by block.
     logic_area: of all standard cells, µm² for the OSU library. macros: memories beside them.
     """
 
@@ -73,22 +71,14 @@ def synthesize(verilog: str, liberty: Path) -> Area:
     ------
     SparnnError: Yosys is not installed or does not get through.
     """
-    if importlib.util.find_spec("pyosys") is None:
-        raise SparnnError(
-            "Yosys is not installed in this Python: run "
-            f"{sys.executable} -m pip install 'sparnn[synth]'"
-        )
+    ecp5 = TARGETS["ecp5"]
+    cells = ecp5.count(synthesize_cells(verilog, _TOP, ecp5, netlist=False).cells)
     with tempfile.TemporaryDirectory(prefix="sparnn-synthesis-") as name:
         folder = Path(name)
         (folder / "sparnn.v").write_text(_ZEROES.sub("", verilog))
         (folder / "macro.v").write_text(_MACRO)
         read = ["read_verilog sparnn.v", f"setattr -mod -set keep_hierarchy 1 {_KEPT}"]
-        _yosys(
-            folder,
-            [*read, f"synth_ecp5 -abc9 -top {_TOP}", "tee -q -o ecp5.json stat -json"],
-        )
-        _yosys(
-            folder,
+        run_yosys(
             [
                 *read,
                 "read_verilog macro.v",
@@ -96,6 +86,8 @@ def synthesize(verilog: str, liberty: Path) -> Area:
                 "write_json coarse.json",
                 "write_rtlil coarse.il",
             ],
+            folder,
+            "Synthesizing for standard cells: memories",
         )
         modules = json.loads((folder / "coarse.json").read_text())["modules"]
         copies = _copies(modules)
@@ -107,8 +99,7 @@ def synthesize(verilog: str, liberty: Path) -> Area:
                 words, width = (int(memory["parameters"][key], 2) for key in ("SIZE", "WIDTH"))
                 macros.append(Macro(cell, words, width, copies[module]))
                 chosen.append(f"chtype -set sram_macro {module}/{_escaped(cell)}")
-        _yosys(
-            folder,
+        run_yosys(
             [
                 "read_rtlil coarse.il",
                 *chosen,
@@ -118,15 +109,16 @@ def synthesize(verilog: str, liberty: Path) -> Area:
                 "opt_clean -purge",
                 f"tee -q -o cells.json stat -json -liberty {_quoted(liberty)}",
             ],
+            folder,
+            "Synthesizing for standard cells: logic",
         )
-        ecp5 = json.loads((folder / "ecp5.json").read_text())["design"]["num_cells_by_type"]
         # The total of a design counts each copy of a module.
         logic = json.loads((folder / "cells.json").read_text())["design"]["area"]
     return Area(
-        lut=sum(ecp5.get(name, 0) * weight for name, weight in _LUTS.items()),
-        ff=ecp5.get("TRELLIS_FF", 0),
-        dsp=ecp5.get("MULT18X18D", 0),
-        bram=ecp5.get("DP16KD", 0),
+        lut=int(cells["lut"]),
+        ff=int(cells["ff"]),
+        dsp=int(cells["dsp"]),
+        bram=int(cells["bram"]),
         logic_area=float(logic),
         macros=tuple(macros),
     )
@@ -167,23 +159,3 @@ def _escaped(name: str) -> str:
 
 def _quoted(path: Path) -> str:
     return f'"{path}"'
-
-
-def _yosys(folder: Path, commands: list[str]) -> None:
-    # In a process of its own: Yosys writes to standard output and keeps its memory.
-    script = (
-        "import sys\nfrom pyosys import libyosys\ndesign = libyosys.Design()\n"
-        "for command in sys.argv[1:]:\n    libyosys.run_pass(command, design)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, *commands],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
-    )
-    if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if "ERROR" in line or "Error" in line]
-        raise SparnnError(f"Yosys stopped: {(lines or done.stdout.splitlines() or ['?'])[-1]}")

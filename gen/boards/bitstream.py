@@ -1,14 +1,10 @@
 """`sparnn bitstream`: from a compiled folder to what a board loads, with open tools only."""
 
-import importlib.util
-import json
-import os
-import re
 import shutil
 import subprocess
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,77 +12,22 @@ from typing import Any
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.folder import check_replaceable, written_aside
 from sparnn.gen.manifest import MANIFEST, file_hashes, manifest_text
+from sparnn.gen.programs import find_tool
+from sparnn.gen.synth_pnr import place_and_route
+from sparnn.gen.synth_yosys import synthesize
+from sparnn.gen.targets import Device, Target
 from sparnn.hdl.board.top import BOARD_MODULE, board_verilog
 from sparnn.hdl.protocol import identity
 from sparnn.sim.hardware import load_program
 from sparnn.sim.progress import progress
 
 from . import find_board
-from .board import Board
-from .constraints import CONSTRAINTS, constraints
+from .constraints import constraints
 from .machine import lane_machine
 
-__all__ = ["BitstreamReport", "bitstream", "utilization"]
+__all__ = ["BitstreamReport", "bitstream"]
 
 _VERILOG = "sparnn_board.v"
-_NETLIST = "netlist.json"
-_REPORT = "nextpnr.json"
-
-
-@dataclass(frozen=True)
-class _Flow:
-    """The tools of a family.
-
-    Members
-    -------
-    synth: Yosys' command. pnr: nextpnr's program and options. pack: program and arguments.
-    placed: what nextpnr writes. output: the bitstream.
-    """
-
-    synth: str
-    pnr: tuple[str, ...]
-    placed: str
-    pack: tuple[str, ...]
-    output: str
-
-
-_FLOWS: Mapping[str, _Flow] = {
-    "ecp5": _Flow(
-        f"synth_ecp5 -abc9 -top {BOARD_MODULE} -json {_NETLIST}",
-        ("nextpnr-ecp5", "--lpf", CONSTRAINTS["ecp5"], "--textcfg", "placed.config"),
-        "placed.config",
-        ("ecppack", "--compress", "--input", "placed.config", "--bit", "sparnn.bit"),
-        "sparnn.bit",
-    ),
-    "ice40": _Flow(
-        f"synth_ice40 -dsp -device u -top {BOARD_MODULE} -json {_NETLIST}",
-        ("nextpnr-ice40", "--pcf", CONSTRAINTS["ice40"], "--asc", "placed.asc"),
-        "placed.asc",
-        ("icepack", "placed.asc", "sparnn.bin"),
-        "sparnn.bin",
-    ),
-    "gowin": _Flow(
-        f"synth_gowin -top {BOARD_MODULE} -json {_NETLIST}",
-        (
-            "nextpnr-himbaechel-gowin",
-            "--vopt",
-            f"cst={CONSTRAINTS['gowin']}",
-            "--write",
-            "placed.json",
-        ),
-        "placed.json",
-        ("gowin_pack", "-d", "GW1N-9C", "-o", "sparnn.fs", "placed.json"),
-        "sparnn.fs",
-    ),
-}
-
-_PYOSYS = """
-import sys
-from pyosys import libyosys as yosys
-design = yosys.Design()
-for command in sys.argv[1:]:
-    yosys.run_pass(command, design)
-"""
 
 
 @dataclass(frozen=True)
@@ -98,7 +39,7 @@ class BitstreamReport:
     board, output: name and file. machine_mhz: the clock it runs at. fmax_mhz: what the routed
         design reaches.
     used: resource -> (used, there are), as nextpnr names them.
-    seconds: tool -> wall time.
+    seconds: tool -> wall time, next to nothing where the cache has the result.
     """
 
     board: str
@@ -157,41 +98,47 @@ def bitstream(
         program, a tool is missing, the machine does not fit, or it is too slow for its clock.
     """
     board = find_board(board_name)
-    if board.family not in _FLOWS:
+    target, part = board.target, board.part
+    if target.pnr is None or not target.pack:
         raise SparnnError(
             f"--board {board.name}: a bitstream for it needs Vivado, which sparnn does not run; "
             f"run `sparnn synth DIR --target {board.family}` for its project script, and use "
-            f"constraints/{board.name}/{CONSTRAINTS[board.family]}"
+            f"constraints/{board.name}/{target.constraints}"
         )
     check_replaceable(output)
+    packer = find_tool(target.pack[0])  # before the long part
     config = lane_machine(load_program(Path(folder)), folder)
-    text = constraints(board)
+    pins = constraints(board)
     top = board.top(mhz, baud)
     machine_mhz = float(top.plan.output_mhz)
-    flow = _FLOWS[board.family]
     seconds: dict[str, float] = {}
     with written_aside(output) as work:
         with progress(f"Writing Verilog of {config.lanes} lanes"):
-            (work / _VERILOG).write_text(board_verilog(config, top), encoding="utf-8")
-        (work / CONSTRAINTS[board.family]).write_text(text, encoding="utf-8")
-        seconds["synthesis"] = _synthesize(work, flow)
-        seconds["place and route"] = _place(work, board, flow, machine_mhz, seed)
-        used = utilization((work / "nextpnr.log").read_text(encoding="utf-8"))
-        fmax = _fmax(work)
-        if fmax < machine_mhz:
-            raise SparnnError(
-                f"--board {board.name}: the machine reaches {fmax:.1f} MHz, its clock is "
-                f"{machine_mhz:g} MHz; choose a slower one with --mhz, or a smaller machine"
+            verilog = board_verilog(config, top)
+        (work / _VERILOG).write_text(verilog, encoding="utf-8")
+        (work / target.constraints).write_text(pins, encoding="utf-8")
+        with _timed(seconds, "synthesis"):
+            netlist = synthesize(verilog, BOARD_MODULE, target, part, flat=True)
+        with _timed(seconds, "place and route"):
+            routed = place_and_route(
+                netlist.json, target, part, seed=seed, mhz=machine_mhz, constraints=pins, write=True
             )
-        seconds["packing"] = _tool(work, flow.pack, "pack.log", "Packing the bitstream")
-        for name in (flow.placed, _NETLIST):
-            (work / name).unlink(missing_ok=True)
+        shutil.copyfile(routed.folder / "nextpnr.log", work / "nextpnr.log")
+        if routed.fmax_mhz < machine_mhz:
+            slow = f", on its slowest path {routed.path.title}" if routed.path else ""
+            raise SparnnError(
+                f"--board {board.name}: the machine reaches {routed.fmax_mhz:.1f} MHz{slow}, its "
+                f"clock is {machine_mhz:g} MHz; choose a slower one with --mhz, or a smaller "
+                f"machine"
+            )
+        with _timed(seconds, "packing"):
+            _pack(work, packer, target, part, routed.folder / target.placed)
         report = BitstreamReport(
             board.name,
-            str(Path(output) / flow.output),
+            str(Path(output) / target.bitstream),
             machine_mhz,
-            fmax,
-            used,
+            routed.fmax_mhz,
+            {name: pair for name, pair in routed.used.items() if pair[0]},
             seconds,
             board.flash,
         )
@@ -206,73 +153,27 @@ def bitstream(
     return report
 
 
-def _synthesize(work: Path, flow: _Flow) -> float:
-    if importlib.util.find_spec("pyosys") is None:
-        raise SparnnError("pyosys is not installed: pip install 'sparnn[synth]'")
-    commands = [f"read_verilog {_VERILOG}", flow.synth]
-    return _run(work, [sys.executable, "-c", _PYOSYS, *commands], "yosys.log", "Synthesizing")
-
-
-def _place(work: Path, board: Board, flow: _Flow, mhz: float, seed: int) -> float:
-    command = [
-        *flow.pnr,
-        *board.pnr,
-        *("--json", _NETLIST, "--report", _REPORT, "--freq", f"{mhz:g}"),
-        *("--seed", str(seed), "--timing-allow-fail"),
-    ]
-    try:
-        return _tool(work, command, "nextpnr.log", "Placing and routing")
-    except SparnnError:
-        log = work / "nextpnr.log"
-        said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-        over = {name: pair for name, pair in utilization(said).items() if pair[0] > pair[1]}
-        if not over:
-            raise
-        missing = ", ".join(
-            f"{used} {name} of {most} ({used - most} too many)"
-            for name, (used, most) in over.items()
-        )
-        raise SparnnError(
-            f"--board {board.name}: the machine does not fit: {missing}; compile a smaller network "
-            f"or one with fewer weights (--prune, --weight-bits), or with --config {board.name}, "
-            "or take a larger board"
-        ) from None
-
-
-def _tool(work: Path, command: Sequence[str], log: str, title: str) -> float:
-    """Run a native program, or the packaged one."""
-    name, *arguments = command
-    beside = Path(sys.executable).parent
-    for found in (shutil.which(name), beside / f"yowasp-{name}", beside / name):
-        if found is not None and Path(found).is_file():
-            return _run(work, [str(found), *arguments], log, title)
-    raise SparnnError(f"{name} is not installed: pip install 'sparnn[synth]'")
-
-
-def _run(work: Path, command: Sequence[str], log: str, title: str) -> float:
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     started = time.monotonic()
-    with progress(title), (work / log).open("wb") as file:
+    yield
+    seconds[name] = time.monotonic() - started
+
+
+def _pack(work: Path, packer: str, target: Target, part: Device, placed: Path) -> None:
+    shutil.copyfile(placed, work / target.placed)
+    arguments = [word.format(part=part.part) for word in target.pack[1:]]
+    with progress("Packing the bitstream"):
         done = subprocess.run(
-            command, cwd=work, stdout=file, stderr=subprocess.STDOUT, env=os.environ, check=False
+            [packer, *arguments],
+            cwd=work,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
         )
-    if done.returncode:
-        said = (work / log).read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        errors = [line for line in said if "ERROR" in line.upper()] or said or ["it says nothing"]
-        raise SparnnError(f"{title.lower()} failed: {errors[0].strip()}")
-    return time.monotonic() - started
-
-
-_USED = re.compile(r"Info:\s+([A-Za-z]\w*):\s*(\d+)/\s*(\d+)\s+\d+%")
-
-
-def utilization(log: str) -> dict[str, tuple[int, int]]:
-    """Resource -> (used, there are) of a log of nextpnr, where any is used."""
-    return {name: (int(used), int(most)) for name, used, most in _USED.findall(log) if int(used)}
-
-
-def _fmax(work: Path) -> float:
-    """Of the machine's clock, the slowest one in the report."""
-    clocks = json.loads((work / _REPORT).read_text(encoding="utf-8"))["fmax"]
-    if not clocks:
-        raise SparnnError("nextpnr names no clock: this is a defect of sparnn")
-    return float(min(one["achieved"] for one in clocks.values()))
+    if done.returncode or not (work / target.bitstream).is_file():
+        said = done.stdout.strip().splitlines() or ["nothing"]
+        raise SparnnError(f"packing the bitstream fails, {target.pack[0]} says: {said[-1]}")
+    (work / target.placed).unlink()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from sparnn.gen.targets import TARGETS, Device, Target
 from sparnn.hdl.board.clock import ClockPlan, plan_clock
 from sparnn.hdl.board.top import BoardTop
 from sparnn.hdl.link.protocol import uart_divisor
@@ -36,7 +37,7 @@ class Board:
     high: name -> pin that has to be high.
     pad: the clock comes in on the PLL's pad.
     depth: words in each queue of the link. baud: of the link.
-    pnr: options of nextpnr that choose the part. flash: the command that loads a bitstream.
+    device: the part, of gen/targets. flash: the command that loads a bitstream.
     machine: parameters of :class:`~sparnn.hdl.config.MachineConfig` for a preset of the board's
         name. The memories are the least; compile enlarges them to what the network needs.
     """
@@ -50,6 +51,7 @@ class Board:
     machine_mhz: float
     lights: Mapping[str, Pin]
     machine: Mapping[str, int]
+    device: str
     uart_rx: Pin = Pin("uart", 0, "rx")
     uart_tx: Pin = Pin("uart", 0, "tx")
     extra: str = ""
@@ -59,7 +61,6 @@ class Board:
     pad: bool = False
     depth: int = 512
     baud: int = 1_000_000
-    pnr: tuple[str, ...] = ()
     flash: str = ""
 
     def ports(self) -> dict[str, Pin]:
@@ -70,6 +71,16 @@ class Board:
         if self.reset is not None:
             pins["reset_pin"] = self.reset
         return pins
+
+    @property
+    def target(self) -> Target:
+        """The FPGA's family."""
+        return TARGETS[self.family]
+
+    @property
+    def part(self) -> Device:
+        """The FPGA."""
+        return self.target.devices[self.device]
 
     def plan(self, mhz: float | None = None) -> ClockPlan:
         """The machine's clock.

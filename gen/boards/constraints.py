@@ -15,16 +15,7 @@ from sparnn.gen.errors import SparnnError
 from . import BOARDS
 from .board import Board, Pin
 
-__all__ = ["CONSTRAINTS", "Site", "constraints", "main", "sites"]
-
-#: Family -> name of the constraints file.
-CONSTRAINTS: Mapping[str, str] = {
-    "ecp5": "sparnn.lpf",
-    "ice40": "sparnn.pcf",
-    "gowin": "sparnn.cst",
-    "xilinx7": "sparnn.xdc",
-}
-
+__all__ = ["Site", "constraints", "main", "sites"]
 
 @dataclass(frozen=True)
 class Site:
@@ -121,7 +112,7 @@ def main() -> int:
     for board in BOARDS.values():
         folder = Path("constraints") / board.name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / CONSTRAINTS[board.family]).write_text(constraints(board), encoding="utf-8")
+        (folder / board.target.constraints).write_text(constraints(board), encoding="utf-8")
     return 0
 
 

@@ -5,9 +5,8 @@ from .target import BlockRam, Device, Multiplier, Target
 __all__ = ["ECP5"]
 
 
-def _device(name: str, size: str, package: str, speed: int, capacity: dict[str, int]) -> Device:
-    pnr = (f"--{size}", "--package", package, "--speed", str(speed))
-    return Device(name, f"LFE5U-{size[:-1].upper()}F-{speed}", capacity, pnr)
+def _device(name: str, title: str, capacity: dict[str, int], *pnr: str) -> Device:
+    return Device(name, title, capacity, ("--package", *pnr))
 
 
 _12K = {"lut": 24288, "ff": 24288, "dsp": 28, "bram": 56}
@@ -35,11 +34,20 @@ ECP5 = Target(
     devices={
         device.name: device
         for device in (
-            _device("85k", "85k", "CABGA381", 6, _85K),
-            _device("45k", "45k", "CABGA381", 6, _45K),
-            _device("25k", "25k", "CABGA381", 6, _25K),
-            _device("12k", "12k", "CABGA381", 6, _12K),
+            _device("85k", "LFE5U-85F-6", _85K, "CABGA381", "--85k", "--speed", "6"),
+            _device("45k", "LFE5U-45F-6", _45K, "CABGA381", "--45k", "--speed", "6"),
+            _device("25k", "LFE5U-25F-6", _25K, "CABGA381", "--25k", "--speed", "6"),
+            _device("12k", "LFE5U-12F-6", _12K, "CABGA381", "--12k", "--speed", "6"),
+            _device(
+                "um5g-85k", "LFE5UM5G-85F-8", _85K, "CABGA554", "--um5g-85k", "--speed", "8"
+            ),
         )
     },
     pnr="nextpnr-ecp5",
+    constraints="sparnn.lpf",
+    constrain=("--lpf", "sparnn.lpf"),
+    placed="placed.config",
+    write=("--textcfg", "placed.config"),
+    pack=("ecppack", "--compress", "--input", "placed.config", "--bit", "sparnn.bit"),
+    bitstream="sparnn.bit",
 )

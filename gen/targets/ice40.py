@@ -32,6 +32,12 @@ ICE40 = Target(
         ),
     },
     pnr="nextpnr-ice40",
+    constraints="sparnn.pcf",
+    constrain=("--pcf", "sparnn.pcf"),
+    placed="placed.asc",
+    write=("--asc", "placed.asc"),
+    pack=("icepack", "placed.asc", "sparnn.bin"),
+    bitstream="sparnn.bin",
     whole=True,  # with blocks kept apart Yosys 0.69 ends in an assertion (rtlil.cc:2872)
     request_mhz=60.0,
     extra={"spram": ("SB_SPRAM256KA",)},

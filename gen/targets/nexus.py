@@ -36,10 +36,12 @@ NEXUS = Target(
             "LIFCL-40-9BG400C",
             {"lut": 32256, "ff": 32256, "dsp": 56, "bram": 84},
             ("--device", "LIFCL-40-9BG400C"),
-            ("--pdc", _PINS),
+            pins=_PINS,
         ),
     },
     pnr="nextpnr-nexus",
+    constraints="sparnn.pdc",
+    constrain=("--pdc", "sparnn.pdc"),
     # A constant that crosses a block's boundary into a carry chain is not folded by Yosys.
     flat_pnr=True,
     request_mhz=250.0,

@@ -45,8 +45,9 @@ class Device:
     capacity: what ``lut`` (in cells of the family), ``ff``, ``dsp`` and ``bram`` there are; for
         iCE40 also ``spram``.
     pnr: what nextpnr needs to know of it.
-    pins: constraints that place the five pins of the wrapper for measuring (option, content),
-        where nextpnr does not choose them by itself.
+    pins: constraints that place the five pins of the wrapper for measuring, in the family's
+        format, where nextpnr does not choose them by itself.
+    variant: what ``{variant}`` in the family's ``synth`` is for this part.
     part: the part number in the vendor's own program; "" where none is written for it.
     """
 
@@ -54,8 +55,9 @@ class Device:
     title: str
     capacity: Mapping[str, int]
     pnr: tuple[str, ...] = ()
-    pins: tuple[str, str] | None = None
+    pins: str = ""
     part: str = ""
+    variant: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Target:
     Parameters
     ----------
     name, title: for the command line, for people.
-    synth: Yosys' command; ``{top}`` is replaced.
+    synth: Yosys' command; ``{top}`` and ``{variant}`` are replaced.
     lut_inputs: of the family's basic LUT.
     luts: cell -> how many LUTs it takes, logic only.
     carry: cell -> LUTs that one carry cell counts as.
@@ -77,6 +79,9 @@ class Target:
     multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
     pnr_options: beside those of the device.
+    constraints: file of pins and clocks. constrain: nextpnr's options that name it.
+    placed: what nextpnr writes for the packer. write: its options that name it.
+    pack: the packer and its arguments; ``{part}`` is the device's. bitstream: what it writes.
     whole: blocks cannot be kept apart in synthesis: always flat, one block.
     flat_pnr: place and route needs a netlist synthesized flat.
     request_mhz: the clock asked of place and route, above what is reached.
@@ -102,6 +107,12 @@ class Target:
     devices: Mapping[str, Device]
     pnr: str | None = None
     pnr_options: tuple[str, ...] = ()
+    constraints: str = ""
+    constrain: tuple[str, ...] = ()
+    placed: str = ""
+    write: tuple[str, ...] = ()
+    pack: tuple[str, ...] = ()
+    bitstream: str = ""
     whole: bool = False
     flat_pnr: bool = False
     request_mhz: float = 200.0

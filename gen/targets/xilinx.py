@@ -21,6 +21,7 @@ _SHAPES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (8192, 2), (16384, 1))
 XILINX7 = Target(
     name="xilinx7",
     title="AMD 7-series",
+    constraints="sparnn.xdc",
     synth="synth_xilinx -family xc7 -abc9 -noiopad -noclkbuf -top {top}",
     lut_inputs=6,
     luts=_LUTS,

@@ -1,12 +1,19 @@
 """The resource model and the machine that is picked with it."""
 
-import numpy as np
+import json
+from dataclasses import asdict
+from pathlib import Path
 
+import numpy as np
+import pytest
+
+from sparnn.gen.cli import main
 from sparnn.gen.fit import smallest_machine
 from sparnn.gen.fit_calibrate import CONFIGURATIONS, DATA
 from sparnn.gen.fit_model import errors, memories
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
+from sparnn.gen.presets import load_config
 from sparnn.gen.program import build_program
 from sparnn.gen.random_networks import random_network
 from sparnn.gen.targets import TARGETS
@@ -42,10 +49,58 @@ def test_a_fitted_machine_runs_the_network() -> None:
 
 
 def test_data_is_of_the_configurations_of_today() -> None:
-    import json
-    from dataclasses import asdict
-
     rows = json.loads(DATA.read_text())["measured"]
     assert [row["config"] for row in rows if row["target"] == "ecp5"] == [
         asdict(config) for config in CONFIGURATIONS
     ]
+
+
+DIGITS = Path("examples") / "digits" / "lstm.onnx"
+
+
+def run(capsys, *arguments: object) -> str:
+    """What `sparnn fit` prints."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *map(str, arguments)])
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
+def refusal(capsys, *arguments: object) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *map(str, arguments)])
+    assert stopped.value.code == 2
+    said = capsys.readouterr().err
+    assert said.startswith("sparnn: error: ")
+    assert said.count("\n") == 1
+    return said
+
+
+def test_command_writes_a_machine_that_compile_takes(checkout, capsys, tmp_path) -> None:
+    model, machine = checkout / DIGITS, tmp_path / "machine.toml"
+    said = run(capsys, model, "--target", "ecp5", "--lanes", 2, "-o", machine)
+    assert "machine        2 lanes" in said
+    config = load_config(str(machine))
+    report = json.loads(run(capsys, model, "--board", "ulx3s", "--lanes", 2, "--json", "-"))
+    assert report["config"] == asdict(config)
+    assert report["device"] == "LFE5U-85F-6"
+    assert set(report["predicted"]) == {"lut", "lut_logic", "ff", "dsp", "bram"}
+    # The network's weights, and hardly more.
+    network = 64 * 4 * (8 + 64) + 10 * 64
+    assert network <= 2 * config.weight_depth < 1.1 * network
+    assert all(report["predicted"][name] <= most for name, most in report["available"].items())
+
+
+def test_command_refuses_what_does_not_fit(checkout, capsys, tmp_path) -> None:
+    model = checkout / DIGITS
+    said = refusal(capsys, model, "--target", "ecp5", "--device", "12k", "--lanes", 256)
+    assert "does not fit LFE5U-12F-6: with 256 lanes lut takes about" in said
+    assert "dsp takes about 32" in said
+    assert "take a larger device" in said
+    assert "the boards are ulx3s" in refusal(capsys, model, "--board", "none")
+    assert "leave out --target" in refusal(capsys, model, "--board", "ulx3s", "--target", "ecp5")
+    assert "needs --board, or --target" in refusal(capsys, model)
+    assert "it has 85k" in refusal(capsys, model, "--target", "ecp5", "--device", "up5k")
+    assert "does not exist" in refusal(
+        capsys, model, "--target", "ecp5", "--json", tmp_path / "no" / "a.json"
+    )

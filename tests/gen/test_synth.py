@@ -9,8 +9,9 @@ import pytest
 
 from sparnn.gen.emit import emit
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.programs import find_nextpnr
 from sparnn.gen.synth import exceeded, synth, synth_verilog
-from sparnn.gen.synth_pnr import block_of, find_nextpnr
+from sparnn.gen.synth_pnr import block_of, utilization
 from sparnn.gen.synth_yosys import synthesize
 from sparnn.gen.targets import TARGETS, find_device, find_target
 
@@ -118,6 +119,21 @@ def test_too_large_says_by_how_much() -> None:
     ]
     with pytest.raises(SparnnError, match="no module"):
         synthesize(DESIGN, "absent", TARGETS["ecp5"], pins=True)
+
+
+def test_utilization() -> None:
+    log = """
+Info: Device utilisation:
+Info:             TRELLIS_IO:      8/    365     2%
+Info:                   DCCA:      0/     56     0%
+Info:                 DP16KD:    300/    208   144%
+Info: \t         ICESTORM_LC:  5500/  5280   104%
+"""
+    assert utilization(log) == {
+        "TRELLIS_IO": (8, 365),
+        "DP16KD": (300, 208),
+        "ICESTORM_LC": (5500, 5280),
+    }
 
 
 def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sparnn.gen.boards import BOARDS, Board
-from sparnn.gen.boards.constraints import CONSTRAINTS, constraints, sites
+from sparnn.gen.boards.constraints import constraints, sites
 
 EACH = pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
 
@@ -15,7 +15,7 @@ EACH = pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
 @EACH
 def test_the_folder_holds_what_is_generated(board: Board, checkout: Path) -> None:
     """After a change: .venv/bin/python -m sparnn.gen.boards.constraints."""
-    file = checkout / "constraints" / board.name / CONSTRAINTS[board.family]
+    file = checkout / "constraints" / board.name / board.target.constraints
     assert file.read_text(encoding="utf-8") == constraints(board)
 
 

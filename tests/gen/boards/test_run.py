@@ -8,7 +8,7 @@ import pytest
 from support.onnx_graphs import Graph
 
 from sparnn.gen.boards import BOARDS
-from sparnn.gen.boards.bitstream import bitstream, utilization
+from sparnn.gen.boards.bitstream import bitstream
 from sparnn.gen.boards.run import run_on_board
 from sparnn.gen.cli import main
 from sparnn.gen.compile import compile_model
@@ -110,24 +110,15 @@ def test_another_machine(network, capsys, tmp_path, monkeypatch) -> None:
 
 
 def test_missing_tool(network, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("sparnn.gen.boards.bitstream.importlib.util.find_spec", lambda name: None)
+    with monkeypatch.context() as without:
+        without.setattr("sparnn.gen.programs.shutil.which", lambda name: None)
+        without.setattr("sparnn.gen.programs.sys.executable", str(tmp_path / "python"))
+        with pytest.raises(SparnnError, match="ecppack is not installed: pip install"):
+            bitstream(network[0], "ulx3s", tmp_path / "out")
+    monkeypatch.setattr("sparnn.gen.yosys.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("SPARNN_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SparnnError, match="pyosys is not installed: pip install"):
         bitstream(network[0], "ulx3s", tmp_path / "out")
-
-
-def test_utilization() -> None:
-    log = """
-Info: Device utilisation:
-Info:             TRELLIS_IO:      8/    365     2%
-Info:                   DCCA:      0/     56     0%
-Info:                 DP16KD:    300/    208   144%
-Info: \t         ICESTORM_LC:  5500/  5280   104%
-"""
-    assert utilization(log) == {
-        "TRELLIS_IO": (8, 365),
-        "DP16KD": (300, 208),
-        "ICESTORM_LC": (5500, 5280),
-    }
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
