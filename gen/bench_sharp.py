@@ -7,7 +7,6 @@ that of docs/measures.md for dense runs: true rows × columns over MAC units × 
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,20 @@ from sparnn.sim.golden import run_network
 from sparnn.sim.hardware import run_sequences
 from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
 from sparnn.sim.runner import mismatches
-from sparnn.sim.tile_cycle_model import TileLayer, TilePlan, network_cycles
+from sparnn.sim.tile_cycle_model import SCHEDULES, TilePlan, network_cycles
 
 from .errors import SparnnError
-from .tile_layout import explore, explore_shape, tile_layer, tile_shape
+from .tile_layout import explore, tile_layer, tile_shape
 from .tile_presets import SHARP_SIZES, tile_preset
 from .tile_program import place_tiles
 
 __all__ = [
+    "EPUR_GROUPS",
     "PAPER_UTILIZATION",
     "SharpPoint",
-    "brainwave_points",
     "dense_layer",
     "machine_of",
     "model_point",
-    "network_points",
     "padding_points",
     "schedule_points",
     "sharp_points",
@@ -138,7 +136,7 @@ def model_point(
             " + ".join(f"{one.passes} of {tile_shape(config, one)}" for one in half)
             for half in (plan.x, plan.h)
         ),
-        schedule="unfolded" if plan.unfolded else "intergate",
+        schedule=plan.order.schedule,
         steps=steps,
         seed=seed,
         bit_exact=None,
@@ -244,12 +242,9 @@ def schedule_points(
 ) -> list[dict[str, Any]]:
     """Each size under each schedule; ``epur`` is intergate with one fixed tile."""
     points: list[dict[str, Any]] = []
+    cases = [(name, name, None) for name in SCHEDULES] + [("epur", "intergate", EPUR_GROUPS)]
     for size in macs:
-        for name, schedule, fixed in (
-            ("unfolded", "unfolded", None),
-            ("intergate", "intergate", None),
-            ("epur", "intergate", EPUR_GROUPS),
-        ):
+        for name, schedule, fixed in cases:
             for point in sharp_points(
                 [size],
                 hidden,
@@ -305,101 +300,4 @@ def padding_points(
                     **({"bit_exact": all(exact)} if exact else {}),
                 }
             )
-    return points
-
-
-#: Network -> layers of (inputs, units), each twice where bidirectional; steps; SHARP's published
-#: speedup over E-PUR at 1K, 4K, 16K, 64K MACs. The networks' own inputs are narrower or wider than
-#: their hidden size by little; as in the paper's experiments inputs = units, but for the layers
-#: behind a bidirectional one, which read both directions.
-NETWORKS: dict[str, tuple[list[tuple[int, int]], int, tuple[float, float, float, float]]] = {
-    "EESEN": ([(340, 340)] * 2 + [(680, 340)] * 8, 500, (1.07, 1.25, 1.68, 1.9)),
-    "GMAT": ([(1024, 1024)] * 17, 75, (1.01, 1.51, 1.53, 1.66)),
-    "BYSDNE": ([(340, 340)] * 5, 30, (1.05, 1.24, 1.8, 2.22)),
-    "RLDRADSPR": ([(1024, 1024)] * 10, 400, (1.03, 1.11, 1.45, 2.3)),
-}
-
-
-def network_points(macs: Sequence[int]) -> list[dict[str, Any]]:
-    """SHARP's four networks, by the cycle model: ours against the E-PUR baseline."""
-    points = []
-    for name, (shapes, steps, published) in NETWORKS.items():
-        for size in macs:
-            config = machine_of(size)
-            cycles = {
-                "unfolded": sum(_shape_cycles(config, *shape, steps, None) for shape in shapes),
-                "epur": sum(
-                    _shape_cycles(config, *shape, steps, EPUR_GROUPS) for shape in shapes
-                ),
-            }
-            macs_true = sum(4 * units * (inputs + units) for inputs, units in shapes) * steps
-            paper = dict(zip(SHARP_SIZES, published, strict=True)).get(size)
-            points.append(
-                {
-                    "network": name,
-                    "macs": size,
-                    "steps": steps,
-                    "cycles": cycles["unfolded"],
-                    "epur_cycles": cycles["epur"],
-                    "utilization": macs_true / (size * cycles["unfolded"]),
-                    "epur_utilization": macs_true / (size * cycles["epur"]),
-                    "speedup": cycles["epur"] / cycles["unfolded"],
-                    "published_speedup": paper,
-                }
-            )
-    return points
-
-
-def _shape_cycles(
-    config: TileConfig, inputs: int, units: int, steps: int, epur: int | None
-) -> int:
-    plan = _shape_plan(config, inputs, units, steps, epur)
-    return network_cycles(config, [TileLayer(plan, inputs, units, steps)])
-
-
-@cache
-def _shape_plan(
-    config: TileConfig, inputs: int, units: int, steps: int, epur: int | None
-) -> TilePlan:
-    if inputs > config.columns * config.bank_lanes:
-        config = replace(config, columns=-(-inputs // config.bank_lanes))
-    return explore_shape(
-        config,
-        inputs,
-        units,
-        schedule="unfolded" if epur is None else "intergate",
-        fixed=epur,
-        steps=min(steps, 50),
-    )
-
-
-#: (hidden, steps) -> published cycles per step of SHARP and of BrainWave, and what was asked of us.
-BRAINWAVE = {
-    (256, 150): (131, 708, 45),
-    (512, 25): (216, 770, 65),
-    (1024, 25): (400, 740, 105),
-    (1536, 50): (419, 725, 205),
-}
-
-
-def brainwave_points() -> list[dict[str, Any]]:
-    """BrainWave's LSTM shapes on 96K MAC units, by the cycle model. BrainWave's published cycles
-    are its latency at 250 MHz (docs/adaptive-tiles.md)."""
-    config = tile_preset("bw96k")
-    points = []
-    for (units, steps), (sharp, brainwave, asked) in BRAINWAVE.items():
-        cycles = _shape_cycles(config, units, units, steps, None)
-        points.append(
-            {
-                "network": f"LSTM {units}",
-                "macs": config.mac_units,
-                "steps": steps,
-                "cycles": cycles,
-                "cycles_per_step": cycles / steps,
-                "asked_cycles_per_step": asked,
-                "sharp_cycles_per_step": sharp,
-                "brainwave_cycles_per_step": brainwave,
-                "utilization": 8 * units * units * steps / (config.mac_units * cycles),
-            }
-        )
     return points

@@ -11,10 +11,12 @@ __all__ = ["bench_app", "networks_command", "padding_command", "schedules_comman
 
 
 class TileSchedule(StrEnum):
-    """In which order the halves of the steps run."""
+    """In which order gates, halves and steps run."""
 
-    UNFOLDED = "unfolded"
+    SEQUENTIAL = "sequential"
+    BATCH = "batch"
     INTERGATE = "intergate"
+    UNFOLDED = "unfolded"
 
 
 class Cell(StrEnum):
@@ -49,7 +51,7 @@ _ODD_HIDDEN = [64, 100, 170, 256, 340, 450, 512, 700, 1000, 1024]
 def sharp_command(
     macs: MacCounts = _SIZES,
     hidden: HiddenSizes = _HIDDEN,
-    schedule: Annotated[TileSchedule, typer.Option(help="Order of the halves.")] = (
+    schedule: Annotated[TileSchedule, typer.Option(help="Order of gates and halves.")] = (
         TileSchedule.UNFOLDED
     ),
     cell: CellOption = Cell.LSTM,
@@ -84,7 +86,7 @@ def schedules_command(
     rtl: Simulate = False,
     json: Json = None,
 ) -> None:
-    """Unfolded against intergate on the same machines, with E-PUR's one fixed tile beside them."""
+    """The four schedules on the same machines, with E-PUR's one fixed tile beside them."""
     from .bench_sharp import schedule_points
 
     check_json(json)
@@ -114,8 +116,8 @@ def padding_command(
 
 @bench_app.command("networks", cls=ListCommand)
 def networks_command(macs: MacCounts = _SIZES, json: Json = None) -> None:
-    """SHARP's networks against E-PUR's schedule, and BrainWave's shapes, by the cycle model."""
-    from .bench_sharp import brainwave_points, network_points
+    """SHARP's networks against E-PUR's schedule, BrainWave's shapes against it, by the model."""
+    from .bench_networks import brainwave_points, network_points
 
     check_json(json)
     publish("Networks", network_points(macs) + brainwave_points(), json)

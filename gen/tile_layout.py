@@ -4,19 +4,26 @@ A tile plan is what the descriptor holds: for each half up to three phases of eq
 cost is what the cycle model says.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from sparnn.hdl.tile.config import TileConfig
 from sparnn.hdl.tile.descriptor import PHASES
-from sparnn.sim.network import IntegerLayer
-from sparnn.sim.tile_cycle_model import Phase, TileLayer, TilePlan, half_cycles, layer_cycles
+from sparnn.sim.network import GATES, IntegerLayer
+from sparnn.sim.tile_cycle_model import (
+    SCHEDULES,
+    Order,
+    Phase,
+    TileLayer,
+    TilePlan,
+    half_cycles,
+    layer_cycles,
+)
 
 from .errors import SparnnError
 
 __all__ = [
     "EXPLORED_STEPS",
-    "SCHEDULES",
     "explore",
     "explore_shape",
     "half_plans",
@@ -31,15 +38,17 @@ EXPLORED_STEPS = 50
 #: Plans of each half that are tried in full.
 _TRIED = 10
 _TRIED_X = 3
-#: Schedule -> the descriptor's ``unfolded``.
-SCHEDULES = {"unfolded": True, "intergate": False}
 
 
-
-
-def row_segments(config: TileConfig, units: int) -> int:
-    """Row segments of a layer; each holds K / 4 neurons."""
-    return -(-units // config.cells)
+def row_segments(config: TileConfig, units: int, gate_major: bool = False) -> int:
+    """Row segments of a layer, of one gate with ``gate_major``; see docs/adaptive-tiles.md."""
+    if not gate_major:
+        return -(-units // config.cells)
+    words = -(-units // config.word)
+    full, rest = divmod(words - 1, config.cell_rows)
+    # The last word of the layer may leave slices empty, but not the words before it.
+    last = config.slices if rest else -(-(units - (words - 1) * config.word) // config.cells)
+    return full * config.slices + last
 
 
 def tile_shape(config: TileConfig, phase: Phase) -> str:
@@ -57,7 +66,7 @@ def tile_layer(
 ) -> TileLayer:
     """What the cycle model has to know of a layer."""
     wide = wide_outputs(config, layer)
-    return TileLayer(plan, layer.inputs, layer.units, steps, layer.kind == "gru", wide, fresh)
+    return TileLayer(plan, layer.inputs, layer.units, steps, layer.kind, wide, fresh)
 
 
 def half_plans(
@@ -66,6 +75,8 @@ def half_plans(
     units: int,
     *,
     wide: bool = False,
+    gate_major: bool = False,
+    spacing: int = 1,
     fixed: int | None = None,
     reconfigure: bool = True,
 ) -> Iterator[tuple[Phase, ...]]:
@@ -73,20 +84,22 @@ def half_plans(
 
     Parameters
     ----------
+    spacing: cycles of a pass at least, where there are several.
     fixed: row groups of every phase, as of a machine with one tile.
     reconfigure: False: one tile for all rows.
     """
-    segments = row_segments(config, units)
+    segments = row_segments(config, units, gate_major)
 
     def phase(groups: int, passes: int) -> Phase:
         length = max(
             -(-columns // (config.lanes // groups)),
             max(1, groups // config.slices) << wide,
+            spacing if segments > groups else 1,
         )
         return Phase(groups, length, passes)
 
     choices = [1 << k for k in range(config.banks_log2, -1, -1)]
-    if wide:  # a word takes two cycles to write, so none may follow at once
+    if wide or gate_major:  # a word takes two cycles to write, a segment has several words
         choices = [groups for groups in choices if groups <= config.slices]
     if fixed is not None:
         choices = [fixed]
@@ -108,6 +121,7 @@ def explore(
     layer: IntegerLayer,
     *,
     schedule: str = "unfolded",
+    orders: Sequence[Order] | None = None,
     fixed: int | None = None,
     reconfigure: bool = True,
     steps: int = EXPLORED_STEPS,
@@ -116,22 +130,22 @@ def explore(
 
     Parameters
     ----------
-    schedule: one of :data:`SCHEDULES`. fixed, reconfigure: see :func:`half_plans`.
+    schedule: one of SCHEDULES. orders: instead of all that the schedule allows.
+    fixed, reconfigure: see :func:`half_plans`.
 
     Raises
     ------
     SparnnError: an unknown schedule, or more columns than the lanes hold.
     """
-    kind = layer.kind
     return explore_shape(
         config,
         layer.inputs,
         layer.units,
-        recurrent=layer.has_hidden,
-        gru=kind == "gru",
+        kind=layer.kind,
         wide=wide_outputs(config, layer),
         name=layer.name,
         schedule=schedule,
+        orders=orders,
         fixed=fixed,
         reconfigure=reconfigure,
         steps=steps,
@@ -143,11 +157,11 @@ def explore_shape(
     inputs: int,
     units: int,
     *,
-    recurrent: bool = True,
-    gru: bool = False,
+    kind: str = "lstm",
     wide: bool = False,
     name: str = "",
     schedule: str = "unfolded",
+    orders: Sequence[Order] | None = None,
     fixed: int | None = None,
     reconfigure: bool = True,
     steps: int = EXPLORED_STEPS,
@@ -155,6 +169,19 @@ def explore_shape(
     """:func:`explore` for a layer of which only the sizes are known."""
     if schedule not in SCHEDULES:
         raise SparnnError(f"schedule {schedule!r} is unknown; use one of {', '.join(SCHEDULES)}")
+    possible = [
+        order
+        for order in orders or SCHEDULES[schedule]
+        if (config.gate_depth if order.gate_major else config.cell_rows == 4)
+    ]
+    if not possible:
+        reason = (
+            f"has no gate buffers (gate_depth = {config.gate_depth})"
+            if config.width >= 4
+            else f"has segments of {config.width} rows, fewer than the gates of a neuron"
+        )
+        raise SparnnError(f"schedule {schedule!r}: this machine {reason}; choose another schedule")
+    recurrent = kind != "linear"
     most = config.columns * config.bank_lanes
     widest = max(inputs, units if recurrent else 0)
     if widest > most:
@@ -163,24 +190,38 @@ def explore_shape(
             f"{-(-widest // config.bank_lanes)}"
         )
 
-    def best(columns: int, wide: bool) -> list[tuple[Phase, ...]]:
+    def best(columns: int, wide: bool, order: Order, spacing: int) -> list[tuple[Phase, ...]]:
         plans = half_plans(
-            config, columns, units, wide=wide, fixed=fixed, reconfigure=reconfigure
+            config,
+            columns,
+            units,
+            wide=wide,
+            gate_major=order.gate_major,
+            spacing=spacing,
+            fixed=fixed,
+            reconfigure=reconfigure,
         )
         return sorted(plans, key=lambda plan: (half_cycles(plan), len(plan)))[:_TRIED]
 
-    halves_x = best(inputs, wide)
-    halves_h: list[tuple[Phase, ...]] = best(units, False) if recurrent else [()]
-    if recurrent:
-        halves_x = halves_x[:_TRIED_X]  # its order is free: the shortest, lest slices need longer
     chosen = None
-    for x in halves_x:
-        for h in halves_h:
-            plan = _unhurried(config, TilePlan(x, h, SCHEDULES[schedule]))
-            end, _ = layer_cycles(config, TileLayer(plan, inputs, units, steps, gru, wide))
-            key = (end, len(x) + len(h))
-            if chosen is None or key < chosen[0]:
-                chosen = key, plan
+    for order in possible:
+        spacing = 1
+        if order.gate_major:  # of last gates, each of which gives so many words
+            spacing = config.cell_rows << wide
+            spacing = -(-spacing // (1 if order.gate_outer else GATES[kind]))
+        halves_x = best(inputs, wide, order, 1 if recurrent else spacing)
+        halves_h: list[tuple[Phase, ...]] = (
+            best(units, False, order, spacing) if recurrent else [()]
+        )
+        if recurrent:  # its order is free: the shortest, lest slices need longer
+            halves_x = halves_x[:_TRIED_X]
+        for x in halves_x:
+            for h in halves_h:
+                plan = _unhurried(config, TilePlan(x, h, order))
+                layer = TileLayer(plan, inputs, units, steps, kind, wide)
+                key = (layer_cycles(config, layer)[0], len(x) + len(h))
+                if chosen is None or key < chosen[0]:
+                    chosen = key, plan
     assert chosen is not None
     return chosen[1]
 

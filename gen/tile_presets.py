@@ -1,4 +1,4 @@
-"""Named dense machines: SHARP's four sizes, and one of BrainWave's size."""
+"""Named dense machines: SHARP's four sizes, one of BrainWave's size, and BrainWave itself."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +18,7 @@ TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weight_depth": 8192,
         "parameter_depth": 256,
         "state_depth": 128,
+        "gate_depth": 64,
         "store_depth": 8192,
     },
     "sharp4k": {
@@ -28,6 +29,7 @@ TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weight_depth": 4096,
         "parameter_depth": 256,
         "state_depth": 128,
+        "gate_depth": 32,
         "store_depth": 8192,
     },
     "sharp16k": {
@@ -38,6 +40,7 @@ TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weight_depth": 512,
         "parameter_depth": 64,
         "state_depth": 32,
+        "gate_depth": 8,
         "store_depth": 2048,
     },
     "sharp64k": {
@@ -48,6 +51,7 @@ TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weight_depth": 256,
         "parameter_depth": 64,
         "state_depth": 32,
+        "gate_depth": 8,
         "store_depth": 2048,
     },
     "bw96k": {
@@ -58,8 +62,24 @@ TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weight_depth": 256,
         "parameter_depth": 64,
         "state_depth": 32,
+        "gate_depth": 8,
         "store_depth": 4096,
         "tree_radix": 8,
+    },
+    # For the sequential schedule with one tile. Its depth is that of BrainWave's latency per step
+    # at 256 units (docs/adaptive-tiles.md): no stage counts are published.
+    "brainwave": {
+        "lanes": 3072,
+        "banks": 8,
+        "slices": 8,
+        "columns": 4,
+        "weight_depth": 256,
+        "parameter_depth": 64,
+        "state_depth": 32,
+        "gate_depth": 8,
+        "store_depth": 4096,
+        "tree_radix": 8,
+        "extra_stages": 679,
     },
 }
 _COMMON = {"width": 32, "link_words": 8}

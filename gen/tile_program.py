@@ -74,6 +74,7 @@ def place_tiles(
             **{
                 name: max(getattr(config, name), 1 << (need - 1).bit_length())
                 for name, need in needs.items()
+                if need
             },
         )
     for name, need in needs.items():
@@ -93,14 +94,32 @@ def tile_memory_needs(
     words = [ceil_div(one.units, config.word) for one in network.layers]
     fixed, regions = _regions(network, config)
     return {
-        "weight_depth": sum(half_cycles(plan.x) + half_cycles(plan.h) for plan in plans),
+        "weight_depth": sum(
+            _issues(plan, one) for plan, one in zip(plans, network.layers, strict=True)
+        ),
         "parameter_depth": sum(
-            w * (2 if one.has_hidden else 1) for w, one in zip(words, network.layers, strict=True)
+            _parameter_words(config, one, plan) * (2 if one.has_hidden else 1)
+            for one, plan in zip(network.layers, plans, strict=True)
+        ),
+        "gate_depth": max(
+            ceil_div(w, config.cell_rows) if plan.order.gate_major else 0
+            for w, plan in zip(words, plans, strict=True)
         ),
         "state_depth": sum(words),
         "store_depth": fixed + steps * sum(regions),
         "program_depth": len(plans),
     }
+
+
+def _issues(plan: TilePlan, layer: IntegerLayer) -> int:
+    """Weight words of a layer."""
+    return (half_cycles(plan.x) + half_cycles(plan.h)) * plan.gates(layer.kind)
+
+
+def _parameter_words(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -> int:
+    """Requantization entries of each row, of one half."""
+    words = ceil_div(layer.units, config.word)
+    return 4 * ceil_div(words, config.cell_rows) if plan.order.gate_major else words
 
 
 def _check(network: IntegerNetwork, config: TileConfig) -> None:
@@ -167,6 +186,7 @@ def _program(
             )
         formats = descriptor_formats(layer)
         words = ceil_div(layer.units, config.word)
+        entries = _parameter_words(config, layer, plan)
         after_recurrent = index > 0 and network.layers[index - 1].has_hidden
         entry = dict.fromkeys(TILE_FIELDS, 0) | {
             "kind": formats["kind"],
@@ -178,7 +198,9 @@ def _program(
             "emit": int(bool(what - {"state_c"})),
             "emit_last": int(bool(what - {"state_c"}) and "sequence" not in what),
             "single_step": int(single[index]),
-            "unfolded": int(plan.unfolded),
+            "unfolded": int(plan.order.unfolded),
+            "gate_major": int(plan.order.gate_major),
+            "gate_outer": int(plan.order.gate_outer),
             "last_layer": int(index == len(network.layers) - 1),
             "last_apart": int(after_recurrent),
             "units": layer.units,
@@ -190,7 +212,7 @@ def _program(
             "in_last_base": before_hidden,
             "weight_base": weight,
             "parameter_base_x": parameter,
-            "parameter_base_h": parameter + words,
+            "parameter_base_h": parameter + entries,
             "state_base": state,
         }
         for half, phases in (("x", plan.x), ("h", plan.h)):
@@ -201,9 +223,9 @@ def _program(
                     phase_field(half, number, "passes"): phase.passes,
                 }
         encode_tile_descriptor(entry)
-        issues = half_cycles(plan.x) + half_cycles(plan.h)
+        issues = _issues(plan, layer)
         weight += issues
-        parameter += words * (2 if layer.has_hidden else 1)
+        parameter += entries * (2 if layer.has_hidden else 1)
         state += words
         before_hidden = hidden
         hidden += words if layer.has_hidden else 0
@@ -246,54 +268,91 @@ def _image(
     for lane in range(config.lanes):
         parts.append(write_packet(config, Target.WEIGHT, lane, 0, weights[lane]))
     parameters = np.concatenate(
-        [_packed_parameters(config, layer) for layer in network.layers], axis=1
+        [
+            _packed_parameters(config, layer, plan)
+            for layer, plan in zip(network.layers, plans, strict=True)
+        ],
+        axis=1,
     )
     for row in range(config.slices * config.width):
         parts.append(write_packet(config, Target.PARAMETER, row, 0, parameters[row]))
     return np.concatenate(parts)
 
 
-def _segment_rows(config: TileConfig, array: npt.NDArray[Any], segments: int) -> npt.NDArray[Any]:
-    """[gates, units, ...] as [segments, K, ...]: the gates of a neuron side by side, four rows."""
+def _segment_rows(
+    config: TileConfig, array: npt.NDArray[Any], segments: int, gate_major: bool
+) -> npt.NDArray[Any]:
+    """[gates, units, ...] as [segments, passes, K, ...]: the rows of each pass of each segment.
+
+    The gates of a neuron side by side, four rows, in one pass; or gate by gate: then row r of cell
+    unit j and slice s belongs, in segment q of the slice, to the neuron at place s, j of word
+    R q + r.
+    """
     gates, units, *rest = array.shape
-    rows = np.zeros((segments * config.cells, 4, *rest), array.dtype)
-    rows[:units, :gates] = np.moveaxis(array, 0, 1)
-    return rows.reshape(segments, config.width, *rest)
+    if not gate_major:
+        rows = np.zeros((segments * config.cells, 4, *rest), array.dtype)
+        rows[:units, :gates] = np.moveaxis(array, 0, 1)
+        return rows.reshape(segments, 1, config.width, *rest)
+    shape = (config.cell_rows, config.slices, config.cells)
+    each = config.slices * config.width
+    count = ceil_div(max(segments * config.width, units), each)
+    padded = np.zeros((gates, count * each, *rest), array.dtype)
+    padded[:, :units] = array
+    by_place = padded.reshape(gates, count, *shape, *rest)
+    by_row = np.moveaxis(by_place, 2, 4)  # gates, q, slices, cells, rows
+    rows = by_row.reshape(gates, count * config.slices, config.width, *rest)
+    return np.moveaxis(rows[:, : max(segments, 1)], 0, 1)
 
 
 def _packed_weights(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -> Words:
     """[lanes, words, host words]: in the order of issue."""
-    parts = []
+    halves = []
     for weights, phases in ((layer.w_x, plan.x), (layer.w_h, plan.h)):
         if weights is None:
             continue
         segments = sum(phase.groups * phase.passes for phase in phases)
-        rows = _segment_rows(
-            config, weights, max(segments, row_segments(config, layer.units))
-        )
+        needed = row_segments(config, layer.units, plan.order.gate_major)
+        rows = _segment_rows(config, weights, max(segments, needed), plan.order.gate_major)
         columns = weights.shape[2]
         first = 0
+        parts = []
         for phase in phases:
             count = phase.groups * phase.passes
             lanes = config.lanes // phase.groups  # that split the columns
-            block = np.zeros((count, config.width, phase.length * lanes), np.int32)
-            block[:, :, :columns] = rows[first : first + count]
+            gates = rows.shape[1]
+            block = np.zeros((count, gates, config.width, phase.length * lanes), np.int32)
+            block[..., :columns] = rows[first : first + count]
             first += count
             shaped = block.reshape(
-                phase.passes, phase.groups, config.width, phase.length, lanes
-            ).transpose(1, 4, 0, 3, 2)  # groups, lanes, passes, cycles, rows
+                phase.passes, phase.groups, gates, config.width, phase.length, lanes
+            ).transpose(2, 1, 5, 0, 4, 3)  # gates, groups, lanes, passes, cycles, rows
             parts.append(
-                shaped.reshape(config.lanes, phase.passes * phase.length, config.width)
+                shaped.reshape(gates, config.lanes, phase.passes, phase.length, config.width)
             )
+        halves.append(parts)
     return _host_words(
-        np.concatenate(parts, axis=1), config.weight_bits, words_per_entry(config, Target.WEIGHT)
+        _issue_order(plan, halves), config.weight_bits, words_per_entry(config, Target.WEIGHT)
     )
 
 
-def _packed_parameters(config: TileConfig, layer: IntegerLayer) -> Words:
+def _issue_order(
+    plan: TilePlan, halves: list[list[npt.NDArray[np.int32]]]
+) -> npt.NDArray[np.int32]:
+    """[lanes, issues, K] of the phases of the halves, [gates, lanes, passes, cycles, K] each."""
+    gates, lanes, _, _, width = halves[0][0].shape
+    phases = [one for half in halves for one in half]
+    if plan.order.gate_outer:
+        ordered = [one[gate] for gate in range(gates) for one in phases]
+    else:
+        ordered = [np.moveaxis(one, 0, 2) for one in phases]  # lanes, passes, gates, cycles
+    return np.concatenate([one.reshape(lanes, -1, width) for one in ordered], axis=1)
+
+
+def _packed_parameters(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -> Words:
     """[slices * K, words, host words]."""
-    words = ceil_div(layer.units, config.word)
+    words = _parameter_words(config, layer, plan)
     each = words_per_entry(config, Target.PARAMETER)
+    segments = words * config.slices // (4 if plan.order.gate_major else 1)
     parts = []
     for half in ("x", "h"):
         mult = getattr(layer, f"mult_{half}")
@@ -304,8 +363,15 @@ def _packed_parameters(config: TileConfig, layer: IntegerLayer) -> Words:
             | getattr(layer, f"shift_{half}").astype(np.uint64) << np.uint64(16)
             | (getattr(layer, f"bias_{half}") & 0xFFFF).astype(np.uint64) << np.uint64(22)
         )
-        rows = _segment_rows(config, entry, words * config.slices)
-        by_word = rows.reshape(words, config.slices * config.width).T
+        rows = _segment_rows(config, entry, segments, plan.order.gate_major)
+        passes = 4 if plan.order.gate_major else 1
+        full = np.zeros((segments, passes, config.width), np.uint64)
+        full[:, : rows.shape[1]] = rows
+        by_word = (
+            full.reshape(-1, config.slices, passes, config.width)
+            .transpose(1, 3, 0, 2)
+            .reshape(config.slices * config.width, words)
+        )
         packed = np.zeros((*by_word.shape, each), np.uint32)
         packed[..., 0] = by_word & np.uint64(0xFFFFFFFF)
         packed[..., 1] = by_word >> np.uint64(32)

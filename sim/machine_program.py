@@ -1,7 +1,7 @@
 """A loaded network as its host sees it: program.json of a compiled folder."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from sparnn.hdl.config import MachineConfig
@@ -11,6 +11,7 @@ from sparnn.hdl.tile.config import TileConfig
 from sparnn.hdl.tile.descriptor import HALVES, PHASES
 
 from .errors import SimulationError
+from .tile_cycle_model import Order
 
 __all__ = ["LayerProgram", "MachineProgram", "Run"]
 
@@ -64,8 +65,8 @@ class LayerProgram:
             )
             for half in HALVES
         ]
-        schedule = "unfolded" if self.descriptor["unfolded"] else "intergate"
-        return f"{schedule}, passes {' / '.join(half for half in halves if half)}"
+        order = Order(**{one.name: bool(self.descriptor[one.name]) for one in fields(Order)})
+        return f"{order.schedule}, passes {' / '.join(half for half in halves if half)}"
 
     @property
     def reverse(self) -> bool:

@@ -5,12 +5,58 @@ model follows the issues of each half, and where the pattern of a step repeats i
 multiplication.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sparnn.hdl.tile.config import TileConfig
 
-__all__ = ["Phase", "TileLayer", "TilePlan", "half_cycles", "layer_cycles", "network_cycles"]
+from .network import GATES
+
+__all__ = [
+    "SCHEDULES",
+    "Order",
+    "Phase",
+    "TileLayer",
+    "TilePlan",
+    "half_cycles",
+    "layer_cycles",
+    "network_cycles",
+]
+
+
+@dataclass(frozen=True)
+class Order:
+    """In which order a layer's passes are made; the descriptor's fields of these names.
+
+    Members
+    -------
+    unfolded: the input half of a step does not wait for the step before it.
+    gate_major: every pass is made once for each gate, its rows being that gate of K neurons; else
+        the gates of a neuron lie side by side, and a pass has them all.
+    gate_outer: with gate_major, all passes of a gate, of both halves, come before the next gate's.
+    """
+
+    unfolded: bool = True
+    gate_major: bool = False
+    gate_outer: bool = False
+
+    @property
+    def schedule(self) -> str:
+        """Its name among :data:`SCHEDULES`."""
+        return next(name for name, orders in SCHEDULES.items() if self in orders)
+
+
+#: Schedule -> the orders that it allows (SHARP, section 5), the preferred one first. Unfolded, a
+#: layer of fewer than four gates fills its segments gate by gate.
+SCHEDULES: Mapping[str, tuple[Order, ...]] = {
+    "sequential": (Order(unfolded=False, gate_major=True, gate_outer=True),),
+    "batch": (Order(unfolded=False, gate_major=True),),
+    "intergate": (Order(unfolded=False, gate_major=False),),
+    "unfolded": (
+        Order(unfolded=True, gate_major=False),
+        Order(unfolded=True, gate_major=True),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -24,28 +70,33 @@ class Phase:
 
 @dataclass(frozen=True)
 class TilePlan:
-    """The tiles of one layer. h is empty without a hidden half. unfolded: the schedule."""
+    """The tiles of one layer, and their order. h is empty without a hidden half."""
 
     x: tuple[Phase, ...]
     h: tuple[Phase, ...]
-    unfolded: bool = True
+    order: Order = Order()
+
+    def gates(self, kind: str) -> int:
+        """How often each pass is made."""
+        return GATES[kind] if self.order.gate_major else 1
 
 
 @dataclass(frozen=True)
 class TileLayer:
-    """What the model has to know of a layer. steps: that it runs. fresh: from state zero."""
+    """What the model has to know of a layer. steps: that it runs. kind: of GATES. fresh: from state
+    zero."""
 
     plan: TilePlan
     inputs: int
     units: int
     steps: int
-    gru: bool = False
+    kind: str = "lstm"
     wide: bool = False
     fresh: bool = True
 
 
 def half_cycles(phases: Sequence[Phase]) -> int:
-    """Issues of one half."""
+    """Issues of one half, of one gate where the rows come gate by gate."""
     return sum(phase.length * phase.passes for phase in phases)
 
 
@@ -73,7 +124,7 @@ class _Run:
         self.out_words = -(-layer.units // config.word)
         # From the go of a pass's last cycle: to the tap, to the announcement's effect, to the bus.
         self.to_tap = config.issue_to_operand
-        after = config.post_latency(layer.gru) + 1
+        after = config.post_latency(layer.kind == "gru") + 1
         self.to_use = self.to_tap + after - 4 + 1
         self.to_bus = self.to_tap + after
 
@@ -101,15 +152,11 @@ class _Run:
                 fetched = first + self.out_words - 1
                 ready = self._vector(first, self.out_words)
             least = go + 1
-            if recurrent and not layer.plan.unfolded:
+            if recurrent and not layer.plan.order.unfolded:
                 assert ready is not None
                 least = max(least, ready[-1])
-            go, x_ends = self._issue(layer.plan.x, least, x_ready)
-            used = [used[1], go]
-            ends = x_ends
-            if recurrent:
-                assert ready is not None
-                go, ends = self._issue(layer.plan.h, go + 1, ready)
+            go, x_go, ends = self._step(least, x_ready, ready if recurrent else None)
+            used = [used[1], x_go]
             words = self._words(layer.plan.h if recurrent else layer.plan.x, ends)
             ready = self._arrival([tap + self.to_use - self.to_tap for tap in words])
             end = words[-1] + self.to_bus - self.to_tap
@@ -145,19 +192,36 @@ class _Run:
         each = self.config.words_per_column
         return [*times[each - 1 : -1 : each], times[-1]]
 
+    def _step(
+        self, least: int, x_ready: list[int], h_ready: list[int] | None
+    ) -> tuple[int, int, list[int]]:
+        """The last issue, the last one of the input half, and that of each pass that completes
+        neurons."""
+        plan = self.layer.plan
+        gates = plan.gates(self.layer.kind)
+        outer, inner = (gates, 1) if plan.order.gate_outer else (1, gates)
+        now = least - 1
+        for _ in range(outer):
+            now, ends = self._issue(plan.x, now + 1, x_ready, inner)
+            x_last = now
+            if h_ready is not None:
+                now, ends = self._issue(plan.h, now + 1, h_ready, inner)
+        return now, x_last, ends
+
     def _issue(
-        self, phases: Sequence[Phase], least: int, ready: list[int]
+        self, phases: Sequence[Phase], least: int, ready: list[int], times: int
     ) -> tuple[int, list[int]]:
-        """The last issue, and the last issue of each pass."""
+        """The last issue, and the last issue of each pass, which is made so many times."""
         now = least - 1
         ends = []
         whole = ready[-1]
         for phase in phases:
             joined = self.config.banks // phase.groups
             for _ in range(phase.passes):
-                if now + 1 >= whole:
-                    now += phase.length
-                else:
+                for _ in range(times):
+                    if now + 1 >= whole:
+                        now += phase.length
+                        continue
                     for column in range(phase.length):
                         needed = (column + 1) * joined
                         at = ready[needed - 1] if needed < len(ready) else whole
@@ -168,12 +232,14 @@ class _Run:
     def _words(self, phases: Sequence[Phase], ends: list[int]) -> list[int]:
         """When each output word is complete at the tap."""
         slices = self.config.slices
+        rows = self.config.cell_rows if self.layer.plan.order.gate_major else 1
         words: dict[int, int] = {}
         segment = index = 0
         for phase in phases:
             for _ in range(phase.passes):
-                for turn in range(max(1, phase.groups // slices)):
-                    words[segment // slices + turn] = ends[index] + self.to_tap + turn
+                for turn in range(max(rows, phase.groups // slices)):
+                    word = rows * (segment // slices) + turn
+                    words[word] = ends[index] + self.to_tap + (turn << self.layer.wide)
                 segment += phase.groups
                 index += 1
         return [words[word] for word in range(self.out_words)]

@@ -19,19 +19,38 @@ from sparnn.sim.hardware import run_driver, run_sequences
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import constant_states, sequence_packets
 from sparnn.sim.runner import mismatches
-from sparnn.sim.tile_cycle_model import network_cycles
+from sparnn.sim.tile_cycle_model import SCHEDULES, Order, TilePlan, network_cycles
 from sparnn.sim.verilate import build_driver
 
 pytestmark = pytest.mark.xdist_group("tile_machine")
 
-SMALL = TileConfig(lanes=8, width=8, banks=4, slices=1, columns=32, store_depth=8192)
+SMALL = TileConfig(lanes=8, width=8, banks=4, slices=1, columns=32, store_depth=8192, gate_depth=16)
+#: Several slices, of one and of two rows, which go gate by gate only, and of four.
+NARROW = {
+    width: TileConfig(
+        lanes=8, width=width, banks=4, slices=2, columns=32, store_depth=8192, gate_depth=64
+    )
+    for width in (1, 2, 4)
+}
+
+
+def _folder(tmp_path_factory: pytest.TempPathFactory, config: TileConfig) -> Path:
+    path = tmp_path_factory.mktemp("tile")
+    (path / "sparnn.v").write_text(machine_verilog(config))
+    return path
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tile")
-    (path / "sparnn.v").write_text(machine_verilog(SMALL))
-    return path
+    return _folder(tmp_path_factory, SMALL)
+
+
+@pytest.fixture(scope="module", params=NARROW)
+def narrow(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> tuple[Path, TileConfig]:
+    config = NARROW[request.param]
+    return _folder(tmp_path_factory, config), config
 
 
 def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
@@ -50,26 +69,28 @@ def _run(
     folder: Path,
     network: IntegerNetwork,
     sequences: list[tuple[np.ndarray, Mapping[tuple[str, int], np.ndarray]]],
+    config: TileConfig = SMALL,
+    plans: list[TilePlan] | None = None,
     **link: int,
 ) -> None:
-    plans = [explore(SMALL, layer) for layer in network.layers]
+    plans = plans or [explore(config, layer) for layer in network.layers]
     outputs = [
         {"layer": index, "what": "state_c"}
         for index, layer in enumerate(network.layers)
         if layer.kind in ("lstm", "gru")
     ]
     outputs.append({"layer": len(network.layers) - 1, "what": "sequence"})
-    _, program, image = place_tiles(network, SMALL, outputs, plans=plans)
+    _, program, image = place_tiles(network, config, outputs, plans=plans)
     (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
     results, _ = run_sequences(folder, program, sequences, **link)
     traces = [run_network(network, x, states) for x, states in sequences]
     assert mismatches(program, results, traces) == (0, None)
     for (x, states), result in zip(sequences, results, strict=True):
         layers = [
-            tile_layer(SMALL, layer, plan, placed.steps(len(x)), fresh=not states)
+            tile_layer(config, layer, plan, placed.steps(len(x)), fresh=not states)
             for layer, plan, placed in zip(network.layers, plans, program.layers, strict=True)
         ]
-        assert network_cycles(SMALL, layers) == result.cycles
+        assert network_cycles(config, layers) == result.cycles
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -144,16 +165,39 @@ def test_a_step_that_waits_costs_the_declared_tail(folder: Path) -> None:
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_tiles_and_schedules(folder: Path, schedule: str, groups: int) -> None:
     network = _random(7, "lstm")
-    layer = network.layers[0]
-    plan = explore(SMALL, layer, schedule=schedule, fixed=groups)
-    _, program, image = place_tiles(network, SMALL, plans=[plan])
-    (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
+    plan = explore(SMALL, network.layers[0], schedule=schedule, fixed=groups)
     x = random_x(np.random.default_rng(1), network, 7)
-    states = constant_states(network)
-    results, _ = run_sequences(folder, program, [(x, states)])
-    assert mismatches(program, results, [run_network(network, x, states)]) == (0, None)
-    expected = network_cycles(SMALL, [tile_layer(SMALL, layer, plan, 7, fresh=not states)])
-    assert results[0].cycles == expected
+    _run(folder, network, [(x, constant_states(network))], plans=[plan])
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "linear"])
+@pytest.mark.parametrize("order", [one for orders in SCHEDULES.values() for one in orders])
+def test_orders(folder: Path, kind: str, order: Order) -> None:
+    """Every order of the passes, of every kind, whether or not the explorer would choose it."""
+    for seed in (11, 12):
+        network = _random(seed, kind)
+        plan = explore(SMALL, network.layers[0], schedule=order.schedule, orders=[order])
+        assert plan.order == order
+        x = random_x(np.random.default_rng(1), network, 6)
+        _run(folder, network, [(x, constant_states(network))], plans=[plan])
+
+
+@pytest.mark.parametrize("schedule", ["sequential", "batch", "unfolded"])
+def test_narrow_machines(narrow: tuple[Path, TileConfig], schedule: str) -> None:
+    folder, config = narrow
+    for seed in range(4):
+        network = _random(20 + seed)
+        plans = [explore(config, layer, schedule=schedule) for layer in network.layers]
+        x = random_x(np.random.default_rng(2), network, 5)
+        _run(folder, network, [(x, constant_states(network))], config=config, plans=plans)
+
+
+def test_schedules_that_the_machine_lacks() -> None:
+    layer = _extreme(2, 2, 1).layers[0]
+    with pytest.raises(SparnnError, match=r"no gate buffers \(gate_depth = 0\)"):
+        explore(replace(SMALL, gate_depth=0), layer, schedule="batch")
+    with pytest.raises(SparnnError, match="segments of 1 rows"):
+        explore(NARROW[1], layer, schedule="intergate")
 
 
 def test_six_networks_in_one_simulation(folder: Path) -> None:

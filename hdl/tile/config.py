@@ -21,7 +21,7 @@ class TileConfig:
     Parameters
     ----------
     lanes: vector lanes N; each multiplies one activation by ``width`` weights in a cycle.
-    width: K, rows that a lane works on, a multiple of 4, 4-64.
+    width: K, rows that a lane works on: 1, 2, or a multiple of 4 up to 64.
     banks: groups G into which the lanes are divided for good, a power of two. A tile joins 1, 2,
         4, … G banks in the columns and works on G, G/2, … 1 row segments: its V is N / G, 2 N / G,
         … N lanes.
@@ -31,6 +31,9 @@ class TileConfig:
     weight_depth: words of K weights per lane.
     parameter_depth: requantization entries per row of a slice, over all layers and both halves.
     state_depth: cell states per cell unit, over all layers.
+    gate_depth: row segments of a slice whose gates can wait for one another, which the row order
+        gate by gate needs (the schedules sequential and batch; GRU, RNN and linear layers without
+        empty rows; any layer where ``width`` < 4). 0: that order is not built.
     store_depth: words of :attr:`word` activations in the sequence store.
     program_depth: layer descriptors.
     tree_radix: operands that one pipeline stage of the reduction tree adds, a power of two.
@@ -48,6 +51,7 @@ class TileConfig:
     weight_depth: int = 4096
     parameter_depth: int = 512
     state_depth: int = 256
+    gate_depth: int = 0
     store_depth: int = 4096
     program_depth: int = 16
     tree_radix: int = 4
@@ -57,7 +61,7 @@ class TileConfig:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("lanes", 1, 4096),
-            ("width", 4, 64),
+            ("width", 1, 64),
             ("banks", 1, 32),
             ("slices", 1, 32),
             ("weight_bits", 4, 16),
@@ -66,10 +70,11 @@ class TileConfig:
             ("weight_depth", 2, 1 << 20),
             ("parameter_depth", 2, 1 << 16),
             ("state_depth", 2, 1 << 16),
+            ("gate_depth", 0, 1 << 14),
             ("store_depth", 2, 1 << 20),
             ("program_depth", 1, 256),
             ("tree_radix", 2, 16),
-            ("extra_stages", 0, 256),
+            ("extra_stages", 0, 1024),
             ("link_words", 1, 64),
         ):
             value = getattr(self, name)
@@ -84,10 +89,16 @@ class TileConfig:
                 )
         if self.link_words == 2:
             raise ConfigurationError("configuration: link_words = 2: use 1 or 4")
-        if self.width % 4:
+        if self.width % 4 and self.width > 2:
             raise ConfigurationError(
-                f"configuration: width = {self.width} is not a multiple of 4, the gates of an LSTM "
-                f"unit; use {self.width // 4 * 4 + 4}"
+                f"configuration: width = {self.width} is neither 1, 2 nor a multiple of 4, the "
+                f"gates of an LSTM unit; use {self.width // 4 * 4 + 4}"
+            )
+        if self.width < 4 and not self.gate_depth:
+            raise ConfigurationError(
+                f"configuration: width = {self.width} and gate_depth = 0: a segment of fewer than "
+                f"4 rows holds one gate at a time, and gates must be able to wait for one another; "
+                f"set gate_depth to the units of the largest layer divided by {self.width}"
             )
         if self.lanes % self.banks:
             raise ConfigurationError(
@@ -119,8 +130,13 @@ class TileConfig:
 
     @property
     def cells(self) -> int:
-        """Cell units of a slice: neurons of a row segment."""
-        return self.width // 4
+        """Cell units of a slice: neurons of a row segment whose gates lie side by side."""
+        return max(1, self.width // 4)
+
+    @property
+    def cell_rows(self) -> int:
+        """Row units that share a cell unit; gate by gate, they hold as many neurons."""
+        return self.width // self.cells
 
     @property
     def word(self) -> int:

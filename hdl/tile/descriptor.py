@@ -49,6 +49,8 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "wide": (0, 13, 1, False),  # 16-bit outputs, in two store words
     "last_layer": (0, 14, 1, False),
     "last_apart": (0, 15, 1, False),  # the last input step lies at in_last_base
+    "gate_major": (0, 16, 1, False),  # a row segment holds one gate of K neurons
+    "gate_outer": (0, 17, 1, False),  # a gate's passes, both halves, before the next gate's
     "units": (1, 0, 16, False),
     "in_words": (2, 0, 16, False),
     "out_words": (2, 16, 16, False),

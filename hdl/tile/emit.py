@@ -6,6 +6,7 @@ from .adder import VectorAdder, adder_module
 from .bank import BANK_MODULE, Bank, tree_nodes
 from .cell import CELL_MODULE, CellUnit
 from .config import TileConfig
+from .gates import GATES_MODULE, GateBuffer
 from .lane import LANE_MODULE, VectorLane
 from .row import ROW_MODULES, RowUnit
 from .sigma import SIGMA_MODULE, Sigma
@@ -27,7 +28,12 @@ def tile_components(config: TileConfig, top: str) -> list[tuple[wiring.Component
             for bits, operands in nodes
         ),
         (PostSlice(config), SLICE_MODULE),
-        *((RowUnit(config, keep), name) for keep, name in ROW_MODULES.items()),
+        *(
+            (RowUnit(config, keep), name)
+            for keep, name in ROW_MODULES.items()
+            if keep or not config.gate_depth
+        ),
+        *([(GateBuffer(config), GATES_MODULE)] if config.gate_depth else []),
         (CellUnit(config), CELL_MODULE),
         (Sigma(), SIGMA_MODULE),
     ]

@@ -11,9 +11,10 @@ from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
 
 from .bank import broadcast_layout
 from .config import TileConfig
+from .delay import delayed
 from .loader import WordPlace
 from .sequencer import layer_layout
-from .slice import segment_tag_layout
+from .slice import neuron_tag_layout
 
 __all__ = ["OutputGather"]
 
@@ -26,8 +27,8 @@ class OutputGather(wiring.Component):
 
     Members
     -------
-    layer, steps: static from ``start``. tag, valid: of the tap, in cycle -1. outputs: of the cell
-        units, in cycle 14 (GRU: 15).
+    layer, steps: static from ``start``. neurons, complete: of the tap, in cycle -1. outputs: of the
+        cell units, in cycle 14 (GRU: 15).
     h_word, h_end: announce a word to the sequencer, four cycles before it is on the bus.
     bus: for the lanes' copies of h. store_en: of each slice's part. step: a step's last word is
         being written. done: all steps are.
@@ -43,8 +44,8 @@ class OutputGather(wiring.Component):
                 "layer": In(layer_layout()),
                 "steps": In(RUN_STEPS_BITS),
                 "start": In(1),
-                "tag": In(segment_tag_layout()),
-                "valid": In(config.slices),
+                "neurons": In(neuron_tag_layout()),
+                "complete": In(config.slices),
                 "outputs": In(signed(PREACTIVATION_BITS)).array(config.word),
                 "h_word": Out(1),
                 "h_end": Out(1),
@@ -67,12 +68,9 @@ class OutputGather(wiring.Component):
 
         side = data.StructLayout({"valid": config.slices, "word": 16, "end": 1})
         first = Signal(side)
-        m.d.comb += [
-            first.valid.eq(Mux(self.tag.final, self.valid, 0)),
-            first.word.eq(self.tag.word),
-            first.end.eq(self.tag.step_end & self.tag.final & self.tag.valid),
-        ]
-        length = config.post_latency(gru=True) + 1
+        known = Cat(self.complete, self.neurons.word, self.neurons.step_end & self.neurons.valid)
+        m.d.comb += first.as_value().eq(delayed(m, "late_side", known, config.extra_stages))
+        length = config.post_latency(gru=True) + 1 - config.extra_stages
         stages = [first, *(Signal(side, name=f"side{k}") for k in range(1, length + 1))]
         m.d.sync += [b.eq(a) for a, b in itertools.pairwise(stages)]
         now, soon = Signal(side), Signal(side)
@@ -82,14 +80,10 @@ class OutputGather(wiring.Component):
             self.h_end.eq(soon.end),
             self.h_word.eq(recurrent & (soon.end | soon.valid[-1])),
         ]
-        values = list(self.outputs)
-        for stage in range(config.extra_stages):
-            later = [
-                Signal.like(v, name=f"late{stage}_{k}", reset_less=True)
-                for k, v in enumerate(self.outputs)
-            ]
-            m.d.sync += [b.eq(a) for a, b in zip(values, later, strict=True)]
-            values = later
+        late = delayed(m, "late", Cat(self.outputs), config.extra_stages)
+        values = [
+            late.word_select(k, PREACTIVATION_BITS).as_signed() for k in range(config.word)
+        ]
 
         left = Signal(RUN_STEPS_BITS)
         buffer = Signal()

@@ -67,8 +67,10 @@ class Sequencer(wiring.Component):
     """Works through X0 H0 X1 H1 … of a layer, one issue per cycle while its activations are there.
 
     With ``unfolded`` the input half of the next step follows at once; without it, it waits until
-    the step's output is there (the intergate schedule). Tiles change between phases without a
-    lost cycle.
+    the step's output is there. Tiles change between phases without a lost cycle.
+
+    With ``gate_major`` each pass works on one gate, and is made once for each gate; with
+    ``gate_outer`` as well the step is X H of the first gate, X H of the second, and so on.
 
     Members
     -------
@@ -123,6 +125,13 @@ class Sequencer(wiring.Component):
         segment = Signal(16)
         weight = Signal.like(self.issue.weight_addr)
         buffer = Signal()  # of x, in this step; h of the step before lies in the other one
+        gate = Signal(2)
+        gates_last = Signal(2)
+        with m.If(layer.gate_major):
+            with m.Switch(layer.kind):
+                for kind, last in ((Kind.LSTM, 3), (Kind.GRU, 2)):
+                    with m.Case(kind):
+                        m.d.comb += gates_last.eq(last)
 
         def field(part: str, number: int) -> Signal:
             return Mux(hidden, *(layer[phase_field(one, number, part)] for one in HALVES[::-1]))
@@ -135,9 +144,19 @@ class Sequencer(wiring.Component):
         joined = Signal(4)
         needed = Signal(17)
         ready = Signal()
-        go, cycle_end, phase_end, half_end, step_end = (Signal(name=n) for n in (
-            "go", "cycle_end", "phase_end", "half_end", "step_end"
-        ))
+        go, pass_end, tile_end, phase_end, half_end, both_end, gate_end, step_end = (
+            Signal(name=name)
+            for name in (
+                "go",
+                "pass_end",
+                "tile_end",
+                "phase_end",
+                "half_end",
+                "both_end",
+                "gate_end",
+                "step_end",
+            )
+        )
         m.d.comb += [
             groups_log2.eq(index),
             joined.eq(config.banks_log2 - groups_log2),
@@ -151,18 +170,24 @@ class Sequencer(wiring.Component):
                 )
             ),
             go.eq(active & ready),
-            cycle_end.eq(column == length_last),
-            phase_end.eq(cycle_end & (passes + 1 == total)),
+            pass_end.eq(column == length_last),
+            gate_end.eq(gate == gates_last),
+            tile_end.eq(pass_end & (gate_end | layer.gate_outer)),
+            phase_end.eq(tile_end & (passes + 1 == total)),
             half_end.eq(phase_end & (following == 0)),
-            step_end.eq(half_end & (hidden | ~has_hidden)),
-            x.used.eq(go & half_end & ~hidden),
-            h.used.eq(go & half_end & hidden),
+            both_end.eq(half_end & (hidden | ~has_hidden)),
+            step_end.eq(both_end & gate_end),
+            x.used.eq(go & half_end & gate_end & ~hidden),
+            h.used.eq(go & half_end & gate_end & hidden),
         ]
         with m.If(go):
             m.d.sync += [column.eq(column + 1), weight.eq(weight + 1)]
-            with m.If(cycle_end):
+            with m.If(pass_end):
+                m.d.sync += column.eq(0)
+            with m.If(Mux(layer.gate_outer, both_end, pass_end)):
+                m.d.sync += gate.eq(Mux(gate_end, 0, gate + 1))
+            with m.If(tile_end):
                 m.d.sync += [
-                    column.eq(0),
                     passes.eq(passes + 1),
                     segment.eq(segment + (1 << groups_log2[:3])),
                 ]
@@ -188,6 +213,7 @@ class Sequencer(wiring.Component):
                 passes.eq(0),
                 column.eq(0),
                 segment.eq(0),
+                gate.eq(0),
                 weight.eq(layer.weight_base),
                 buffer.eq(0),
             ]
@@ -201,13 +227,14 @@ class Sequencer(wiring.Component):
             self.issue.hidden.eq(hidden),
             self.issue.zero.eq(hidden & fresh),
             self.issue.first.eq(column == 0),
-            self.issue.last.eq(cycle_end),
-            self.finished.valid.eq(go & cycle_end),
+            self.issue.last.eq(pass_end),
+            self.finished.valid.eq(go & pass_end),
             self.finished.joined_log2.eq(joined),
             self.finished.segment.eq(segment),
             self.finished.hidden.eq(hidden),
+            self.finished.gate.eq(gate),
             self.finished.end.eq(half_end),
-            self.finished.final.eq(hidden | ~has_hidden),
+            self.finished.final.eq((hidden | ~has_hidden) & gate_end),
             self.finished.fresh.eq(fresh),
         ]
         return m

@@ -1,6 +1,7 @@
 """A post slice: the sums of one row segment become neuron outputs, one segment per cycle."""
 
 import itertools
+from typing import Any
 
 from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
@@ -13,11 +14,13 @@ from sparnn.hdl.protocol import Activation, Kind
 
 from .cell import CELL_MODULE, cell_signature
 from .config import TileConfig
+from .gates import GATES_MODULE, gates_signature
 from .row import ROW_MODULES, row_signature
 
 __all__ = [
     "SLICE_MODULE",
     "PostSlice",
+    "neuron_tag_layout",
     "post_load_layout",
     "post_program_layout",
     "segment_tag_layout",
@@ -34,6 +37,7 @@ def post_program_layout() -> data.StructLayout:
             "kind": 2,
             "activation": 2,
             "wide": 1,
+            "gate_major": 1,
             "pre_shift": 5,
             "state_up": 4,
             "out_shift": 6,
@@ -45,11 +49,15 @@ def post_program_layout() -> data.StructLayout:
 
 
 def segment_tag_layout() -> data.StructLayout:
-    """What goes with a row segment. word: its place among the slice's segments. hidden: which half.
-    final: it makes outputs. fresh: from state zero. step_end: last of the step."""
-    return data.StructLayout(
-        {"valid": 1, "word": 16, "hidden": 1, "final": 1, "fresh": 1, "step_end": 1}
-    )
+    """What goes with a row segment. word: its place among the slice's parameters. gate: of all its
+    rows, gate by gate. hidden: which half. final: it completes neurons."""
+    return data.StructLayout({"valid": 1, "word": 16, "gate": 2, "hidden": 1, "final": 1})
+
+
+def neuron_tag_layout() -> data.StructLayout:
+    """What goes with the neurons that are completed. word: of the output vector. fresh: from state
+    zero. step_end: last of the step."""
+    return data.StructLayout({"valid": 1, "word": 16, "fresh": 1, "step_end": 1})
 
 
 def post_load_layout(config: TileConfig) -> data.StructLayout:
@@ -72,6 +80,7 @@ def slice_signature(config: TileConfig) -> wiring.Signature:
             "number": In(unsigned(max(1, (config.slices - 1).bit_length()))),
             "settings": In(post_program_layout()),
             "tag": In(segment_tag_layout()),
+            "neurons": In(neuron_tag_layout()),
             "sums": In(config.width * config.sum_bits),
             "load": In(post_load_layout(config)),
             "read_en": In(1),
@@ -84,12 +93,13 @@ def slice_signature(config: TileConfig) -> wiring.Signature:
 
 
 class PostSlice(wiring.Component):
-    """K row units and K / 4 cell units; nothing in it ever waits.
+    """K row units and their cell units; nothing in it ever waits.
 
     Members
     -------
     number: which slice, constant. settings: static while a layer runs.
-    tag, sums: a row segment, in cycle -1. load: from the host, while no layer runs.
+    tag, sums: a row segment, in cycle -1. neurons: what it completes, or one before it has, in
+        cycle -1 of the cell units. load: from the host, while no layer runs.
     read_en, read_addr, read_cell: the host reads a state; ``state`` two cycles later.
     outputs: of the cell units, in cycle 14 (GRU: 15), sign-extended.
     """
@@ -101,9 +111,10 @@ class PostSlice(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, program = self._config, self.settings
-        tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(15)]
-        m.d.sync += [tags[0].eq(self.tag)]
-        m.d.sync += [b.eq(a) for a, b in itertools.pairwise(tags)]
+        tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(7)]
+        neurons = [Signal(neuron_tag_layout(), name=f"neurons{k}") for k in range(15)]
+        m.d.sync += [tags[0].eq(self.tag), neurons[0].eq(self.neurons)]
+        m.d.sync += [b.eq(a) for line in (tags, neurons) for a, b in itertools.pairwise(line)]
         lstm, gru, has_state, has_hidden = Signal(), Signal(), Signal(), Signal()
         tabular, rnn_sigmoid = Signal(), Signal()
         m.d.sync += [
@@ -127,7 +138,8 @@ class PostSlice(wiring.Component):
         rows = []
         for index in range(config.width):
             gate = index % 4
-            keep = gate in (0, 2)
+            keep = gate in (0, 2) or bool(config.gate_depth)
+            own = Mux(program.gate_major, tags[3].gate, gate) if config.gate_depth else gate
             row = place(m, f"row{index}", row_signature(config, keep), ROW_MODULES[keep])
             m.d.comb += [
                 row.en.eq(self.tag.valid),
@@ -138,7 +150,7 @@ class PostSlice(wiring.Component):
                 row.store.eq(tags[2].valid & ~tags[2].hidden),
                 row.join.eq(tags[2].hidden),
                 row.up.eq(program.pre_shift),
-                row.sigmoid.eq(Mux(has_state, int(gate != 2), rnn_sigmoid)),
+                row.sigmoid.eq(Mux(has_state, own != 2, rnn_sigmoid)),
                 row.load_en.eq(
                     load.parameter_en & (load.index == self.number * config.width + index)
                 ),
@@ -150,21 +162,30 @@ class PostSlice(wiring.Component):
             rows.append(row)
 
         states = []
-        read = Mux(gru, tags[10], tags[5])
-        visible = Mux(gru, tags[11], tags[6])
-        written = Mux(gru, tags[14], tags[9])
         read, visible, written = (
-            data.View(segment_tag_layout(), one) for one in (read, visible, written)
+            data.View(neuron_tag_layout(), Mux(gru, neurons[late], neurons[early]))
+            for early, late in ((5, 10), (6, 11), (9, 14))
         )
         for index in range(config.cells):
             cell = place(m, f"cell{index}", cell_signature(config), CELL_MODULE)
-            four = rows[4 * index : 4 * index + 4]
-            for gate, row in zip(cell.gates, four, strict=True):
-                m.d.comb += gate.eq(row.gate)
+            count = config.cell_rows
+            own_rows = rows[count * index : count * (index + 1)]
+            if config.gate_depth:
+                source = self._gate_buffer(m, index, own_rows, tags, neurons, lstm, gru)
+                m.d.comb += [to.eq(one) for to, one in zip(cell.gates, source.gates, strict=True)]
+                m.d.comb += [
+                    cell.plain.eq(source.plain),
+                    cell.candidate.eq(source.candidate),
+                    cell.hidden.eq(source.hidden),
+                ]
+            else:
+                m.d.comb += [to.eq(row.gate) for to, row in zip(cell.gates, own_rows, strict=True)]
+                m.d.comb += [
+                    cell.plain.eq(own_rows[0].kept),
+                    cell.candidate.eq(own_rows[2].kept),
+                    cell.hidden.eq(own_rows[2].hidden),
+                ]
             m.d.comb += [
-                cell.plain.eq(four[0].kept),
-                cell.candidate.eq(four[2].kept),
-                cell.hidden.eq(four[2].hidden),
                 cell.lstm.eq(lstm),
                 cell.gru.eq(gru),
                 cell.tabular.eq(tabular),
@@ -177,7 +198,7 @@ class PostSlice(wiring.Component):
                     Mux(self.read_en, self.read_addr, read.word + program.state_base)
                 ),
                 cell.zero.eq(visible.fresh),
-                cell.write_en.eq(written.valid & written.final & has_state),
+                cell.write_en.eq(written.valid & has_state),
                 cell.write_addr.eq(written.word + program.state_base),
                 cell.load_en.eq(
                     load.state_en & (load.index == self.number * config.cells + index)
@@ -189,3 +210,35 @@ class PostSlice(wiring.Component):
             states.append(cell.state)
         m.d.sync += self.state.eq(Array(states)[self.read_cell])
         return m
+
+    def _gate_buffer(
+        self,
+        m: Module,
+        index: int,
+        rows: list[Any],
+        tags: list[Any],
+        neurons: list[Any],
+        lstm: Signal,
+        gru: Signal,
+    ) -> Any:
+        """The buffer between some rows and their cell unit."""
+        config = self._config
+        buffer = place(m, f"gates{index}", gates_signature(config), GATES_MODULE)
+        for number, row in enumerate(rows):
+            m.d.comb += [
+                buffer.row_gates[number].eq(row.gate),
+                buffer.row_kept[number].eq(row.kept),
+                buffer.row_hidden[number].eq(row.hidden),
+            ]
+        m.d.comb += [
+            buffer.gate_major.eq(self.settings.gate_major),
+            buffer.lstm.eq(lstm),
+            buffer.gru.eq(gru),
+            buffer.read_addr.eq(tags[5].word >> 2),
+            buffer.write_addr.eq(tags[6].word >> 2),
+            buffer.gate.eq(tags[6].gate),
+            buffer.write_en.eq(tags[6].valid & (tags[6].gate != 3)),
+            buffer.load.eq(tags[6].valid & tags[6].final),
+            buffer.next.eq(neurons[6].valid),
+        ]
+        return buffer

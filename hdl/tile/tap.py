@@ -5,19 +5,20 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import TileConfig
-from .slice import segment_tag_layout
+from .slice import neuron_tag_layout, segment_tag_layout
 
 __all__ = ["Tap", "pass_layout"]
 
 
 def pass_layout(config: TileConfig) -> data.StructLayout:
-    """A finished pass. segment: its first row segment. end: last pass of the half. final: the half
-    makes outputs. fresh: from state zero."""
+    """A finished pass. segment: its first row segment. gate: that its rows are of, gate by gate.
+    end: last pass of the half. final: it completes neurons. fresh: from state zero."""
     return data.StructLayout(
         {
             "valid": 1,
             "joined_log2": unsigned(max(1, config.banks_log2.bit_length())),
             "segment": 16,
+            "gate": 2,
             "hidden": 1,
             "end": 1,
             "final": 1,
@@ -33,10 +34,16 @@ class Tap(wiring.Component):
     is valid; the compiler makes no pass shorter. Segment n belongs to slice n mod S, where it is
     word n div S.
 
+    Gate by gate, segment q of a slice holds the rows of one gate of the neurons of the words
+    R q … R q + R - 1, R being the rows of a cell unit. Its sums have the place 4 q + gate among the
+    parameters; with the last gate the words follow, one per cycle (two, where outputs are wide).
+    Such a tile has at most S segments, and the compiler lets no last gates follow closer than that.
+
     Members
     -------
-    finished: with the banks' sums. out_words: of the layer. sums: of the banks.
-    tag: what all slices have in common; valid: of each slice. segments: of each slice.
+    finished: with the banks' sums. out_words, gate_major, wide: of the layer. sums: of the banks.
+    tag: what the sums of all slices have in common; valid: of each slice. segments: of each slice.
+    neurons: what the words that are completed have in common; complete: of each slice.
     """
 
     def __init__(self, config: TileConfig) -> None:
@@ -46,9 +53,13 @@ class Tap(wiring.Component):
             {
                 "finished": In(pass_layout(config)),
                 "out_words": In(16),
+                "gate_major": In(1),
+                "wide": In(1),
                 "sums": In(vector).array(config.banks),
                 "tag": Out(segment_tag_layout()),
                 "valid": Out(config.slices),
+                "neurons": Out(neuron_tag_layout()),
+                "complete": Out(config.slices),
                 "segments": Out(vector).array(config.slices),
             }
         )
@@ -76,18 +87,22 @@ class Tap(wiring.Component):
 
         busy = self.finished.valid | (left != 0)
         word = Signal(16)
-        last = Signal()
         m.d.comb += [
             word.eq((now.segment >> slices_log2) + turn),
-            # The words of a last pass that reach beyond the layer are dropped.
-            last.eq(now.end & (word + 1 == self.out_words)),
-            self.tag.valid.eq(busy & (word < self.out_words)),
             self.tag.word.eq(word),
+            self.tag.gate.eq(now.gate),
             self.tag.hidden.eq(now.hidden),
             self.tag.final.eq(now.final),
-            self.tag.fresh.eq(now.fresh),
-            self.tag.step_end.eq(last),
+            # The words of a last pass that reach beyond the layer are dropped.
+            self.tag.valid.eq(busy & (word < self.out_words)),
+            self.neurons.word.eq(word),
+            self.neurons.fresh.eq(now.fresh),
+            self.neurons.valid.eq(self.tag.valid & now.final),
+            self.neurons.step_end.eq(now.end & (word + 1 == self.out_words)),
+            self.complete.eq(Mux(self.neurons.valid, self.valid, 0)),
         ]
+        if config.gate_depth:
+            self._gate_by_gate(m, now, word)
 
         # levels[j]: the rows of all sums of 2^j neighbouring banks.
         levels = [
@@ -126,3 +141,48 @@ class Tap(wiring.Component):
                                 self.valid[number].eq(self.tag.valid & mine),
                             ]
         return m
+
+    def _gate_by_gate(self, m: Module, now: Signal, segment: Signal) -> None:
+        """Words follow from a last gate's segment one by one."""
+        rows_log2 = (self._config.cell_rows - 1).bit_length()
+        following = Signal(range((2 << rows_log2) + 1))  # cycles to go
+        slices, kept_slices = Signal(self._config.slices), Signal(self._config.slices)
+        kept, made = Signal(neuron_tag_layout()), Signal(neuron_tag_layout())
+        first = Signal()
+        part = Signal(rows_log2)
+        word = Signal(16)
+        m.d.comb += [
+            first.eq(self.finished.valid & self.finished.final),
+            made.eq(kept),
+            slices.eq(kept_slices),
+            part.eq((self._config.cell_rows << self.wide) - following >> self.wide),
+        ]
+        with m.If(first):
+            m.d.comb += [
+                made.word.eq(segment),
+                made.fresh.eq(now.fresh),
+                made.step_end.eq(now.end),
+                slices.eq(self.valid),
+                part.eq(0),
+            ]
+            m.d.sync += [
+                kept.eq(made),
+                kept_slices.eq(slices),
+                following.eq((self._config.cell_rows << self.wide) - 1),
+            ]
+        with m.Elif(following != 0):
+            m.d.sync += following.eq(following - 1)
+        m.d.comb += word.eq(Cat(part, made.word))
+        with m.If(self.gate_major):
+            m.d.comb += [
+                self.tag.word.eq(Cat(now.gate, segment)),
+                self.tag.valid.eq(self.finished.valid & ((segment << rows_log2) < self.out_words)),
+                self.neurons.eq(made),
+                self.neurons.word.eq(word),
+                self.neurons.valid.eq(
+                    (first | ((following != 0) & ~(self.wide & following[0])))
+                    & (word < self.out_words)
+                ),
+                self.neurons.step_end.eq(made.step_end & (word + 1 == self.out_words)),
+                self.complete.eq(Mux(self.neurons.valid, slices, 0)),
+            ]

@@ -147,8 +147,10 @@ class TileMachine(wiring.Component):
         m.d.comb += [
             tap.finished.eq(finished),
             tap.out_words.eq(layer.out_words),
-            gather.tag.eq(tap.tag),
-            gather.valid.eq(tap.valid),
+            tap.gate_major.eq(layer.gate_major),
+            tap.wide.eq(layer.wide),
+            gather.neurons.eq(tap.neurons),
+            gather.complete.eq(tap.complete),
         ]
         states = []
         cells = config.cells
@@ -160,6 +162,8 @@ class TileMachine(wiring.Component):
                 unit.number.eq(number),
                 unit.tag.eq(tap.tag),
                 unit.tag.valid.eq(tap.valid[number]),
+                unit.neurons.eq(tap.neurons),
+                unit.neurons.valid.eq(tap.complete[number]),
                 unit.sums.eq(tap.segments[number]),
                 unit.load.parameter_en.eq(enable[Target.PARAMETER]),
                 unit.load.state_en.eq(enable[Target.STATE]),

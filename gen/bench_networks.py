@@ -1,0 +1,154 @@
+"""SHARP's networks and BrainWave's shapes on the dense machines (`sparnn bench networks`)."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from sparnn.hdl.tile.config import TileConfig
+from sparnn.sim.network import GATES
+from sparnn.sim.tile_cycle_model import TileLayer, TilePlan, network_cycles
+
+from .bench_sharp import EPUR_GROUPS, machine_of
+from .tile_layout import explore_shape
+from .tile_presets import SHARP_SIZES, tile_preset
+
+__all__ = ["BRAINWAVE", "BRAINWAVE_GROUPS", "brainwave_points", "network_points"]
+
+#: Network -> layers of (inputs, units), each twice where bidirectional; steps; SHARP's published
+#: speedup over E-PUR at 1K, 4K, 16K, 64K MACs. The networks' own inputs are narrower or wider than
+#: their hidden size by little; as in the paper's experiments inputs = units, but for the layers
+#: behind a bidirectional one, which read both directions.
+NETWORKS: dict[str, tuple[list[tuple[int, int]], int, tuple[float, float, float, float]]] = {
+    "EESEN": ([(340, 340)] * 2 + [(680, 340)] * 8, 500, (1.07, 1.25, 1.68, 1.9)),
+    "GMAT": ([(1024, 1024)] * 17, 75, (1.01, 1.51, 1.53, 1.66)),
+    "BYSDNE": ([(340, 340)] * 5, 30, (1.05, 1.24, 1.8, 2.22)),
+    "RLDRADSPR": ([(1024, 1024)] * 10, 400, (1.03, 1.11, 1.45, 2.3)),
+}
+
+
+def network_points(macs: Sequence[int]) -> list[dict[str, Any]]:
+    """SHARP's four networks, by the cycle model: ours against the E-PUR baseline."""
+    points = []
+    for name, (shapes, steps, published) in NETWORKS.items():
+        for size in macs:
+            config = machine_of(size)
+            cycles = {
+                name: sum(
+                    _shape_cycles(config, *shape, steps, schedule=schedule, fixed=fixed)
+                    for shape in shapes
+                )
+                for name, schedule, fixed in (
+                    ("unfolded", "unfolded", None),
+                    ("epur", "intergate", EPUR_GROUPS),
+                )
+            }
+            macs_true = sum(4 * units * (inputs + units) for inputs, units in shapes) * steps
+            paper = dict(zip(SHARP_SIZES, published, strict=True)).get(size)
+            points.append(
+                {
+                    "network": name,
+                    "macs": size,
+                    "steps": steps,
+                    "cycles": cycles["unfolded"],
+                    "epur_cycles": cycles["epur"],
+                    "utilization": macs_true / (size * cycles["unfolded"]),
+                    "epur_utilization": macs_true / (size * cycles["epur"]),
+                    "speedup": cycles["epur"] / cycles["unfolded"],
+                    "published_speedup": paper,
+                }
+            )
+    return points
+
+
+def _shape_cycles(
+    config: TileConfig,
+    inputs: int,
+    units: int,
+    steps: int,
+    *,
+    kind: str = "lstm",
+    schedule: str = "unfolded",
+    fixed: int | None = None,
+) -> int:
+    plan = _shape_plan(config, inputs, units, min(steps, 50), kind, schedule, fixed)
+    return network_cycles(config, [TileLayer(plan, inputs, units, steps, kind)])
+
+
+@cache
+def _shape_plan(
+    config: TileConfig,
+    inputs: int,
+    units: int,
+    steps: int,
+    kind: str,
+    schedule: str,
+    fixed: int | None,
+) -> TilePlan:
+    columns = max(config.columns, -(-max(inputs, units) // config.bank_lanes))
+    return explore_shape(
+        replace(config, columns=columns),
+        inputs,
+        units,
+        kind=kind,
+        schedule=schedule,
+        fixed=fixed,
+        steps=steps,
+    )
+
+
+#: Row groups of the BrainWave baseline's one tile: 256 rows x 384 columns.
+BRAINWAVE_GROUPS = 8
+#: MAC units of BrainWave, by which its published utilization counts.
+_BRAINWAVE_MACS = 96000
+
+#: (cell, hidden, steps) -> cycles per step: BrainWave's published ones, SHARP's, asked of us.
+BRAINWAVE: dict[tuple[str, int, int], tuple[int, int | None, int | None]] = {
+    ("lstm", 256, 150): (708, 131, 45),
+    ("lstm", 512, 25): (770, 216, 65),
+    ("lstm", 1024, 25): (740, 400, 105),
+    ("lstm", 1536, 50): (725, 419, 205),
+    ("lstm", 2048, 25): (740, None, None),
+    ("gru", 1024, 1500): (632, None, None),
+    ("gru", 1536, 375): (634, None, None),
+    ("gru", 2048, 375): (636, None, None),
+    ("gru", 2816, 750): (662, None, None),
+}
+
+
+def brainwave_points() -> list[dict[str, Any]]:
+    """BrainWave's shapes on 96K MAC units, and the baseline of it, by the cycle model.
+
+    BrainWave's published cycles are its latency at 250 MHz (docs/adaptive-tiles.md).
+    """
+    ours, baseline = tile_preset("bw96k"), tile_preset("brainwave")
+    points = []
+    for (kind, units, steps), (published, sharp, asked) in BRAINWAVE.items():
+        cycles = _shape_cycles(ours, units, units, steps, kind=kind)
+        slow = _shape_cycles(
+            baseline,
+            units,
+            units,
+            steps,
+            kind=kind,
+            schedule="sequential",
+            fixed=BRAINWAVE_GROUPS,
+        )
+        macs = 2 * GATES[kind] * units * units
+        points.append(
+            {
+                "network": f"{kind.upper()} {units}",
+                "macs": ours.mac_units,
+                "steps": steps,
+                "cycles": cycles,
+                "cycles_per_step": cycles / steps,
+                "asked_cycles_per_step": asked,
+                "sharp_cycles_per_step": sharp,
+                "brainwave_baseline_cycles_per_step": slow / steps,
+                "brainwave_published_cycles_per_step": published,
+                "utilization": macs * steps / (ours.mac_units * cycles),
+                "brainwave_baseline_utilization": macs * steps / (baseline.mac_units * slow),
+                "brainwave_published_utilization": macs / (_BRAINWAVE_MACS * published),
+            }
+        )
+    return points
