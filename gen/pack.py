@@ -4,20 +4,26 @@ The layout is docs/machine.md, *Where everything lies*. A layer is packed withou
 the memories it will lie; gen/program.py places it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.config import MULTIPLIER_BITS, SHIFT_BITS, MachineConfig
-from sparnn.hdl.protocol import Target, words_per_entry
+from sparnn.hdl.protocol import MaskFlag, Target, words_per_entry
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
 from .layout import LayerLayout, NetworkLayout, by_position, ceil_div, chunks_per_row
 
-__all__ = ["PackedHalf", "PackedLayer", "pack_layer", "pack_network"]
+__all__ = ["PackedHalf", "PackedLayer", "PackedLoop", "pack_layer", "pack_loop", "pack_network"]
 
 Words = npt.NDArray[np.uint32]
+Counts = npt.NDArray[np.int64]
+
+#: Mask words of the shortest loop: the jump back, and the two words that are read after it.
+_LEAST_LOOP = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +33,7 @@ class PackedHalf:
     Members
     -------
     chunks: mask words per row.
-    masks: [lanes, mask words, host words per entry].
+    masks: [lanes, mask words, host words per entry], with the ends of rows and of the half.
     mask_counts: mask words that each lane uses, [lanes]; the rest is zero.
     weights: [lanes, weights], weight_bits wide.
     weight_counts: weights that each lane uses, [lanes].
@@ -35,9 +41,24 @@ class PackedHalf:
 
     chunks: int
     masks: Words
-    mask_counts: npt.NDArray[np.int64]
+    mask_counts: Counts
     weights: Words
-    weight_counts: npt.NDArray[np.int64]
+    weight_counts: Counts
+
+
+@dataclass(frozen=True, eq=False)
+class PackedLoop:
+    """What the lanes work through in each step: halves one after the other, without gaps.
+
+    Members as of :class:`PackedHalf`, now with the end of the loop and the jump before it. The
+    weights are those of one time through the loop; a loop of fewer than three mask words is
+    repeated in the mask memory, because the jump back stands two words before the end.
+    """
+
+    masks: Words
+    mask_counts: Counts
+    weights: Words
+    weight_counts: Counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +68,14 @@ class PackedLayer:
     Members
     -------
     x, h: the two halves; h is None for a linear layer.
+    loop: the two as the lanes work through them.
     parameters: [post units, entries, host words per entry]; a post unit without a neuron in the
         last broadcast word has fewer, and zeros at the end.
     """
 
     x: PackedHalf
     h: PackedHalf | None
+    loop: PackedLoop
     parameters: Words
 
 
@@ -79,7 +102,27 @@ def pack_layer(layer: IntegerLayer, layout: LayerLayout, config: MachineConfig) 
         assert layer.bias_h is not None
         h = _pack_half(layer.w_h[:, neurons][:, :, neurons], config, layout.v_log2)
         parts.append(_parameters(layer.mult_h, layer.shift_h, layer.bias_h, layout, config))
-    return PackedLayer(x, h, _parameter_image(parts))
+    halves = [x] if h is None else [x, h]
+    return PackedLayer(x, h, pack_loop(halves, config), _parameter_image(parts))
+
+
+def pack_loop(halves: Sequence[PackedHalf], config: MachineConfig) -> PackedLoop:
+    """Join halves into the loop that the lanes work through, in this order."""
+    once = np.sum([half.mask_counts for half in halves], axis=0)
+    weight_counts = np.sum([half.weight_counts for half in halves], axis=0)
+    repeats = -(-_LEAST_LOOP // once)
+    lanes, host_words = len(once), halves[0].masks.shape[2]
+    masks = np.zeros((lanes, int((once * repeats).max()), host_words), np.uint32)
+    weights = np.zeros((lanes, int(weight_counts.max())), np.uint32)
+    for lane in range(lanes):
+        words = np.concatenate([half.masks[lane, : half.mask_counts[lane]] for half in halves])
+        _set_bit(words, once[lane] - 1, config.chunk + MaskFlag.LOOP_END)
+        words = np.tile(words, (repeats[lane], 1))
+        _set_bit(words, len(words) - _LEAST_LOOP, config.chunk + MaskFlag.JUMP)
+        masks[lane, : len(words)] = words
+        stored = [half.weights[lane, : half.weight_counts[lane]] for half in halves]
+        weights[lane, : weight_counts[lane]] = np.concatenate(stored)
+    return PackedLoop(masks, once * repeats, weights, weight_counts)
 
 
 def _pack_half(weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: int) -> PackedHalf:
@@ -107,9 +150,10 @@ def _pack_half(weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: 
     bits = np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 4)))
     packed = np.ascontiguousarray(bits).view("<u4")
     masks[:, : packed.shape[1], : packed.shape[2]] = packed
-    _set_bit(masks, np.arange(lanes), counts - 1, config.chunk)
-    idle = np.flatnonzero(rows == 0)
-    _set_bit(masks, idle, counts[idle] - 1, config.chunk + 1)
+    number = np.arange(masks.shape[1])
+    row_ends = (number % chunks == chunks - 1) & (number < (rows * chunks)[:, None])
+    _set_bit(masks, row_ends, config.chunk + MaskFlag.ROW_END)
+    _set_bit(masks, (np.arange(lanes), counts - 1), config.chunk + MaskFlag.HALF_END)
 
     flat = by_lane.reshape(lanes, -1)
     lane, place = np.nonzero(flat)
@@ -145,10 +189,9 @@ def _by_lane(
     return full.reshape(config.lanes, blocks * gates * chunks, config.chunk)
 
 
-def _set_bit(
-    masks: Words, lanes: npt.NDArray[np.integer], entries: npt.NDArray[np.integer], bit: int
-) -> None:
-    masks[lanes, entries, bit // 32] |= np.uint32(1 << bit % 32)
+def _set_bit(entries: Words, where: Any, bit: int) -> None:
+    """Set a bit of the entries at an index into all but the last dimension."""
+    entries[..., bit // 32][where] |= np.uint32(1 << bit % 32)
 
 
 def _parameters(

@@ -160,9 +160,8 @@ def build_program(
                 "in_words": ceil_div(len(place.columns), config.post_units),
                 "out_words": out_words,
                 "hidden_base": store.hidden[index],
-                "mask_base_x": base["mask"],
-                "weight_base_x": base["weight"],
-                "chunks_x_last": pack.x.chunks - 1,
+                "mask_base": base["mask"],
+                "weight_base": base["weight"],
                 "parameter_base": base["parameter"],
                 "state_base": base["state"],
             }
@@ -173,16 +172,8 @@ def build_program(
                 if layer.join == "concat":
                     fields["out_base"] += placed
             placed += out_words
-            base["mask"] += pack.x.masks.shape[1]
-            base["weight"] += pack.x.weights.shape[1]
-            if pack.h is not None:
-                fields |= {
-                    "mask_base_h": base["mask"],
-                    "weight_base_h": base["weight"],
-                    "chunks_h_last": pack.h.chunks - 1,
-                }
-                base["mask"] += pack.h.masks.shape[1]
-                base["weight"] += pack.h.weights.shape[1]
+            base["mask"] += pack.loop.masks.shape[1]
+            base["weight"] += pack.loop.weights.shape[1]
             base["parameter"] += pack.parameters.shape[1]
             base["state"] += out_words
             encode_descriptor(fields)  # refuses what does not fit
@@ -299,8 +290,8 @@ def memory_needs(
     store = _allocate(network, config, _read_stages(network, wanted))
     return {
         "columns": max(half.chunks for half in halves) * config.chunk,
-        "mask_depth": sum(half.masks.shape[1] for half in halves),
-        "weight_depth": sum(half.weights.shape[1] for half in halves),
+        "mask_depth": sum(pack.loop.masks.shape[1] for pack in packed),
+        "weight_depth": sum(pack.loop.weights.shape[1] for pack in packed),
         "rows": max(w * layer.gates for w, layer in zip(out_words, network.layers, strict=True)),
         "parameter_depth": sum(pack.parameters.shape[1] for pack in packed),
         "state_depth": sum(out_words),
@@ -336,11 +327,11 @@ def image_words(program: MachineProgram, packed: Sequence[PackedLayer]) -> npt.N
     config = program.config
     words = [word for layer in program.layers for word in encode_descriptor(layer.descriptor)]
     parts = [write_packet(config, Target.PROGRAM, 0, 0, words)]
-    halves = [half for pack in packed for half in (pack.x, pack.h) if half is not None]
-    masks = np.concatenate([half.masks for half in halves], axis=1)
-    weights = np.concatenate([half.weights for half in halves], axis=1)
-    mask_ends = _ends([(half.masks.shape[1], half.mask_counts) for half in halves])
-    weight_ends = _ends([(half.weights.shape[1], half.weight_counts) for half in halves])
+    loops = [pack.loop for pack in packed]
+    masks = np.concatenate([loop.masks for loop in loops], axis=1)
+    weights = np.concatenate([loop.weights for loop in loops], axis=1)
+    mask_ends = _ends([(loop.masks.shape[1], loop.mask_counts) for loop in loops])
+    weight_ends = _ends([(loop.weights.shape[1], loop.weight_counts) for loop in loops])
     for lane in range(config.lanes):
         parts.append(write_packet(config, Target.MASK, lane, 0, masks[lane, : mask_ends[lane]]))
         if weight_ends[lane]:
@@ -354,18 +345,17 @@ def image_words(program: MachineProgram, packed: Sequence[PackedLayer]) -> npt.N
 
 def _step_bound(network: IntegerNetwork, packed: Sequence[PackedLayer]) -> int:
     """Cycles of one step of every layer if nothing overlapped, with a margin for pipelines."""
-    halves = [half for pack in packed for half in (pack.x, pack.h) if half is not None]
-    lanes = sum(half.masks.shape[1] + half.weights.shape[1] for half in halves)
+    lanes = sum(pack.loop.masks.shape[1] + pack.loop.weights.shape[1] for pack in packed)
     rows = sum(pack.parameters.shape[1] for pack in packed)
     vectors = sum(layer.inputs + 3 * layer.units + 128 for layer in network.layers)
     return lanes + rows + vectors
 
 
-def _ends(halves: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:
+def _ends(loops: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:
     """One past the last entry that each lane uses."""
     base = 0
-    ends = np.zeros(len(halves[0][1]), np.int64)
-    for size, counts in halves:
+    ends = np.zeros(len(loops[0][1]), np.int64)
+    for size, counts in loops:
         ends = np.where(counts > 0, base + counts, ends)
         base += size
     return ends

@@ -34,7 +34,7 @@ class MachineConfig:
         of activations that one broadcast word carries.
     max_v: largest number of lanes that may split the columns of a row; a power of two that divides
         the lanes of a cluster.
-    chunk: mask bits C that a lane reads at once; a power of two, 8-128, a multiple of ``sub_chunk``
+    chunk: mask bits C that a lane reads at once; a power of two, 8-256, a multiple of ``sub_chunk``
         and of ``post_units``.
     sub_chunk: mask bits that the per-pair logic sees; a power of two, 4-32.
     weight_bits, activation_bits: 4-16 and 8-16.
@@ -46,6 +46,7 @@ class MachineConfig:
     state_depth: cell states per post unit, over all layers.
     store_depth: words of ``post_units`` activations in the sequence store.
     program_depth: layer descriptors.
+    threads: layers that the lanes may work on in turn, step by step, 1-2.
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
     """
 
@@ -65,6 +66,7 @@ class MachineConfig:
     state_depth: int = 512
     store_depth: int = 4096
     program_depth: int = 16
+    threads: int = 1
     counters: int = 0
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ class MachineConfig:
             ("lanes", 1, 1024),
             ("post_units", 1, 64),
             ("max_v", 1, 1024),
-            ("chunk", 8, 128),
+            ("chunk", 8, 256),
             ("sub_chunk", 4, 32),
             ("weight_bits", 4, 16),
             ("activation_bits", 8, 16),
@@ -85,6 +87,7 @@ class MachineConfig:
             ("state_depth", 2, 1 << 16),
             ("store_depth", 2, 1 << 20),
             ("program_depth", 1, 256),
+            ("threads", 1, 2),
             ("counters", 0, 1),
         ):
             value = getattr(self, name)
@@ -144,6 +147,11 @@ class MachineConfig:
         """Broadcast words in one half's local activation copy."""
         return self.columns // self.post_units
 
+    @property
+    def thread_bits(self) -> int:
+        """Width of a thread's number."""
+        return _clog2(self.threads)
+
     # Widths ----------------------------------------------------------------------------------
 
     @property
@@ -173,8 +181,8 @@ class MachineConfig:
 
     @property
     def mask_entry_bits(self) -> int:
-        """Mask word: ``chunk`` bits, then *end of half*, then *null* (no partial sum)."""
-        return self.chunk + 2
+        """Mask word: ``chunk`` bits, then four flags (:class:`~sparnn.hdl.protocol.MaskFlag`)."""
+        return self.chunk + 4
 
     @property
     def store_entry_bits(self) -> int:

@@ -21,6 +21,7 @@ __all__ = [
     "Activation",
     "Counter",
     "Kind",
+    "MaskFlag",
     "Opcode",
     "Response",
     "RUN_RESET",
@@ -67,12 +68,21 @@ class Target(IntEnum):
     """Memories that SELECT names."""
 
     PROGRAM = 0  #: 32-bit descriptor words
-    MASK = 1  #: per lane: chunk bits, then end-of-half, then null
+    MASK = 1  #: per lane: chunk bits, then those of MaskFlag
     WEIGHT = 2  #: per lane: packed non-zero weights
     PARAMETER = 3  #: per post unit: multiplier, shift, bias of one row and half, LSB first
     STATE = 4  #: per post unit: cell state
     STORE = 5  #: words of post_units activations
     COUNTER = 6  #: per post unit, to read only, on a machine with counters: see Counter
+
+
+class MaskFlag(IntEnum):
+    """Bits of a mask word above its ``chunk`` mask bits."""
+
+    ROW_END = 0  #: the last chunk of its row: a partial sum is due
+    HALF_END = 1  #: the last word of an input or hidden half
+    LOOP_END = 2  #: of the last half of a step: the weights start again
+    JUMP = 3  #: the third last word of the run: two more follow, then the first one
 
 
 class Counter(IntEnum):
@@ -132,12 +142,8 @@ DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "in_base": (3, 0, 20, False),
     "out_base": (4, 0, 20, False),
     "hidden_base": (5, 0, 20, False),  # store address of the hidden state kept between runs
-    "mask_base_x": (6, 0, 20, False),
-    "mask_base_h": (7, 0, 20, False),
-    "weight_base_x": (8, 0, 20, False),
-    "weight_base_h": (9, 0, 20, False),
-    "chunks_x_last": (10, 0, 12, False),  # chunks per row of the input half, minus one
-    "chunks_h_last": (10, 12, 12, False),
+    "mask_base": (6, 0, 20, False),
+    "weight_base": (7, 0, 20, False),
     "parameter_base": (11, 0, 20, False),
     "state_base": (12, 0, 16, False),  # first cell state in each post unit
     "pre_shift": (13, 0, 6, True),  # f_pre - 12

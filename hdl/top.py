@@ -14,7 +14,7 @@ from .control.dispatcher import Dispatcher
 from .control.host_port import HostPort
 from .control.results import ResultWriter
 from .instance import place
-from .protocol import DESCRIPTOR_FIELDS, Kind
+from .protocol import Kind
 from .reset import with_registered_reset
 
 __all__ = ["Machine", "CLUSTER_MODULE"]
@@ -120,8 +120,7 @@ class Machine(wiring.Component):
 
         # What follows from the descriptor: a layer without hidden half has nothing to wait for.
         has_hidden = layer.kind != Kind.LINEAR
-        fields = {name: layer[name] for name in DESCRIPTOR_FIELDS}
-        fields |= {"has_hidden": has_hidden, "unfolded": layer.unfolded | ~has_hidden}
+        m.d.comb += broadcaster.unfolded.eq(layer.unfolded | ~has_hidden)
         state_data, counter_data = [], []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
@@ -147,7 +146,7 @@ class Machine(wiring.Component):
                 cluster.post_program,
             ):
                 for name in program.shape().members:
-                    m.d.comb += program[name].eq(fields[name])
+                    m.d.comb += program[name].eq(layer[name])
             state_data.append(cluster.state_read.data)
             if config.counters:
                 m.d.comb += [

@@ -1,11 +1,11 @@
 """Sends activations to every lane that needs them."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.lane.ports import STEP_TOKENS, broadcast_layout, local_word_bits
+from sparnn.hdl.lane.ports import broadcast_layout, local_word_bits, tokens_layout
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS
 
 __all__ = ["Broadcaster", "vector_word_layout"]
@@ -23,7 +23,9 @@ class Broadcaster(wiring.Component):
     slice w mod V as local word w div V. The mask chunk that it belongs to is put together here,
     once for all lanes, and sent again with every word, so that lanes need no logic for it.
 
-    Latency: 2 cycles from a word to ``broadcast``. ``tokens`` change with a vector's last word.
+    Latency: 2 cycles from a word to ``broadcast``. ``tokens`` change one cycle after a vector's
+    last word, when it can be read; if not ``unfolded``, an input vector's once the hidden state
+    that it meets has been sent as well.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -32,13 +34,14 @@ class Broadcaster(wiring.Component):
         super().__init__(
             {
                 "v_log2": In(DESCRIPTOR_FIELDS["v_log2"][2]),
+                "unfolded": In(1),
                 "start": In(1),
                 "stored": In(stream.Signature(word)),
                 "fresh": In(word),
                 "fresh_valid": In(1),
                 "broadcast": Out(broadcast_layout(config)),
                 "broadcast_en": Out(config.max_v),
-                "tokens": Out(STEP_TOKENS),
+                "tokens": Out(tokens_layout(config)),
             }
         )
 
@@ -122,11 +125,19 @@ class Broadcaster(wiring.Component):
             m.d.sync += self.broadcast_en[position].eq(
                 placed_valid & (((placed_slice ^ position) & v_mask) == 0)
             )
-        with m.If(placed_valid & placed.last):
-            with m.If(placed.half):
-                m.d.sync += self.tokens.h.eq(self.tokens.h + 1)
-            with m.Else():
-                m.d.sync += self.tokens.x.eq(self.tokens.x + 1)
+        tokens = self.tokens[0]
+        x_sent = Signal(2)
+        x_last, h_last = Signal(), Signal()
+        m.d.sync += [
+            x_last.eq(placed_valid & placed.last & ~placed.half),
+            h_last.eq(placed_valid & placed.last & placed.half),
+        ]
+        with m.If(h_last):
+            m.d.sync += tokens.h.eq(tokens.h + 1)
+        with m.If(x_last):
+            m.d.sync += x_sent.eq(x_sent + 1)
+        with m.If(Mux(self.unfolded, x_last, (tokens.x != x_sent) & (tokens.x != tokens.h))):
+            m.d.sync += tokens.x.eq(tokens.x + 1)
         with m.If(self.start):
-            m.d.sync += self.tokens.eq(Const(0, 4))
+            m.d.sync += Cat(tokens.x, tokens.h, x_sent, x_last, h_last).eq(0)
         return m

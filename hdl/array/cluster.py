@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.instance import place
 from sparnn.hdl.lane.lane import lane_signature
-from sparnn.hdl.lane.ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
+from sparnn.hdl.lane.ports import LANE_PROGRAM, broadcast_layout, tokens_layout
 from sparnn.hdl.post.state import state_read_signature
 from sparnn.hdl.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.post.unit import PostUnit
@@ -35,7 +35,7 @@ def cluster_signature(config: MachineConfig) -> wiring.Signature:
             "post_program": In(POST_PROGRAM),
             "start": In(1),
             "fresh": In(1),
-            "tokens": In(STEP_TOKENS),
+            "tokens": In(tokens_layout(config)),
             "broadcast": In(broadcast_layout(config)),
             "broadcast_en": In(config.max_v),
             "load": In(load_layout(config)),
@@ -78,7 +78,7 @@ class Cluster(wiring.Component):
         lanes = config.cluster_lanes
 
         start = Signal()
-        tokens = Signal(STEP_TOKENS)
+        tokens = Signal(tokens_layout(config))
         broadcast = Signal(broadcast_layout(config), reset_less=True)
         broadcast_en = Signal(config.max_v)
         load = Signal(load_layout(config))
@@ -110,7 +110,7 @@ class Cluster(wiring.Component):
         m.d.comb += [
             collector.program.eq(collector_program),
             collector.start.eq(start),
-            collector.tokens.eq(tokens),
+            collector.tokens.eq(tokens[0]),
             collector.cluster.eq(number),
             self.x_taken.eq(collector.x_taken),
             post.program.eq(post_program),

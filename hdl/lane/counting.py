@@ -2,7 +2,7 @@
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value
 
-__all__ = ["group_counts", "population_count"]
+__all__ = ["group_counts", "population_count", "prefix_sums"]
 
 
 def _nibble_counts(bits: Value) -> Value:
@@ -46,3 +46,12 @@ def population_count(m: Module, bits: Value) -> Value:
     """Ones of a value of at least one bit. ``m`` gets the logic."""
     padded = Cat(bits, Const(0, -len(bits) % 4))
     return group_counts(m, padded, len(padded))[0]
+
+
+def prefix_sums(terms: list[Value]) -> list[Value]:
+    """Sum of the first k + 1 terms for each k, in as many levels of adders as a tree has."""
+    if len(terms) == 1:
+        return terms
+    middle = 1 << ((len(terms) - 1).bit_length() - 1)
+    low, high = prefix_sums(terms[:middle]), prefix_sums(terms[middle:])
+    return [*low, *(low[-1] + term for term in high)]

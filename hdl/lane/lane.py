@@ -1,14 +1,15 @@
-"""One lane: mask scan, sub-mask queue, pair stage, partial-sum queue."""
+"""One lane: chunk fetch, mask scan, pair stage, partial-sum queue."""
 
 from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import fifo, memory, wiring
+from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
+from .fetch import ChunkFetch
 from .pairs import PairStage
-from .ports import LANE_PROGRAM, STEP_TOKENS, broadcast_layout
-from .scan import MaskScan, sub_mask_layout
+from .ports import LANE_PROGRAM, broadcast_layout, tokens_layout
+from .scan import MaskScan
 from .slots import Slot
 
 __all__ = ["Lane", "lane_signature"]
@@ -20,7 +21,7 @@ def lane_signature(config: MachineConfig) -> wiring.Signature:
         {
             "layer": In(LANE_PROGRAM),
             "start": In(1),
-            "tokens": In(STEP_TOKENS),
+            "tokens": In(tokens_layout(config)),
             "broadcast": In(broadcast_layout(config)),
             "broadcast_en": In(1),
             "load_addr": In(20),
@@ -44,7 +45,7 @@ class Lane(wiring.Component):
 
     Members
     -------
-    layer, start, tokens: see :class:`~sparnn.hdl.lane.scan.MaskScan`.
+    layer, start, tokens: see :class:`~sparnn.hdl.lane.fetch.ChunkFetch`.
     broadcast, broadcast_en: one word for the local copies; enabled only in this lane's slice.
     load_addr, load_data: host load bus; mask_load_en, weight_load_en choose the memory.
     valid: a row's sum is in the queue.
@@ -61,28 +62,23 @@ class Lane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
+        m.submodules.fetch = fetch = ChunkFetch(config)
         m.submodules.scan = scan = MaskScan(config)
         m.submodules.pairs = pairs = PairStage(config)
-        layout = sub_mask_layout(config)
-        m.submodules.sub_queue = sub_queue = fifo.SyncFIFO(width=layout.size, depth=4)
+        wiring.connect(m, fetch.chunks, scan.chunks)
+        wiring.connect(m, scan.subs, pairs.subs)
         m.d.comb += [
-            scan.layer.eq(self.layer),
-            scan.start.eq(self.start),
-            scan.tokens.eq(self.tokens),
-            scan.load_addr.eq(self.load_addr),
-            scan.load_data.eq(self.load_data),
-            scan.load_en.eq(self.mask_load_en),
+            fetch.tokens.eq(self.tokens),
+            fetch.load_addr.eq(self.load_addr),
+            fetch.load_data.eq(self.load_data),
+            fetch.load_en.eq(self.mask_load_en),
             pairs.load_addr.eq(self.load_addr),
             pairs.load_data.eq(self.load_data),
             pairs.load_en.eq(self.weight_load_en),
-            sub_queue.w_data.eq(scan.subs.payload),
-            sub_queue.w_en.eq(scan.subs.valid),
-            scan.subs.ready.eq(sub_queue.w_rdy),
-            pairs.subs.payload.eq(sub_queue.r_data),
-            pairs.subs.valid.eq(sub_queue.r_rdy),
-            sub_queue.r_en.eq(pairs.subs.ready),
         ]
-        for part in (scan, pairs):
+        for front in (fetch, scan):
+            m.d.comb += [front.layer.eq(self.layer), front.start.eq(self.start)]
+        for part in (fetch, pairs):
             m.d.comb += [
                 part.broadcast.eq(self.broadcast),
                 part.broadcast_en.eq(self.broadcast_en),
@@ -116,6 +112,6 @@ class Lane(wiring.Component):
                 m.d.sync += self.partial_sum.eq(read.data)
         if config.counters:
             m.d.sync += self.slot.eq(
-                Mux((pairs.slot == Slot.IDLE) & scan.busy, Slot.EMPTY, pairs.slot)
+                Mux((pairs.slot == Slot.IDLE) & (fetch.busy | scan.busy), Slot.EMPTY, pairs.slot)
             )
         return m

@@ -76,13 +76,20 @@ class PairStage(wiring.Component):
         ]
         m.submodules.activations = activations = memory.Memory(
             shape=config.store_entry_bits,
-            depth=4 << local_word_bits(config),
+            depth=4 << local_word_bits(config) + config.thread_bits,
             init=[],
             attrs={"no_rw_check": 1},
         )
         write, activation_read = activations.write_port(), activations.read_port()
         m.d.comb += [
-            write.addr.eq(Cat(self.broadcast.word, self.broadcast.parity, self.broadcast.half)),
+            write.addr.eq(
+                Cat(
+                    self.broadcast.word,
+                    self.broadcast.thread,
+                    self.broadcast.parity,
+                    self.broadcast.half,
+                )
+            ),
             write.data.eq(self.broadcast.values),
             write.en.eq(self.broadcast_en),
         ]
@@ -121,10 +128,16 @@ class PairStage(wiring.Component):
         column = Cat(*index, sub.column)
         below_r = Signal(range(width), reset_less=True)
         base_r = Signal(range(config.weight_depth), reset_less=True)
+        offset_r = Signal.like(sub.offset, reset_less=True)
         column_r = Signal(len(column), reset_less=True)
-        m.d.sync += [below_r.eq(below), base_r.eq(sub.base), column_r.eq(column)]
+        m.d.sync += [
+            below_r.eq(below),
+            base_r.eq(sub.base),
+            offset_r.eq(sub.offset),
+            column_r.eq(column),
+        ]
         m.d.comb += [
-            weight_read.addr.eq(base_r + below_r),
+            weight_read.addr.eq(base_r + (offset_r + below_r)),
             activation_read.addr.eq(column_r[element_bits:]),
         ]
 

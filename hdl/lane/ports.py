@@ -3,37 +3,33 @@
 from amaranth.lib import data
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.protocol import DESCRIPTOR_FIELDS
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, MaskFlag
 
 __all__ = [
     "LANE_PROGRAM",
     "STEP_TOKENS",
     "broadcast_layout",
+    "chunk_bits",
     "local_word_bits",
     "mask_load_layout",
+    "tokens_layout",
 ]
 
-#: What a lane must know of the layer that runs; static between two ``start`` pulses.
+#: What a lane must know of the layer that runs; static between two ``start`` pulses. Everything
+#: else stands in its mask memory.
 LANE_PROGRAM = data.StructLayout(
-    {
-        name: DESCRIPTOR_FIELDS[name][2]
-        for name in (
-            "chunks_x_last",
-            "chunks_h_last",
-            "mask_base_x",
-            "mask_base_h",
-            "weight_base_x",
-            "weight_base_h",
-            "unfolded",
-        )
-    }
-    | {"has_hidden": 1}
+    {name: DESCRIPTOR_FIELDS[name][2] for name in ("mask_base", "weight_base")}
 )
 
-#: How many input vectors and hidden states have been broadcast in this layer, modulo 4. The state
+#: How many input vectors and hidden states of a thread the lanes may use, modulo 4. The state
 #: before the first step counts as one hidden state. A half of step t may start once its count
 #: differs from t modulo 4.
 STEP_TOKENS = data.StructLayout({"x": 2, "h": 2})
+
+
+def tokens_layout(config: MachineConfig) -> data.ArrayLayout:
+    """STEP_TOKENS of each thread."""
+    return data.ArrayLayout(STEP_TOKENS, config.threads)
 
 
 def local_word_bits(config: MachineConfig) -> int:
@@ -41,17 +37,24 @@ def local_word_bits(config: MachineConfig) -> int:
     return (config.local_words - 1).bit_length()
 
 
+def chunk_bits(config: MachineConfig) -> int:
+    """Address bits of a chunk inside one vector of the local copy."""
+    return (config.column_chunks - 1).bit_length()
+
+
 def broadcast_layout(config: MachineConfig) -> data.StructLayout:
     """One word of activations on its way to the local copies.
 
     ``values`` are ``post_units`` activations for local word ``word`` of vector (``half``,
-    ``parity``); ``mask`` is the whole chunk that the word belongs to, as far as it is known.
+    ``parity``, ``thread``); ``mask`` is the whole chunk that the word belongs to, as far as it is
+    known. ``word``, ``thread``, ``parity`` and ``half`` are the local copy's address, lowest first.
     """
     return data.StructLayout(
         {
-            "half": 1,
-            "parity": 1,
             "word": local_word_bits(config),
+            "thread": config.thread_bits,
+            "parity": 1,
+            "half": 1,
             "values": config.store_entry_bits,
             "mask": config.chunk,
         }
@@ -60,4 +63,6 @@ def broadcast_layout(config: MachineConfig) -> data.StructLayout:
 
 def mask_load_layout(config: MachineConfig) -> data.StructLayout:
     """A mask memory entry, least significant bit first as the host sends it."""
-    return data.StructLayout({"mask": config.chunk, "half_end": 1, "null": 1})
+    return data.StructLayout(
+        {"mask": config.chunk} | {flag.name.lower(): 1 for flag in sorted(MaskFlag)}
+    )

@@ -9,6 +9,7 @@ from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_layer, pack_network
 from sparnn.gen.random_networks import random_config, random_network
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import MaskFlag
 from sparnn.sim.network import IntegerLayer
 
 
@@ -32,9 +33,10 @@ def read_half(half, config, v, gates, units, columns):
         mine = [s for s in range(units) if s % P == p and s // P % (S // v) == j]
         assert all(s % G == mine[0] % G for s in mine)
         masks = [entry(words) for words in half.masks[lane, : half.mask_counts[lane]]]
+        assert not half.masks[lane, half.mask_counts[lane] :].any()
         stored = list(half.weights[lane, : half.weight_counts[lane]])
         if not mine:
-            assert masks == [3 << C]
+            assert masks == [1 << C + MaskFlag.HALF_END]
             assert not stored
             continue
         at = 0
@@ -45,8 +47,8 @@ def read_half(half, config, v, gates, units, columns):
                 for k in range(chunks):
                     mask = masks[at]
                     at += 1
-                    assert bool(mask >> C & 1) == (at == len(masks))
-                    assert mask >> C + 1 == 0
+                    row_end, half_end = k + 1 == chunks, at == len(masks)
+                    assert mask >> C == row_end << MaskFlag.ROW_END | half_end << MaskFlag.HALF_END
                     for bit in range(C):
                         if mask >> bit & 1:
                             local_word, b = divmod(k * C + bit, P)
@@ -58,6 +60,21 @@ def read_half(half, config, v, gates, units, columns):
         assert not stored
     assert (seen == v).all()
     return weights
+
+
+def check_loop(loop, halves, config):
+    """The halves one after the other, and what tells the lanes where they end."""
+    for lane in range(config.lanes):
+        once = [
+            entry(words) for half in halves for words in half.masks[lane, : half.mask_counts[lane]]
+        ]
+        once[-1] |= 1 << config.chunk + MaskFlag.LOOP_END
+        wanted = once * {1: 3, 2: 2}.get(len(once), 1)
+        wanted[-3] |= 1 << config.chunk + MaskFlag.JUMP
+        assert [entry(words) for words in loop.masks[lane, : loop.mask_counts[lane]]] == wanted
+        assert not loop.masks[lane, loop.mask_counts[lane] :].any()
+        stored = [w for half in halves for w in half.weights[lane, : half.weight_counts[lane]]]
+        assert list(loop.weights[lane, : loop.weight_counts[lane]]) == stored
 
 
 def read_parameters(words, config, gates, units):
@@ -93,6 +110,7 @@ def test_images_hold_the_network(seed):
             np.testing.assert_array_equal(read, layer.w_h[:, place.neurons][:, :, place.neurons])
             halves.append((layer.mult_h, layer.shift_h, layer.bias_h))
         assert (pack.h is None) == (layer.w_h is None)
+        check_loop(pack.loop, [half for half in (pack.x, pack.h) if half is not None], config)
         for half in halves:
             triples = read_parameters(parameters, config, gates, units)
             np.testing.assert_array_equal(triples, np.stack(half, axis=-1)[:, place.neurons])

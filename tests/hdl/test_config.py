@@ -14,7 +14,7 @@ LIMITS = {
     "lanes": (1, 1024),
     "post_units": (1, 64),
     "max_v": (1, 1024),
-    "chunk": (8, 128),
+    "chunk": (8, 256),
     "sub_chunk": (4, 32),
     "weight_bits": (4, 16),
     "activation_bits": (8, 16),
@@ -27,6 +27,7 @@ LIMITS = {
     "state_depth": (2, 1 << 16),
     "store_depth": (2, 1 << 20),
     "program_depth": (1, 256),
+    "threads": (1, 2),
     "counters": (0, 1),
 }
 
@@ -138,7 +139,7 @@ def test_derived_values() -> None:
     assert config.sub_chunks == 4
     assert config.column_chunks == 3
     assert config.local_words == 48
-    assert config.mask_entry_bits == 66
+    assert config.mask_entry_bits == 68
     assert config.store_entry_bits == 40
     assert config.v_log2_max == 2
 

@@ -141,8 +141,7 @@ class HostModel:
         units, out_words = layer["units"], layer["out_words"]
         assert layer["tail"] == units % config.post_units
         assert out_words * config.post_units >= units > (out_words - 1) * config.post_units
-        rows_x = self.lane_rows(layer, "x")
-        rows_h = self.lane_rows(layer, "h") if recurrent else None
+        rows_x, rows_h = [*self.lane_rows(layer, 1 + recurrent), None][:2]
         if reset:
             h, states = [0] * (out_words * config.post_units), [0] * units
         elif recurrent:
@@ -207,40 +206,52 @@ class HostModel:
 
     # The lanes -----------------------------------------------------------------------------------
 
-    def lane_rows(self, layer, half):
-        """Each lane's rows of one half: lists of (local column, weight); None for a null half."""
+    def lane_rows(self, layer, halves):
+        """Each half's rows of each lane: lists of (local column, weight); none for a null half."""
+        found = [[] for _ in range(halves)]
+        for lane in range(self.config.lanes):
+            for half, rows in enumerate(self.loop_rows(lane, layer, halves)):
+                found[half].append(rows)
+        return found
+
+    def loop_rows(self, lane, layer, halves):
+        """One lane's rows of each half, as it comes by them; the loop must then start again."""
         config = self.config
-        chunks = layer[f"chunks_{half}_last"] + 1
-        assert chunks * config.chunk <= config.columns
-        lanes = []
-        for lane in range(config.lanes):
-            mask_at, weight_at = layer[f"mask_base_{half}"], layer[f"weight_base_{half}"]
-            rows, ended = [], False
-            while not ended:
-                row = []
-                for chunk in range(chunks):
-                    mask = self.memories[Target.MASK, lane, mask_at]
-                    mask_at += 1
-                    ended, null = bool(mask >> config.chunk & 1), mask >> config.chunk + 1 & 1
-                    for bit in range(config.chunk):
-                        if mask >> bit & 1:
-                            weight = self.memories[Target.WEIGHT, lane, weight_at]
-                            weight_at += 1
-                            row.append(
-                                (chunk * config.chunk + bit, signed(weight, config.weight_bits))
-                            )
-                            assert row[-1][1] != 0
-                    if ended:
-                        break
-                if null:
-                    assert ended
-                    assert not rows
-                    assert not row
-                else:
-                    assert chunk == chunks - 1, "end of half inside a row"
-                    rows.append(row)
-            lanes.append(rows)
-        return lanes
+        mask_at, weight_at = layer["mask_base"], layer["weight_base"]
+        found, half, row, chunk = [[]], 0, [], 0
+        turn = None  # words until the address turns back
+        while True:
+            mask = self.memories[Target.MASK, lane, mask_at]
+            row_end, half_end, loop_end, jump = (mask >> config.chunk + bit & 1 for bit in range(4))
+            mask_at += 1
+            turn = 2 if jump else None if turn is None else turn - 1
+            for bit in range(config.chunk):
+                if mask >> bit & 1:
+                    weight = self.memories[Target.WEIGHT, lane, weight_at]
+                    weight_at += 1
+                    row.append((chunk * config.chunk + bit, signed(weight, config.weight_bits)))
+                    assert row[-1][1] != 0
+            chunk += 1
+            assert chunk * config.chunk <= config.columns
+            if row_end:
+                found[-1].append(row)
+            if row_end or half_end:
+                assert row_end or not row
+                row, chunk = [], 0
+            assert half_end >= loop_end
+            if loop_end:
+                half += 1
+                assert half % halves == 0
+                weight_at = layer["weight_base"]
+                if turn == 0:
+                    repeats = half // halves
+                    assert found == found[:halves] * repeats, "a repeated loop that differs"
+                    return found[:halves]
+                found.append([])
+            elif half_end:
+                half += 1
+                found.append([])
+            assert turn != 0, "the address turns back inside the loop"
 
     def half(self, layer, lanes, vector, *, first):
         """Requantized sums of one half, [position][gate]."""

@@ -70,6 +70,7 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
     """Stored vectors and fresh hidden states, interleaved at random; then what came out."""
     v = 1 << v_log2
     ctx.set(dut.v_log2, v_log2)
+    ctx.set(dut.unfolded, 1)
     ctx.set(dut.start, 1)
     await ctx.tick()
     ctx.set(dut.start, 0)
@@ -86,7 +87,7 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
     sent: list[Word | None] = []
     tokens = [0, 0]
     stored_left, fresh_left = list(stored), list(fresh)
-    tail = LATENCY + 1
+    tail = LATENCY + 2
     while tail:
         # A fresh hidden state may come at any time behind the stored one.
         initial_out = all(word.half == 0 for word in stored_left)
@@ -109,6 +110,10 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
             fresh_left.pop(0) if offer_fresh else stored_left.pop(0) if offer_stored else None
         )
 
+        before = sent[-2 - LATENCY] if len(sent) > LATENCY + 1 else None
+        if before is not None:
+            tokens[before.half] += before.last
+        assert plain(ctx.get(dut.tokens)[0]) == {"x": tokens[0] & 3, "h": tokens[1] & 3}
         word = sent[-1 - LATENCY] if len(sent) > LATENCY else None
         enable = ctx.get(dut.broadcast_en)
         if word is None:
@@ -118,13 +123,12 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
             assert enable == sum(1 << lane for lane in range(config.max_v) if lane % v == slice_of)
             assert plain(ctx.get(dut.broadcast)) == {
                 "half": word.half,
+                "thread": 0,
                 "parity": word.vector & 1,
                 "word": word.number // v,
                 "values": pack(config, word.values),
                 "mask": masks[word],
             }
-            tokens[word.half] += word.last
-        assert plain(ctx.get(dut.tokens)) == {"x": tokens[0] & 3, "h": tokens[1] & 3}
         await ctx.tick()
         tail -= not stored_left and not fresh_left
     assert [tokens[0], tokens[1]] == [inputs[-1].vector + 1, hidden[-1].vector + 1]
@@ -176,3 +180,27 @@ def test_full_local_copies() -> None:
             await check_layer(ctx, dut, config, v_log2, random.Random(v_log2), 0.3, full=True)
 
     run(dut, bench, cycles=50_000)
+
+
+def test_input_tokens_of_a_folded_layer() -> None:
+    """They follow the hidden state's, whichever vector comes first."""
+    dut = Broadcaster(MachineConfig(lanes=1, max_v=1))
+
+    async def bench(ctx):
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        sent, seen = [0, 0], []
+        for half in (0, 0, 1, 1, 1, 0, 0, 1, 1):
+            ctx.set(dut.stored.payload, {"values": 0, "half": half, "last": 1})
+            ctx.set(dut.stored.valid, 1)
+            await ctx.tick()
+            ctx.set(dut.stored.valid, 0)
+            await ctx.tick().repeat(LATENCY + 3)
+            sent[half] += 1
+            tokens = plain(ctx.get(dut.tokens)[0])
+            assert tokens == {"x": min(sent) & 3, "h": sent[1] & 3}
+            seen.append(tokens["x"])
+        assert seen == [0, 0, 1, 2, 2, 3, 3, 0, 0]
+
+    run(dut, bench, cycles=200)

@@ -8,6 +8,7 @@ from amaranth.sim import Simulator
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.lane.lane import Lane
+from sparnn.hdl.protocol import MaskFlag
 
 SMALL = {"columns": 64, "mask_depth": 256, "weight_depth": 1024}
 
@@ -95,41 +96,39 @@ def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tupl
                     ) << k * config.activation_bits
                 ctx.set(
                     dut.broadcast,
-                    {"half": half, "parity": parity, "word": word, "values": packed, "mask": mask},
+                    {
+                        "half": half,
+                        "thread": 0,
+                        "parity": parity,
+                        "word": word,
+                        "values": packed,
+                        "mask": mask,
+                    },
                 )
                 ctx.set(dut.broadcast_en, 1)
                 await ctx.tick()
                 ctx.set(dut.broadcast_en, 0)
 
-        mask_addr = weight_addr = 0
-        bases = []
+        masks, weight_addr = [], 0
         for half in (0, 1):
-            bases.append((mask_addr, weight_addr))
-            for number, row in enumerate(work.rows[half]):
+            for row in work.rows[half]:
                 for start in range(0, len(row), config.chunk):
                     part = row[start : start + config.chunk]
+                    row_end = start + config.chunk == len(row)
                     mask = sum(1 << k for k, weight in enumerate(part) if weight)
-                    end = number + 1 == len(work.rows[half]) and start + config.chunk == len(row)
-                    await load(dut.mask_load_en, mask_addr, mask | end << config.chunk)
-                    mask_addr += 1
+                    masks.append(mask | row_end << config.chunk + MaskFlag.ROW_END)
                 for weight in row:
                     if weight:
                         bits = weight & (1 << config.weight_bits) - 1
                         await load(dut.weight_load_en, weight_addr, bits)
                         weight_addr += 1
-        ctx.set(
-            dut.layer,
-            {
-                "chunks_x_last": len(work.rows[0][0]) // config.chunk - 1,
-                "chunks_h_last": len(work.rows[1][0]) // config.chunk - 1,
-                "mask_base_x": bases[0][0],
-                "mask_base_h": bases[1][0],
-                "weight_base_x": bases[0][1],
-                "weight_base_h": bases[1][1],
-                "has_hidden": 1,
-                "unfolded": 1,
-            },
-        )
+            masks[-1] |= 1 << config.chunk + MaskFlag.HALF_END
+        masks[-1] |= 1 << config.chunk + MaskFlag.LOOP_END
+        masks *= 1 + (len(masks) < 3)
+        masks[-3] |= 1 << config.chunk + MaskFlag.JUMP
+        for addr, mask in enumerate(masks):
+            await load(dut.mask_load_en, addr, mask)
+        ctx.set(dut.layer, {"mask_base": 0, "weight_base": 0})
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)
@@ -148,7 +147,7 @@ def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tupl
             elif h_sent < steps and h_sent <= steps_done:
                 await vector(1, h_sent & 1, work.vectors[1][h_sent])
                 h_sent += 1
-            ctx.set(dut.tokens, {"x": x_sent & 3, "h": h_sent & 3})
+            ctx.set(dut.tokens, [{"x": x_sent & 3, "h": h_sent & 3}])
 
         while len(taken) < len(work.expected):
             await feed()

@@ -50,7 +50,7 @@ class Contents:
         for sub in row:
             vector, place = divmod(sub["column"], span)
             assert place < subs
-            address = sub["base"]
+            address = sub["base"] + sub["offset"]
             for k in range(config.sub_chunk):
                 if sub["work"] >> k & 1:
                     column = place * config.sub_chunk + k
@@ -91,12 +91,13 @@ def make_rows(
                     {
                         "work": work,
                         "weights": weights,
-                        "base": rng.randint(0, config.weight_depth - config.sub_chunk),
+                        "base": rng.randint(0, config.weight_depth - config.chunk),
+                        "offset": rng.randint(0, config.chunk - config.sub_chunk),
                         "column": vector * span + place,
                         "last": 0,
                     }
                 )
-        empty = {"work": 0, "weights": 0, "base": rng.randrange(9), "column": 1, "last": 0}
+        empty = {"work": 0, "weights": 0, "base": 5, "offset": 2, "column": 1, "last": 0}
         if not row or rng.random() < 0.1:
             row.append(empty)
         row[-1]["last"] = 1
@@ -120,7 +121,14 @@ async def fill(ctx, dut, config, contents):
                 packed = sum((v & (1 << width) - 1) << width * k for k, v in enumerate(part))
                 ctx.set(
                     dut.broadcast,
-                    {"half": half, "parity": parity, "word": word, "values": packed, "mask": 0},
+                    {
+                        "half": half,
+                        "thread": 0,
+                        "parity": parity,
+                        "word": word,
+                        "values": packed,
+                        "mask": 0,
+                    },
                 )
                 ctx.set(dut.broadcast_en, 1)
                 await ctx.tick()

@@ -1,93 +1,161 @@
-"""MaskScan: the sub-masks of a lane's rows, in order, and the cycles that they take."""
+"""ChunkFetch and MaskScan: the sub-masks of a lane's rows, in order, and their cycles."""
 
 import random
 from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
+from amaranth.hdl import Elaboratable, Module
+from amaranth.lib import wiring
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.lane.fetch import ChunkFetch
 from sparnn.hdl.lane.scan import MaskScan
 from tests.hdl.stream_helpers import plain, run
-
-#: Extra cycles between the last chunk of a half and the first of the next.
-HALF_END = 3
 
 SHAPES = {
     "two subs": {"chunk": 8, "sub_chunk": 4, "columns": 24},
     "one chunk": {"chunk": 16, "sub_chunk": 4, "columns": 16},
-    "wide": {"chunk": 128, "sub_chunk": 8, "columns": 256},
+    "wide": {"chunk": 256, "sub_chunk": 32, "columns": 512},
     "banks": {"chunk": 32, "sub_chunk": 8, "columns": 96, "lanes": 8, "post_units": 8, "max_v": 1},
+    "two threads": {"chunk": 16, "sub_chunk": 8, "columns": 48, "threads": 2},
 }
 
 
 def make_config(shape: str) -> MachineConfig:
-    return MachineConfig(**SHAPES[shape], mask_depth=200, weight_depth=3000)
+    return MachineConfig(**SHAPES[shape], mask_depth=400, weight_depth=3000)
+
+
+class Front(Elaboratable):
+    """The two together; its attributes are theirs."""
+
+    def __init__(self, config: MachineConfig) -> None:
+        self.fetch, self.scan = ChunkFetch(config), MaskScan(config)
+        self.subs = self.scan.subs
+        for name in ("start", "tokens", "broadcast", "broadcast_en", "layer"):
+            setattr(self, name, getattr(self.fetch, name))
+        for name in ("load_addr", "load_data", "load_en"):
+            setattr(self, name, getattr(self.fetch, name))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.fetch, m.submodules.scan = self.fetch, self.scan
+        wiring.connect(m, self.fetch.chunks, self.scan.chunks)
+        m.d.comb += [self.scan.layer.eq(self.fetch.layer), self.scan.start.eq(self.start)]
+        return m
 
 
 @dataclass(frozen=True)
 class Item:
-    """One sub-mask, and when: step, half, cycles from the first chunk if nothing ever waits."""
+    """One sub-mask with work: where it belongs, and what the scan must say."""
 
     step: int
     half: int
-    at: int
+    row: int
     payload: dict[str, int]
 
 
 @dataclass
 class Program:
-    """rows[half][row][chunk], activations[half][step][chunk]: masks. bases[half]: mask, weight."""
+    """rows[half][row][chunk], activations[half][step][chunk]: masks. Two halves are one thread's.
+
+    A half without rows stands for a lane that has no neuron in this layer: one word, no row.
+    """
 
     rows: list[list[list[int]]]
     activations: list[list[list[int]]]
-    bases: list[tuple[int, int]]
-    null: bool = False
+    mask_base: int
+    weight_base: int
 
     @property
     def steps(self) -> int:
         return len(self.activations[0])
 
-    def items(self, config: MachineConfig) -> tuple[list[Item], int]:
-        """What the scan must deliver, and the cycles that all chunks take."""
+    def words(self, config: MachineConfig) -> list[int]:
+        """The mask memory's contents (docs/machine.md)."""
         found = []
-        clock = 0
+        for half, rows in enumerate(self.rows):
+            words = [
+                mask | (k + 1 == len(row)) << config.chunk
+                for row in rows
+                for k, mask in enumerate(row)
+            ]
+            words = words or [0]
+            words[-1] |= 2 << config.chunk
+            if half + 1 == len(self.rows):
+                words[-1] |= 4 << config.chunk
+            found += words
+        found *= -(-3 // len(found))
+        found[-3] |= 8 << config.chunk
+        return found
+
+    def chunks(
+        self, config: MachineConfig
+    ) -> list[tuple[int, int, int, bool, list[dict[str, int]]]]:
+        """Every chunk: step, half, row, whether it ends the row, its sub-masks with work."""
+        found = []
+        row_number = 0
         width = config.sub_chunk
         subs = config.chunk // width
         chunk_bits = (config.column_chunks - 1).bit_length()
         for step in range(self.steps):
+            base = self.weight_base
             for half in range(len(self.rows)):
-                base = self.bases[half][1]
+                place = (half & 1) << 1 | step & 1
+                place = place << config.threads - 1 | half >> 1
+                if not self.rows[half]:
+                    found.append((step, half, -1, False, []))
                 for row in self.rows[half]:
                     for chunk, mask in enumerate(row):
-                        row_last = chunk + 1 == len(row)
                         seen = self.activations[half][step][chunk]
                         here = []
                         for k in range(subs):
                             weights = mask >> k * width & (1 << width) - 1
                             work = weights & seen >> k * width
                             below = (mask & (1 << k * width) - 1).bit_count()
-                            place = (((half << 1 | step & 1) << chunk_bits) | chunk) * subs + k
                             if work:
                                 here.append(
                                     {
                                         "work": work,
                                         "weights": weights,
-                                        "base": base + below,
-                                        "column": place,
-                                        "last": 0,
+                                        "base": base,
+                                        "offset": below,
+                                        "column": (place << chunk_bits | chunk) * subs + k,
                                     }
                                 )
-                        if row_last and not here and not self.null:
-                            here.append({"work": 0, "last": 0})
-                        if here:
-                            here[-1]["last"] = int(row_last)
-                        for k, payload in enumerate(here):
-                            found.append(Item(step, half, clock + k, payload))
-                        clock += max(1, len(here))
+                        found.append((step, half, row_number, chunk + 1 == len(row), here))
                         base += mask.bit_count()
-                clock += HALF_END
-        return found, clock - HALF_END
+                    row_number += 1
+        return found
+
+    def items(self, config: MachineConfig) -> list[Item]:
+        """What the scan must deliver."""
+        return [
+            Item(step, half, row, payload)
+            for step, half, row, _, here in self.chunks(config)
+            for payload in here
+        ]
+
+    def cycles(self, config: MachineConfig) -> list[int]:
+        """When each item is offered, in cycles from the first chunk's, if it is taken at once.
+
+        A chunk enters the next place, a cycle after the one before has left it. It leaves for the
+        place at hand when that is free or being freed, or is dropped.
+        """
+        found = []
+        leaves = 0  # when the chunk before left the next place
+        first, frees = 0, 0  # the chunk at hand is there from ``first`` to ``frees``
+        ended = True  # the chunk at hand ends its row
+        for _, _, _, row_end, here in self.chunks(config):
+            enters = leaves + 1
+            if not here and (not row_end or (first <= enters <= frees and not ended)):
+                leaves = enters
+                ended |= row_end
+                continue
+            leaves = max(enters, frees)
+            first, frees, ended = leaves + 1, leaves + max(1, len(here)), row_end
+            found += range(first, first + len(here))
+        return [cycle - 2 for cycle in found]
 
 
 def random_mask(rng: random.Random, bits: int, density: float) -> int:
@@ -112,41 +180,31 @@ def make_program(
         ]
         for half in range(halves)
     ]
-    bases = [(rng.randrange(90) + 100 * half, rng.randrange(1400)) for half in range(halves)]
-    return Program(rows, activations, bases)
+    return Program(rows, activations, rng.randrange(90), rng.randrange(1400))
 
 
 async def load(ctx, dut, config, program):
-    """Mask memory, and the layer's settings."""
-    for half, rows in enumerate(program.rows):
-        words = [mask for row in rows for mask in row]
-        for number, mask in enumerate(words):
-            end = number + 1 == len(words)
-            ctx.set(dut.load_addr, program.bases[half][0] + number)
-            ctx.set(
-                dut.load_data,
-                mask | end << config.chunk | program.null << config.chunk + 1,
-            )
-            ctx.set(dut.load_en, 1)
-            await ctx.tick()
-            ctx.set(dut.load_en, 0)
-    settings = {"has_hidden": len(program.rows) == 2}
-    for half, name in enumerate("xh"[: len(program.rows)]):
-        settings[f"chunks_{name}_last"] = len(program.rows[half][0]) - 1
-        settings[f"mask_base_{name}"], settings[f"weight_base_{name}"] = program.bases[half]
-    return settings
+    """Mask memory; and the layer's settings."""
+    for number, word in enumerate(program.words(config)):
+        ctx.set(dut.load_addr, program.mask_base + number)
+        ctx.set(dut.load_data, word)
+        ctx.set(dut.load_en, 1)
+        await ctx.tick()
+        ctx.set(dut.load_en, 0)
+    return {"mask_base": program.mask_base, "weight_base": program.weight_base}
 
 
 async def vector(ctx, dut, config, half, step, masks):
-    """The chunk masks of one vector: a chunk's first word, then the last with the whole mask."""
+    """The chunk masks of a step's vector: a chunk's first word, the last with the whole mask."""
     words = config.chunk // config.post_units
-    for chunk, mask in enumerate(masks):
+    for chunk, mask in enumerate(masks[step]):
         for word in (0, words - 1):
             so_far = mask & (1 << (word + 1) * config.post_units) - 1
             ctx.set(
                 dut.broadcast,
                 {
-                    "half": half,
+                    "half": half & 1,
+                    "thread": half >> 1,
                     "parity": step & 1,
                     "word": chunk * words + word,
                     "values": 0,
@@ -158,65 +216,69 @@ async def vector(ctx, dut, config, half, step, masks):
     ctx.set(dut.broadcast_en, 0)
 
 
-async def begin(ctx, dut, settings):
+def tokens(config: MachineConfig, sent: list[int]) -> list[dict[str, int]]:
+    """The tokens after so many vectors of each half."""
+    sent = [*sent, 0, 0, 0, 0][: 2 * config.threads]
+    return [{"x": sent[k] & 3, "h": sent[k + 1] & 3} for k in range(0, len(sent), 2)]
+
+
+async def begin(ctx, dut, config, settings):
     ctx.set(dut.layer, settings)
-    ctx.set(dut.tokens, {"x": 0, "h": 0})
+    ctx.set(dut.tokens, tokens(config, []))
     ctx.set(dut.start, 1)
     await ctx.tick()
     ctx.set(dut.start, 0)
 
 
-def agree(payload: dict[str, int], item: Item) -> bool:
-    """An empty row's end has no base and no column."""
-    return all(payload[name] == value for name, value in item.payload.items())
-
-
-async def check_layer(ctx, dut, config, program, rng, unfolded, stall):
+async def check_layer(ctx, dut, config, program, rng, stall):
     """Vectors, tokens and back-pressure at random; several layers may follow each other."""
     settings = await load(ctx, dut, config, program)
-    await begin(ctx, dut, settings | {"unfolded": unfolded})
-    items, _ = program.items(config)
-    hidden = len(program.rows) == 2
-    x_sent = h_sent = position = watchdog = 0
+    await begin(ctx, dut, config, settings)
+    items = program.items(config)
+    rows = [(row, step, half) for step, half, row, end, _ in program.chunks(config) if end]
+    halves = len(program.rows)
+    sent = [0] * halves
+    position = watchdog = idle = 0
     held = None
-    while position < len(items):
-        step, half = items[position].step, items[position].half
-        x_done = step + (half == 1)
-        if x_sent < min(program.steps, x_done + 2) and rng.random() < 0.1:
-            await vector_while_scanning(x_sent, 0, ctx, dut, config, program)
-            x_sent += 1
-        elif hidden and h_sent <= step and rng.random() < 0.1:
-            await vector_while_scanning(h_sent, 1, ctx, dut, config, program)
-            h_sent += 1
-        ctx.set(dut.tokens, {"x": x_sent & 3, "h": h_sent & 3})
+    while idle < 12:
+        # The next vector of a half, if its place in the copy is free: the ends of rows tell.
+        _, step_now, half_now = rows[0] if rows else (0, program.steps, 0)
+        for half in range(halves):
+            done = step_now + (half_now > half)
+            free = sent[half] < min(program.steps, done + (1 if half & 1 else 2))
+            if free and rng.random() < 0.1:
+                await vector(ctx, dut, config, half, sent[half], program.activations[half])
+                sent[half] += 1
+                break
+        ctx.set(dut.tokens, tokens(config, sent))
         ready = rng.random() >= stall
         ctx.set(dut.subs.ready, ready)
         payload = None
         if ctx.get(dut.subs.valid):
             payload = plain(ctx.get(dut.subs.payload))
-            item = items[position]
-            assert agree(payload, item), (position, payload, item)
-            assert (h_sent if item.half else x_sent) > item.step, "before its token"
-            if not unfolded:
-                assert h_sent > item.step, "before the last step's hidden state"
-        if held is not None:
-            assert payload == held
+            if payload["work"]:
+                item = items[position]
+                assert {**payload, **item.payload} == payload, (position, payload, item)
+                assert item.row == rows[0][0], "the row before has not ended"
+                assert sent[item.half] > item.step, "before its token"
+            else:
+                assert payload["last"], "nothing"
+            if held is not None:
+                assert payload["last"] >= held["last"]
+                assert payload == {**held, "last": payload["last"]}
+        else:
+            assert held is None
         held = payload if not ready else None
-        position += payload is not None and ready
+        if payload is not None and ready:
+            position += bool(payload["work"])
+            if payload["last"]:
+                ended, *_ = rows.pop(0)
+                assert position == len(items) or items[position].row > ended
         await ctx.tick()
         ctx.set(dut.subs.ready, 0)
         watchdog += 1
         assert watchdog < 10_000
-    ctx.set(dut.subs.ready, 1)
-    for _ in range(12):
-        assert not ctx.get(dut.subs.valid)
-        await ctx.tick()
-    ctx.set(dut.subs.ready, 0)
-
-
-async def vector_while_scanning(number, half, ctx, dut, config, program):
-    """A vector is written while the scan is held by back-pressure."""
-    await vector(ctx, dut, config, half, number, program.activations[half][number])
+        idle = idle + 1 if not rows and position == len(items) else 0
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.5])
@@ -224,51 +286,50 @@ async def vector_while_scanning(number, half, ctx, dut, config, program):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_sub_masks(shape: str, density: float, stall: float) -> None:
     config = make_config(shape)
-    dut = MaskScan(config)
+    dut = Front(config)
     rng = random.Random(str((shape, density, stall)))
 
     async def bench(ctx):
-        for halves, unfolded, steps in ((2, 1, 5), (1, 1, 5), (2, 0, 3), (2, 1, 1)):
+        for halves, steps in ((2 * config.threads, 5), (1, 5), (2, 3), (2, 1)):
             program = make_program(config, rng, density, halves, steps)
-            await check_layer(ctx, dut, config, program, rng, unfolded, stall)
+            await check_layer(ctx, dut, config, program, rng, stall)
 
     run(dut, bench, cycles=60_000)
 
 
 async def timed(ctx, dut, config, program):
-    """Up to three steps, everything there beforehand: the cycle of each item and of the end."""
+    """Up to two steps, everything there beforehand: when each item came, and when it should."""
     settings = await load(ctx, dut, config, program)
-    await begin(ctx, dut, settings | {"unfolded": 1})
-    items, total = program.items(config)
+    await begin(ctx, dut, config, settings)
     for half in range(len(program.rows)):
-        for step in range(min(2, program.steps)):
-            await vector(ctx, dut, config, half, step, program.activations[half][step])
-    ctx.set(dut.tokens, {"x": program.steps, "h": program.steps})
+        for step in range(program.steps):
+            await vector(ctx, dut, config, half, step, program.activations[half])
+    ctx.set(dut.tokens, tokens(config, [program.steps] * len(program.rows)))
     ctx.set(dut.subs.ready, 1)
+    items, wanted = program.items(config), program.cycles(config)
     seen = []
-    for cycle in range(total + 30):
-        if ctx.get(dut.subs.valid):
-            seen.append((cycle, plain(ctx.get(dut.subs.payload))))
+    for cycle in range(len(program.chunks(config)) + len(items) + 30):
+        if ctx.get(dut.subs.valid) and ctx.get(dut.subs.payload.work):
+            seen.append(cycle)
         await ctx.tick()
     assert len(seen) == len(items)
-    assert all(agree(payload, item) for (_, payload), item in zip(seen, items, strict=True))
-    return [cycle for cycle, _ in seen], [item.at for item in items]
+    return seen, wanted
 
 
-#: From a token to the first chunk at the sub-mask selection.
-TOKEN_TO_SUB = 5
+#: From a token to the first chunk at the sub-mask selection, if the word has been waiting.
+TOKEN_TO_SUB = 3
 
 
-@pytest.mark.parametrize("density", [0.0, 0.1, 0.4, 1.0])
+@pytest.mark.parametrize("density", [0.0, 0.02, 0.1, 0.4, 1.0])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_cycles(shape: str, density: float) -> None:
-    """A chunk: one cycle per sub-mask with work, at least one. A half's end: three more."""
+    """A chunk per cycle, a sub-mask with work per cycle, and no bubble at the end of a half."""
     config = make_config(shape)
-    dut = MaskScan(config)
+    dut = Front(config)
     rng = random.Random(str((shape, density)))
 
     async def bench(ctx):
-        for halves in (1, 2, 2):
+        for halves in (1, 2, 2 * config.threads):
             program = make_program(config, rng, density, halves, 2)
             seen, wanted = await timed(ctx, dut, config, program)
             assert seen == [TOKEN_TO_SUB + at for at in wanted]
@@ -276,25 +337,24 @@ def test_cycles(shape: str, density: float) -> None:
     run(dut, bench, cycles=20_000)
 
 
-def test_chunks_without_work_take_one_cycle() -> None:
-    """Rows of 5 chunks with work in the last one only: 5 cycles a row."""
-    config = MachineConfig(chunk=16, sub_chunk=4, columns=80)
-    dut = MaskScan(config)
-    rows = [[0xFFFF, 0, 0x00FF, 0xF000, 0x0010]] * 6
-    program = Program([rows], [[[0, 0xFFFF, 0xFF00, 0x0FFF, 0xFFFF]]], [(0, 0)])
+def test_chunks_without_work_go_by_under_those_with_work() -> None:
+    """Four sub-masks, then three chunks without: the scan of the next row is never late."""
+    config = MachineConfig(chunk=16, sub_chunk=4, columns=64)
+    dut = Front(config)
+    program = Program([[[0xFFFF, 0, 0xF000, 0]] * 6], [[[0xFFFF, 0xFFFF, 0x0FFF, 1]]], 0, 0)
 
     async def bench(ctx):
         seen, _ = await timed(ctx, dut, config, program)
-        assert [b - a for a, b in pairwise(seen)] == [5] * 5
+        assert [b - a for a, b in pairwise(seen)] == [1] * 23
 
     run(dut, bench, cycles=2000)
 
 
 def test_dense_chunk_takes_one_cycle_per_sub_mask() -> None:
     config = MachineConfig(chunk=32, sub_chunk=4, columns=64)
-    dut = MaskScan(config)
+    dut = Front(config)
     full = (1 << 32) - 1
-    program = Program([[[full, full]] * 3], [[[full, full]]], [(7, 9)])
+    program = Program([[[full, full]] * 3], [[[full, full]]], 7, 9)
 
     async def bench(ctx):
         seen, _ = await timed(ctx, dut, config, program)
@@ -303,56 +363,17 @@ def test_dense_chunk_takes_one_cycle_per_sub_mask() -> None:
     run(dut, bench, cycles=2000)
 
 
-@pytest.mark.parametrize(("x_last", "h_last"), [(2, 1), (0, 0)])
-def test_group_without_a_neuron(x_last: int, h_last: int) -> None:
-    """One null word per half: no item at all, and the halves go by until the tokens end."""
+@pytest.mark.parametrize("rows", [[[], []], [[], [[255], [15]]], [[[1, 2, 3]], []]])
+def test_group_without_a_neuron(rows: list[list[list[int]]]) -> None:
+    """One word that ends a half and no row: no item, and the halves go by until the tokens end."""
     config = make_config("two subs")
-    dut = MaskScan(config)
+    dut = Front(config)
+    rng = random.Random(str(rows))
 
     async def bench(ctx):
-        nothing = Program(
-            [[[0]], [[0]]], [[[255] * 3] * 3, [[255] * 3] * 3], [(3, 0), (9, 0)], null=True
-        )
-        settings = await load(ctx, dut, config, nothing)
-        # As for all lanes: the number of chunks is that of the layer.
-        chunks = {"chunks_x_last": x_last, "chunks_h_last": h_last}
-        await begin(ctx, dut, settings | chunks | {"unfolded": 1})
-        ctx.set(dut.subs.ready, 1)
-        for count in range(1, 12):
-            ctx.set(dut.tokens, {"x": count & 3, "h": count & 3})
-            for _ in range(10):
-                assert not ctx.get(dut.subs.valid)
-                await ctx.tick()
+        program = Program(rows, [[[255] * 3] * 9] * 2, 3, 5)
+        await check_layer(ctx, dut, config, program, rng, 0.2)
         # A layer with rows works afterwards.
-        rng = random.Random(1)
-        program = make_program(config, rng, 0.5, 2, 4)
-        await check_layer(ctx, dut, config, program, rng, 1, 0.2)
+        await check_layer(ctx, dut, config, make_program(config, rng, 0.5, 2, 4), rng, 0.2)
 
-    run(dut, bench, cycles=5000)
-
-
-@pytest.mark.parametrize("unfolded", [0, 1])
-def test_unfolding(unfolded: int) -> None:
-    """While h_0 is missing, X1 runs if unfolded and waits otherwise; H1 waits in any case."""
-    config = make_config("two subs")
-    dut = MaskScan(config)
-    full = [[[255]], [[255]]]
-    program = Program(full, [[[255], [255]], [[255], [255]]], [(0, 0), (8, 8)])
-
-    async def bench(ctx):
-        settings = await load(ctx, dut, config, program)
-        await begin(ctx, dut, settings | {"unfolded": unfolded})
-        for half in (0, 1):
-            for step in (0, 1):
-                await vector(ctx, dut, config, half, step, [255])
-        ctx.set(dut.subs.ready, 1)
-        for tokens, after in ((1, 4 + 2 * unfolded), (2, 8)):
-            ctx.set(dut.tokens, {"x": 2, "h": tokens})
-            if tokens == 1:
-                count = 0
-            for _ in range(60):
-                count += ctx.get(dut.subs.valid)
-                await ctx.tick()
-            assert count == after
-
-    run(dut, bench, cycles=2000)
+    run(dut, bench, cycles=8000)

@@ -1,0 +1,181 @@
+"""First part of the lane: reads weight masks, and the activation masks that they meet."""
+
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.config import MachineConfig
+
+from .counting import group_counts
+from .ports import (
+    LANE_PROGRAM,
+    broadcast_layout,
+    chunk_bits,
+    local_word_bits,
+    mask_load_layout,
+    tokens_layout,
+)
+
+__all__ = ["ChunkFetch", "chunk_layout"]
+
+
+def chunk_layout(config: MachineConfig) -> data.StructLayout:
+    """A chunk on its way to the scan.
+
+    weights, activations: its masks. counts: ones of ``weights`` in each sub-mask. column: its
+    place in the local copy, as {half, parity, thread, chunk}. row_end, loop_end: mask word's flags.
+    """
+    return data.StructLayout(
+        {
+            "weights": config.chunk,
+            "activations": config.chunk,
+            "counts": data.ArrayLayout(config.sub_chunk.bit_length(), config.sub_chunks),
+            "column": 2 + config.thread_bits + chunk_bits(config),
+            "row_end": 1,
+            "loop_end": 1,
+        }
+    )
+
+
+class ChunkFetch(wiring.Component):
+    """Walks through the mask memory, a chunk per cycle, and waits where a vector is missing.
+
+    The lane's program is its mask memory: from ``mask_base`` on lie the words of a step's halves,
+    input then hidden half of thread 0, then of thread 1 where there is one. Flags in the words say
+    where rows, halves and the loop end. The address turns back two words after a *jump*: those two
+    are under way when the flag is seen, so that nothing is ever read in vain.
+
+    Pipeline: address; memory output; word, where its place is known and its token awaited; chunk.
+    All of it runs ahead through ends of halves as far as back-pressure and tokens allow.
+
+    Members
+    -------
+    layer, start: the layer; ``start`` (one cycle, while the lane is idle) begins step 0.
+    tokens: what has been broadcast so far, of each thread.
+    broadcast, broadcast_en: writes the activation masks.
+    load_addr, load_data, load_en: writes the mask memory.
+    busy: a chunk is there; low while the next half has to wait.
+    chunks: stream of chunks.
+    """
+
+    def __init__(self, config: MachineConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "layer": In(LANE_PROGRAM),
+                "start": In(1),
+                "tokens": In(tokens_layout(config)),
+                "broadcast": In(broadcast_layout(config)),
+                "broadcast_en": In(1),
+                "load_addr": In((config.mask_depth - 1).bit_length()),
+                "load_data": In(config.mask_entry_bits),
+                "load_en": In(1),
+                "busy": Out(1),
+                "chunks": Out(stream.Signature(chunk_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        entry = mask_load_layout(config)
+        m.submodules.weight_masks = weight_masks = memory.Memory(
+            shape=entry, depth=config.mask_depth, init=[], attrs={"no_rw_check": 1}
+        )
+        load, read = weight_masks.write_port(), weight_masks.read_port()
+        m.d.comb += [
+            load.addr.eq(self.load_addr),
+            load.data.as_value().eq(self.load_data),
+            load.en.eq(self.load_en),
+        ]
+
+        # Address, memory output, word. They move together, so a word's distance from the address
+        # is always two.
+        address = Signal(range(config.mask_depth))
+        read_valid, word_valid = Signal(), Signal()
+        word = Signal(entry, reset_less=True)
+        jump = Signal()
+        move = Signal()
+        m.d.comb += [read.addr.eq(address), read.en.eq(move)]
+        with m.If(move):
+            m.d.sync += [
+                read_valid.eq(1),
+                word_valid.eq(read_valid),
+                word.eq(read.data),
+                jump.eq(read_valid & read.data.jump),
+                address.eq(address + 1),
+            ]
+        with m.If(self.start):
+            m.d.sync += [read_valid.eq(0), word_valid.eq(0), jump.eq(0)]
+        with m.If(self.start | (move & jump)):
+            m.d.sync += address.eq(self.layer.mask_base)
+
+        # The word's place, and whether its vector is there.
+        chunk = Signal(chunk_bits(config))
+        half, thread, step = Signal(), Signal(config.thread_bits), Signal(2)
+        column = Cat(chunk, thread, step[0], half)
+        token = Signal()
+        leave, room = Signal(), Signal()
+        counts = self.tokens[thread] if config.threads > 1 else self.tokens[0]
+        m.d.comb += [
+            token.eq((counts.x != step) & ~half | (counts.h != step) & half),
+            leave.eq(word_valid & token & room),
+            move.eq(~word_valid | (token & room)),
+        ]
+        with m.If(leave):
+            m.d.sync += chunk.eq(chunk + 1)
+            with m.If(word.row_end | word.half_end):
+                m.d.sync += chunk.eq(0)
+            with m.If(word.half_end):
+                m.d.sync += Cat(half, thread).eq(Cat(half, thread) + 1)
+            with m.If(word.loop_end):
+                m.d.sync += [half.eq(0), thread.eq(0), step.eq(step + 1)]
+        with m.If(self.start):
+            m.d.sync += [chunk.eq(0), half.eq(0), thread.eq(0), step.eq(0)]
+
+        # The chunk: the activation mask is read while the weights' ones are counted.
+        m.submodules.activation_masks = activation_masks = memory.Memory(
+            shape=unsigned(config.chunk),
+            depth=1 << len(column),
+            init=[],
+            attrs={"no_rw_check": 1},
+        )
+        mask_write, mask_read = activation_masks.write_port(), activation_masks.read_port()
+        words_per_chunk = config.chunk // config.post_units
+        chunk_low = (words_per_chunk - 1).bit_length()
+        m.d.comb += [
+            mask_write.addr.eq(
+                Cat(
+                    self.broadcast.word[chunk_low : local_word_bits(config)],
+                    self.broadcast.thread,
+                    self.broadcast.parity,
+                    self.broadcast.half,
+                )
+            ),
+            mask_write.data.eq(self.broadcast.mask),
+            mask_write.en.eq(self.broadcast_en),
+            mask_read.addr.eq(column),
+            mask_read.en.eq(room),
+        ]
+        payload = Signal(chunk_layout(config), reset_less=True)
+        valid = Signal()
+        m.d.comb += [
+            room.eq(~valid | self.chunks.ready),
+            self.chunks.valid.eq(valid),
+            self.chunks.payload.eq(payload),
+            self.chunks.payload.activations.eq(mask_read.data),
+            self.busy.eq(valid | (word_valid & token)),
+        ]
+        with m.If(room):
+            m.d.sync += [
+                valid.eq(word_valid & token),
+                payload.weights.eq(word.mask),
+                payload.column.eq(column),
+                payload.row_end.eq(word.row_end),
+                payload.loop_end.eq(word.loop_end),
+            ]
+            for k, count in enumerate(group_counts(m, word.mask, config.sub_chunk)):
+                m.d.sync += payload.counts[k].eq(count)
+        with m.If(self.start):
+            m.d.sync += valid.eq(0)
+        return m
