@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.tile.config import TileConfig
@@ -40,28 +40,12 @@ MOST_POST_UNITS = 16
 MOST_V = 16
 
 
-class _ConfigFile(BaseModel):
-    """The keys of a configuration file: the parameters of MachineConfig, each optional."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    lanes: int | None = None
-    post_units: int | None = None
-    max_v: int | None = None
-    chunk: int | None = None
-    sub_chunk: int | None = None
-    weight_bits: int | None = None
-    activation_bits: int | None = None
-    queue_depth: int | None = None
-    columns: int | None = None
-    mask_depth: int | None = None
-    weight_depth: int | None = None
-    rows: int | None = None
-    parameter_depth: int | None = None
-    state_depth: int | None = None
-    store_depth: int | None = None
-    program_depth: int | None = None
-    counters: int | None = None
+def _file_of(machine: type[MachineConfig | TileConfig]) -> type[BaseModel]:
+    """The keys of a configuration file: the parameters of a machine, each optional."""
+    keys: dict[str, Any] = {field.name: (int | None, None) for field in fields(machine)}
+    return create_model(
+        machine.__name__, __config__=ConfigDict(extra="forbid", strict=True), **keys
+    )
 
 
 def structure(lanes: int, *, post_units: int | None = None) -> dict[str, int]:
@@ -125,13 +109,20 @@ def load_config(
 def load_machine(
     name_or_path: str | None, lanes: int | None = None, **overrides: int | None
 ) -> MachineConfig | TileConfig:
-    """Like :func:`load_config`; the name may also be that of a dense machine.
+    """Like :func:`load_config`; the name may also be that of a dense machine, and a file that has
+    ``banks`` describes one.
 
     Raises
     ------
     SparnnError, ConfigurationError: as :func:`load_config`; a number of lanes for a dense machine.
     """
-    if name_or_path is None or name_or_path not in TILE_PRESETS:
+    dense = name_or_path in TILE_PRESETS
+    file = None
+    if name_or_path is not None and not dense and name_or_path not in PRESETS:
+        content = _content(name_or_path)
+        if "banks" in content:
+            file = _checked(name_or_path, content, TileConfig)
+    if name_or_path is None or not (dense or file):
         return load_config(name_or_path, lanes, **overrides)
     if lanes is not None:
         raise SparnnError(
@@ -139,6 +130,8 @@ def load_machine(
             f"{', '.join(TILE_PRESETS)}"
         )
     chosen = {name: value for name, value in overrides.items() if value is not None}
+    if file:
+        return TileConfig(**file | chosen)
     return tile_preset(name_or_path, **chosen)
 
 
@@ -170,6 +163,10 @@ def _power_of_two_divisor(value: int, most: int) -> int:
 
 
 def _read(path: str) -> dict[str, int]:
+    return _checked(path, _content(path), MachineConfig)
+
+
+def _content(path: str) -> dict[str, Any]:
     file = Path(path)
     names = ", ".join([*sorted(PRESETS), *TILE_PRESETS])
     if not file.is_file():
@@ -178,16 +175,21 @@ def _read(path: str) -> dict[str, int]:
             f"TOML file"
         )
     try:
-        content: dict[str, Any] = tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SparnnError(f"--config {path}: not a TOML file ({error}); correct it") from None
+
+
+def _checked(
+    path: str, content: dict[str, Any], machine: type[MachineConfig | TileConfig]
+) -> dict[str, int]:
     try:
-        read = _ConfigFile.model_validate(content)
+        read = _file_of(machine).model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            known = ", ".join(field.name for field in fields(MachineConfig))
+            known = ", ".join(field.name for field in fields(machine))
             raise SparnnError(
                 f"--config {path}: unknown key {key!r}; the keys are {known}"
             ) from None

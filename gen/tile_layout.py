@@ -120,6 +120,8 @@ def explore(
     config: TileConfig,
     layer: IntegerLayer,
     *,
+    inputs: int | None = None,
+    paired: bool = False,
     schedule: str = "unfolded",
     orders: Sequence[Order] | None = None,
     fixed: int | None = None,
@@ -130,6 +132,7 @@ def explore(
 
     Parameters
     ----------
+    inputs: places of the input vector. paired: with a layer of the same shape, in turn.
     schedule: one of SCHEDULES. orders: instead of all that the schedule allows.
     fixed, reconfigure: see :func:`half_plans`.
 
@@ -139,11 +142,12 @@ def explore(
     """
     return explore_shape(
         config,
-        layer.inputs,
+        layer.inputs if inputs is None else inputs,
         layer.units,
         kind=layer.kind,
         wide=wide_outputs(config, layer),
         name=layer.name,
+        paired=paired,
         schedule=schedule,
         orders=orders,
         fixed=fixed,
@@ -160,6 +164,7 @@ def explore_shape(
     kind: str = "lstm",
     wide: bool = False,
     name: str = "",
+    paired: bool = False,
     schedule: str = "unfolded",
     orders: Sequence[Order] | None = None,
     fixed: int | None = None,
@@ -218,7 +223,7 @@ def explore_shape(
         for x in halves_x:
             for h in halves_h:
                 plan = _unhurried(config, TilePlan(x, h, order))
-                layer = TileLayer(plan, inputs, units, steps, kind, wide)
+                layer = TileLayer(plan, inputs, units, steps, kind, wide, paired=paired)
                 key = (layer_cycles(config, layer)[0], len(x) + len(h))
                 if chosen is None or key < chosen[0]:
                     chosen = key, plan

@@ -12,8 +12,8 @@ from sparnn.hdl.protocol import (
     Counter,
     Response,
     Target,
+    entry_bits,
     header,
-    words_per_entry,
 )
 from sparnn.hdl.tile.config import TileConfig
 
@@ -63,7 +63,7 @@ def expected_words(program: MachineProgram, runs: list[Run]) -> int:
         for layer in program.layers:
             if layer.sequence_order:
                 entries = layer.steps(run.steps) * layer.sequence_words
-                total += 1 + entries * words_per_entry(program.config, Target.STORE)
+                total += 1 + entries * _answered_words(program.config)
         if program.config.counters:
             total += program.config.post_units * (1 + len(Counter) * COUNTER_WORDS)
     return total
@@ -160,7 +160,7 @@ def _sequence(
     reader: "_Reader", config: MachineConfig | TileConfig, layer: LayerProgram, steps: int
 ) -> IntArray:
     """The outputs of a layer, or of two that are joined, as they lie in the store."""
-    each, bits = words_per_entry(config, Target.STORE), config.activation_bits
+    each, bits = _answered_words(config), config.activation_bits
     count = steps * layer.sequence_words * each
     words = reader.take(Response.DATA, count, count).astype("<u4").reshape(-1, each)
     raised = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
@@ -171,6 +171,11 @@ def _sequence(
     outputs = np.empty((steps, len(present)), np.int64)
     outputs[:, order[present]] = values[:, present]
     return outputs
+
+
+def _answered_words(config: MachineConfig | TileConfig) -> int:
+    """Words of the answer to reading one store word; answers have no beats to fill."""
+    return -(-entry_bits(config, Target.STORE) // 32)
 
 
 def _signed(values: IntArray, bits: int) -> IntArray:

@@ -230,7 +230,7 @@ def _read_sequences(program: MachineProgram, steps: int) -> list[Words]:
                 header(Opcode.ADDRESS, layer.sequence_base),
                 header(Opcode.READ, layer.steps(steps) * layer.sequence_words),
             ]
-            parts.append(np.array(packet, np.uint32))
+            parts.append(_headers(program.config, *packet))
     return parts
 
 

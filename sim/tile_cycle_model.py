@@ -83,8 +83,14 @@ class TilePlan:
 
 @dataclass(frozen=True)
 class TileLayer:
-    """What the model has to know of a layer. steps: that it runs. kind: of GATES. fresh: from state
-    zero."""
+    """What the model has to know of a layer.
+
+    Members
+    -------
+    inputs: places of the input vector. steps: that it runs. kind: of GATES. wide: of its outputs.
+    fresh: from state zero. reverse: it begins with the last step. paired: it is two layers that
+    take turns.
+    """
 
     plan: TilePlan
     inputs: int
@@ -93,6 +99,8 @@ class TileLayer:
     kind: str = "lstm"
     wide: bool = False
     fresh: bool = True
+    reverse: bool = False
+    paired: bool = False
 
 
 def half_cycles(phases: Sequence[Phase]) -> int:
@@ -119,7 +127,8 @@ def layer_cycles(config: TileConfig, layer: TileLayer, start: int = 0) -> tuple[
 
 class _Run:
     def __init__(self, config: TileConfig, layer: TileLayer, start: int):
-        self.config, self.layer, self.start = config, layer, start
+        self.config, self.layer = config, layer
+        self.start = start + (layer.reverse or layer.paired)
         self.in_words = -(-layer.inputs // config.word)
         self.out_words = -(-layer.units // config.word)
         # From the go of a pass's last cycle: to the tap, to the announcement's effect, to the bus.
@@ -135,50 +144,52 @@ class _Run:
         fetched = self.start  # the loader's last word
         used = [-(1 << 60), -(1 << 60)]
         sent = -(1 << 60)  # when the emitter last began to skip a step
-        ready: list[int] | None = None  # by columns; the last: whole
+        # Of each layer of a pair: by columns; the last: whole.
+        turns = 1 + layer.paired
+        ready = [[self.start + 1]] * turns
         end = 0
-        if recurrent and layer.fresh:
-            ready = [self.start + 1]
+        steps = layer.steps * turns
         seen: dict[tuple[int, ...], tuple[int, int]] = {}
         step = 0
         skipped = False
-        while step < layer.steps:
+        while step < steps:
+            turn = step % turns
             first = fetched + 2 if step else self.start + 1
             first = max(first, used[0] + 2)
             fetched = first + self.in_words - 1
             x_ready = self._vector(first, self.in_words)
             if step == 0 and recurrent and not layer.fresh:
-                first = fetched + 2
-                fetched = first + self.out_words - 1
-                ready = self._vector(first, self.out_words)
+                for one in range(turns):
+                    first = fetched + 2
+                    fetched = first + self.out_words - 1
+                    ready[one] = self._vector(first, self.out_words)
             least = go + 1
             if recurrent and not layer.plan.order.unfolded:
-                assert ready is not None
-                least = max(least, ready[-1])
-            go, x_go, ends = self._step(least, x_ready, ready if recurrent else None)
+                least = max(least, ready[turn][-1])
+            go, x_go, ends = self._step(least, x_ready, ready[turn] if recurrent else None)
             used = [used[1], x_go]
             words = self._words(layer.plan.h if recurrent else layer.plan.x, ends)
-            ready = self._arrival([tap + self.to_use - self.to_tap for tap in words])
+            ready[turn] = self._arrival([tap + self.to_use - self.to_tap for tap in words])
             end = words[-1] + self.to_bus - self.to_tap
             sent = max(end + 1 + layer.wide, sent + 3)
             step += 1
-            if not skipped:
+            if not skipped and step % turns == 0:
                 # All that the next step depends on, relative to now.
                 state = (
                     go - fetched,
                     go - used[0],
                     go - used[1],
                     go - max(sent, go - 64),
-                    *(go - one for one in ready),
+                    *(go - one for columns in ready for one in columns),
                 )
-                if state in seen and step < layer.steps:
+                if state in seen and step < steps:
                     step_before, go_before = seen[state]
                     period, length = step - step_before, go - go_before
-                    times = (layer.steps - step) // period
+                    times = (steps - step) // period
                     move = times * length
                     go, fetched, end, sent = go + move, fetched + move, end + move, sent + move
                     used = [one + move for one in used]
-                    ready = [one + move for one in ready]
+                    ready = [[one + move for one in columns] for columns in ready]
                     step += times * period
                     skipped = True
                 seen[state] = (step, go)

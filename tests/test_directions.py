@@ -95,3 +95,36 @@ def test_one_of_two_directions_is_no_output() -> None:
     packed = pack_network(network, layout, config)
     with pytest.raises(SparnnError, match="is joined with the layer after it"):
         build_program(network, layout, packed, config, [{"layer": 0, "what": "sequence"}])
+
+
+#: A dense machine, whose link carries several words at once.
+DENSE = """
+lanes = 8
+width = 8
+banks = 4
+columns = 32
+weight_bits = 12
+activation_bits = 14
+gate_depth = 16
+link_words = 4
+"""
+
+
+@pytest.mark.xdist_group("tile_directions")
+@pytest.mark.parametrize(
+    "name", ["bidirectional_lstm", "bidirectional_gru", "bidirectional_states"]
+)
+def test_on_a_dense_machine(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "MACHINE", DENSE)
+    report = simulate(*compiled(name, tmp_path), output=tmp_path / "y.npz")
+    assert report.bit_exact, report.first_mismatch
+    assert report.sqnr_db is not None
+    assert report.sqnr_db > 48
+
+
+def test_what_a_dense_machine_does_not_keep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "MACHINE", DENSE)
+    with pytest.raises(SparnnError, match="both its sequence and its final states are used"):
+        compiled("bidirectional_outputs", tmp_path)

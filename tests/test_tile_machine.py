@@ -3,20 +3,23 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.random_networks import random_initial, random_network, random_x
-from sparnn.gen.tile_layout import explore, tile_layer
-from sparnn.gen.tile_program import place_tiles
+from sparnn.gen.tile_layout import explore
+from sparnn.gen.tile_program import explore_network, model_layers, place_tiles
+from sparnn.gen.tile_store import paired_layers
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.tile.config import TileConfig
 from sparnn.sim.answers import expected_words, parse_results
 from sparnn.sim.golden import run_network
 from sparnn.sim.hardware import run_driver, run_sequences
-from sparnn.sim.network import IntegerLayer, IntegerNetwork
+from sparnn.sim.machine_program import MachineProgram
+from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import constant_states, sequence_packets
 from sparnn.sim.runner import mismatches
 from sparnn.sim.tile_cycle_model import SCHEDULES, Order, TilePlan, network_cycles
@@ -58,10 +61,10 @@ def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
     rng = np.random.default_rng(seed)
     while True:
         network = random_network(rng, SMALL, layers=1 if kind else None)
-        if kind is not None and network.layers[0].kind != kind:
+        if kind is not None and [one.kind for one in network.layers] != [kind]:
             continue
         # What is refused: see below.
-        if not any(one.reverse or one.join or one.last_step for one in network.layers):
+        if not any(one.join == "sum" for one in network.layers):
             return network
 
 
@@ -70,27 +73,33 @@ def _run(
     network: IntegerNetwork,
     sequences: list[tuple[np.ndarray, Mapping[tuple[str, int], np.ndarray]]],
     config: TileConfig = SMALL,
+    schedule: str = "unfolded",
     plans: list[TilePlan] | None = None,
+    what: str = "sequence",
+    interleave: bool = True,
     **link: int,
-) -> None:
-    plans = plans or [explore(config, layer) for layer in network.layers]
+) -> MachineProgram:
     outputs = [
-        {"layer": index, "what": "state_c"}
-        for index, layer in enumerate(network.layers)
-        if layer.kind in ("lstm", "gru")
+        {"layer": stage[-1], "what": "state_c"}
+        for stage in network.stages
+        if all(network.layers[index].kind in ("lstm", "gru") for index in stage)
     ]
-    outputs.append({"layer": len(network.layers) - 1, "what": "sequence"})
-    _, program, image = place_tiles(network, config, outputs, plans=plans)
+    outputs.append({"layer": len(network.layers) - 1, "what": what})
+    pairs = paired_layers(network, config, outputs) if interleave else set()
+    plans = plans or explore_network(network, config, pairs, schedule=schedule)
+    _, program, image = place_tiles(
+        network, config, outputs, plans=plans, interleave=interleave
+    )
     (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
     results, _ = run_sequences(folder, program, sequences, **link)
     traces = [run_network(network, x, states) for x, states in sequences]
     assert mismatches(program, results, traces) == (0, None)
+    if any(one.descriptor["emit"] for one in program.layers[:-1]):
+        return program  # the next layer waits for the host, of which the model knows nothing
     for (x, states), result in zip(sequences, results, strict=True):
-        layers = [
-            tile_layer(config, layer, plan, placed.steps(len(x)), fresh=not states)
-            for layer, plan, placed in zip(network.layers, plans, program.layers, strict=True)
-        ]
+        layers = model_layers(network, program, plans, len(x), fresh=not states)
         assert network_cycles(config, layers) == result.cycles
+    return program
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -187,9 +196,68 @@ def test_narrow_machines(narrow: tuple[Path, TileConfig], schedule: str) -> None
     folder, config = narrow
     for seed in range(4):
         network = _random(20 + seed)
-        plans = [explore(config, layer, schedule=schedule) for layer in network.layers]
         x = random_x(np.random.default_rng(2), network, 5)
-        _run(folder, network, [(x, constant_states(network))], config=config, plans=plans)
+        _run(folder, network, [(x, constant_states(network))], config=config, schedule=schedule)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_directions(folder: Path, kind: str, schedule: str) -> None:
+    """Two directions, in turn and one after the other; one step, no state, given states."""
+    network = _bidirectional(kind)
+    rng = np.random.default_rng(6)
+    for interleave in (True, False):
+        for what in ("sequence", "last"):
+            sequences = []
+            for steps in (1, 2, 7):
+                states = random_initial(rng, network) if steps == 2 else constant_states(network)
+                sequences.append((random_x(rng, network, steps), states))
+            program = _run(
+                folder, network, sequences, schedule=schedule, what=what, interleave=interleave
+            )
+            paired = [one.descriptor["paired"] for one in program.layers]
+            turns = [int(interleave), 0, int(interleave and what == "sequence"), 0]
+            assert paired == turns
+
+
+def test_directions_of_several_slices(narrow: tuple[Path, TileConfig]) -> None:
+    folder, config = narrow
+    network = _bidirectional("lstm")
+    x = random_x(np.random.default_rng(6), network, 5)
+    _run(folder, network, [(x, constant_states(network))], config=config)
+
+
+def _bidirectional(kind: str) -> IntegerNetwork:
+    """Two layers of two directions, whose units fill no word."""
+    rng = np.random.default_rng(9)
+    layers: list[IntegerLayer] = []
+    for inputs, units in ((5, 7), (14, 9)):
+        for reverse in (False, True):
+            rows = (GATES[kind], units)
+            halves: dict[str, Any] = {}
+            for half, columns in (("x", inputs), ("h", units)):
+                halves |= {
+                    f"w_{half}": rng.integers(-127, 128, (*rows, columns)),
+                    f"mult_{half}": rng.integers(16384, 32768, rows),
+                    f"shift_{half}": np.full(rows, 19),
+                    f"bias_{half}": rng.integers(-2000, 2000, rows),
+                }
+            layers.append(
+                IntegerLayer(
+                    name=f"{len(layers)}",
+                    kind=kind,
+                    activation="tanh" if kind == "rnn" else "",
+                    f_x=7,
+                    f_pre=11,
+                    f_state=0 if kind == "rnn" else 12,
+                    f_out=7,
+                    out_bits=8,
+                    reverse=reverse,
+                    join="concat" if reverse else "",
+                    **halves,
+                )
+            )
+    return IntegerNetwork(tuple(layers), 8, 8)
 
 
 def test_schedules_that_the_machine_lacks() -> None:
@@ -227,9 +295,15 @@ def test_six_networks_in_one_simulation(folder: Path) -> None:
 
 def test_refuses_what_it_does_not_compute() -> None:
     layer = _extreme(1, 2, 1).layers[0]
-    backwards = IntegerNetwork((replace(layer, reverse=True),), 8, 8)
-    with pytest.raises(SparnnError, match="reverse = True, which the dense machine"):
-        place_tiles(backwards, SMALL)
+    added = IntegerNetwork((layer, replace(layer, name="back", reverse=True, join="sum")), 8, 8)
+    with pytest.raises(SparnnError, match="'back' is added to the layer before it"):
+        place_tiles(added, SMALL)
+    joined = IntegerNetwork((layer, replace(layer, name="back", join="concat")), 8, 8)
+    outputs = [{"layer": 1, "what": "sequence"}, {"layer": 1, "what": "last"}]
+    with pytest.raises(SparnnError, match="both its sequence and its final states"):
+        place_tiles(joined, SMALL, outputs)
+    with pytest.raises(SparnnError, match="'extreme' is an output alone"):
+        place_tiles(joined, SMALL, [{"layer": 0, "what": "sequence"}])
 
 
 def test_refuses_too_many_columns() -> None:

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import add
 
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,16 +42,12 @@ class VectorAdder(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        sums = []
-        for row in range(self._rows):
-            total = Signal(
-                signed(self._bits + (self._operands - 1).bit_length()),
-                name=f"sum{row}",
-                reset_less=True,
-            )
-            parts = [v.word_select(row, self._bits).as_signed() for v in self.operands]
-            with m.If(self.en):
+        # One register, so that a simulator has nothing to put together while the node rests.
+        sums = Signal(len(self.sum), reset_less=True)
+        m.d.comb += self.sum.eq(sums)
+        with m.If(self.en):
+            for row in range(self._rows):
+                parts = [v.word_select(row, self._bits).as_signed() for v in self.operands]
+                total = sums.word_select(row, len(sums) // self._rows)
                 m.d.sync += total.eq(reduce(add, parts))
-            sums.append(total)
-        m.d.comb += self.sum.eq(Cat(sums))
         return m

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -20,6 +20,7 @@ __all__ = [
     "Bank",
     "bank_signature",
     "broadcast_layout",
+    "copy_base",
     "issue_layout",
     "tree_nodes",
     "weight_load_layout",
@@ -31,7 +32,8 @@ BANK_MODULE = "sparnn_bank"
 def issue_layout(config: TileConfig) -> data.StructLayout:
     """One cycle of work of all lanes.
 
-    column: of the pass. joined_log2: banks that split the columns. buffer: of the local copies.
+    column: of the pass. joined_log2: banks that split the columns. buffer, second: of the local
+    copies, see :func:`copy_base`.
     zero: multiply by zero. first, last: cycle of the pass.
     """
     return data.StructLayout(
@@ -41,12 +43,19 @@ def issue_layout(config: TileConfig) -> data.StructLayout:
             "column": unsigned((config.columns - 1).bit_length()),
             "joined_log2": unsigned(max(1, config.banks_log2.bit_length())),
             "buffer": 1,
+            "second": 1,
             "hidden": 1,
             "zero": 1,
             "first": 1,
             "last": 1,
         }
     )
+
+
+def copy_base(config: TileConfig, buffer: Value, second: Value | int = 0) -> Value:
+    """Where a vector begins in a local copy: two buffers, each halved between paired layers."""
+    half = Const(config.columns // 2)
+    return Mux(buffer, config.columns, 0) + Mux(second, half, 0)
 
 
 def broadcast_layout(config: TileConfig) -> data.StructLayout:
@@ -137,7 +146,7 @@ class Bank(wiring.Component):
             for joined in range(config.banks_log2 + 1):
                 with m.Case(joined):
                     m.d.comb += local.eq(Cat(self.number[:joined], now.column))
-        m.d.comb += address.eq(local + Mux(now.buffer, config.columns, 0))
+        m.d.comb += address.eq(local + copy_base(config, now.buffer, now.second))
 
         load = Signal(weight_load_layout(config))
         m.d.sync += load.eq(self.load)
@@ -188,6 +197,9 @@ class Bank(wiring.Component):
                 first += operands
                 # A node of fewer operands makes a narrower sum.
                 own = len(node.sum) // config.width
+                if own == grown:
+                    sums.append(node.sum)
+                    continue
                 rows = [node.sum.word_select(k, own).as_signed() for k in range(config.width)]
                 wide = Signal(config.width * grown, name=f"wide{level}_{index}")
                 m.d.comb += wide.eq(Cat(_extended(row, grown) for row in rows))

@@ -51,11 +51,16 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "last_apart": (0, 15, 1, False),  # the last input step lies at in_last_base
     "gate_major": (0, 16, 1, False),  # a row segment holds one gate of K neurons
     "gate_outer": (0, 17, 1, False),  # a gate's passes, both halves, before the next gate's
+    "reverse": (0, 18, 1, False),  # from the last step to the first; one step: the last one
+    "paired": (0, 19, 1, False),  # with the next layer, which goes backwards, in turn
+    "last_hidden": (0, 20, 1, False),  # the last step goes to hidden_base instead
     "units": (1, 0, 16, False),
+    "out_stride": (1, 16, 16, False),  # store words from one step's outputs to the next
     "in_words": (2, 0, 16, False),
     "out_words": (2, 16, 16, False),
     "in_base": (3, 0, 20, False),
     "out_base": (4, 0, 20, False),
+    "pair_parameters": (4, 20, 12, False),  # entries from one layer of a pair to the other
     "hidden_base": (5, 0, 20, False),  # the last step's output, and the state between runs
     "in_last_base": (6, 0, 20, False),
     "weight_base": (7, 0, 20, False),  # input half, then hidden half, one word per issue

@@ -18,15 +18,16 @@ class LayerDispatcher(wiring.Component):
     """Holds the program; starts the layers one after the other.
 
     A descriptor is one wide word, read while the layer before it runs, so changing the layer, and
-    with it every tile shape, costs two cycles.
+    with it every tile shape, costs two cycles; one more where it goes backwards.
 
     Members
     -------
     load_en, load_addr, load_data: the host writes descriptor words.
     run, run_steps, run_reset: begin a run. busy: until the last layer is done.
     cycles: from the cycle after ``run`` to the last output, of this run or the one before.
-    layer, steps, fresh: of the present layer; start: it begins. layer_done: its outputs are all in
-        the store. sent: they have left for the host.
+    layer, steps, fresh: of the present layer; start: it begins. in_ahead, out_ahead: words from its
+        first step to its last one, of what it reads and writes, where it goes backwards.
+    layer_done: its outputs are all in the store. sent: they have left for the host.
     """
 
     def __init__(self, config: TileConfig) -> None:
@@ -47,6 +48,8 @@ class LayerDispatcher(wiring.Component):
                 "steps": Out(RUN_STEPS_BITS),
                 "fresh": Out(1),
                 "start": Out(1),
+                "in_ahead": Out((config.store_depth - 1).bit_length()),
+                "out_ahead": Out((config.store_depth - 1).bit_length()),
                 "layer_done": In(1),
                 "sent": In(1),
             }
@@ -81,11 +84,20 @@ class LayerDispatcher(wiring.Component):
         def begin() -> None:
             m.d.sync += [
                 self.layer.eq(descriptor),
-                self.start.eq(1),
-                number.eq(number + 1),
+                self.start.eq(~backwards),
+                number.eq(number + 1 + descriptor.paired),
             ]
+            m.next = "START"
+            with m.If(backwards):
+                m.next = "LOCATE"
 
+        backwards = descriptor.reverse | descriptor.paired
         m.d.comb += ahead.eq(number)
+        # One product per cycle; what a single step reads lies where the run's last step does.
+        m.d.sync += [
+            self.in_ahead.eq(self.layer.in_words * (steps - 1)),
+            self.out_ahead.eq(self.layer.out_stride * (self.steps - 1)),
+        ]
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.run):
@@ -98,7 +110,9 @@ class LayerDispatcher(wiring.Component):
                         counting.eq(1),
                         self.busy.eq(1),
                     ]
-                    m.next = "START"
+            with m.State("LOCATE"):  # the products are registered
+                m.d.sync += self.start.eq(1)
+                m.next = "START"
             with m.State("START"):  # the pulse is out; what follows from it is there afterwards
                 m.next = "RUN"
             with m.State("RUN"):
@@ -109,7 +123,6 @@ class LayerDispatcher(wiring.Component):
                     with m.If(self.sent & ~self.layer.last_layer):
                         begin()
                         m.d.sync += self.steps.eq(Mux(descriptor.single_step, 1, steps))
-                        m.next = "START"
             with m.State("SEND"):
                 with m.If(self.sent):
                     with m.If(self.layer.last_layer):
@@ -118,7 +131,6 @@ class LayerDispatcher(wiring.Component):
                     with m.Else():
                         begin()
                         m.d.sync += self.steps.eq(Mux(descriptor.single_step, 1, steps))
-                        m.next = "START"
             with m.State("SETTLE"):
                 m.next = "IDLE"
         return m

@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.protocol import ARGUMENT_BITS, RUN_STEPS_BITS, Kind, Response
+from sparnn.hdl.protocol import ARGUMENT_BITS, RUN_STEPS_BITS, Response
 
 from .config import TileConfig
 from .sequencer import layer_layout
@@ -71,7 +71,7 @@ class Emitter(wiring.Component):
                 with m.If(pending != 0):
                     m.d.sync += [
                         address.eq(
-                            Mux(last & (layer.kind != Kind.LINEAR), layer.hidden_base, base)
+                            Mux(last & layer.last_hidden, layer.hidden_base, base)
                         ),
                         to_send.eq(layer.units),
                     ]
@@ -123,7 +123,7 @@ class Emitter(wiring.Component):
                 m.d.comb += skip.eq(1)
                 m.d.sync += [
                     left.eq(left - 1),
-                    base.eq(base + (layer.out_words << layer.wide)),
+                    base.eq(base + layer.out_stride),
                 ]
                 m.next = "SETTLE"
             with m.State("SETTLE"):

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import PREACTIVATION_BITS
 from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
 
-from .bank import broadcast_layout
+from .bank import broadcast_layout, copy_base
 from .config import TileConfig
 from .delay import delayed
 from .loader import WordPlace
@@ -22,13 +22,15 @@ __all__ = ["OutputGather"]
 class OutputGather(wiring.Component):
     """Broadcasts each row segment's outputs and writes them to the store, in the same cycle.
 
-    The last step of a recurrent layer goes to ``hidden_base``, all others to ``out_base`` on. Wide
-    outputs take a second cycle and a second store word, ``out_words`` further on.
+    A step goes to its place from ``out_base`` on, the last one to ``hidden_base`` where
+    ``last_hidden`` says so. A reverse layer begins with the last place; of paired layers the second
+    one does, whose words lie behind the first one's. Wide outputs take a second cycle and a second
+    store word, ``out_words`` further on.
 
     Members
     -------
-    layer, steps: static from ``start``. neurons, complete: of the tap, in cycle -1. outputs: of the
-        cell units, in cycle 14 (GRU: 15).
+    layer, steps, out_ahead: static from ``start``. neurons, complete: of the tap, in cycle -1.
+    outputs: of the cell units, in cycle 14 (GRU: 15).
     h_word, h_end: announce a word to the sequencer, four cycles before it is on the bus.
     bus: for the lanes' copies of h. store_en: of each slice's part. step: a step's last word is
         being written. done: all steps are.
@@ -44,6 +46,7 @@ class OutputGather(wiring.Component):
                 "layer": In(layer_layout()),
                 "steps": In(RUN_STEPS_BITS),
                 "start": In(1),
+                "out_ahead": In((config.store_depth - 1).bit_length()),
                 "neurons": In(neuron_tag_layout()),
                 "complete": In(config.slices),
                 "outputs": In(signed(PREACTIVATION_BITS)).array(config.word),
@@ -66,9 +69,10 @@ class OutputGather(wiring.Component):
         gru, recurrent = Signal(), Signal()
         m.d.sync += [gru.eq(layer.kind == Kind.GRU), recurrent.eq(layer.kind != Kind.LINEAR)]
 
-        side = data.StructLayout({"valid": config.slices, "word": 16, "end": 1})
+        side = data.StructLayout({"valid": config.slices, "word": 16, "second": 1, "end": 1})
         first = Signal(side)
-        known = Cat(self.complete, self.neurons.word, self.neurons.step_end & self.neurons.valid)
+        ended = self.neurons.step_end & self.neurons.valid
+        known = Cat(self.complete, self.neurons.word, self.neurons.second, ended)
         m.d.comb += first.as_value().eq(delayed(m, "late_side", known, config.extra_stages))
         length = config.post_latency(gru=True) + 1 - config.extra_stages
         stages = [first, *(Signal(side, name=f"side{k}") for k in range(1, length + 1))]
@@ -87,16 +91,20 @@ class OutputGather(wiring.Component):
 
         left = Signal(RUN_STEPS_BITS)
         buffer = Signal()
-        base = Signal.like(self.store_addr)
-        ends = Signal()
+        up, down = Signal.like(self.store_addr), Signal.like(self.store_addr)
+        hidden_base, base = Signal.like(self.store_addr), Signal.like(self.store_addr)
+        ends, step_ends = Signal(), Signal()
         m.d.comb += [
             ends.eq(now.end),
+            step_ends.eq(now.end & (now.second | ~layer.paired)),
+            base.eq(Mux(layer.reverse | now.second, down, up)),
+            hidden_base.eq(layer.hidden_base + Mux(now.second, layer.out_words, 0)),
             place.clear.eq(self.start),
             place.word.eq(now.end | now.valid[-1]),
             place.end.eq(now.end),
             self.bus.valid.eq(Mux(recurrent, now.valid, 0)),
             self.bus.place.eq(place.place),
-            self.bus.addr.eq(place.column + Mux(buffer, config.columns, 0)),
+            self.bus.addr.eq(place.column + copy_base(config, buffer, now.second)),
         ]
         for index, value in enumerate(values):
             m.d.comb += self.bus.data[index].eq(value)
@@ -106,7 +114,7 @@ class OutputGather(wiring.Component):
         high_addr = Signal.like(self.store_addr)
         high = Signal(config.store_entry_bits, reset_less=True)
         target = Signal.like(self.store_addr)
-        m.d.comb += target.eq(now.word + Mux(recurrent & (left == 1), layer.hidden_base, base))
+        m.d.comb += target.eq(now.word + Mux(layer.last_hidden & (left == 1), hidden_base, base))
         m.d.sync += [
             high_en.eq(Mux(layer.wide, now.valid, 0)),
             high_end.eq(ends & layer.wide),
@@ -124,12 +132,19 @@ class OutputGather(wiring.Component):
             self.step.eq(Mux(layer.wide, high_end, ends)),
             self.done.eq((left == 0) & ~high_end),
         ]
+        with m.If(step_ends):
+            m.d.sync += [left.eq(left - 1), buffer.eq(~buffer)]
         with m.If(ends):
-            m.d.sync += [
-                left.eq(left - 1),
-                buffer.eq(~buffer),
-                base.eq(base + (layer.out_words << layer.wide)),
-            ]
+            with m.If(layer.reverse | now.second):
+                m.d.sync += down.eq(down - layer.out_stride)
+            with m.Else():
+                m.d.sync += up.eq(up + layer.out_stride)
         with m.If(self.start):
-            m.d.sync += [left.eq(self.steps), buffer.eq(0), base.eq(layer.out_base)]
+            behind = Mux(layer.paired, layer.out_words, 0)
+            m.d.sync += [
+                left.eq(self.steps),
+                buffer.eq(0),
+                up.eq(layer.out_base),
+                down.eq(layer.out_base + self.out_ahead + behind),
+            ]
         return m

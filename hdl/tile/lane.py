@@ -1,6 +1,6 @@
 """One vector lane: K weights times one activation (SHARP's vector-scalar unit)."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -96,14 +96,14 @@ class VectorLane(wiring.Component):
             values.append(out.data)
         activation = Signal(signed(config.activation_bits))
         m.d.comb += activation.eq(Mux(self.zero, 0, Mux(self.hidden, values[1], values[0])))
-        products = []
-        for row in range(config.width):
-            product = Signal(signed(config.product_bits), name=f"product{row}", reset_less=True)
-            weight = held.word_select(row, config.weight_bits).as_signed()
-            with m.If(self.multiply_en):
+        # One register, so that a simulator has nothing to put together while the lane rests.
+        products = Signal(len(self.products), reset_less=True)
+        m.d.comb += self.products.eq(products)
+        with m.If(self.multiply_en):
+            for row in range(config.width):
+                weight = held.word_select(row, config.weight_bits).as_signed()
+                product = products.word_select(row, config.product_bits)
                 m.d.sync += product.eq(weight * activation)
-            products.append(product)
-        m.d.comb += self.products.eq(Cat(products))
         return m
 
     def __getitem__(self, name: str) -> Signal:

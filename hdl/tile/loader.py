@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
 
-from .bank import broadcast_layout
+from .bank import broadcast_layout, copy_base
 from .config import TileConfig
 from .sequencer import layer_layout
 
@@ -47,11 +47,12 @@ class WordPlace(wiring.Component):
 class VectorLoader(wiring.Component):
     """x_0, then the hidden state unless it is zero, then x_1, x_2, … as buffers become free.
 
-    One word per cycle. A word is on the bus two cycles after its address.
+    One word per cycle. A word is on the bus two cycles after its address. A reverse layer begins
+    with its last step. Paired layers take turns, the second one backwards.
 
     Members
     -------
-    layer, steps, fresh: static from ``start``. x_whole: see the sequencer.
+    layer, steps, fresh, in_ahead: static from ``start``. x_whole: see the sequencer.
     store_en, store_addr, store_data: the store's read port, data one cycle later.
     x_word, x_end, h_word, h_end: with the address, for the sequencer.
     bus: a word for the lanes; to_hidden: it belongs to the hidden state.
@@ -65,6 +66,7 @@ class VectorLoader(wiring.Component):
                 "steps": In(RUN_STEPS_BITS),
                 "fresh": In(1),
                 "start": In(1),
+                "in_ahead": In((config.store_depth - 1).bit_length()),
                 "x_whole": In(2),
                 "store_en": Out(1),
                 "store_addr": Out((config.store_depth - 1).bit_length()),
@@ -83,13 +85,17 @@ class VectorLoader(wiring.Component):
         config, layer = self._config, self.layer
         m.submodules.place = place = WordPlace(config)
         address = Signal.like(self.store_addr)
-        onward = Signal.like(address)  # where the next step of x lies
+        up, down = Signal.like(address), Signal.like(address)  # where the next steps of x lie
+        up_left, down_left = Signal(RUN_STEPS_BITS), Signal(RUN_STEPS_BITS)
+        backwards = Signal()  # the next vector of x is of the layer that goes backwards
+        second = Signal()  # the next hidden state is of the second layer
         word = Signal(16)
-        left = Signal(RUN_STEPS_BITS)
         hidden, reading, initial = Signal(), Signal(), Signal()
         buffer = Signal()
         words = Mux(hidden, layer.out_words, layer.in_words)
         last = Signal()
+        left = Signal()
+        onward = Signal.like(address)
         m.d.comb += [
             last.eq(word + 1 == words),
             self.store_en.eq(reading),
@@ -98,45 +104,66 @@ class VectorLoader(wiring.Component):
             self.x_end.eq(last),
             self.h_word.eq(reading & hidden),
             self.h_end.eq(last),
+            left.eq(Mux(backwards, down_left, up_left) != 0),
+            onward.eq(Mux(backwards, down, up)),
         ]
+        # The last step may lie apart: going backwards it comes first.
+        with m.If(
+            layer.last_apart & Mux(backwards, down_left == self.steps, up_left == 1)
+        ):
+            m.d.comb += onward.eq(layer.in_last_base)
         with m.If(reading):
             m.d.sync += [word.eq(word + 1), address.eq(address + 1)]
             with m.If(last):
                 m.d.sync += [reading.eq(0), hidden.eq(0), word.eq(0)]
-                with m.If(~hidden):
-                    m.d.sync += [onward.eq(address + 1), left.eq(left - 1), buffer.eq(~buffer)]
+                with m.If(hidden):
+                    m.d.sync += [initial.eq(layer.paired & ~second), second.eq(~second)]
+                with m.Else():
+                    m.d.sync += buffer.eq(~buffer)
         with m.Elif(initial):
             m.d.sync += [
                 initial.eq(0),
                 reading.eq(1),
                 hidden.eq(1),
-                address.eq(layer.hidden_base),
+                address.eq(layer.hidden_base + Mux(second, layer.out_words, 0)),
             ]
-        with m.Elif((left != 0) & ~self.x_whole[1]):
+        with m.Elif(left & ~self.x_whole[1]):
             m.d.sync += [
                 reading.eq(1),
-                address.eq(Mux(layer.last_apart & (left == 1), layer.in_last_base, onward)),
+                address.eq(onward),
+                backwards.eq(backwards ^ layer.paired),
             ]
+            with m.If(backwards):
+                m.d.sync += [down.eq(down - layer.in_words), down_left.eq(down_left - 1)]
+            with m.Else():
+                m.d.sync += [up.eq(up + layer.in_words), up_left.eq(up_left - 1)]
         with m.If(self.start):
+            end = Signal.like(address)
+            m.d.comb += end.eq(layer.in_base + self.in_ahead)
             m.d.sync += [
                 word.eq(0),
                 buffer.eq(0),
-                left.eq(self.steps),
+                second.eq(0),
                 reading.eq(1),
                 hidden.eq(0),
                 initial.eq(~self.fresh & (layer.kind != Kind.LINEAR)),
-                onward.eq(layer.in_base),
-                address.eq(
-                    Mux(layer.last_apart & (self.steps == 1), layer.in_last_base, layer.in_base)
-                ),
+                backwards.eq(layer.reverse | layer.paired),
+                up.eq(layer.in_base + layer.in_words),
+                up_left.eq(Mux(layer.reverse, 0, self.steps - 1)),
+                down.eq(Mux(layer.reverse, end - layer.in_words, end)),
+                down_left.eq(Mux(layer.paired, self.steps, Mux(layer.reverse, self.steps - 1, 0))),
+                address.eq(Mux(layer.reverse, end, layer.in_base)),
             ]
+            with m.If(layer.last_apart & (layer.reverse | (self.steps == 1))):
+                m.d.sync += address.eq(layer.in_last_base)
 
         # One cycle later the store has answered; one more and the word is on the bus.
-        side = data.StructLayout({"valid": 1, "hidden": 1, "end": 1, "buffer": 1})
+        side = data.StructLayout({"valid": 1, "hidden": 1, "second": 1, "end": 1, "buffer": 1})
         asked, there = Signal(side), Signal(side)
         m.d.sync += [
             asked.valid.eq(reading),
             asked.hidden.eq(hidden),
+            asked.second.eq(second & hidden),
             asked.end.eq(last),
             asked.buffer.eq(buffer | hidden),  # the state before step 0 lies where step -1 would be
             there.eq(asked),
@@ -150,7 +177,7 @@ class VectorLoader(wiring.Component):
             self.to_hidden.eq(there.hidden),
             self.bus.valid.eq(there.valid.replicate(config.slices)),
             self.bus.place.eq(place.place),
-            self.bus.addr.eq(place.column + Mux(there.buffer, config.columns, 0)),
+            self.bus.addr.eq(place.column + copy_base(config, there.buffer, there.second)),
             self.bus.data.eq(values),
         ]
         return m

@@ -24,8 +24,9 @@ class Arrival(wiring.Component):
 
     Members
     -------
-    clear: forget all. word, end: a word will be there, the vector's last. used: a whole vector has
-        been worked through. whole: vectors that are there from end to end.
+    clear: forget all; ``preset`` vectors are there. word, end: a word will be there, the vector's
+        last. used: a whole vector has been worked through. whole: vectors that are there from end
+        to end.
     columns: of each lane, of the vector that comes next.
     """
 
@@ -34,7 +35,7 @@ class Arrival(wiring.Component):
         super().__init__(
             {
                 "clear": In(1),
-                "preset": In(1),
+                "preset": In(2),
                 "word": In(1),
                 "end": In(1),
                 "used": In(1),
@@ -71,6 +72,9 @@ class Sequencer(wiring.Component):
 
     With ``gate_major`` each pass works on one gate, and is made once for each gate; with
     ``gate_outer`` as well the step is X H of the first gate, X H of the second, and so on.
+
+    ``paired`` layers take turns: X0 H0 of the one, X0 H0 of the other, X1 H1 of the one, …; their
+    weights follow one another.
 
     Members
     -------
@@ -109,7 +113,7 @@ class Sequencer(wiring.Component):
             x.word.eq(self.x_word),
             x.end.eq(self.x_end),
             h.clear.eq(self.start),
-            h.preset.eq(self.fresh),
+            h.preset.eq(Mux(self.fresh, 1 << layer.paired, 0)),
             h.word.eq(self.h_word),
             h.end.eq(self.h_end),
             self.x_whole.eq(x.whole),
@@ -124,7 +128,11 @@ class Sequencer(wiring.Component):
         column = Signal(12)
         segment = Signal(16)
         weight = Signal.like(self.issue.weight_addr)
-        buffer = Signal()  # of x, in this step; h of the step before lies in the other one
+        # Of h, where this step's goes; that of the step before lies in the other one. Of x it is
+        # the step's, but paired layers have one each.
+        buffer = Signal()
+        second = Signal()  # of paired layers
+        turn_end = Signal()  # no layer is left in this step
         gate = Signal(2)
         gates_last = Signal(2)
         with m.If(layer.gate_major):
@@ -177,6 +185,7 @@ class Sequencer(wiring.Component):
             half_end.eq(phase_end & (following == 0)),
             both_end.eq(half_end & (hidden | ~has_hidden)),
             step_end.eq(both_end & gate_end),
+            turn_end.eq(second | ~layer.paired),
             x.used.eq(go & half_end & gate_end & ~hidden),
             h.used.eq(go & half_end & gate_end & hidden),
         ]
@@ -196,6 +205,8 @@ class Sequencer(wiring.Component):
             with m.If(half_end):
                 m.d.sync += [phase.eq(0), segment.eq(0), hidden.eq(has_hidden & ~hidden)]
             with m.If(step_end):
+                m.d.sync += second.eq(~turn_end)
+            with m.If(step_end & turn_end):
                 m.d.sync += [
                     weight.eq(layer.weight_base),
                     buffer.eq(~buffer),
@@ -214,6 +225,7 @@ class Sequencer(wiring.Component):
                 column.eq(0),
                 segment.eq(0),
                 gate.eq(0),
+                second.eq(0),
                 weight.eq(layer.weight_base),
                 buffer.eq(0),
             ]
@@ -223,7 +235,8 @@ class Sequencer(wiring.Component):
             self.issue.weight_addr.eq(weight),
             self.issue.column.eq(column),
             self.issue.joined_log2.eq(joined),
-            self.issue.buffer.eq(buffer ^ hidden),
+            self.issue.buffer.eq(Mux(hidden, ~buffer, Mux(layer.paired, second, buffer))),
+            self.issue.second.eq(second & hidden),
             self.issue.hidden.eq(hidden),
             self.issue.zero.eq(hidden & fresh),
             self.issue.first.eq(column == 0),
@@ -233,6 +246,7 @@ class Sequencer(wiring.Component):
             self.finished.segment.eq(segment),
             self.finished.hidden.eq(hidden),
             self.finished.gate.eq(gate),
+            self.finished.second.eq(second),
             self.finished.end.eq(half_end),
             self.finished.final.eq((hidden | ~has_hidden) & gate_end),
             self.finished.fresh.eq(fresh),

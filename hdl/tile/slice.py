@@ -3,7 +3,7 @@
 import itertools
 from typing import Any
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -44,20 +44,25 @@ def post_program_layout() -> data.StructLayout:
             "parameter_base_x": 16,
             "parameter_base_h": 16,
             "state_base": 10,
+            "out_words": 16,
+            "pair_parameters": 12,
         }
     )
 
 
 def segment_tag_layout() -> data.StructLayout:
     """What goes with a row segment. word: its place among the slice's parameters. gate: of all its
-    rows, gate by gate. hidden: which half. final: it completes neurons."""
-    return data.StructLayout({"valid": 1, "word": 16, "gate": 2, "hidden": 1, "final": 1})
+    rows, gate by gate. second: of paired layers. hidden: which half. final: it completes
+    neurons."""
+    return data.StructLayout(
+        {"valid": 1, "word": 16, "gate": 2, "second": 1, "hidden": 1, "final": 1}
+    )
 
 
 def neuron_tag_layout() -> data.StructLayout:
-    """What goes with the neurons that are completed. word: of the output vector. fresh: from state
-    zero. step_end: last of the step."""
-    return data.StructLayout({"valid": 1, "word": 16, "fresh": 1, "step_end": 1})
+    """What goes with the neurons that are completed. word: of the output vector. second: of paired
+    layers. fresh: from state zero. step_end: last of the step."""
+    return data.StructLayout({"valid": 1, "word": 16, "second": 1, "fresh": 1, "step_end": 1})
 
 
 def post_load_layout(config: TileConfig) -> data.StructLayout:
@@ -110,7 +115,10 @@ class PostSlice(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config, program = self._config, self.settings
+        config = self._config
+        # Kept here, so that nothing but registers follows from what comes in from far away.
+        program = Signal.like(self.settings)
+        m.d.sync += program.eq(self.settings)
         tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(7)]
         neurons = [Signal(neuron_tag_layout(), name=f"neurons{k}") for k in range(15)]
         m.d.sync += [tags[0].eq(self.tag), neurons[0].eq(self.neurons)]
@@ -130,10 +138,12 @@ class PostSlice(wiring.Component):
         load = Signal(post_load_layout(config))
         m.d.sync += load.eq(self.load)
         parameter_addr = Signal(16)
-        m.d.comb += parameter_addr.eq(
-            self.tag.word
-            + Mux(self.tag.hidden, program.parameter_base_h, program.parameter_base_x)
-        )
+        bases = []
+        for first in (program.parameter_base_x, program.parameter_base_h):
+            other = Signal(16, name=f"other{len(bases)}")
+            m.d.sync += other.eq(first + program.pair_parameters)
+            bases.append(Mux(self.tag.second, other, first))
+        m.d.comb += parameter_addr.eq(self.tag.word + Mux(self.tag.hidden, bases[1], bases[0]))
 
         rows = []
         for index in range(config.width):
@@ -162,6 +172,13 @@ class PostSlice(wiring.Component):
             rows.append(row)
 
         states = []
+
+        second_base = Signal(16)
+        m.d.sync += second_base.eq(program.state_base + program.out_words)
+
+        def state_addr(tag: data.View) -> Value:
+            return tag.word + Mux(tag.second, second_base, program.state_base)
+
         read, visible, written = (
             data.View(neuron_tag_layout(), Mux(gru, neurons[late], neurons[early]))
             for early, late in ((5, 10), (6, 11), (9, 14))
@@ -171,7 +188,9 @@ class PostSlice(wiring.Component):
             count = config.cell_rows
             own_rows = rows[count * index : count * (index + 1)]
             if config.gate_depth:
-                source = self._gate_buffer(m, index, own_rows, tags, neurons, lstm, gru)
+                source = self._gate_buffer(
+                    m, index, own_rows, tags, neurons, lstm, gru, program
+                )
                 m.d.comb += [to.eq(one) for to, one in zip(cell.gates, source.gates, strict=True)]
                 m.d.comb += [
                     cell.plain.eq(source.plain),
@@ -195,11 +214,11 @@ class PostSlice(wiring.Component):
                 cell.state_up.eq(program.state_up),
                 cell.out_shift.eq(program.out_shift),
                 cell.read_addr.eq(
-                    Mux(self.read_en, self.read_addr, read.word + program.state_base)
+                    Mux(self.read_en, self.read_addr, state_addr(read))
                 ),
                 cell.zero.eq(visible.fresh),
                 cell.write_en.eq(written.valid & has_state),
-                cell.write_addr.eq(written.word + program.state_base),
+                cell.write_addr.eq(state_addr(written)),
                 cell.load_en.eq(
                     load.state_en & (load.index == self.number * config.cells + index)
                 ),
@@ -220,6 +239,7 @@ class PostSlice(wiring.Component):
         neurons: list[Any],
         lstm: Signal,
         gru: Signal,
+        program: data.View,
     ) -> Any:
         """The buffer between some rows and their cell unit."""
         config = self._config
@@ -231,7 +251,7 @@ class PostSlice(wiring.Component):
                 buffer.row_hidden[number].eq(row.hidden),
             ]
         m.d.comb += [
-            buffer.gate_major.eq(self.settings.gate_major),
+            buffer.gate_major.eq(program.gate_major),
             buffer.lstm.eq(lstm),
             buffer.gru.eq(gru),
             buffer.read_addr.eq(tags[5].word >> 2),

@@ -12,13 +12,15 @@ __all__ = ["Tap", "pass_layout"]
 
 def pass_layout(config: TileConfig) -> data.StructLayout:
     """A finished pass. segment: its first row segment. gate: that its rows are of, gate by gate.
-    end: last pass of the half. final: it completes neurons. fresh: from state zero."""
+    second: of paired layers. end: last pass of the half. final: it completes neurons. fresh: from
+    state zero."""
     return data.StructLayout(
         {
             "valid": 1,
             "joined_log2": unsigned(max(1, config.banks_log2.bit_length())),
             "segment": 16,
             "gate": 2,
+            "second": 1,
             "hidden": 1,
             "end": 1,
             "final": 1,
@@ -91,12 +93,14 @@ class Tap(wiring.Component):
             word.eq((now.segment >> slices_log2) + turn),
             self.tag.word.eq(word),
             self.tag.gate.eq(now.gate),
+            self.tag.second.eq(now.second),
             self.tag.hidden.eq(now.hidden),
             self.tag.final.eq(now.final),
             # The words of a last pass that reach beyond the layer are dropped.
             self.tag.valid.eq(busy & (word < self.out_words)),
             self.neurons.word.eq(word),
             self.neurons.fresh.eq(now.fresh),
+            self.neurons.second.eq(now.second),
             self.neurons.valid.eq(self.tag.valid & now.final),
             self.neurons.step_end.eq(now.end & (word + 1 == self.out_words)),
             self.complete.eq(Mux(self.neurons.valid, self.valid, 0)),
@@ -161,6 +165,7 @@ class Tap(wiring.Component):
             m.d.comb += [
                 made.word.eq(segment),
                 made.fresh.eq(now.fresh),
+                made.second.eq(now.second),
                 made.step_end.eq(now.end),
                 slices.eq(self.valid),
                 part.eq(0),

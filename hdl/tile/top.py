@@ -85,6 +85,8 @@ class TileMachine(wiring.Component):
             dispatcher.layer_done.eq(gather.done),
             dispatcher.sent.eq(emitter.idle),
             loader.x_whole.eq(sequencer.x_whole),
+            loader.in_ahead.eq(dispatcher.in_ahead),
+            gather.out_ahead.eq(dispatcher.out_ahead),
             sequencer.x_word.eq(loader.x_word),
             sequencer.x_end.eq(loader.x_end),
             sequencer.h_word.eq(loader.h_word | gather.h_word),

@@ -1,0 +1,150 @@
+"""Weights and parameters of a layer, in the order in which the dense machine works through them."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.protocol import Target, words_per_entry
+from sparnn.hdl.tile.config import TileConfig
+from sparnn.sim.network import IntegerLayer
+from sparnn.sim.tile_cycle_model import TilePlan, half_cycles
+
+from .layout import by_position, ceil_div
+from .tile_layout import row_segments
+
+__all__ = ["issues", "packed_parameters", "packed_weights", "parameter_words"]
+
+IntArray = npt.NDArray[np.int64]
+Words = npt.NDArray[np.uint32]
+
+
+def issues(plan: TilePlan, layer: IntegerLayer) -> int:
+    """Weight words of a layer."""
+    return (half_cycles(plan.x) + half_cycles(plan.h)) * plan.gates(layer.kind)
+
+
+def parameter_words(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -> int:
+    """Requantization entries of each row, of one half."""
+    words = ceil_div(layer.units, config.word)
+    return 4 * ceil_div(words, config.cell_rows) if plan.order.gate_major else words
+
+
+def _segment_rows(
+    config: TileConfig, array: npt.NDArray[Any], segments: int, gate_major: bool
+) -> npt.NDArray[Any]:
+    """[gates, units, ...] as [segments, passes, K, ...]: the rows of each pass of each segment.
+
+    The gates of a neuron side by side, four rows, in one pass; or gate by gate: then row r of cell
+    unit j and slice s belongs, in segment q of the slice, to the neuron at place s, j of word
+    R q + r.
+    """
+    gates, units, *rest = array.shape
+    if not gate_major:
+        rows = np.zeros((segments * config.cells, 4, *rest), array.dtype)
+        rows[:units, :gates] = np.moveaxis(array, 0, 1)
+        return rows.reshape(segments, 1, config.width, *rest)
+    shape = (config.cell_rows, config.slices, config.cells)
+    each = config.slices * config.width
+    count = ceil_div(max(segments * config.width, units), each)
+    padded = np.zeros((gates, count * each, *rest), array.dtype)
+    padded[:, :units] = array
+    by_place = padded.reshape(gates, count, *shape, *rest)
+    by_row = np.moveaxis(by_place, 2, 4)  # gates, q, slices, cells, rows
+    rows = by_row.reshape(gates, count * config.slices, config.width, *rest)
+    return np.moveaxis(rows[:, : max(segments, 1)], 0, 1)
+
+
+def packed_weights(
+    config: TileConfig, layer: IntegerLayer, plan: TilePlan, columns_x: IntArray
+) -> Words:
+    """[lanes, words, host words]: in the order of issue.
+
+    Parameters
+    ----------
+    columns_x: place of the input vector -> column; -1: none.
+    """
+    halves = []
+    for weights, phases in ((by_position(layer.w_x, columns_x), plan.x), (layer.w_h, plan.h)):
+        if weights is None:
+            continue
+        segments = sum(phase.groups * phase.passes for phase in phases)
+        needed = row_segments(config, layer.units, plan.order.gate_major)
+        rows = _segment_rows(config, weights, max(segments, needed), plan.order.gate_major)
+        columns = weights.shape[2]
+        first = 0
+        parts = []
+        for phase in phases:
+            count = phase.groups * phase.passes
+            lanes = config.lanes // phase.groups  # that split the columns
+            gates = rows.shape[1]
+            block = np.zeros((count, gates, config.width, phase.length * lanes), np.int32)
+            block[..., :columns] = rows[first : first + count]
+            first += count
+            shaped = block.reshape(
+                phase.passes, phase.groups, gates, config.width, phase.length, lanes
+            ).transpose(2, 1, 5, 0, 4, 3)  # gates, groups, lanes, passes, cycles, rows
+            parts.append(
+                shaped.reshape(gates, config.lanes, phase.passes, phase.length, config.width)
+            )
+        halves.append(parts)
+    return _host_words(
+        _issue_order(plan, halves), config.weight_bits, words_per_entry(config, Target.WEIGHT)
+    )
+
+
+def _issue_order(
+    plan: TilePlan, halves: list[list[npt.NDArray[np.int32]]]
+) -> npt.NDArray[np.int32]:
+    """[lanes, issues, K] of the phases of the halves, [gates, lanes, passes, cycles, K] each."""
+    gates, lanes, _, _, width = halves[0][0].shape
+    phases = [one for half in halves for one in half]
+    if plan.order.gate_outer:
+        ordered = [one[gate] for gate in range(gates) for one in phases]
+    else:
+        ordered = [np.moveaxis(one, 0, 2) for one in phases]  # lanes, passes, gates, cycles
+    return np.concatenate([one.reshape(lanes, -1, width) for one in ordered], axis=1)
+
+
+def packed_parameters(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -> Words:
+    """[slices * K, words, host words]."""
+    words = parameter_words(config, layer, plan)
+    each = words_per_entry(config, Target.PARAMETER)
+    segments = words * config.slices // (4 if plan.order.gate_major else 1)
+    parts = []
+    for half in ("x", "h"):
+        mult = getattr(layer, f"mult_{half}")
+        if mult is None:
+            continue
+        entry = (
+            mult.astype(np.uint64)
+            | getattr(layer, f"shift_{half}").astype(np.uint64) << np.uint64(16)
+            | (getattr(layer, f"bias_{half}") & 0xFFFF).astype(np.uint64) << np.uint64(22)
+        )
+        rows = _segment_rows(config, entry, segments, plan.order.gate_major)
+        passes = 4 if plan.order.gate_major else 1
+        full = np.zeros((segments, passes, config.width), np.uint64)
+        full[:, : rows.shape[1]] = rows
+        by_word = (
+            full.reshape(-1, config.slices, passes, config.width)
+            .transpose(1, 3, 0, 2)
+            .reshape(config.slices * config.width, words)
+        )
+        packed = np.zeros((*by_word.shape, each), np.uint32)
+        packed[..., 0] = by_word & np.uint64(0xFFFFFFFF)
+        packed[..., 1] = by_word >> np.uint64(32)
+        parts.append(packed)
+    return np.concatenate(parts, axis=1)
+
+
+def _host_words(values: npt.NDArray[np.int32], bits: int, words: int) -> Words:
+    """Vectors of ``bits``-bit integers, [..., n], as host words, [..., words]."""
+    shape = values.shape[:-1]
+    if bits == 8:
+        flat = (values & 0xFF).astype(np.uint8)
+    else:
+        raised = (values[..., np.newaxis] >> np.arange(bits) & 1).astype(np.uint8)
+        flat = np.packbits(raised.reshape(*shape, -1), axis=-1, bitorder="little")
+    full = np.zeros((*shape, 4 * words), np.uint8)
+    full[..., : flat.shape[-1]] = flat
+    return full.view("<u4").astype(np.uint32)
