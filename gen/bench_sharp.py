@@ -7,6 +7,7 @@ that of docs/measures.md for dense runs: true rows × columns over MAC units × 
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ __all__ = [
     "EPUR_GROUPS",
     "PAPER_UTILIZATION",
     "SharpPoint",
-    "dense_layer",
+    "dense_network",
     "machine_of",
     "model_point",
     "padding_points",
@@ -50,7 +51,7 @@ PAPER_UTILIZATION = {
 
 @dataclass(frozen=True)
 class SharpPoint:
-    """One layer on one machine.
+    """One layer on one machine; utilization and bound count all its directions.
 
     Members
     -------
@@ -63,6 +64,7 @@ class SharpPoint:
     macs: int
     hidden: int
     cell: str
+    directions: int
     tile: str
     schedule: str
     steps: int
@@ -89,30 +91,39 @@ def machine_of(macs: int) -> TileConfig:
     return tile_preset(SHARP_SIZES[macs])
 
 
-def dense_layer(rng: np.random.Generator, cell: str, hidden: int) -> IntegerNetwork:
+def dense_network(
+    rng: np.random.Generator, cell: str, hidden: int, directions: int = 1
+) -> IntegerNetwork:
     """One layer of random full-range weights, no zeros to speak of; inputs = units."""
     gates = GATES[cell]
+    halves = ("x",) if cell == "linear" else ("x", "h")
     shift = 12 + int(np.log2(hidden)) // 2 + 7
-    fields: dict[str, Any] = {}
-    for half in ("x", "h"):
-        fields |= {
-            f"w_{half}": rng.integers(-127, 128, (gates, hidden, hidden)),
-            f"mult_{half}": rng.integers(16384, 32768, (gates, hidden)),
-            f"shift_{half}": np.full((gates, hidden), shift),
-            f"bias_{half}": rng.integers(-2000, 2000, (gates, hidden)),
-        }
-    layer = IntegerLayer(
-        name=cell,
-        kind=cell,
-        activation="tanh" if cell == "rnn" else "",
-        f_x=7,
-        f_pre=11,
-        f_state=12 if cell in ("lstm", "gru") else 0,
-        f_out=7,
-        out_bits=8,
-        **fields,
-    )
-    return IntegerNetwork((layer,), 8, 8)
+    layers = []
+    for reverse in (False, True)[:directions]:
+        fields: dict[str, Any] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
+        for half in halves:
+            fields |= {
+                f"w_{half}": rng.integers(-127, 128, (gates, hidden, hidden)),
+                f"mult_{half}": rng.integers(16384, 32768, (gates, hidden)),
+                f"shift_{half}": np.full((gates, hidden), shift),
+                f"bias_{half}": rng.integers(-2000, 2000, (gates, hidden)),
+            }
+        layers.append(
+            IntegerLayer(
+                name=f"{cell}{' back' if reverse else ''}",
+                kind=cell,
+                activation={"rnn": "tanh", "linear": "identity"}.get(cell, ""),
+                f_x=7,
+                f_pre=11,
+                f_state=12 if cell in ("lstm", "gru") else 0,
+                f_out=11 if cell == "linear" else 7,
+                out_bits=16 if cell == "linear" else 8,
+                reverse=reverse,
+                join="concat" if reverse else "",
+                **fields,
+            )
+        )
+    return IntegerNetwork(tuple(layers), 8, 8)
 
 
 def model_point(
@@ -123,15 +134,16 @@ def model_point(
     seed: int,
 ) -> SharpPoint:
     """A point by the cycle model alone; ``cycles`` are the model's."""
-    layer = network.layers[0]
-    cycles = network_cycles(config, [tile_layer(config, layer, plan, steps)])
-    true = layer.gates * layer.units * (layer.inputs + layer.units)
+    layer, directions = network.layers[0], len(network.layers)
+    run = tile_layer(config, layer, plan, steps)
+    cycles = network_cycles(config, [replace(run, paired=directions > 1)])
     hidden = layer.gates * layer.units * layer.units
-    gru = layer.kind == "gru"
+    true = (layer.gates * layer.units * layer.inputs + hidden) * directions
     return SharpPoint(
         macs=config.mac_units,
         hidden=layer.units,
         cell=layer.kind,
+        directions=directions,
         tile=" / ".join(
             " + ".join(f"{one.passes} of {tile_shape(config, one)}" for one in half)
             for half in (plan.x, plan.h)
@@ -144,7 +156,8 @@ def model_point(
         cycles_per_step=cycles / steps,
         utilization=true * steps / (config.mac_units * cycles),
         bound_cycles_per_step=max(
-            true / config.mac_units, hidden / config.mac_units + config.tail(gru) - 1
+            true / config.mac_units,
+            hidden / config.mac_units + config.tail(layer.kind == "gru") - 1,
         ),
         model_cycles=cycles,
     )
@@ -155,6 +168,7 @@ def sharp_points(
     hidden: Sequence[int],
     *,
     cell: str = "lstm",
+    directions: int = 1,
     schedule: str = "unfolded",
     steps: int = 25,
     seed: int = 0,
@@ -166,6 +180,7 @@ def sharp_points(
 
     Parameters
     ----------
+    directions: 2: a bidirectional layer, whose directions take turns.
     fixed, reconfigure: see :func:`~sparnn.gen.tile_layout.half_plans`.
     simulate: False: by the cycle model alone.
 
@@ -179,11 +194,12 @@ def sharp_points(
         cases = []
         for units in hidden:
             rng = np.random.default_rng([seed, units])
-            network = dense_layer(rng, cell, units)
+            network = dense_network(rng, cell, units, directions)
             x = rng.integers(-128, 128, (steps, units))
             plan = explore(
                 config,
                 network.layers[0],
+                paired=directions > 1,
                 schedule=schedule,
                 fixed=fixed,
                 reconfigure=reconfigure,
@@ -197,6 +213,11 @@ def sharp_points(
     return points
 
 
+@cache
+def _verilog(config: TileConfig) -> str:
+    return machine_verilog(config)
+
+
 def _simulated(
     config: TileConfig,
     cases: Sequence[tuple[IntegerNetwork, npt.NDArray[np.int64], TilePlan, SharpPoint]],
@@ -204,12 +225,14 @@ def _simulated(
     points = []
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
         folder = Path(name)
-        (folder / "sparnn.v").write_text(machine_verilog(config), encoding="utf-8")
+        (folder / "sparnn.v").write_text(_verilog(config), encoding="utf-8")
         for network, x, plan, point in cases:
-            outputs = [{"layer": 0, "what": "sequence"}]
+            last = len(network.layers) - 1
+            outputs = [{"layer": last, "what": "sequence"}]
             if network.layers[0].kind in ("lstm", "gru"):
-                outputs.append({"layer": 0, "what": "state_c"})
-            _, program, image = place_tiles(network, config, outputs, plans=[plan])
+                outputs.append({"layer": last, "what": "state_c"})
+            plans = [plan] * len(network.layers)
+            _, program, image = place_tiles(network, config, outputs, plans=plans)
             (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
             results, _ = run_sequences(folder, program, [(x, {})])
             different, _ = mismatches(program, results, [run_network(network, x)])

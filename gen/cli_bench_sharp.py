@@ -1,4 +1,4 @@
-"""`sparnn bench sharp`, `schedules`, `padding`, `networks`: the dense machines."""
+"""`sparnn bench sharp`, `schedules`, `padding`, `networks`, `reload`: the dense machines."""
 
 from enum import StrEnum
 from typing import Annotated
@@ -7,7 +7,14 @@ import typer
 
 from .cli_bench import Json, ListCommand, Seed, Steps, _within, bench_app, check_json, publish
 
-__all__ = ["bench_app", "networks_command", "padding_command", "schedules_command", "sharp_command"]
+__all__ = [
+    "bench_app",
+    "networks_command",
+    "padding_command",
+    "reload_command",
+    "schedules_command",
+    "sharp_command",
+]
 
 
 class TileSchedule(StrEnum):
@@ -55,6 +62,9 @@ def sharp_command(
         TileSchedule.UNFOLDED
     ),
     cell: CellOption = Cell.LSTM,
+    directions: Annotated[
+        int, typer.Option(min=1, max=2, help="2: forwards and backwards, in turn.")
+    ] = 1,
     steps: Steps = 25,
     seed: Seed = 0,
     rtl: Simulate = True,
@@ -68,6 +78,7 @@ def sharp_command(
         macs,
         hidden,
         cell=cell.value,
+        directions=directions,
         schedule=schedule.value,
         steps=steps,
         seed=seed,
@@ -121,3 +132,22 @@ def networks_command(macs: MacCounts = _SIZES, json: Json = None) -> None:
 
     check_json(json)
     publish("Networks", network_points(macs) + brainwave_points(), json)
+
+
+@bench_app.command("reload")
+def reload_command(
+    macs: Annotated[int, typer.Option(help="MAC units of the machine.")] = 4096,
+    most: Annotated[
+        int, typer.Option(min=8, max=1536, help="Units of the largest network.")
+    ] = 512,
+    steps: Steps = 10,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Networks of different cells and sizes through one simulation of one dense machine."""
+    from .bench_reload import reload_networks, reload_points
+    from .bench_sharp import machine_of
+
+    check_json(json)
+    networks = reload_networks(most, seed)
+    publish("Reloaded", reload_points(machine_of(macs), networks, steps=steps, seed=seed), json)

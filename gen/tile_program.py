@@ -116,7 +116,7 @@ def explore_network(
     ----------
     pairs: the first layers of those. options: of :func:`~sparnn.gen.tile_layout.explore`.
     """
-    plans = []
+    plans: list[TilePlan] = []
     for number, stage in enumerate(network.stages):
         inputs = len(input_order(network, config, number))
         for index in stage:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sparnn.gen.bench_reload import reload_networks, reload_points
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.random_networks import random_initial, random_network, random_x
 from sparnn.gen.tile_layout import explore
@@ -15,15 +16,13 @@ from sparnn.gen.tile_program import explore_network, model_layers, place_tiles
 from sparnn.gen.tile_store import paired_layers
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.tile.config import TileConfig
-from sparnn.sim.answers import expected_words, parse_results
 from sparnn.sim.golden import run_network
-from sparnn.sim.hardware import run_driver, run_sequences
+from sparnn.sim.hardware import run_sequences
 from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
-from sparnn.sim.packets import constant_states, sequence_packets
+from sparnn.sim.packets import constant_states
 from sparnn.sim.runner import mismatches
 from sparnn.sim.tile_cycle_model import SCHEDULES, Order, TilePlan, network_cycles
-from sparnn.sim.verilate import build_driver
 
 pytestmark = pytest.mark.xdist_group("tile_machine")
 
@@ -268,29 +267,13 @@ def test_schedules_that_the_machine_lacks() -> None:
         explore(NARROW[1], layer, schedule="intergate")
 
 
-def test_six_networks_in_one_simulation(folder: Path) -> None:
-    """Only program and weights change: one machine, loaded six times without a reset."""
-    networks = [_random(200 + k, kind) for k, kind in enumerate(["lstm", "gru", "rnn", "linear"])]
-    networks += [_random(300), _random(301)]
-    words, parts = [], []
-    for number, network in enumerate(networks):
-        _, program, image = place_tiles(network, SMALL)
-        x = random_x(np.random.default_rng(number), network, 5)
-        states = constant_states(network)
-        packets, runs = sequence_packets(program, 0, x, states)
-        words += [image, packets]
-        parts.append((program, runs, run_network(network, x, states)))
-    counts = [expected_words(program, runs) for program, runs, _ in parts]
-    binary = build_driver(folder / "sparnn.v")
-    answer, _, problem = run_driver(
-        binary, np.concatenate(words), sum(counts), {"--watchdog": 100000}
-    )
-    assert problem is None
-    first = 0
-    for (program, runs, trace), count in zip(parts, counts, strict=True):
-        results = parse_results(program, runs, answer[first : first + count])
-        first += count
-        assert mismatches(program, results, [trace]) == (0, None)
+def test_networks_in_one_simulation() -> None:
+    """Only program and weights change: one machine, loaded seven times without a reset."""
+    points = reload_points(SMALL, reload_networks(48, 1), steps=5, seed=1)
+    assert len(points) == 7
+    for point in points:
+        assert point["bit_exact"]
+        assert point["cycles"] == point["model_cycles"]
 
 
 def test_refuses_what_it_does_not_compute() -> None:

@@ -138,7 +138,7 @@ class PostSlice(wiring.Component):
         load = Signal(post_load_layout(config))
         m.d.sync += load.eq(self.load)
         parameter_addr = Signal(16)
-        bases = []
+        bases: list[Value] = []
         for first in (program.parameter_base_x, program.parameter_base_h):
             other = Signal(16, name=f"other{len(bases)}")
             m.d.sync += other.eq(first + program.pair_parameters)
