@@ -24,6 +24,7 @@ from sparnn.sim.tile_cycle_model import SCHEDULES, TilePlan, network_cycles
 
 from .errors import SparnnError
 from .tile_layout import explore, tile_layer, tile_shape
+from .tile_pack import packed_lanes
 from .tile_presets import SHARP_SIZES, tile_preset
 from .tile_program import place_tiles
 
@@ -38,6 +39,9 @@ __all__ = [
     "schedule_points",
     "sharp_points",
 ]
+
+#: Passes of a step that the machines of block-sparse points have masks for.
+_MASK_DEPTH = 512
 
 #: Published means over SHARP's hidden sizes (arXiv 1911.01258, section 8): SHARP (derived from the
 #: speedups but for the first and the last) and E-PUR.
@@ -65,6 +69,7 @@ class SharpPoint:
     hidden: int
     cell: str
     directions: int
+    density: float
     tile: str
     schedule: str
     steps: int
@@ -92,9 +97,21 @@ def machine_of(macs: int) -> TileConfig:
 
 
 def dense_network(
-    rng: np.random.Generator, cell: str, hidden: int, directions: int = 1
+    rng: np.random.Generator,
+    cell: str,
+    hidden: int,
+    directions: int = 1,
+    *,
+    density: float = 1,
+    block: int = 1,
 ) -> IntegerNetwork:
-    """One layer of random full-range weights, no zeros to speak of; inputs = units."""
+    """One layer of random full-range weights, no zeros to speak of; inputs = units.
+
+    Parameters
+    ----------
+    density: share of the blocks that is not zero; a block is one column of all gates of so many
+        neighbouring neurons.
+    """
     gates = GATES[cell]
     halves = ("x",) if cell == "linear" else ("x", "h")
     shift = 12 + int(np.log2(hidden)) // 2 + 7
@@ -102,8 +119,10 @@ def dense_network(
     for reverse in (False, True)[:directions]:
         fields: dict[str, Any] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
         for half in halves:
+            kept = rng.random((-(-hidden // block), hidden)) < density if density < 1 else True
             fields |= {
-                f"w_{half}": rng.integers(-127, 128, (gates, hidden, hidden)),
+                f"w_{half}": rng.integers(-127, 128, (gates, hidden, hidden))
+                * (kept if kept is True else np.repeat(kept, block, axis=0)[:hidden]),
                 f"mult_{half}": rng.integers(16384, 32768, (gates, hidden)),
                 f"shift_{half}": np.full((gates, hidden), shift),
                 f"bias_{half}": rng.integers(-2000, 2000, (gates, hidden)),
@@ -135,15 +154,27 @@ def model_point(
 ) -> SharpPoint:
     """A point by the cycle model alone; ``cycles`` are the model's."""
     layer, directions = network.layers[0], len(network.layers)
-    run = tile_layer(config, layer, plan, steps)
-    cycles = network_cycles(config, [replace(run, paired=directions > 1)])
+    run = replace(tile_layer(config, layer, plan, steps), paired=directions > 1)
+    if config.mask_depth:
+        places = np.arange(layer.inputs)
+        packed = [packed_lanes(config, one, plan, places) for one in network.layers]
+        lengths = [int(length) for one in packed for length in one.lengths]
+        run = replace(run, lengths=tuple(lengths))
+    cycles = network_cycles(config, [run])
     hidden = layer.gates * layer.units * layer.units
     true = (layer.gates * layer.units * layer.inputs + hidden) * directions
+    if config.mask_depth:
+        assert layer.w_h is not None
+        hidden = int(np.count_nonzero(layer.w_h))
+        true = sum(
+            int(np.count_nonzero(half)) for one in network.layers for half in (one.w_x, one.w_h)
+        )
     return SharpPoint(
         macs=config.mac_units,
         hidden=layer.units,
         cell=layer.kind,
         directions=directions,
+        density=true / directions / (layer.gates * layer.units * (layer.inputs + layer.units)),
         tile=" / ".join(
             " + ".join(f"{one.passes} of {tile_shape(config, one)}" for one in half)
             for half in (plan.x, plan.h)
@@ -169,6 +200,7 @@ def sharp_points(
     *,
     cell: str = "lstm",
     directions: int = 1,
+    density: float = 1,
     schedule: str = "unfolded",
     steps: int = 25,
     seed: int = 0,
@@ -181,6 +213,8 @@ def sharp_points(
     Parameters
     ----------
     directions: 2: a bidirectional layer, whose directions take turns.
+    density: below 1, of blocks of K rows of a column, on a machine with masks; its points count
+        the weights that are not zero.
     fixed, reconfigure: see :func:`~sparnn.gen.tile_layout.half_plans`.
     simulate: False: by the cycle model alone.
 
@@ -191,10 +225,14 @@ def sharp_points(
     points = []
     for size in macs:
         config = machine_of(size)
+        if density < 1:
+            config = replace(config, mask_depth=_MASK_DEPTH)
         cases = []
         for units in hidden:
             rng = np.random.default_rng([seed, units])
-            network = dense_network(rng, cell, units, directions)
+            network = dense_network(
+                rng, cell, units, directions, density=density, block=config.cells
+            )
             x = rng.integers(-128, 128, (steps, units))
             plan = explore(
                 config,

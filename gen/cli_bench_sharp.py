@@ -65,6 +65,13 @@ def sharp_command(
     directions: Annotated[
         int, typer.Option(min=1, max=2, help="2: forwards and backwards, in turn.")
     ] = 1,
+    density: Annotated[
+        float,
+        typer.Option(
+            callback=_within(0.01, 1),
+            help="Share of the blocks of K rows of a column that is kept; below 1: with masks.",
+        ),
+    ] = 1.0,
     steps: Steps = 25,
     seed: Seed = 0,
     rtl: Simulate = True,
@@ -79,6 +86,7 @@ def sharp_command(
         hidden,
         cell=cell.value,
         directions=directions,
+        density=density,
         schedule=schedule.value,
         steps=steps,
         seed=seed,

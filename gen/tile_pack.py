@@ -1,5 +1,6 @@
 """Weights and parameters of a layer, in the order in which the dense machine works through them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,12 +9,20 @@ import numpy.typing as npt
 from sparnn.hdl.protocol import Target, words_per_entry
 from sparnn.hdl.tile.config import TileConfig
 from sparnn.sim.network import IntegerLayer
-from sparnn.sim.tile_cycle_model import TilePlan, half_cycles
+from sparnn.sim.tile_cycle_model import Phase, TilePlan, half_cycles
 
 from .layout import by_position, ceil_div
 from .tile_layout import row_segments
 
-__all__ = ["issues", "packed_parameters", "packed_weights", "parameter_words"]
+__all__ = [
+    "PackedLanes",
+    "issues",
+    "mask_words",
+    "packed_lanes",
+    "packed_parameters",
+    "parameter_words",
+    "weight_words",
+]
 
 IntArray = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
@@ -55,15 +64,79 @@ def _segment_rows(
     return np.moveaxis(rows[:, : max(segments, 1)], 0, 1)
 
 
-def packed_weights(
+@dataclass(frozen=True)
+class PackedLanes:
+    """What the lanes hold of a layer.
+
+    Members
+    -------
+    weights: [lanes, issues, K], in the order of issue. masks: [lanes, passes, columns], whether a
+        lane has weights for a column of its copies; lengths: [passes], cycles. The last two are
+        empty without masks.
+    """
+
+    weights: npt.NDArray[np.int32]
+    masks: npt.NDArray[np.bool_]
+    lengths: IntArray
+
+
+def packed_lanes(
     config: TileConfig, layer: IntegerLayer, plan: TilePlan, columns_x: IntArray
-) -> Words:
-    """[lanes, words, host words]: in the order of issue.
+) -> PackedLanes:
+    """The weights of a layer, dealt to the lanes.
 
     Parameters
     ----------
     columns_x: place of the input vector -> column; -1: none.
     """
+    passes = _passes(config, layer, plan, columns_x)
+    if not config.mask_depth:
+        weights = np.concatenate([one for _, one in passes], axis=1)
+        none = np.zeros((config.lanes, 0, config.columns), np.bool_)
+        return PackedLanes(weights, none, np.zeros(0, np.int64))
+    turns = [max(1, one.groups // config.slices) for one in (*plan.x, *plan.h)]
+    words = config.cell_rows if plan.order.gate_major else 1
+    least = max(*turns, words << (layer.out_bits > config.activation_bits))
+    parts, masks, lengths = [], [], []
+    for phase, block in passes:
+        present = block.any(axis=2)
+        length = max(least, int(present.sum(axis=1).max()))
+        order = np.argsort(~present, axis=1, kind="stable")[:, :length]
+        part = np.zeros((config.lanes, length, config.width), np.int32)
+        part[:, : order.shape[1]] = np.take_along_axis(block, order[..., np.newaxis], axis=1)
+        mask = np.zeros((config.lanes, config.columns), np.bool_)
+        # Of the columns of a group, each lane of a bank has every one in so many.
+        split = config.lanes // phase.groups
+        first = np.arange(config.lanes) % split // config.bank_lanes
+        step = split // config.bank_lanes
+        places = first[:, np.newaxis] + step * np.arange(block.shape[1])
+        lanes = np.broadcast_to(np.arange(config.lanes)[:, np.newaxis], places.shape)
+        mask[lanes[present], places[present]] = True
+        parts.append(part)
+        masks.append(mask)
+        lengths.append(length)
+    return PackedLanes(
+        np.concatenate(parts, axis=1), np.stack(masks, axis=1), np.array(lengths, np.int64)
+    )
+
+
+def weight_words(config: TileConfig, weights: npt.NDArray[np.int32]) -> Words:
+    """[lanes, issues, K] as host words."""
+    return _host_words(weights, config.weight_bits, words_per_entry(config, Target.WEIGHT))
+
+
+def mask_words(config: TileConfig, masks: npt.NDArray[np.bool_]) -> Words:
+    """[..., columns] as host words."""
+    flat = np.packbits(masks, axis=-1, bitorder="little")
+    full = np.zeros((*masks.shape[:-1], 4 * words_per_entry(config, Target.MASK)), np.uint8)
+    full[..., : flat.shape[-1]] = flat
+    return full.view("<u4").astype(np.uint32)
+
+
+def _passes(
+    config: TileConfig, layer: IntegerLayer, plan: TilePlan, columns_x: IntArray
+) -> list[tuple[Phase, npt.NDArray[np.int32]]]:
+    """The passes of a step in order, [lanes, cycles, K] each, and their phases."""
     halves = []
     for weights, phases in ((by_position(layer.w_x, columns_x), plan.x), (layer.w_h, plan.h)):
         if weights is None:
@@ -83,27 +156,21 @@ def packed_weights(
             first += count
             shaped = block.reshape(
                 phase.passes, phase.groups, gates, config.width, phase.length, lanes
-            ).transpose(2, 1, 5, 0, 4, 3)  # gates, groups, lanes, passes, cycles, rows
+            ).transpose(2, 0, 1, 5, 4, 3)  # gates, passes, groups, lanes, cycles, rows
             parts.append(
-                shaped.reshape(gates, config.lanes, phase.passes, phase.length, config.width)
+                (phase, shaped.reshape(gates, phase.passes, config.lanes, -1, config.width))
             )
         halves.append(parts)
-    return _host_words(
-        _issue_order(plan, halves), config.weight_bits, words_per_entry(config, Target.WEIGHT)
-    )
-
-
-def _issue_order(
-    plan: TilePlan, halves: list[list[npt.NDArray[np.int32]]]
-) -> npt.NDArray[np.int32]:
-    """[lanes, issues, K] of the phases of the halves, [gates, lanes, passes, cycles, K] each."""
-    gates, lanes, _, _, width = halves[0][0].shape
-    phases = [one for half in halves for one in half]
-    if plan.order.gate_outer:
-        ordered = [one[gate] for gate in range(gates) for one in phases]
-    else:
-        ordered = [np.moveaxis(one, 0, 2) for one in phases]  # lanes, passes, gates, cycles
-    return np.concatenate([one.reshape(lanes, -1, width) for one in ordered], axis=1)
+    gates = halves[0][0][1].shape[0]
+    outer, inner = (gates, 1) if plan.order.gate_outer else (1, gates)
+    return [
+        (phase, block[one * inner + gate, number])
+        for one in range(outer)
+        for parts in halves
+        for phase, block in parts
+        for number in range(phase.passes)
+        for gate in range(inner)
+    ]
 
 
 def packed_parameters(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -> Words:

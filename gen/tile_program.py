@@ -25,7 +25,15 @@ from .program import _check_single as check_single
 from .program import _formats as descriptor_formats
 from .program import _single_step as single_steps
 from .tile_layout import explore, wide_outputs
-from .tile_pack import issues, packed_parameters, packed_weights, parameter_words
+from .tile_pack import (
+    PackedLanes,
+    issues,
+    mask_words,
+    packed_lanes,
+    packed_parameters,
+    parameter_words,
+    weight_words,
+)
 from .tile_store import (
     TileStore,
     allocate,
@@ -87,7 +95,8 @@ def place_tiles(
         config = replace(config, columns=1 << (columns - 1).bit_length())
     pairs = paired_layers(network, config, outputs) if interleave else set()
     chosen = list(plans) if plans is not None else explore_network(network, config, pairs)
-    needs = tile_memory_needs(network, chosen, config, steps if fit else 1, outputs)
+    lanes = _packed(network, config, chosen)
+    needs = tile_memory_needs(network, chosen, config, lanes, steps if fit else 1, outputs)
     if fit:
         config = replace(
             config,
@@ -103,8 +112,20 @@ def place_tiles(
                 f"the network needs {name} = {need}, the machine has {getattr(config, name)}; "
                 f"raise {name} to {1 << (need - 1).bit_length()}"
             )
-    program = _program(network, chosen, config, outputs, pairs)
-    return config, program, _image(network, chosen, config, program)
+    program = _program(network, chosen, config, outputs, pairs, lanes)
+    return config, program, _image(network, chosen, config, program, lanes)
+
+
+def _packed(
+    network: IntegerNetwork, config: TileConfig, plans: Sequence[TilePlan]
+) -> list[PackedLanes]:
+    packed = []
+    for number, stage in enumerate(network.stages):
+        places = input_order(network, config, number)
+        packed += [
+            packed_lanes(config, network.layers[index], plans[index], places) for index in stage
+        ]
+    return packed
 
 
 def explore_network(
@@ -141,11 +162,14 @@ def model_layers(
     """What the cycle model has to know of a run of so many steps."""
     config = program.config
     assert isinstance(config, TileConfig)
+    lanes = _packed(network, config, plans) if config.mask_depth else []
     layers = []
     for index, (layer, placed) in enumerate(zip(network.layers, program.layers, strict=True)):
         if index and program.layers[index - 1].descriptor["paired"]:
             continue
         number = next(k for k, stage in enumerate(network.stages) if index in stage)
+        paired = bool(placed.descriptor["paired"])
+        lengths = [one.lengths for one in lanes[index : index + 1 + paired]]
         layers.append(
             TileLayer(
                 plans[index],
@@ -156,7 +180,8 @@ def model_layers(
                 wide_outputs(config, layer),
                 fresh,
                 bool(placed.descriptor["reverse"]),
-                bool(placed.descriptor["paired"]),
+                paired,
+                tuple(int(one) for part in lengths for one in part),
             )
         )
     return layers
@@ -170,6 +195,7 @@ def tile_memory_needs(
     network: IntegerNetwork,
     plans: Sequence[TilePlan],
     config: TileConfig,
+    lanes: Sequence[PackedLanes],
     steps: int,
     outputs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, int]:
@@ -177,9 +203,8 @@ def tile_memory_needs(
     words = [ceil_div(one.units, config.word) for one in network.layers]
     store = allocate(network, config, outputs)
     return {
-        "weight_depth": sum(
-            issues(plan, one) for plan, one in zip(plans, network.layers, strict=True)
-        ),
+        "weight_depth": sum(one.weights.shape[1] for one in lanes),
+        "mask_depth": sum(len(one.lengths) for one in lanes),
         "parameter_depth": sum(
             parameter_words(config, one, plan) * (2 if one.has_hidden else 1)
             for one, plan in zip(network.layers, plans, strict=True)
@@ -221,13 +246,14 @@ def _program(
     config: TileConfig,
     outputs: Sequence[Mapping[str, Any]],
     pairs: Set[int],
+    lanes: Sequence[PackedLanes],
 ) -> MachineProgram:
     wanted, single = wanted_outputs(network, outputs), single_steps(network)
     store = allocate(network, config, outputs)
     max_steps = min(
         (config.store_depth - store.fixed) // sum(store.per_step), (1 << RUN_STEPS_BITS) - 1
     )
-    weight = parameter = state = bound = 0
+    weight = mask = parameter = state = bound = 0
     layers: list[LayerProgram] = []
     for number, stage in enumerate(network.stages):
         what = wanted[number]
@@ -265,6 +291,7 @@ def _program(
                 "out_base": store.base(store.region[number], max_steps) + placed,
                 "hidden_base": store.hidden[index],
                 "weight_base": weight,
+                "mask_base": mask,
                 "pair_parameters": entries * (2 if layer.has_hidden else 1) if paired else 0,
                 "parameter_base_x": parameter,
                 "parameter_base_h": parameter + entries,
@@ -280,7 +307,8 @@ def _program(
                     }
             encode_tile_descriptor(entry)  # refuses what does not fit
             placed += words << wide
-            weight += issues(plan, layer)
+            weight += lanes[index].weights.shape[1]
+            mask += len(lanes[index].lengths)
             parameter += entries * (2 if layer.has_hidden else 1)
             state += words
             bound += issues(plan, layer) + entry["in_words"] + 3 * layer.units + 64
@@ -329,28 +357,24 @@ def _image(
     plans: Sequence[TilePlan],
     config: TileConfig,
     program: MachineProgram,
+    lanes: Sequence[PackedLanes],
 ) -> Words:
-    places = [
-        input_order(network, config, number)
-        for number, stage in enumerate(network.stages)
-        for _ in stage
-    ]
-    beat = words_per_entry(config, Target.PROGRAM)
     descriptors = [
         word for layer in program.layers for word in encode_tile_descriptor(layer.descriptor)
     ]
-    padded = np.zeros((len(descriptors), beat), np.uint32)
-    padded[:, 0] = descriptors
-    parts = [write_packet(config, Target.PROGRAM, 0, 0, padded)]
-    weights = np.concatenate(
-        [
-            packed_weights(config, layer, plan, order)
-            for layer, plan, order in zip(network.layers, plans, places, strict=True)
-        ],
-        axis=1,
-    )
+    parts = [
+        write_packet(config, Target.PROGRAM, 0, 0, _padded(config, Target.PROGRAM, descriptors))
+    ]
+    weights = weight_words(config, np.concatenate([one.weights for one in lanes], axis=1))
     for lane in range(config.lanes):
         parts.append(write_packet(config, Target.WEIGHT, lane, 0, weights[lane]))
+    if config.mask_depth:
+        masks = mask_words(config, np.concatenate([one.masks for one in lanes], axis=1))
+        for lane in range(config.lanes):
+            parts.append(write_packet(config, Target.MASK, lane, 0, masks[lane]))
+        lasts = np.concatenate([one.lengths for one in lanes]) - 1
+        lengths = _padded(config, Target.MASK, lasts)
+        parts.append(write_packet(config, Target.MASK, config.lanes, 0, lengths))
     parameters = np.concatenate(
         [
             packed_parameters(config, layer, plan)
@@ -361,3 +385,11 @@ def _image(
     for row in range(config.slices * config.width):
         parts.append(write_packet(config, Target.PARAMETER, row, 0, parameters[row]))
     return np.concatenate(parts)
+
+
+def _padded(config: TileConfig, target: Target, values: npt.ArrayLike) -> Words:
+    """Values of at most 32 bits as entries of a memory."""
+    small = np.asarray(values, np.uint32)
+    padded = np.zeros((len(small), words_per_entry(config, target)), np.uint32)
+    padded[:, 0] = small
+    return padded

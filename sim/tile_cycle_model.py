@@ -89,7 +89,7 @@ class TileLayer:
     -------
     inputs: places of the input vector. steps: that it runs. kind: of GATES. wide: of its outputs.
     fresh: from state zero. reverse: it begins with the last step. paired: it is two layers that
-    take turns.
+    take turns. lengths: cycles of each pass of a step, in order, where columns are masked.
     """
 
     plan: TilePlan
@@ -101,6 +101,7 @@ class TileLayer:
     fresh: bool = True
     reverse: bool = False
     paired: bool = False
+    lengths: tuple[int, ...] = ()
 
 
 def half_cycles(phases: Sequence[Phase]) -> int:
@@ -166,6 +167,7 @@ class _Run:
             least = go + 1
             if recurrent and not layer.plan.order.unfolded:
                 least = max(least, ready[turn][-1])
+            self.lengths = iter(layer.lengths[turn * len(layer.lengths) // turns :])
             go, x_go, ends = self._step(least, x_ready, ready[turn] if recurrent else None)
             used = [used[1], x_go]
             words = self._words(layer.plan.h if recurrent else layer.plan.x, ends)
@@ -230,6 +232,9 @@ class _Run:
             joined = self.config.banks // phase.groups
             for _ in range(phase.passes):
                 for _ in range(times):
+                    if self.layer.lengths:
+                        now = max(now + 1, whole) + next(self.lengths) - 1
+                        continue
                     if now + 1 >= whole:
                         now += phase.length
                         continue

@@ -219,6 +219,60 @@ def test_directions(folder: Path, kind: str, schedule: str) -> None:
             assert paired == turns
 
 
+MASKED = TileConfig(
+    lanes=8, width=4, banks=4, slices=2, columns=32, store_depth=8192, gate_depth=16, mask_depth=512
+)
+
+
+@pytest.fixture(scope="module")
+def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _folder(tmp_path_factory, MASKED)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_masked_columns(masked: Path, seed: int) -> None:
+    """Networks of any density, some without any weight."""
+    network = _random(40 + seed)
+    x = random_x(np.random.default_rng(2), network, 5)
+    _run(masked, network, [(x, constant_states(network))], config=MASKED)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_masked_orders(masked: Path, schedule: str) -> None:
+    network = _bidirectional("lstm")
+    x = random_x(np.random.default_rng(6), network, 5)
+    _run(masked, network, [(x, constant_states(network))], config=MASKED, schedule=schedule)
+
+
+@pytest.mark.parametrize("density", [0.0, 0.25, 1.0])
+def test_skipped_columns_cost_nothing(masked: Path, density: float) -> None:
+    """Blocks of K rows: a pass takes as long as its fullest lane has columns."""
+    rng = np.random.default_rng(3)
+    layer = _extreme(32, 64, 127).layers[0]
+    kept = {
+        half: np.tile(rng.random((1, 32, columns)) < density, (4, 1, 1))
+        for half, columns in (("x", 64), ("h", 32))
+    }
+    layer = replace(layer, w_x=layer.w_x * kept["x"], w_h=layer.w_h * kept["h"])
+    network = IntegerNetwork((layer,), 8, 8)
+    plan = explore(MASKED, layer, fixed=2)
+    program = _run(masked, network, [(np.ones((3, 64), int), {})], config=MASKED, plans=[plan])
+    (run,) = model_layers(network, program, [plan], 3)
+    expected = [
+        max(
+            1,
+            *(
+                int(kept[half][0, n, lane::4].sum())
+                for n in (first, first + 1)
+                for lane in range(4)
+            ),
+        )
+        for half in ("x", "h")
+        for first in range(0, 32, 2)
+    ]
+    assert list(run.lengths) == expected
+
+
 def test_directions_of_several_slices(narrow: tuple[Path, TileConfig]) -> None:
     folder, config = narrow
     network = _bidirectional("lstm")

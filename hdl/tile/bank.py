@@ -13,7 +13,7 @@ from sparnn.hdl.instance import place
 
 from .adder import adder_module, adder_signature
 from .config import TileConfig
-from .lane import LANE_MODULE, lane_signature
+from .lane import LANE_MODULE, lane_load_bits, lane_signature
 
 __all__ = [
     "BANK_MODULE",
@@ -34,10 +34,12 @@ def issue_layout(config: TileConfig) -> data.StructLayout:
 
     column: of the pass. joined_log2: banks that split the columns. buffer, second: of the local
     copies, see :func:`copy_base`.
-    zero: multiply by zero. first, last: cycle of the pass.
+    zero: multiply by zero. first, last: cycle of the pass. mask_addr: of the pass, with masks.
     """
+    masked = {"mask_addr": unsigned((config.mask_depth - 1).bit_length())}
     return data.StructLayout(
         {
+            **(masked if config.mask_depth else {}),
             "valid": 1,
             "weight_addr": unsigned((config.weight_depth - 1).bit_length()),
             "column": unsigned((config.columns - 1).bit_length()),
@@ -72,13 +74,14 @@ def broadcast_layout(config: TileConfig) -> data.StructLayout:
 
 
 def weight_load_layout(config: TileConfig) -> data.StructLayout:
-    """One weight word of one lane, from the host."""
+    """One word of one lane, from the host. en: a weight word. mask: a mask word."""
     return data.StructLayout(
         {
             "en": 1,
+            "mask": 1,
             "lane": unsigned(12),
             "addr": unsigned((config.weight_depth - 1).bit_length()),
-            "data": config.weight_entry_bits,
+            "data": lane_load_bits(config),
         }
     )
 
@@ -161,13 +164,21 @@ class Bank(wiring.Component):
                 lane.read_en.eq(stages[0].valid),
                 lane.hold_en.eq(stages[1].valid),
                 lane.multiply_en.eq(now.valid),
-                lane.column.eq(address),
                 lane.hidden.eq(now.hidden),
                 lane.zero.eq(now.zero),
                 lane.load_en.eq(load.en & (load.lane == number)),
                 lane.load_addr.eq(load.addr),
                 lane.load_data.eq(load.data),
             ]
+            if config.mask_depth:
+                m.d.comb += [
+                    lane.base.eq(copy_base(config, now.buffer, now.second)),
+                    lane.first.eq(stages[0].first),
+                    lane.mask_addr.eq(stages[0].mask_addr),
+                    lane.mask_en.eq(load.mask & (load.lane == number)),
+                ]
+            else:
+                m.d.comb += lane.column.eq(address)
             for port, word in (("x", self.x), ("h", self.h)):
                 m.d.comb += [
                     getattr(lane, f"{port}_en").eq(

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from sparnn.hdl.config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS
 from sparnn.hdl.errors import ConfigurationError
 
-__all__ = ["TileConfig"]
+__all__ = ["PASS_LENGTH_BITS", "TileConfig"]
+
+#: Bits of a pass's cycles less one.
+PASS_LENGTH_BITS = 12
 
 _POWERS = ("banks", "slices", "link_words", "tree_radix")
 
@@ -34,6 +37,8 @@ class TileConfig:
     gate_depth: row segments of a slice whose gates can wait for one another, which the row order
         gate by gate needs (the schedules sequential and batch; GRU, RNN and linear layers without
         empty rows; any layer where ``width`` < 4). 0: that order is not built.
+    mask_depth: passes of a step, over all layers, whose columns are masked: K-row columns without a
+        weight are skipped. 0: there are no masks, and nothing of them is built.
     store_depth: words of :attr:`word` activations in the sequence store.
     program_depth: layer descriptors.
     tree_radix: operands that one pipeline stage of the reduction tree adds, a power of two.
@@ -52,6 +57,7 @@ class TileConfig:
     parameter_depth: int = 512
     state_depth: int = 256
     gate_depth: int = 0
+    mask_depth: int = 0
     store_depth: int = 4096
     program_depth: int = 16
     tree_radix: int = 4
@@ -71,6 +77,7 @@ class TileConfig:
             ("parameter_depth", 2, 1 << 16),
             ("state_depth", 2, 1 << 16),
             ("gate_depth", 0, 1 << 14),
+            ("mask_depth", 0, 1 << 12),
             ("store_depth", 2, 1 << 20),
             ("program_depth", 1, 256),
             ("tree_radix", 2, 16),
@@ -87,6 +94,12 @@ class TileConfig:
                 raise ConfigurationError(
                     f"configuration: {name} = {getattr(self, name)} is not a power of two"
                 )
+        if self.mask_depth == 1:
+            raise ConfigurationError("configuration: mask_depth = 1: a step has more passes")
+        if self.mask_depth and self.lanes > 4095:
+            raise ConfigurationError(
+                f"configuration: lanes = {self.lanes} with masks: at most 4095 can be loaded"
+            )
         if self.link_words == 2:
             raise ConfigurationError("configuration: link_words = 2: use 1 or 4")
         if self.width % 4 and self.width > 2:
@@ -181,8 +194,8 @@ class TileConfig:
 
     @property
     def mask_entry_bits(self) -> int:
-        """There are no masks."""
-        return 0
+        """A mask word, or a pass's cycles less one."""
+        return max(self.columns, PASS_LENGTH_BITS)
 
     @property
     def parameter_entry_bits(self) -> int:

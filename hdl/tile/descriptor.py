@@ -61,6 +61,7 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "in_base": (3, 0, 20, False),
     "out_base": (4, 0, 20, False),
     "pair_parameters": (4, 20, 12, False),  # entries from one layer of a pair to the other
+    "mask_base": (6, 20, 12, False),  # one word per pass, where columns are masked
     "hidden_base": (5, 0, 20, False),  # the last step's output, and the state between runs
     "in_last_base": (6, 0, 20, False),
     "weight_base": (7, 0, 20, False),  # input half, then hidden half, one word per issue

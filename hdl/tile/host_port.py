@@ -22,10 +22,13 @@ from sparnn.hdl.protocol import (
 from .config import TileConfig
 from .descriptor import TILE_DESCRIPTOR_WORDS
 
-__all__ = ["TARGETS", "TileHostPort"]
+__all__ = ["TileHostPort", "host_targets"]
 
-#: The memories of the dense machine.
-TARGETS = (Target.PROGRAM, Target.WEIGHT, Target.PARAMETER, Target.STATE, Target.STORE)
+
+def host_targets(config: TileConfig) -> list[Target]:
+    """The memories of a dense machine."""
+    masks = [Target.MASK] if config.mask_depth else []
+    return [Target.PROGRAM, *masks, Target.WEIGHT, Target.PARAMETER, Target.STATE, Target.STORE]
 
 
 class TileHostPort(wiring.Component):
@@ -42,7 +45,7 @@ class TileHostPort(wiring.Component):
     -------
     rx, tx: streams of 32 * link_words and of 32 bits from and to the host.
     results, results_idle: the words of :class:`~sparnn.hdl.tile.emitter.Emitter`.
-    target_en: one write enable per memory of :data:`TARGETS`; index, addr, entry go with it.
+    target_en: one write enable per memory of :func:`host_targets`; index, addr, entry go with it.
     run, steps, reset, busy, cycles: the dispatcher.
     read_addr, read_index, read_en, store_data, state_data: READ; data at most ``READ_LATENCY``
         cycles after the address.
@@ -53,16 +56,17 @@ class TileHostPort(wiring.Component):
 
     def __init__(self, config: TileConfig) -> None:
         self._config = config
+        targets = host_targets(config)
         super().__init__(
             {
                 "rx": In(stream.Signature(32 * config.link_words)),
                 "tx": Out(stream.Signature(32)),
                 "results": In(stream.Signature(32)),
                 "results_idle": In(1),
-                "target_en": Out(len(TARGETS)),
+                "target_en": Out(len(targets)),
                 "index": Out(12),
                 "addr": Out(20),
-                "entry": Out(32 * max(words_per_entry(config, kind) for kind in TARGETS)),
+                "entry": Out(32 * max(words_per_entry(config, kind) for kind in targets)),
                 "run": Out(1),
                 "steps": Out(RUN_STEPS_BITS),
                 "reset": Out(1),
@@ -90,8 +94,8 @@ class TileHostPort(wiring.Component):
         target, index, addr = Signal(8), Signal(12), Signal(21)
         selected = Signal()
         left = Signal(ARGUMENT_BITS)  # payload words, or entries to read
-        link = config.link_words
-        entry_words = max(words_per_entry(config, kind) for kind in TARGETS)
+        link, targets = config.link_words, host_targets(config)
+        entry_words = max(words_per_entry(config, kind) for kind in targets)
         part = Signal(range(entry_words // link))
         parts_last = Signal(range(entry_words // link))
         depth = Signal(21)
@@ -106,6 +110,8 @@ class TileHostPort(wiring.Component):
             Target.STATE: (config.word, config.state_depth),
             Target.STORE: (1, config.store_depth),
         }
+        if config.mask_depth:  # the masks of each lane, then the lengths of the passes
+            limits[Target.MASK] = (config.lanes + 1, config.mask_depth)
         with m.Switch(target):
             for kind, (_, entries) in limits.items():
                 with m.Case(kind):
@@ -124,7 +130,7 @@ class TileHostPort(wiring.Component):
         m.d.comb += [
             self.entry.eq(entry),
             self.index.eq(index),
-            self.target_en.eq(Cat(commit & (target == kind) for kind in TARGETS)),
+            self.target_en.eq(Cat(commit & (target == kind) for kind in targets)),
             self.read_addr.eq(addr),
             self.read_index.eq(index),
         ]

@@ -6,10 +6,16 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .config import TileConfig
+from .picker import ColumnPicker
 
-__all__ = ["LANE_MODULE", "VectorLane", "lane_signature"]
+__all__ = ["LANE_MODULE", "VectorLane", "lane_load_bits", "lane_signature"]
 
 LANE_MODULE = "sparnn_vector_lane"
+
+
+def lane_load_bits(config: TileConfig) -> int:
+    """Width of what the host writes to a lane at once: a weight word, or a mask word."""
+    return max(config.weight_entry_bits, config.columns if config.mask_depth else 0)
 
 
 def lane_signature(config: TileConfig) -> wiring.Signature:
@@ -21,14 +27,23 @@ def lane_signature(config: TileConfig) -> wiring.Signature:
         "read_en": In(1),
         "hold_en": In(1),
         "multiply_en": In(1),
-        "column": In(address),
         "hidden": In(1),
         "zero": In(1),
         "load_en": In(1),
         "load_addr": In(weight_addr),
-        "load_data": In(config.weight_entry_bits),
+        "load_data": In(lane_load_bits(config)),
         "products": Out(config.width * config.product_bits),
     }
+    if config.mask_depth:
+        mask_addr = unsigned((config.mask_depth - 1).bit_length())
+        members |= {
+            "base": In(address),
+            "first": In(1),
+            "mask_addr": In(mask_addr),
+            "mask_en": In(1),
+        }
+    else:
+        members["column"] = In(address)
     for half in ("x", "h"):
         members |= {
             f"{half}_en": In(1),
@@ -51,7 +66,9 @@ class VectorLane(wiring.Component):
         the copy of x or h, or zero.
     x_en, x_addr, x_data, h_en, h_addr, h_data: one activation into a copy; each copy has two
         buffers of ``columns`` entries.
-    load_en, load_addr, load_data: the host writes a weight word.
+    load_en, load_addr, load_data: the host writes a weight word; mask_en: a mask word.
+    With masks, the lane picks the column itself. first, mask_addr: with read_en, of its pass. base:
+        instead of ``column``, where the copy's buffer begins.
     products: row 0 in the least significant ``product_bits``.
     """
 
@@ -80,6 +97,24 @@ class VectorLane(wiring.Component):
         with m.If(self.hold_en):
             m.d.sync += held.eq(read.data)
 
+        column = Signal.like(self.x_addr)
+        none = Signal()
+        if config.mask_depth:
+            m.submodules.picker = picker = ColumnPicker(config)
+            m.d.comb += [
+                picker.read_en.eq(self.read_en),
+                picker.first.eq(self.first),
+                picker.mask_addr.eq(self.mask_addr),
+                picker.pick_en.eq(self.hold_en),
+                picker.load_en.eq(self.mask_en),
+                picker.load_addr.eq(self.load_addr),
+                picker.load_data.eq(self.load_data),
+                column.eq(self.base + picker.column),
+                none.eq(picker.none),
+            ]
+        else:
+            m.d.comb += column.eq(self.column)
+
         values = []
         for half in ("x", "h"):
             copy = Memory(
@@ -91,11 +126,11 @@ class VectorLane(wiring.Component):
                 port.en.eq(self[f"{half}_en"]),
                 port.addr.eq(self[f"{half}_addr"]),
                 port.data.eq(self[f"{half}_data"]),
-                out.addr.eq(self.column),
+                out.addr.eq(column),
             ]
             values.append(out.data)
         activation = Signal(signed(config.activation_bits))
-        m.d.comb += activation.eq(Mux(self.zero, 0, Mux(self.hidden, values[1], values[0])))
+        m.d.comb += activation.eq(Mux(self.zero | none, 0, Mux(self.hidden, values[1], values[0])))
         # One register, so that a simulator has nothing to put together while the lane rests.
         products = Signal(len(self.products), reset_less=True)
         m.d.comb += self.products.eq(products)

@@ -2,12 +2,13 @@
 
 from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import data, wiring
+from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
 
 from .bank import issue_layout
-from .config import TileConfig
+from .config import PASS_LENGTH_BITS, TileConfig
 from .descriptor import HALVES, PHASES, TILE_FIELDS, phase_field
 from .tap import pass_layout
 
@@ -81,6 +82,7 @@ class Sequencer(wiring.Component):
     layer, steps, fresh: static from ``start``. start: begins a layer.
     x_word, x_end, h_word, h_end: a word of x or h is on the broadcast bus three cycles after the
         cycle in which this is registered.
+    length_en, length_addr, length_data: with masks, the host writes the cycles of a pass less one.
     x_whole: input vectors that wait or are being used. issue: to the banks. finished: what the
         pass's last issue makes, in the same cycle.
     """
@@ -97,6 +99,9 @@ class Sequencer(wiring.Component):
                 "x_end": In(1),
                 "h_word": In(1),
                 "h_end": In(1),
+                "length_en": In(1),
+                "length_addr": In(12),
+                "length_data": In(PASS_LENGTH_BITS),
                 "x_whole": Out(2),
                 "issue": Out(issue_layout(config)),
                 "finished": Out(pass_layout(config)),
@@ -145,12 +150,30 @@ class Sequencer(wiring.Component):
             return Mux(hidden, *(layer[phase_field(one, number, part)] for one in HALVES[::-1]))
 
         index = Array(field("groups_log2", k) for k in range(PHASES))[phase]
-        length_last = Array(field("length_last", k) for k in range(PHASES))[phase]
+        half_length = Array(field("length_last", k) for k in range(PHASES))[phase]
+        length_last = Signal(PASS_LENGTH_BITS)
+        mask_now = Signal(range(max(2, config.mask_depth)))
+        mask = Signal(range(max(2, config.mask_depth)))  # passes of all layers, so far
+        m.d.comb += length_last.eq(half_length)
+        if config.mask_depth:
+            m.submodules.lengths = lengths = Memory(
+                shape=PASS_LENGTH_BITS, depth=config.mask_depth, init=[]
+            )
+            write, read = lengths.write_port(), lengths.read_port(domain="comb")
+            m.d.comb += [
+                write.en.eq(self.length_en),
+                write.addr.eq(self.length_addr),
+                write.data.eq(self.length_data),
+                read.addr.eq(mask),
+                length_last.eq(read.data),
+                self.issue.mask_addr.eq(mask_now),
+            ]
         total = Array(field("passes", k) for k in range(PHASES))[phase]
         following = Array([*(field("passes", k) for k in range(1, PHASES)), 0])[phase]
         groups_log2 = Signal(4)
         joined = Signal(4)
         needed = Signal(17)
+        ordered = int(not config.mask_depth)
         ready = Signal()
         go, pass_end, tile_end, phase_end, half_end, both_end, gate_end, step_end = (
             Signal(name=name)
@@ -169,11 +192,12 @@ class Sequencer(wiring.Component):
             groups_log2.eq(index),
             joined.eq(config.banks_log2 - groups_log2),
             needed.eq((column + 1) << joined[: max(1, config.banks_log2.bit_length())]),
+            # Columns that are masked come in no order: then the whole vector has to be there.
             ready.eq(
                 Mux(
                     hidden,
-                    (h.whole != 0) | (needed <= h.columns),
-                    ((x.whole != 0) | (needed <= x.columns))
+                    (h.whole != 0) | ((needed <= h.columns) & ordered),
+                    ((x.whole != 0) | ((needed <= x.columns) & ordered))
                     & (layer.unfolded | ~has_hidden | (h.whole != 0)),
                 )
             ),
@@ -192,7 +216,7 @@ class Sequencer(wiring.Component):
         with m.If(go):
             m.d.sync += [column.eq(column + 1), weight.eq(weight + 1)]
             with m.If(pass_end):
-                m.d.sync += column.eq(0)
+                m.d.sync += [column.eq(0), mask.eq(mask + 1)]
             with m.If(Mux(layer.gate_outer, both_end, pass_end)):
                 m.d.sync += gate.eq(Mux(gate_end, 0, gate + 1))
             with m.If(tile_end):
@@ -209,6 +233,7 @@ class Sequencer(wiring.Component):
             with m.If(step_end & turn_end):
                 m.d.sync += [
                     weight.eq(layer.weight_base),
+                    mask.eq(layer.mask_base),
                     buffer.eq(~buffer),
                     first_step.eq(0),
                     left.eq(left - 1),
@@ -227,8 +252,10 @@ class Sequencer(wiring.Component):
                 gate.eq(0),
                 second.eq(0),
                 weight.eq(layer.weight_base),
+                mask.eq(layer.mask_base),
                 buffer.eq(0),
             ]
+        m.d.sync += mask_now.eq(mask)
         fresh = first_step & self.fresh
         m.d.sync += [
             self.issue.valid.eq(go),

@@ -1,6 +1,6 @@
 """The dense machine: everything between the two host streams."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,7 +13,7 @@ from .config import TileConfig
 from .dispatcher import LayerDispatcher
 from .emitter import Emitter
 from .gather import OutputGather
-from .host_port import TARGETS, TileHostPort
+from .host_port import TileHostPort, host_targets
 from .loader import VectorLoader
 from .sequencer import Sequencer
 from .slice import SLICE_MODULE, slice_signature
@@ -62,7 +62,7 @@ class TileMachine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.rx), host.rx)
         wiring.connect(m, wiring.flipped(self.tx), host.tx)
         wiring.connect(m, emitter.words, host.results)
-        enable = dict(zip(TARGETS, host.target_en, strict=True))
+        enable = dict(zip(host_targets(config), host.target_en, strict=True))
         layer = dispatcher.layer
         for block in (sequencer, loader, gather, emitter):
             m.d.comb += [
@@ -125,7 +125,12 @@ class TileMachine(wiring.Component):
             x_now.valid.eq(Mux(loader.to_hidden, 0, x_bus.valid)),
             h_now.eq(Mux(loader.to_hidden & x_bus.valid.any(), x_bus, h_bus)),
         ]
-        weights = enable[Target.WEIGHT]
+        weights, masks = enable[Target.WEIGHT], enable.get(Target.MASK, Const(0))
+        m.d.comb += [
+            sequencer.length_en.eq(masks & (host.index == config.lanes)),
+            sequencer.length_addr.eq(host.addr),
+            sequencer.length_data.eq(host.entry),
+        ]
         for number in range(config.banks):
             bank = place(m, f"bank{number}", bank_signature(config), BANK_MODULE)
             m.d.comb += [
@@ -134,6 +139,7 @@ class TileMachine(wiring.Component):
                 bank.x.eq(x_now),
                 bank.h.eq(h_now),
                 bank.load.en.eq(weights),
+                bank.load.mask.eq(masks),
                 bank.load.lane.eq(host.index),
                 bank.load.addr.eq(host.addr),
                 bank.load.data.eq(host.entry),
