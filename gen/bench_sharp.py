@@ -164,11 +164,11 @@ def model_point(
     hidden = layer.gates * layer.units * layer.units
     true = (layer.gates * layer.units * layer.inputs + hidden) * directions
     if config.mask_depth:
-        assert layer.w_h is not None
-        hidden = int(np.count_nonzero(layer.w_h))
-        true = sum(
-            int(np.count_nonzero(half)) for one in network.layers for half in (one.w_x, one.w_h)
-        )
+        counts = [
+            [0 if half is None else int(np.count_nonzero(half)) for half in (one.w_x, one.w_h)]
+            for one in network.layers
+        ]
+        hidden, true = counts[0][1], sum(map(sum, counts))
     return SharpPoint(
         macs=config.mac_units,
         hidden=layer.units,

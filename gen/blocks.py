@@ -26,11 +26,13 @@ from sparnn.hdl.post.cell import CellUpdater
 from sparnn.hdl.post.halves import HalfJoin
 from sparnn.hdl.post.requantize import Requantizer
 from sparnn.hdl.post.unit import PostUnit
+from sparnn.hdl.tile.config import TileConfig
 
 from .errors import SparnnError
-from .presets import load_config
+from .presets import load_machine
 from .synth import SynthReport, synth_verilog
 from .targets import TARGETS, find_target
+from .tile_blocks import TILE_BLOCKS, block_components
 
 __all__ = ["MACHINE_BLOCKS", "block_verilog", "measure_block"]
 
@@ -56,20 +58,23 @@ MACHINE_BLOCKS: Mapping[str, Callable[[MachineConfig], wiring.Component]] = {
 _TOP = "sparnn_block"
 
 
-def block_verilog(name: str, config: MachineConfig) -> str:
+def block_verilog(name: str, config: MachineConfig | TileConfig) -> str:
     """Verilog of one block; its top module is ``sparnn_block``.
 
     Raises
     ------
     SparnnError: there is no such block.
     """
-    if name not in MACHINE_BLOCKS:
-        raise SparnnError(f"no block {name}; the blocks are {', '.join(MACHINE_BLOCKS)}")
+    known = TILE_BLOCKS if isinstance(config, TileConfig) else MACHINE_BLOCKS
+    if name not in known:
+        raise SparnnError(f"no block {name}; the blocks are {', '.join(known)}")
+    if isinstance(config, TileConfig):
+        return modules_verilog(block_components(name, config, _TOP))
     return modules_verilog([(MACHINE_BLOCKS[name](config), _TOP)])
 
 
 def measure_block(
-    name: str, config: MachineConfig, target: str = "ecp5", *, seeds: int = 0
+    name: str, config: MachineConfig | TileConfig, target: str = "ecp5", *, seeds: int = 0
 ) -> SynthReport:
     """Area of one block, synthesized flat, and its clock for ``seeds`` of place and route.
 
@@ -91,16 +96,18 @@ def measure_block(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--blocks", nargs="+", choices=MACHINE_BLOCKS, default=list(MACHINE_BLOCKS))
-    parser.add_argument("--lanes", type=int, default=64)
-    parser.add_argument("--config", help="A preset or a file.")
+    parser.add_argument("--blocks", nargs="+", help="All, by default.")
+    parser.add_argument("--lanes", type=int, help="64, unless --config says so.")
+    parser.add_argument("--config", help="A preset, of dense machines too, or a file.")
     parser.add_argument("--target", choices=TARGETS, default="ecp5")
     parser.add_argument("--seeds", type=int, default=3, help="0: areas alone")
     options = parser.parse_args(arguments)
-    config = load_config(options.config, options.lanes)
+    lanes = 64 if options.config is None and options.lanes is None else options.lanes
+    config = load_machine(options.config, lanes)
+    known = TILE_BLOCKS if isinstance(config, TileConfig) else MACHINE_BLOCKS
     print("| block | LUT (logic + carry + LUT RAM) | FF | DSP | block RAM | MHz | slowest path |")
     print("|---|---|---|---|---|---|---|")
-    for name in options.blocks:
+    for name in options.blocks or known:
         report = measure_block(name, config, options.target, seeds=options.seeds)
         total, path = report.total, report.critical_path
         clock = "not run"

@@ -1,4 +1,4 @@
-"""Named dense machines: SHARP's four sizes, one of BrainWave's size, and BrainWave itself."""
+"""Named dense machines: a small one, SHARP's four sizes, and two of BrainWave's size."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,9 +7,23 @@ from sparnn.hdl.tile.config import TileConfig
 
 __all__ = ["SHARP_SIZES", "TILE_PRESETS", "tile_preset"]
 
-#: Preset -> parameters. K = 32 throughout. Banks: the least V is N / banks. Slices: row segments
-#: that the array can finish per cycle where it is balanced, so that they never limit it.
+#: Preset -> parameters. K = 32 but for the small one. Banks: the least V is N / banks. Slices: row
+#: segments that the array can finish per cycle where it is balanced, so that they never limit it.
 TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # For an FPGA.
+    "dense64": {
+        "lanes": 8,
+        "width": 8,
+        "banks": 2,
+        "slices": 1,
+        "link_words": 1,
+        "columns": 64,
+        "weight_depth": 2048,
+        "parameter_depth": 128,
+        "state_depth": 64,
+        "gate_depth": 16,
+        "store_depth": 2048,
+    },
     "sharp1k": {
         "lanes": 32,
         "banks": 4,
