@@ -12,6 +12,10 @@ from sparnn.hdl.tile.descriptor import TILE_FIELDS, encode_tile_descriptor
     ("wrong", "named"),
     [
         ({"width": 6}, "multiple of 4"),
+        ({"width": 3}, "neither 1, 2 nor a multiple of 4"),
+        ({"width": 2}, "set gate_depth to"),
+        ({"mask_depth": 1}, "mask_depth = 1"),
+        ({"lanes": 4096, "mask_depth": 8}, "at most 4095"),
         ({"width": 68}, "width = 68"),
         ({"banks": 3}, "power of two"),
         ({"lanes": 9}, "multiple of banks"),
@@ -31,7 +35,8 @@ def test_presets_have_their_size() -> None:
     for macs, name in SHARP_SIZES.items():
         assert tile_preset(name).mac_units == macs
     assert tile_preset("bw96k").mac_units == 96 * 1024
-    assert all(tile_preset(name).width == 32 for name in TILE_PRESETS)
+    assert {tile_preset(name).width for name in TILE_PRESETS} == {8, 32}
+    assert tile_preset("dense64").mac_units == 64
 
 
 @pytest.mark.parametrize(
