@@ -167,6 +167,13 @@ def simulate(
     waves: Annotated[
         bool, typer.Option("--waves", help="Record waves.vcd: the first 20,000 cycles.")
     ] = False,
+    netlist: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FAMILY",
+            help="Simulate the netlist that Yosys makes for this family instead of the Verilog.",
+        ),
+    ] = None,
     json: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
     ] = None,
@@ -177,7 +184,12 @@ def simulate(
     if json is not None and json != "-":
         _check_writable(Path(json))
     with _stdout_reserved(json == "-"):
-        report = run(folder, inputs, output=output, waves=waves)
+        verilog = None
+        if netlist is not None:
+            from .netlist_sim import netlist_file
+
+            verilog = netlist_file(folder, netlist)
+        report = run(folder, inputs, output=output, waves=waves, verilog=verilog)
         _print(report.lines())
     if json is not None:
         text = jsonlib.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n"

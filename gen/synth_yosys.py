@@ -1,7 +1,9 @@
 """Synthesis of Verilog by Yosys, block by block."""
 
+import inspect
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,10 +88,14 @@ def synthesize(
     flat = flat or target.whole
     text = with_pins(verilog, top) if pins else verilog
     outer = PINS if pins else top
-    commands = [
+    mapping = [
         "read_verilog design.v",
         *(f"setattr -mod -set keep_hierarchy 1 {name}" for name in _kept(verilog, top, flat, pins)),
         target.synth.format(top=outer, variant=(device or target.default_device).variant),
+        *(["write_json mapped.json"] if target.finish else []),
+    ]
+    commands = [
+        *(["read_json mapped.json"] if target.finish else []),
         "tee -q -o stat.json stat -json",
         "write_verilog -noattr mapped.v",
     ]
@@ -103,9 +109,20 @@ def synthesize(
 
     def make(folder: Path) -> None:
         (folder / "design.v").write_text(text, encoding="utf-8")
-        run_yosys(commands, folder, f"Synthesizing for {target.title}")
+        title = f"Synthesizing for {target.title}"
+        if target.finish is None:
+            run_yosys([*mapping, *commands], folder, title)
+            return
+        run_yosys(mapping, folder, title)
+        mapped = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))
+        target.finish(mapped)
+        (folder / "mapped.json").write_text(json.dumps(mapped), encoding="utf-8")
+        run_yosys(commands, folder, title)
+        (folder / "mapped.json").unlink()
 
-    folder = kept("synth", key_of(text, "\n".join(commands), yosys_version()), make)
+    finish = inspect.getsource(sys.modules[target.finish.__module__]) if target.finish else ""
+    parts = (text, "\n".join([*mapping, *commands]), finish, yosys_version())
+    folder = kept("synth", key_of(*parts), make)
     statistics = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
     return Netlist(
         folder / "netlist.json", folder / "mapped.v", outer, _blocks(statistics["modules"], top)

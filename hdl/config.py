@@ -41,6 +41,8 @@ class MachineConfig:
     queue_depth: partial sums that a lane may hold, 2-64.
     columns: largest number of columns of one half that one lane holds, a multiple of ``chunk``.
     mask_depth: mask words per lane. weight_depth: packed non-zero weights per lane.
+    lut_memory: memories of a post unit of at most so many words, its table of tanh among them, are
+        asked to be LUTs instead of block RAM, 0-1024; only where LUTs can be memory (not iCE40).
     rows: largest number of rows (gate rows of one half of one layer) per post unit.
     parameter_depth: requantization entries per post unit, over all layers and both halves.
     state_depth: cell states per post unit, over all layers.
@@ -61,6 +63,7 @@ class MachineConfig:
     columns: int = 512
     mask_depth: int = 1024
     weight_depth: int = 8192
+    lut_memory: int = 0
     rows: int = 1024
     parameter_depth: int = 4096
     state_depth: int = 512
@@ -82,6 +85,7 @@ class MachineConfig:
             ("columns", 8, 1 << 14),
             ("mask_depth", 2, 1 << 20),
             ("weight_depth", 2, 1 << 20),
+            ("lut_memory", 0, 1024),
             ("rows", 2, 1 << 16),
             ("parameter_depth", 2, 1 << 20),
             ("state_depth", 2, 1 << 16),
@@ -168,6 +172,10 @@ class MachineConfig:
     def weight_entry_bits(self) -> int:
         """A packed weight."""
         return self.weight_bits
+
+    def memory_style(self, words: int) -> dict[str, str]:
+        """Attributes of a post unit's memory: what it should be made of."""
+        return {"ram_style": "distributed"} if words <= self.lut_memory else {}
 
     @property
     def link_words(self) -> int:

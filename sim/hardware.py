@@ -73,6 +73,7 @@ def run_sequences(
     idle: int = 0,
     stall: int = 0,
     seed: int = 0,
+    verilog: Path | None = None,
 ) -> tuple[list[SequenceResult], DriverRun]:
     """Load the image of a compiled folder into its Verilog and run sequences.
 
@@ -80,6 +81,8 @@ def run_sequences(
     ----------
     sequences
         Integers [steps, inputs], and initial states as for `packets.sequence_packets`.
+    verilog
+        Another description of the same machine, such as its netlist.
 
     Raises
     ------
@@ -93,7 +96,7 @@ def run_sequences(
         words, more = sequence_packets(program, number, x, initial)
         parts.append(words)
         runs.extend(more)
-    binary = build_driver(Path(folder) / VERILOG, waves=waves is not None)
+    binary = build_driver(verilog or Path(folder) / VERILOG, waves=waves is not None)
     longest = max(run.steps for run in runs)
     slowest = max(idle, stall)
     watchdog = 10000 + _WATCHDOG_FACTOR * longest * program.step_bound * 100 // (100 - slowest)

@@ -92,6 +92,7 @@ def simulate(
     idle: int = 0,
     stall: int = 0,
     seed: int = 0,
+    verilog: Path | None = None,
 ) -> SimulationReport:
     """Simulate a compiled folder on an input file.
 
@@ -103,6 +104,8 @@ def simulate(
         Record `waves.vcd` in the compiled folder: the first 20,000 cycles after the image.
     idle, stall
         Percentage of cycles in which the host offers no word, and takes none; `seed` chooses which.
+    verilog
+        Instead of the folder's: another description of the same machine, such as its netlist.
 
     Raises
     ------
@@ -123,6 +126,7 @@ def simulate(
         idle=idle,
         stall=stall,
         seed=seed,
+        verilog=verilog,
     )
     traces = golden_sequences(network, io, sequences)
     count, first = mismatches(program, results, traces)

@@ -1,5 +1,6 @@
 """Lattice ECP5."""
 
+from .ecp5_registers import absorb_registers
 from .target import BlockRam, Device, Multiplier, Target
 
 __all__ = ["ECP5"]
@@ -38,11 +39,10 @@ ECP5 = Target(
             _device("45k", "LFE5U-45F-6", _45K, "CABGA381", "--45k", "--speed", "6"),
             _device("25k", "LFE5U-25F-6", _25K, "CABGA381", "--25k", "--speed", "6"),
             _device("12k", "LFE5U-12F-6", _12K, "CABGA381", "--12k", "--speed", "6"),
-            _device(
-                "um5g-85k", "LFE5UM5G-85F-8", _85K, "CABGA554", "--um5g-85k", "--speed", "8"
-            ),
+            _device("um5g-85k", "LFE5UM5G-85F-8", _85K, "CABGA554", "--um5g-85k", "--speed", "8"),
         )
     },
+    finish=absorb_registers,
     pnr="nextpnr-ecp5",
     constraints="sparnn.lpf",
     constrain=("--lpf", "sparnn.lpf"),

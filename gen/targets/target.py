@@ -1,8 +1,9 @@
 """What synthesis, place and route, and the fitting must know of an FPGA family."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 __all__ = ["BlockRam", "Device", "Multiplier", "Target"]
 
@@ -76,6 +77,7 @@ class Target:
     ff: pattern of flip-flop cells.
     extra: other resources by name, each with its cells.
     models: simulation models of the cells, in Yosys' share folder.
+    finish: changes the mapped netlist (Yosys' JSON), where Yosys leaves something to gain.
     multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
     pnr_options: beside those of the device.
@@ -105,6 +107,7 @@ class Target:
     distributed: tuple[int, int] | None
     units: Mapping[str, str]
     devices: Mapping[str, Device]
+    finish: Callable[[Mapping[str, Any]], int] | None = None
     pnr: str | None = None
     pnr_options: tuple[str, ...] = ()
     constraints: str = ""

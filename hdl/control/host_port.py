@@ -29,9 +29,10 @@ __all__ = ["HostPort"]
 class HostPort(wiring.Component):
     """Decodes packets, fills memories, starts runs and answers reads.
 
-    One word per cycle in; while a run is on no word is taken. Whatever is not a packet of the
-    protocol (unknown opcode or target, an index, address or step count out of range, a payload that
-    is not whole entries) is answered by ERROR, and a WRITE's payload is dropped.
+    One word of payload per cycle in, a header takes three; while a run is on no word is taken.
+    Whatever is not a packet of the protocol (unknown opcode or target, an index, address or step
+    count out of range, a payload that is not whole entries) is answered by ERROR, and a WRITE's
+    payload is dropped.
 
     Members
     -------
@@ -79,12 +80,10 @@ class HostPort(wiring.Component):
         m = Module()
         config = self._config
 
-        word, opcode, argument = (
-            self.rx.payload,
-            self.rx.payload[ARGUMENT_BITS:],
-            Signal(ARGUMENT_BITS),
-        )
-        m.d.comb += argument.eq(word[:ARGUMENT_BITS])
+        word = self.rx.payload
+        opcode, argument = Signal(4), Signal(ARGUMENT_BITS)  # of the header
+        end = Signal(ARGUMENT_BITS + 1)  # of what it wants to read
+        inside, known = Signal(), Signal()  # the argument as an address, as a selection
 
         target, index, addr = Signal(8), Signal(10), Signal(21)
         selected = Signal()
@@ -110,16 +109,16 @@ class HostPort(wiring.Component):
         with m.Switch(target):
             for kind, (_, entries) in limits.items():
                 with m.Case(kind):
-                    m.d.comb += [
+                    m.d.sync += [
                         parts_last.eq(words_per_entry(config, kind) - 1),
                         depth.eq(entries),
                     ]
         new_target, new_index = argument[20:], argument[:20]
-        known = Signal()
+        m.d.sync += [known.eq(0), inside.eq(argument < depth), end.eq(addr + argument)]
         with m.Switch(new_target):
             for kind, (count, _) in limits.items():
                 with m.Case(kind):
-                    m.d.comb += known.eq(new_index < count)
+                    m.d.sync += known.eq(new_index < count)
 
         # Entries leave one cycle after their last word.
         m.d.comb += [
@@ -155,53 +154,58 @@ class HostPort(wiring.Component):
         with m.FSM():
             with m.State("HEADER"):
                 m.d.comb += self.rx.ready.eq(1)
-                m.d.sync += part.eq(0)
+                m.d.sync += [
+                    part.eq(0),
+                    refused.eq(0),
+                    opcode.eq(word[ARGUMENT_BITS:]),
+                    argument.eq(word),
+                ]
                 with m.If(self.rx.valid):
-                    m.d.sync += [
-                        left.eq(argument),
-                        refused.eq(0),
-                        answer[:ARGUMENT_BITS].eq(argument),
-                    ]
-                    m.next = "REFUSE"
-                    with m.Switch(opcode):
-                        with m.Case(Opcode.SELECT):
-                            with m.If(known):
-                                m.d.sync += [
-                                    target.eq(new_target),
-                                    index.eq(new_index),
-                                    addr.eq(0),
-                                    selected.eq(1),
-                                ]
-                                m.next = "HEADER"
-                        with m.Case(Opcode.ADDRESS):
-                            with m.If(selected & (argument < depth)):
-                                m.d.sync += addr.eq(argument)
-                                m.next = "HEADER"
-                        with m.Case(Opcode.WRITE):
-                            m.d.sync += refused.eq(~selected | self.read_counters)
-                            m.next = "WRITE"
-                            with m.If(argument == 0):
-                                m.next = "WRITTEN"
-                        with m.Case(Opcode.READ):
-                            with m.If(
-                                selected
-                                & (
-                                    (target == Target.STORE)
-                                    | (target == Target.STATE)
-                                    | self.read_counters
-                                )
-                                & (addr + argument <= depth)
-                                & (argument != 0)
-                            ):
-                                m.next = "READ"
-                        with m.Case(Opcode.RUN):
-                            with m.If(
-                                argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()
-                            ):
-                                m.next = "RUN"
-                        with m.Case(Opcode.IDENTIFY):
-                            with m.If(argument == 0):
-                                m.next = "IDENTIFY"
+                    m.next = "COMPARE"
+            with m.State("COMPARE"):
+                m.d.sync += [left.eq(argument), answer[:ARGUMENT_BITS].eq(argument)]
+                m.next = "DECODE"
+            with m.State("DECODE"):
+                m.next = "REFUSE"
+                with m.Switch(opcode):
+                    with m.Case(Opcode.SELECT):
+                        with m.If(known):
+                            m.d.sync += [
+                                target.eq(new_target),
+                                index.eq(new_index),
+                                addr.eq(0),
+                                selected.eq(1),
+                            ]
+                            m.next = "HEADER"
+                    with m.Case(Opcode.ADDRESS):
+                        with m.If(selected & inside):
+                            m.d.sync += addr.eq(argument)
+                            m.next = "HEADER"
+                    with m.Case(Opcode.WRITE):
+                        m.d.sync += refused.eq(~selected | self.read_counters)
+                        m.next = "WRITE"
+                        with m.If(argument == 0):
+                            m.next = "WRITTEN"
+                    with m.Case(Opcode.READ):
+                        with m.If(
+                            selected
+                            & (
+                                (target == Target.STORE)
+                                | (target == Target.STATE)
+                                | self.read_counters
+                            )
+                            & (end <= depth)
+                            & (argument != 0)
+                        ):
+                            m.next = "READ"
+                    with m.Case(Opcode.RUN):
+                        with m.If(
+                            argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()
+                        ):
+                            m.next = "RUN"
+                    with m.Case(Opcode.IDENTIFY):
+                        with m.If(argument == 0):
+                            m.next = "IDENTIFY"
             with m.State("REFUSE"):
                 m.d.sync += reply(Response.ERROR, answer[:ARGUMENT_BITS])
                 m.next = "ANSWER"
@@ -215,7 +219,7 @@ class HostPort(wiring.Component):
                     m.d.sync += [left.eq(left - 1), part.eq(part + 1)]
                     with m.If(part == parts_last):
                         m.d.sync += [part.eq(0), load_addr.eq(addr)]
-                        with m.If(addr < depth):
+                        with m.If(addr != depth):  # beyond the depth it never gets
                             m.d.sync += [commit.eq(~refused), addr.eq(addr + 1)]
                         with m.Else():
                             m.d.sync += refused.eq(1)

@@ -10,19 +10,19 @@ __all__ = ["WordQueue"]
 class WordQueue(wiring.Component):
     """First in, first out; block RAM without logic for reading what is being written.
 
-    Latency 3 cycles from ``i`` to ``o`` when empty; one word per two cycles out.
+    Latency 4 cycles from ``i`` to ``o`` when empty; one word per two cycles out.
 
     Parameters
     ----------
-    width: of a word. depth: a power of two, 4 or more; so many words fit, and one more on its way
-        out.
+    width: of a word. depth: a power of two, 4 or more; so many words fit, and two more on
+        their way out.
 
     Members
     -------
     i, o: streams.
     """
 
-    LATENCY = 3
+    LATENCY = 4
 
     def __init__(self, width: int, depth: int) -> None:
         assert depth >= 4
@@ -47,7 +47,8 @@ class WordQueue(wiring.Component):
         write, read = words.write_port(), words.read_port()
         level = Signal(range(self._depth + 1))
         written, taken = Signal(), Signal()
-        fetched = Signal()  # the memory's output is the oldest word
+        fetched, moved, valid = Signal(), Signal(), Signal()  # in the memory's output; behind it
+        payload = Signal(self._width, reset_less=True)
         m.d.comb += [
             self.i.ready.eq(level != self._depth),
             write.en.eq(written),
@@ -56,14 +57,19 @@ class WordQueue(wiring.Component):
             # ``level`` counts a word a cycle after it was written: never read while written.
             read.en.eq(taken),
             taken.eq((level != 0) & ~fetched),
-            self.o.valid.eq(fetched),
-            self.o.payload.eq(read.data),
+            moved.eq(fetched & (~valid | self.o.ready)),
+            self.o.valid.eq(valid),
+            self.o.payload.eq(payload),
         ]
         m.d.sync += level.eq(level + written - taken)
         with m.If(written):
             m.d.sync += write.addr.eq(write.addr + 1)
         with m.If(taken):
             m.d.sync += [read.addr.eq(read.addr + 1), fetched.eq(1)]
-        with m.Elif(self.o.ready):
+        with m.Elif(moved):
             m.d.sync += fetched.eq(0)
+        with m.If(moved):
+            m.d.sync += [valid.eq(1), payload.eq(read.data)]
+        with m.Elif(self.o.ready):
+            m.d.sync += valid.eq(0)
         return m

@@ -1,6 +1,7 @@
 """σ and tanh from one table with linear interpolation (docs/numerics.md, "σ and tanh")."""
 
 import math
+from collections.abc import Mapping
 from itertools import pairwise
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
@@ -10,13 +11,14 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS
 
-__all__ = ["TANH_TABLE", "ActivationUnit"]
+__all__ = ["TABLE_WORDS", "TANH_TABLE", "ActivationUnit"]
 
 #: T[i] of docs/numerics.md, i = 0 … 256: tanh(i / 32) in Q15.
 TANH_TABLE = [min(32767, round(math.tanh(i / 32) * 32768)) for i in range(257)]
 
 #: An argument's magnitude is at most 32767: 8 bits of index, 7 bits between two entries.
 _INDEX_BITS, _REST_BITS = 8, 7
+TABLE_WORDS = 1 << _INDEX_BITS
 _MAGNITUDE_BITS = _INDEX_BITS + _REST_BITS
 #: The magnitude is shifted left by up to 16, then right by 4: guard bits that are rounded away.
 _GUARD_BITS = 4
@@ -32,6 +34,7 @@ class ActivationUnit(wiring.Component):
     Parameters
     ----------
     meta_bits: bits that travel with a request.
+    table: attributes of the table, for synthesis.
 
     Members
     -------
@@ -44,8 +47,9 @@ class ActivationUnit(wiring.Component):
     #: Magnitude; shift and rounding; read; memory output register; product; sum and sign.
     LATENCY = 6
 
-    def __init__(self, meta_bits: int = 0) -> None:
+    def __init__(self, meta_bits: int = 0, table: Mapping[str, str] | None = None) -> None:
         self._meta_bits = meta_bits
+        self._table = dict(table or {})
         super().__init__(
             {
                 "request": In(1),
@@ -122,31 +126,36 @@ class ActivationUnit(wiring.Component):
             shape=entry,
             depth=1 << _INDEX_BITS,
             init=[{"base": a, "slope": b - a} for a, b in pairwise(TANH_TABLE)],
+            attrs=self._table,
         )
         read = table.read_port()
         m.d.comb += read.addr.eq(argument[_REST_BITS:])
         rest3, rest4 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
         entry4 = Signal(entry, reset_less=True)
-        base5 = Signal(15, reset_less=True)
+        base5 = Signal(signed(16), reset_less=True)
         product = Signal(_SLOPE_BITS + _REST_BITS, reset_less=True)
-        height = Signal(16)
-        half = 1 << _REST_BITS - 1
+        flip4, flip = sides[3].negative, sides[4].negative
         m.d.sync += [
             rest3.eq(argument[:_REST_BITS]),
             rest4.eq(rest3),
             entry4.eq(read.data),
-            base5.eq(entry4.base),
+            base5.eq((entry4.base ^ flip4.replicate(16)) + flip4),
             product.eq(entry4.slope * rest4),
         ]
-        m.d.comb += height.eq((Cat(Const(half, _REST_BITS), base5) + product) >> _REST_BITS)
 
-        # The sign; for σ, 32768 is added and half of it taken, which moves bits only.
+        # Sign and rounding in one addition: -floor((P + 64) / 128) = floor((63 - P) / 128), and
+        # 63 - P = ~P + 64.
+        half = 1 << _REST_BITS - 1
+        width = _MAGNITUDE_BITS + _REST_BITS + 2
+        turned = Signal(signed(width))
+        step = (Cat(product, Const(0, width - len(product))) ^ flip.replicate(width)).as_signed()
+        m.d.comb += turned.eq(Cat(Const(half, _REST_BITS), base5).as_signed() + step)
+
+        # For σ, 32768 is added and half of it taken, which moves bits only.
         result = Signal(signed(PREACTIVATION_BITS), reset_less=True)
-        turned = Signal(signed(PREACTIVATION_BITS))
-        before = sides[-2]
-        m.d.comb += turned.eq((height ^ before.negative.replicate(16)) + before.negative)
+        value = turned[_REST_BITS:][:PREACTIVATION_BITS]
         m.d.sync += result.eq(
-            Mux(before.sigmoid, Cat(turned[1:15], ~turned[15], Const(0, 1)), turned)
+            Mux(sides[4].sigmoid, Cat(value[1:15], ~value[15], Const(0, 1)), value)
         )
         m.d.comb += [
             self.response.eq(valids[-1]),

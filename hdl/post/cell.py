@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.protocol import Activation, Kind
 
-from .activation import ActivationUnit
+from .activation import TABLE_WORDS, ActivationUnit
 from .halves import joined_row_layout
 from .output import VALUE_BITS, OutputRounder
 from .rounding_shifter import RoundingShifter
@@ -87,7 +87,9 @@ class CellUpdater(wiring.Component):
         ]
 
         meta = data.StructLayout({"gate": 2, "back": 1})  # back: from the pipeline, not from a row
-        m.submodules.activation = activation = ActivationUnit(meta.size)
+        m.submodules.activation = activation = ActivationUnit(
+            meta.size, {"rom_style": "logic"} if self._config.memory_style(TABLE_WORDS) else None
+        )
         m.submodules.state = state = StateMemory(self._config)
         m.submodules.rounder = rounder = OutputRounder(self._config)
         m.submodules.queue = queue = SmallFifo(signed(bits), self.CREDITS)

@@ -31,7 +31,8 @@ class HalfJoin(wiring.Component):
     in the same order. A hidden half ends before the next input half begins, so one copy is enough.
 
     Latency :attr:`LATENCY` cycles, one row per cycle, but no row of a hidden half in the two cycles
-    after the end of a half. The row at the output waits in a register.
+    after the end of a half. The row at the output waits in a register; its ``sum`` is two gates
+    behind it.
 
     Parameters
     ----------
@@ -63,7 +64,9 @@ class HalfJoin(wiring.Component):
         row, tag = self.i.payload, self.i.payload.tag
         advance, taken = Signal(), Signal()
         half = signed(PREACTIVATION_BITS)
-        m.submodules.memory = memory = SequentialMemory(half, self._config.rows)
+        m.submodules.memory = memory = SequentialMemory(
+            half, self._config.rows, self._config.memory_style(self._config.rows)
+        )
         place = Signal.like(memory.write_addr)
         m.d.comb += [
             advance.eq(~self.o.valid | self.o.ready),
@@ -80,23 +83,25 @@ class HalfJoin(wiring.Component):
         with m.Elif(memory.write_en):
             m.d.sync += place.eq(place + 1)
 
+        # Saturation follows the register: whoever takes the row has a register behind it.
         valid = Signal()
-        joined = Signal(joined_row_layout(), reset_less=True)
-        first = Signal(half)
-        total = Signal(signed(PREACTIVATION_BITS + 1))
+        last_tag = Signal(ROW_TAG, reset_less=True)
+        hidden = Signal(half, reset_less=True)
+        total = Signal(signed(PREACTIVATION_BITS + 1), reset_less=True)
+        first, second = Signal(half), Signal(half)
         m.d.comb += [
             first.eq(Mux(tag.half & ~tag.hole, memory.value, 0)),
-            total.eq(first + row.value),
+            second.eq(Mux(self.apart & (tag.gate == 2), 0, row.value)),
             self.o.valid.eq(valid),
-            self.o.payload.eq(joined),
+            self.o.payload.tag.eq(last_tag),
+            self.o.payload.sum.eq(saturate(total, PREACTIVATION_BITS)),
+            self.o.payload.hidden.eq(hidden),
         ]
         with m.If(advance):
             m.d.sync += [
                 valid.eq(taken & tag.final),
-                joined.tag.eq(tag),
-                joined.sum.eq(
-                    Mux(self.apart & (tag.gate == 2), first, saturate(total, PREACTIVATION_BITS))
-                ),
-                joined.hidden.eq(row.value),
+                last_tag.eq(tag),
+                total.eq(first + second),
+                hidden.eq(row.value),
             ]
         return m

@@ -24,10 +24,10 @@ class OutputRounder(wiring.Component):
     -------
     push: In(1). value: In(signed(31)).
     shift: In(6), wide: In(1), static. wide: 16 bits instead of the activation bits.
-    valid: Out(1). result: Out(signed(16)), sign-extended.
+    valid: Out(1). result: Out(signed(16)), sign-extended; four gates behind a register.
     """
 
-    #: Two shifts; rounding and saturation.
+    #: Two shifts; rounding.
     LATENCY = 3
 
     def __init__(self, config: MachineConfig) -> None:
@@ -46,24 +46,23 @@ class OutputRounder(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.shifter = shifter = RoundingShifter(VALUE_BITS, 6, PREACTIVATION_BITS + 1)
-        rounded = Signal(signed(PREACTIVATION_BITS + 2))
-        result = Signal(signed(PREACTIVATION_BITS), reset_less=True)
+        # Saturation follows the last register, in front of the queue's.
+        rounded = Signal(signed(PREACTIVATION_BITS + 2), reset_less=True)
         valids = Signal(self.LATENCY)
         m.d.comb += [
             shifter.value.eq(self.value),
             shifter.amount.eq(self.shift),
-            rounded.eq(shifter.floor + shifter.up),
             self.valid.eq(valids[-1]),
-            self.result.eq(result),
-        ]
-        m.d.sync += [
-            valids.eq((valids << 1) | self.push),
-            result.eq(
+            self.result.eq(
                 Mux(
                     self.wide,
                     saturate(rounded, PREACTIVATION_BITS),
                     saturate(rounded, self._config.activation_bits),
                 )
             ),
+        ]
+        m.d.sync += [
+            valids.eq((valids << 1) | self.push),
+            rounded.eq(shifter.floor + shifter.up),
         ]
         return m

@@ -84,7 +84,10 @@ class Requantizer(wiring.Component):
                 "bias": signed(PREACTIVATION_BITS),
             }
         )
-        m.submodules.memory = memory = SequentialMemory(stored, self._config.parameter_depth)
+        depth = self._config.parameter_depth
+        m.submodules.memory = memory = SequentialMemory(
+            stored, depth, self._config.memory_style(depth)
+        )
         advance = Signal()
         taken = Signal()
         m.d.comb += [

@@ -1,5 +1,7 @@
 """A memory that is read in order, with the next word always at hand."""
 
+from collections.abc import Mapping
+
 from amaranth.hdl import Module, ShapeLike, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -13,7 +15,7 @@ class SequentialMemory(wiring.Component):
 
     Parameters
     ----------
-    shape: a word. depth: words.
+    shape: a word. depth: words. attributes: of the memory, for synthesis.
 
     Members
     -------
@@ -29,8 +31,11 @@ class SequentialMemory(wiring.Component):
     #: Cycles from ``restart`` to ``ready``.
     RESTART_LATENCY = 3
 
-    def __init__(self, shape: ShapeLike, depth: int) -> None:
+    def __init__(
+        self, shape: ShapeLike, depth: int, attributes: Mapping[str, str | int] | None = None
+    ) -> None:
         self._shape, self._depth = shape, depth
+        self._attributes = dict(attributes or {})
         address = unsigned((depth - 1).bit_length())
         super().__init__(
             {
@@ -49,7 +54,10 @@ class SequentialMemory(wiring.Component):
         m = Module()
         # A word that is read while it is written is never used: see `write_en`.
         m.submodules.memory = memory = Memory(
-            shape=self._shape, depth=self._depth, init=[], attrs={"no_rw_check": 1}
+            shape=self._shape,
+            depth=self._depth,
+            init=[],
+            attrs={"no_rw_check": 1} | self._attributes,
         )
         write, read = memory.write_port(), memory.read_port()
         pointer = Signal.like(self.base)

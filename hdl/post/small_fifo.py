@@ -9,7 +9,7 @@ __all__ = ["SmallFifo"]
 
 
 class SmallFifo(wiring.Component):
-    """First in, first out, in distributed memory with a registered output.
+    """First in, first out, in LUT RAM, or block RAM where there is none; with a registered output.
 
     The writer never waits: it has kept count and pushes ``depth`` items at most beyond those taken.
 
@@ -36,24 +36,27 @@ class SmallFifo(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.memory = memory = Memory(shape=self._shape, depth=self._depth, init=[])
-        write, read = memory.write_port(), memory.read_port(domain="comb")
+        # An item is read when it has been there for a cycle, so never while it is written.
+        m.submodules.memory = memory = Memory(
+            shape=self._shape, depth=self._depth, init=[], attrs={"no_rw_check": 1}
+        )
+        write, read = memory.write_port(), memory.read_port()
         # One bit more than an address, so that full and empty differ.
         head, tail = Signal(range(2 * self._depth)), Signal(range(2 * self._depth))
         valid = Signal()
-        payload = Signal(self._shape, reset_less=True)
         m.d.comb += [
             write.en.eq(self.push),
             write.addr.eq(tail),
             write.data.eq(self.data),
             read.addr.eq(head),
+            read.en.eq(~valid | self.o.ready),
             self.o.valid.eq(valid),
-            self.o.payload.eq(payload),
+            self.o.payload.eq(read.data),
         ]
         with m.If(self.push):
             m.d.sync += tail.eq(tail + 1)
         with m.If(~valid | self.o.ready):
-            m.d.sync += [payload.eq(read.data), valid.eq(head != tail)]
+            m.d.sync += valid.eq(head != tail)
             with m.If(head != tail):
                 m.d.sync += head.eq(head + 1)
         return m

@@ -79,20 +79,22 @@ class StateMemory(wiring.Component):
             shape=signed(PREACTIVATION_BITS),
             depth=self._config.state_depth,
             init=[],
-            attrs={"no_rw_check": 1},
+            attrs={"no_rw_check": 1} | self._config.memory_style(self._config.state_depth),
         )
         write, read = memory.write_port(), memory.read_port()
         reading, writing = Signal.like(self.base), Signal.like(self.base)
         value = Signal(signed(PREACTIVATION_BITS), reset_less=True)
+        cleared = Signal()
         m.d.comb += [
             read.addr.eq(Mux(self.read.en, self.read.addr, reading)),
             write.en.eq(self.write | self.load.en),
             write.addr.eq(Mux(self.load.en, self.load.addr, writing)),
             write.data.eq(Mux(self.load.en, self.load.data, self.new)),
-            self.value.eq(value),
+            self.value.eq(Mux(cleared, 0, value)),
             self.read.data.eq(value),
         ]
-        m.d.sync += value.eq(Mux(self.zero & ~self.read_pending(m), 0, read.data))
+        # Nothing between the memory and its register: the block RAM's own does.
+        m.d.sync += [value.eq(read.data), cleared.eq(self.zero)]
         with m.If(self.restart):
             m.d.sync += [reading.eq(self.base), writing.eq(self.base)]
         with m.Else():
@@ -101,9 +103,3 @@ class StateMemory(wiring.Component):
             with m.If(self.write | self.skip):
                 m.d.sync += writing.eq(writing + 1)
         return m
-
-    def read_pending(self, m: Module) -> Signal:
-        """High in the cycle in which the memory puts out what the host asked for."""
-        pending = Signal()
-        m.d.sync += pending.eq(self.read.en)
-        return pending

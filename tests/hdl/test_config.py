@@ -22,6 +22,7 @@ LIMITS = {
     "columns": (8, 16384),
     "mask_depth": (2, 1 << 20),
     "weight_depth": (2, 1 << 20),
+    "lut_memory": (0, 1024),
     "rows": (2, 1 << 16),
     "parameter_depth": (2, 1 << 20),
     "state_depth": (2, 1 << 16),

@@ -435,7 +435,7 @@ def test_states_are_there_in_time() -> None:
 
 
 def test_one_word_per_cycle_in() -> None:
-    """A WRITE's payload is taken without a gap."""
+    """A WRITE's payload is taken without a gap; a header takes three cycles."""
     config = make_config("wide")
     dut = HostPort(config)
     cycle = 0
@@ -452,4 +452,5 @@ def test_one_word_per_cycle_in() -> None:
         await send(ctx, dut.rx, words, at=taken, clock=lambda: cycle)
 
     run(dut, source, background=[count], cycles=1000)
-    assert taken[-1] - taken[0] == 3 * 19 + 1
+    assert [taken[1] - taken[0], taken[2] - taken[1]] == [3, 3]
+    assert taken[-1] - taken[2] == 3 * 19 - 1

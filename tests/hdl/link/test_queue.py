@@ -27,7 +27,7 @@ def test_order(depth: int, idle: float, stall: float) -> None:
 
 @pytest.mark.parametrize("depth", [4, 32])
 def test_depth_and_latency(depth: int) -> None:
-    """Latency when empty; exactly one word more than ``depth`` with nothing taken."""
+    """Latency when empty; exactly two words more than ``depth`` with nothing taken."""
     dut = WordQueue(8, depth)
 
     async def bench(ctx):
@@ -36,13 +36,13 @@ def test_depth_and_latency(depth: int) -> None:
             assert not ctx.get(dut.o.valid)
             await ctx.tick()
         assert ctx.get(dut.o.valid)
-        for number in range(depth):
+        for number in range(depth + 1):
             assert ctx.get(dut.i.ready)
             await put(ctx, dut.i, number)
         for _ in range(5):
             assert not ctx.get(dut.i.ready)
             await ctx.tick()
-        taken = await collect(ctx, dut.o, depth + 1)
-        assert taken == [7, *range(depth)]
+        taken = await collect(ctx, dut.o, depth + 2)
+        assert taken == [7, *range(depth + 1)]
 
     run(dut, bench)
