@@ -1,6 +1,7 @@
 """`sparnn bench sharp`, `schedules`, `padding`, `networks`, `reload`: the dense machines."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,6 +48,11 @@ HiddenSizes = Annotated[
 CellOption = Annotated[Cell, typer.Option(help="Kind of the layer.")]
 Simulate = Annotated[
     bool, typer.Option("--rtl/--model", help="Simulate, or ask the cycle model alone.")
+]
+
+Plot = Annotated[
+    Path | None,
+    typer.Option("--plot", metavar="FILE", help="Draw the points as well, as SVG or PNG."),
 ]
 
 _SIZES = [1024, 4096, 16384, 65536]
@@ -104,14 +110,22 @@ def schedules_command(
     seed: Seed = 0,
     rtl: Simulate = False,
     json: Json = None,
+    plot: Plot = None,
 ) -> None:
     """The four schedules on the same machines, with E-PUR's one fixed tile beside them."""
     from .bench_sharp import schedule_points
+    from .synth_plot import check_plot
 
     check_json(json)
+    if plot is not None:
+        check_plot(plot)
     points = schedule_points(
         macs, hidden, cell=cell.value, steps=steps, seed=seed, simulate=rtl
     )
+    if plot is not None:
+        from .tile_plot import plot_schedules
+
+        plot_schedules(points, plot)
     publish("Schedules", points, json)
 
 
@@ -124,12 +138,20 @@ def padding_command(
     seed: Seed = 0,
     rtl: Simulate = False,
     json: Json = None,
+    plot: Plot = None,
 ) -> None:
     """One tile for all rows of a layer against tiles that change on the last row segments."""
     from .bench_sharp import padding_points
+    from .synth_plot import check_plot
 
     check_json(json)
+    if plot is not None:
+        check_plot(plot)
     points = padding_points(macs, hidden, cell=cell.value, steps=steps, seed=seed, simulate=rtl)
+    if plot is not None:
+        from .tile_plot import plot_padding
+
+        plot_padding(points, plot)
     publish("Padding", points, json)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from .errors import SparnnError
 from .targets import Target
 
-__all__ = ["check_plot", "plot_area"]
+__all__ = ["check_plot", "plot_area", "save"]
 
 _PARTS = (("lut_logic", "logic"), ("carry", "carry cells"), ("lut_ram", "LUT RAM"))
 
@@ -47,8 +47,15 @@ def plot_area(blocks: Sequence[Mapping[str, Any]], target: Target, path: Path) -
         left = [start + value for start, value in zip(left, values, strict=True)]
     axes.set_xlabel(f"{target.units['lut']}, all copies of the block ({target.title})")
     axes.legend()
-    # Equal input gives an equal file.
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    save(figure, path)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure; equal figures give equal files."""
+    from matplotlib import rc_context
+
+    with rc_context({"svg.hashsalt": "sparnn"}):
+        figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _part(row: Mapping[str, Any], key: str) -> int:

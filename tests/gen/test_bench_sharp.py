@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -33,3 +34,46 @@ def test_unknown_size(sparnn: Sparnn) -> None:
     done = sparnn("bench", "sharp", "--macs", "5", "--hidden", "64", "--model")
     assert done.returncode == 2
     assert "no machine of 5 MAC units" in done.stderr
+
+
+def test_schedules_are_compared_and_drawn(sparnn: Sparnn, tmp_path: Path) -> None:
+    plot = tmp_path / "schedules.svg"
+    done = sparnn(
+        *("bench", "schedules", "--macs", "1024", "--hidden", "64", "--steps", "5"),
+        *("--json", "-", "--plot", str(plot)),
+    )
+    assert done.returncode == 0, done.stderr
+    cycles = {one["schedule"]: one["cycles"] for one in json.loads(done.stdout)}
+    assert list(cycles) == ["sequential", "batch", "intergate", "unfolded", "epur"]
+    assert cycles["unfolded"] == min(cycles.values())
+    assert cycles["intergate"] < cycles["sequential"]
+    assert "<svg" in plot.read_text()
+
+
+def test_padding_is_drawn(sparnn: Sparnn, tmp_path: Path) -> None:
+    plot = tmp_path / "padding.svg"
+    done = sparnn(
+        *("bench", "padding", "--macs", "1024", "--hidden", "64", "100", "--steps", "5"),
+        *("--json", "-", "--plot", str(plot)),
+    )
+    assert done.returncode == 0, done.stderr
+    gains = [one["gain"] for one in json.loads(done.stdout)]
+    assert gains[0] == 1
+    assert gains[1] > 1.05
+    assert "<svg" in plot.read_text()
+
+
+def test_directions_and_blocks(sparnn: Sparnn) -> None:
+    """Two directions cost less than twice one; a quarter of the blocks less than all of them."""
+
+    def cycles(*options: str) -> int:
+        done = sparnn(
+            *("bench", "sharp", "--macs", "1024", "--hidden", "128", "--model", "--json", "-"),
+            *options,
+        )
+        assert done.returncode == 0, done.stderr
+        return int(json.loads(done.stdout)[0]["cycles"])
+
+    dense = cycles()
+    assert dense < cycles("--directions", "2") < 2 * dense
+    assert cycles("--density", "0.25") < 0.8 * dense
