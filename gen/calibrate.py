@@ -10,6 +10,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.float_run import FloatTrace, run_network
 from sparnn.gen.model import FloatArray, FloatLayer, FloatNetwork
 from sparnn.sim.arrays import Sequence
+from sparnn.sim.network import WITH_STATE
 
 __all__ = ["LayerRanges", "Ranges", "TensorRange", "calibrate"]
 
@@ -124,7 +125,7 @@ def calibrate(network: FloatNetwork, sequences: Iterable[Sequence]) -> Ranges:
     layers = tuple(
         LayerRanges(
             pre.range(),
-            state.range() if layer.kind in ("lstm", "gru") else None,
+            state.range() if layer.kind in WITH_STATE else None,
             h.range(),
             joined.range() if layer.join == "sum" else None,
         )

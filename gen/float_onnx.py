@@ -4,6 +4,7 @@ The float reference of a pruned network: the original model still has all its we
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,13 @@ def float_model(network: FloatNetwork) -> onnx.ModelProto:
     found: list[dict[str, str]] = []  # by layer the values of each output's ``what``
     for stage in network.stages:
         results = []
+        if network.layers[stage[-1]].join == "reset":
+            gates, candidate = (network.layers[index] for index in stage)
+            given = {"initial_h": inputs.get(("initial_h", stage[0]))}
+            whole = _whole_gru(gates, candidate)
+            found += [{}, builder.layer(whole, value, given, reset_first=True)]
+            value = found[-1]["sequence"]
+            continue
         for index in stage:
             layer = network.layers[index]
             states = {role: inputs.get((role, index)) for role in ("initial_h", "initial_c")}
@@ -64,6 +72,15 @@ def float_model(network: FloatNetwork) -> onnx.ModelProto:
     )
     opset = helper.make_opsetid("", _OPSET)
     return helper.make_model(graph, opset_imports=[opset], ir_version=_IR_VERSION)
+
+
+def _whole_gru(gates: FloatLayer, candidate: FloatLayer) -> FloatLayer:
+    """One GRU with linear_before_reset = 0."""
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(gates, name), getattr(candidate, name)])
+        for name in ("w_x", "w_h", "b_x", "b_h")
+    }
+    return replace(gates, name=candidate.name, kind="gru", **arrays)
 
 
 class _Builder:
@@ -122,7 +139,12 @@ class _Builder:
         )  # fmt: skip
 
     def layer(
-        self, layer: FloatLayer, value: str, states: Mapping[str, Mapping[str, Any] | None]
+        self,
+        layer: FloatLayer,
+        value: str,
+        states: Mapping[str, Mapping[str, Any] | None],
+        *,
+        reset_first: bool = False,
     ) -> dict[str, str]:
         """What a layer gives, [time, batch, feature], by the ``what`` of an output."""
         if layer.kind == "linear":
@@ -141,7 +163,7 @@ class _Builder:
             inputs.append(self.state(layer, layer.initial_c, states["initial_c"]))
         fields: dict[str, Any] = {"hidden_size": layer.units}
         if layer.kind == "gru":
-            fields["linear_before_reset"] = 1
+            fields["linear_before_reset"] = int(not reset_first)
         if layer.kind == "rnn":
             fields["activations"] = [_ACTIVATIONS[layer.activation]]
             if layer.activation == "identity":

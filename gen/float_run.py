@@ -1,6 +1,6 @@
 """The float network in numpy, float64: for calibration, and to check the importer.
 
-The formulas are those of ONNX LSTM, GRU (linear_before_reset = 1) and RNN.
+The formulas are those of ONNX LSTM, GRU and RNN.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,14 @@ import numpy as np
 
 from sparnn.gen.model import FloatArray, FloatLayer, FloatNetwork
 
-__all__ = ["FloatTrace", "machine_biases", "named_output", "run_layer", "run_network"]
+__all__ = [
+    "FloatTrace",
+    "machine_biases",
+    "named_output",
+    "run_layer",
+    "run_network",
+    "run_reset_first",
+]
 
 States = Mapping[tuple[str, int], FloatArray]
 
@@ -74,6 +81,12 @@ def run_network(
     given = initial or {}
     finals = x[:, -1]
     for stage in network.stages:
+        layer = network.layers[stage[-1]]
+        if layer.join == "reset":
+            h0 = given.get(("initial_h", stage[0]))
+            traces += run_reset_first(network.layers[stage[0]], layer, x, h0)
+            x, finals = traces[-1].h, traces[-1].final
+            continue
         for index in stage:
             layer = network.layers[index]
             values = x
@@ -159,6 +172,46 @@ def run_layer(
         h = outputs[:, t] = rounded(h)
     kept = state if layer.kind in ("lstm", "gru") else None
     return FloatTrace(x, u, v, pre, kept, outputs, start_h, start_c)
+
+
+def run_reset_first(
+    gates: FloatLayer,
+    candidate: FloatLayer,
+    x: FloatArray,
+    h0: FloatArray | None = None,
+    *,
+    round_h: Callable[[FloatArray], FloatArray] | None = None,
+) -> tuple[FloatTrace, FloatTrace]:
+    """The two layers of a GRU with linear_before_reset = 0; parameters as of :func:`run_layer`.
+
+    The first one's ``h`` is ``r · h``, which ``round_h`` rounds as well.
+    """
+    rounded = round_h or (lambda a: a)
+    batch, steps = x.shape[:2]
+    shape = (batch, steps, gates.units)
+    h = start = _start(gates.initial_h, h0, batch, gates.units)
+    s, h = h, rounded(h)
+    reset, outputs, state = np.empty(shape), np.empty(shape), np.empty(shape)
+    us, vs = [], []
+    assert gates.w_h is not None
+    assert candidate.w_h is not None
+    for layer in (gates, candidate):
+        bias = machine_biases(layer)[0]
+        us.append(np.einsum("bti,gui->btgu", x, layer.w_x, optimize=True) + bias)
+        vs.append(np.empty_like(us[-1]))
+    for t in range(steps):
+        vs[0][:, t] = np.einsum("bi,gui->bgu", h, gates.w_h)
+        r, z = (_sigmoid(us[0][:, t, gate] + vs[0][:, t, gate]) for gate in (0, 1))
+        reset[:, t] = rounded(r * s)
+        vs[1][:, t] = np.einsum("bi,gui->bgu", reset[:, t], candidate.w_h)
+        s = z * s + (1 - z) * np.tanh(us[1][:, t, 0] + vs[1][:, t, 0])
+        state[:, t], h = s, rounded(s)
+        outputs[:, t] = h
+    zero = np.zeros((batch, gates.units))
+    return (
+        FloatTrace(x, us[0], vs[0], us[0] + vs[0], state, reset, start, zero),
+        FloatTrace(x, us[1], vs[1], us[1] + vs[1], None, outputs, zero, zero),
+    )
 
 
 def _turned(trace: FloatTrace) -> FloatTrace:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sparnn.gen.calibrate import Ranges, TensorRange
-from sparnn.gen.float_run import FloatTrace, run_layer, run_network
+from sparnn.gen.float_run import FloatTrace, run_layer, run_network, run_reset_first
 from sparnn.gen.model import FloatArray, FloatNetwork
 
 __all__ = [
@@ -122,13 +122,22 @@ class Probe:
         round_x: Callable[[FloatArray], FloatArray] | None,
         round_h: Callable[[FloatArray], FloatArray] | None,
     ) -> float:
+        # A GRU that resets first is two layers; what either gives is judged by what both give.
+        stage = next(stage for stage in self.network.stages if index in stage)
+        pair = [self.network.layers[one] for one in stage]
         layer = self.network.layers[index]
         exact, rounded = [], []
         for initial, traces in self.groups:
             x = traces[index].x
             states = (initial.get((role, index)) for role in ("initial_h", "initial_c"))
             with np.errstate(over="ignore", invalid="ignore"):
-                run = run_layer(layer, round_x(x) if round_x else x, *states, round_h=round_h)
+                given = round_x(x) if round_x else x
+                if pair[-1].join == "reset":
+                    index = stage[-1]
+                    h0 = initial.get(("initial_h", stage[0]))
+                    run = run_reset_first(pair[0], pair[1], given, h0, round_h=round_h)[1]
+                else:
+                    run = run_layer(layer, given, *states, round_h=round_h)
             exact.append(traces[index].h.reshape(-1))
             rounded.append(run.h.reshape(-1))
         db = sqnr_db(np.concatenate(exact), np.concatenate(rounded))

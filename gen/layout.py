@@ -125,9 +125,11 @@ def lay_out(
             if limit_columns:
                 positions = layer.inputs if before is None else len(before)
                 choices = _fitting(choices, config, layer, positions)
-            ends = arriving, activity[index + 1]
-            # What is added has to lie at the same place.
-            neurons = layouts[-1].neurons if layer.join == "sum" else None
+            # The two layers of a GRU that resets first read each other's output.
+            reset = network.layers[stage[-1]].join == "reset"
+            ends = arriving, activity[1 + (sum(stage) - index if reset else index)]
+            # What is added, or shares a state, has to lie at the same place.
+            neurons = layouts[-1].neurons if layer.join in ("sum", "reset") else None
             columns = layouts[-1].columns if layer.join else before
             if len(choices) > 1:
                 # One pass of the balance shows what a V is worth.
@@ -140,7 +142,9 @@ def lay_out(
             best = _lay_out_layer(layer, config, choices[0], columns, *ends, passes, neurons)
             layouts.append(best)
         outputs = [activity[index + 1] for index in stage]
-        if network.layers[stage[-1]].join == "sum":
+        if network.layers[stage[-1]].join == "reset":
+            before, arriving = layouts[-1].neurons, outputs[-1]
+        elif network.layers[stage[-1]].join == "sum":
             before, arriving = layouts[-1].neurons, np.logical_or(*outputs)
         else:
             before = side_by_side([layouts[index].neurons for index in stage], config.post_units)

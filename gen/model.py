@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 GATES: Mapping[str, tuple[str, ...]] = {
     "lstm": ("i", "f", "g", "o"),
     "gru": ("r", "z", "n"),
+    "gru_gates": ("r", "z"),
+    "gru_candidate": ("n",),
     "rnn": ("h",),
     "linear": ("h",),
 }
@@ -36,7 +38,8 @@ class FloatLayer:
     Parameters
     ----------
     name : the ONNX node's name, unique in the network.
-    kind : ``lstm``, ``gru`` (linear_before_reset = 1), ``rnn`` or ``linear``.
+    kind : one of ``GATES``. ``gru`` has linear_before_reset = 1; with 0 it is ``gru_gates`` and,
+        joined by ``reset``, ``gru_candidate``.
     activation : one of ``ACTIVATIONS`` for ``rnn`` and ``linear``; empty for the others.
     w_x : [gates, units, inputs], the input half.
     w_h : [gates, units, units], the hidden half; None for ``linear``.
@@ -126,7 +129,8 @@ class FloatNetwork:
             raise ValueError("a network has at least one layer")
         for before, stage in zip(self.stages, self.stages[1:], strict=False):
             layers = [self.layers[index] for index in before]
-            units = layers[-1].units if layers[-1].join == "sum" else sum(a.units for a in layers)
+            one = layers[-1].join in ("sum", "reset")
+            units = layers[-1].units if one else sum(layer.units for layer in layers)
             for after in (self.layers[index] for index in stage):
                 if units != after.inputs:
                     raise ValueError(
@@ -144,7 +148,7 @@ class FloatNetwork:
         """Features of everything that can be fed in, by (role, layer)."""
         sizes = {("x", 0): self.layers[0].inputs}
         for index, layer in enumerate(self.layers):
-            if layer.w_h is not None:
+            if layer.w_h is not None and layer.join != "reset":
                 sizes["initial_h", index] = layer.units
             if layer.kind == "lstm":
                 sizes["initial_c", index] = layer.units

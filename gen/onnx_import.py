@@ -286,7 +286,7 @@ def _graph_output(name: str, value: Value | None, chain: Chain) -> dict[str, Any
         what = "state_c"
     entry: dict[str, Any] = {"name": name, "layer": value.source, "what": what, "axes": labels}
     layer = chain.drafts[value.source].layer
-    if layer.join:
+    if layer.join in ("concat", "sum"):
         entry["layers"] = [value.source - 1, value.source]
     if layer.join == "concat" and "direction" in labels:
         entry["directions"] = 2

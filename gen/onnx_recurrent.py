@@ -1,6 +1,7 @@
 """ONNX LSTM, GRU and RNN as layers: attributes, gate order, initial states."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -61,11 +62,12 @@ def _attributes(call: Call) -> tuple[int, tuple[str, ...], tuple[bool, ...]]:
             "input_forget = 1 (coupled input and forget gates) is not supported; retrain with "
             "separate gates",
         )
-    if op == "GRU" and not attrs.get("linear_before_reset", 0):
+    if op == "GRU" and not attrs.get("linear_before_reset", 0) and any(backwards):
         raise refuse(
             node,
-            "linear_before_reset = 0 (reset before the matrix product) is not supported, only 1; "
-            "retrain with reset_after=True (Keras) or with PyTorch's GRU, which is of this form",
+            f"linear_before_reset = 0 (reset before the matrix product) with direction = "
+            f"{direction} is not supported: the machine takes it one step at a time, forwards; "
+            "retrain with reset_after=True (Keras) or with PyTorch's GRU, which have 1",
         )
     layout = int(attrs.get("layout", 0))
     if layout not in (0, 1):
@@ -146,6 +148,20 @@ def _initial(
     return nothing
 
 
+def _reset_first(layer: FloatLayer) -> tuple[FloatLayer, ...]:
+    """A GRU with linear_before_reset = 0 as the layer of its gates and that of its candidate."""
+
+    def part(gates: slice, **changes: Any) -> FloatLayer:
+        names = ("w_x", "w_h", "b_x", "b_h")
+        changes |= {name: getattr(layer, name)[gates] for name in names}
+        return replace(layer, **changes)
+
+    return (
+        part(slice(0, 2), name=f"{layer.name}_gates", kind="gru_gates"),
+        part(slice(2, 3), kind="gru_candidate", initial_h=None, join="reset"),
+    )
+
+
 def recurrent(call: Call, chain: Chain) -> list[Value]:
     """ONNX LSTM, GRU and RNN: one layer for each direction, joined side by side."""
     node, op = call.node, call.node.op_type
@@ -212,7 +228,10 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
             reverse=reverse,
             join="concat" if k else "",
         )
-        chain.drafts.append(Draft(layer, layer.name))
+        layers: tuple[FloatLayer, ...] = (layer,)
+        if op == "GRU" and not call.attrs.get("linear_before_reset", 0):
+            layers = _reset_first(layer)
+        chain.drafts += [Draft(one, one.name) for one in layers]
     index = len(chain.drafts) - 1
     out, both = Axis(units, "feature"), Axis(count, "direction")
     y = (batch, time, both, out) if layout else (time, both, batch, out)

@@ -5,7 +5,7 @@ the memories it will lie; gen/program.py places it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,15 @@ from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
 from .layout import LayerLayout, NetworkLayout, by_position, ceil_div, chunks_per_row
 
-__all__ = ["PackedHalf", "PackedLayer", "PackedLoop", "pack_layer", "pack_loop", "pack_network"]
+__all__ = [
+    "PackedHalf",
+    "PackedLayer",
+    "PackedLoop",
+    "pack_layer",
+    "pack_loop",
+    "pack_network",
+    "with_third_gate",
+]
 
 Words = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
@@ -91,6 +99,8 @@ def pack_network(
 
 def pack_layer(layer: IntegerLayer, layout: LayerLayout, config: MachineConfig) -> PackedLayer:
     """Pack one layer."""
+    if layer.kind == "gru_gates":
+        layer = with_third_gate(layer)
     neurons = layout.neurons
     x = _pack_half(by_position(layer.w_x[:, neurons], layout.columns), config, layout.v_log2)
     parts = [_parameters(layer.mult_x, layer.shift_x, layer.bias_x, layout, config)]
@@ -123,6 +133,18 @@ def pack_loop(halves: Sequence[PackedHalf], config: MachineConfig) -> PackedLoop
         stored = [half.weights[lane, : half.weight_counts[lane]] for half in halves]
         weights[lane, : weight_counts[lane]] = np.concatenate(stored)
     return PackedLoop(masks, once * repeats, weights, weight_counts)
+
+
+def with_third_gate(layer: IntegerLayer) -> IntegerLayer:
+    """The gates of a GRU that resets first as the machine works them out: three rows per neuron,
+    the last one empty."""
+    arrays: dict[str, Any] = {
+        name: np.concatenate([array, np.zeros_like(array[:1])])
+        for half in "xh"
+        for name in (f"w_{half}", f"mult_{half}", f"shift_{half}", f"bias_{half}")
+        if (array := getattr(layer, name)) is not None
+    }
+    return replace(layer, kind="gru", **arrays)
 
 
 def _pack_half(weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: int) -> PackedHalf:

@@ -38,6 +38,12 @@ __all__ = [
 #: Steps of one run that :func:`fit_config` makes room for in the store.
 FITTED_STEPS = 64
 
+#: The descriptor's kind by that of the layer.
+_KINDS = {kind.name.lower(): kind for kind in Kind} | {
+    "gru_gates": Kind.GRU,
+    "gru_candidate": Kind.RNN,
+}
+
 #: parameter of MachineConfig -> what it counts, for messages.
 _WHAT = {
     "columns": "columns per lane and half",
@@ -49,6 +55,8 @@ _WHAT = {
     "store_depth": "words in the sequence store for one step",
     "program_depth": "layer descriptors",
 }
+#: parameter of MachineConfig that is 0 or 1 -> what a network needs it for.
+_OPTIONS = {"reset_first": "a GRU that resets before the product (linear_before_reset = 0)"}
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,11 @@ def build_program(
     needs = memory_needs(network, layout, packed, config, outputs=outputs)
     for name, need in needs.items():
         limit = getattr(config, name)
+        if need > limit and name in _OPTIONS:
+            raise SparnnError(
+                f"the network has {_OPTIONS[name]}, for which the machine lacks the cells: it has "
+                f"{name} = 0; set {name} = 1"
+            )
         if need > limit:
             raise SparnnError(
                 f"the network needs {need} {_WHAT[name]}, the machine has {name} = {limit}; raise "
@@ -131,6 +144,8 @@ def build_program(
     store = _allocate(network, config, read)
     per_step = sum(store.per_step)
     max_steps = min((config.store_depth - store.fixed) // per_step, (1 << RUN_STEPS_BITS) - 1)
+    if runs_step_by_step(network):
+        max_steps = 1
     base = {"mask": 0, "weight": 0, "parameter": 0, "state": 0}
     layers = []
     for number, stage in enumerate(network.stages):
@@ -143,10 +158,15 @@ def build_program(
             out_words = ceil_div(layer.units, config.post_units)
             ordered = number not in read  # the host is sent each step when it is computed
             emit = what - {"state_c"} if ordered else what & {"last", "state_h"}
+            hidden = layer.kind == "gru_gates"  # nobody but its candidate sees its output
+            if hidden:
+                emit = set()
             fields = dict.fromkeys(DESCRIPTOR_FIELDS, 0) | _formats(layer)
             fields |= {
                 "v_log2": place.v_log2,
-                "store_out": int(number in read or _stored(network, single, number)),
+                "store_out": int(
+                    not hidden and (number in read or _stored(network, single, number))
+                ),
                 "emit": int(bool(emit)),
                 "emit_last": int(bool(emit) and "sequence" not in emit),
                 "single_step": int(single[index]),
@@ -175,7 +195,7 @@ def build_program(
             base["mask"] += pack.loop.masks.shape[1]
             base["weight"] += pack.loop.weights.shape[1]
             base["parameter"] += pack.parameters.shape[1]
-            base["state"] += out_words
+            base["state"] += 0 if hidden else out_words
             encode_descriptor(fields)  # refuses what does not fit
             layers.append(
                 LayerProgram(
@@ -184,7 +204,7 @@ def build_program(
                     tuple(int(n) for n in place.neurons),
                     layer.f_out,
                     layer.f_state,
-                    "state_c" in what,
+                    "state_c" in what and layer.join != "reset",
                 )
             )
         if number in read:
@@ -196,6 +216,26 @@ def build_program(
             )
     inputs = tuple(int(n) for n in layout.inputs)
     return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(network, packed))
+
+
+def runs_step_by_step(network: IntegerNetwork) -> bool:
+    """Whether each step has to be a run of its own: two layers take turns.
+
+    Raises
+    ------
+    SparnnError: another layer cannot be run so.
+    """
+    turns = [layer for layer in network.layers if layer.join == "reset"]
+    single = _single_step(network)
+    for index, layer in enumerate(network.layers):
+        if turns and (layer.reverse or (single[index] and layer.has_hidden)):
+            raise SparnnError(
+                f"layer {turns[0].name!r} resets before the product (linear_before_reset = 0), so "
+                f"the machine takes one step at a time, but layer {layer.name!r} needs the whole "
+                "sequence first; retrain with linear_before_reset = 1, or split the model between "
+                "the two"
+            )
+    return bool(turns)
 
 
 def _check_single(
@@ -254,7 +294,7 @@ def _read_stages(network: IntegerNetwork, wanted: Sequence[Mapping[str, Any]]) -
     for number, stage in enumerate(network.stages):
         last = network.layers[stage[-1]]
         what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
-        if (last.reverse or last.join) and what & {"sequence", "step"}:
+        if (last.reverse or last.join in ("concat", "sum")) and what & {"sequence", "step"}:
             read.add(number)
     return read
 
@@ -292,11 +332,18 @@ def memory_needs(
         "columns": max(half.chunks for half in halves) * config.chunk,
         "mask_depth": sum(pack.loop.masks.shape[1] for pack in packed),
         "weight_depth": sum(pack.loop.weights.shape[1] for pack in packed),
-        "rows": max(w * layer.gates for w, layer in zip(out_words, network.layers, strict=True)),
+        "rows": max(
+            w * _rows_per_neuron(layer) for w, layer in zip(out_words, network.layers, strict=True)
+        ),
         "parameter_depth": sum(pack.parameters.shape[1] for pack in packed),
-        "state_depth": sum(out_words),
+        "state_depth": sum(
+            words
+            for words, layer in zip(out_words, network.layers, strict=True)
+            if layer.join != "reset"
+        ),
         "store_depth": store.fixed + steps * sum(store.per_step),
         "program_depth": len(network.layers),
+        "reset_first": int(any(layer.join == "reset" for layer in network.layers)),
     }
 
 
@@ -361,11 +408,18 @@ def _ends(loops: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.
     return ends
 
 
+def _rows_per_neuron(layer: IntegerLayer) -> int:
+    return _KINDS[layer.kind].gates
+
+
 def _formats(layer: IntegerLayer) -> dict[str, int]:
     """The descriptor fields that follow from a layer's kind and formats (docs/numerics.md)."""
-    kind = Kind[layer.kind.upper()]
+    kind = _KINDS[layer.kind]
+    reset_first = layer.kind in ("gru_gates", "gru_candidate")
     activation = Activation[layer.activation.upper()] if layer.activation else Activation.IDENTITY
-    if kind == Kind.GRU:
+    if layer.kind == "gru_candidate":
+        activation = Activation.TANH
+    if kind == Kind.GRU or reset_first:
         out_shift = 15 + layer.f_state - layer.f_out
     elif kind == Kind.LSTM or activation in (Activation.TANH, Activation.SIGMOID):
         out_shift = 30 - layer.f_out
@@ -379,6 +433,7 @@ def _formats(layer: IntegerLayer) -> dict[str, int]:
         "state_shift": layer.f_state - 12,
         "out_shift": out_shift,
         "wide": int(layer.kind == "linear" and layer.out_bits == 16),
+        "reset_first": int(reset_first),
     }
 
 
@@ -412,9 +467,13 @@ def _allocate(network: IntegerNetwork, config: MachineConfig, read: Set[int]) ->
     single = _single_step(network)
     stages = network.stages
     base = 0
-    hidden, one_step = [], []
+    hidden: list[int] = []
+    one_step = []
     out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
     for layer, words in zip(network.layers, out_words, strict=True):
+        if layer.join == "reset":  # both read and write the same place in turn
+            hidden.append(hidden[-1])
+            continue
         hidden.append(base)
         base += words if layer.has_hidden else 0
     stage_of = {index: number for number, stage in enumerate(stages) for index in stage}
@@ -427,7 +486,7 @@ def _allocate(network: IntegerNetwork, config: MachineConfig, read: Set[int]) ->
     region, stage_words = [], []
     for number, stage in enumerate(stages):
         words = sum(out_words[index] for index in stage)
-        if network.layers[stage[-1]].join == "sum":
+        if network.layers[stage[-1]].join in ("sum", "reset"):
             words = out_words[stage[-1]]
         stage_words.append(words)
         region.append((number + 1) % 2)

@@ -115,9 +115,9 @@ def quantize(
         given: _Formats | None = None
         if len(stage) > 1:  # what is joined has one format: the coarsest that one of them needs
             each = [_formats(network, ranges, probe, i, f_x, activation_bits, []) for i in stage]
-            given = replace(
-                each[0], out=min(one.out for one in each), state=min(one.state for one in each)
-            )
+            both = network.layers[stage[-1]].join != "reset"  # else the second shares a state
+            state = min(one.state for one in each) if both else each[0].state
+            given = replace(each[0], out=min(one.out for one in each), state=state)
         for index in stage:
             layer = network.layers[index]
             formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports, given)
@@ -196,10 +196,12 @@ def _formats(
     f_state = 0
     if measured.state is not None:
         # A GRU's state is a mean of values within ±1: it never exceeds its start or 1.
-        bounded = layer.kind == "gru" and measured.state.max_abs <= 1
+        bounded = layer.kind in ("gru", "gru_gates") and measured.state.max_abs <= 1
         f_state = 15 if bounded else format_for_maximum(measured.state.max_abs)
         f_state = f_state if given is None else given.state
         _report_wide(layer, "state", f_state, measured.state, reports)
+    if layer.kind == "gru_candidate" and given is not None:
+        f_state = given.state
     following = network.layers[index + 1] if index + 1 < len(network.layers) else None
     if layer.kind == "linear" and following is None:
         return _Formats(f_x, f_pre, f_state, f_pre, 16)

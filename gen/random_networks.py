@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
+from sparnn.sim.network import GATES, WITH_STATE, IntegerLayer, IntegerNetwork
 
 IntArray = npt.NDArray[np.int64]
 
@@ -30,6 +30,7 @@ def random_config(rng: np.random.Generator, **fixed: int) -> MachineConfig:
         "activation_bits": int(rng.integers(8, 17)),
         "queue_depth": int(rng.choice([2, 3, 8])),
         "columns": 128,
+        "reset_first": int(rng.integers(0, 2)),
     }
     return MachineConfig(**values | fixed)
 
@@ -50,15 +51,26 @@ def random_network(
     chain: list[IntegerLayer] = []
     width, f_x = int(rng.integers(1, largest + 1)), int(rng.integers(0, 12))
     recurrent = added = False
+    # A GRU that resets first keeps the others from running backwards.
+    reset_first = bool(config.reset_first) and rng.random() < 0.4
+    directions &= not reset_first
+    kinds = ["lstm", "gru", "rnn", "linear"] + 2 * reset_first * ["gru_gates"]
     for index in range(count):
-        kind = str(rng.choice(["lstm", "gru", "rnn", "linear"]))
+        kind = str(rng.choice(kinds))
         units = int(rng.integers(1, largest + 1))
         final = index == count - 1 and kind == "linear"
         layer = _layer(rng, config, f"layer{index}", kind, width, units, f_x, final)
-        if kind == "linear" and recurrent and rng.random() < 0.4:
+        if kind == "linear" and recurrent and rng.random() < 0.4 and (final or not reset_first):
             layer["last_only"] = True
             layer["last_step"] = added or rng.random() < 0.5
         chain.append(IntegerLayer(**layer))
+        if kind == "gru_gates":
+            second = _layer(
+                rng, config, f"layer{index}b", "gru_candidate", width, units, f_x, False,
+                layer["f_out"],
+            )  # fmt: skip
+            second |= {"f_state": layer["f_state"], "join": "reset"}
+            chain.append(IntegerLayer(**second))
         width, f_x, added = units, layer["f_out"], False
         if kind == "linear":
             continue
@@ -136,7 +148,7 @@ def _layer(
         "w_h": _sparse(rng, (gates, units, units), config.weight_bits) if hidden else None,
         "f_x": f_x,
         "f_pre": f_pre,
-        "f_state": int(rng.integers(0, 16)) if kind in ("lstm", "gru") else 0,
+        "f_state": int(rng.integers(0, 16)) if kind in WITH_STATE else 0,
         "f_out": f_out,
         "out_bits": out_bits,
     }
@@ -150,7 +162,7 @@ def _layer(
         fields[f"mult_{half}"] = rng.integers(0, 32768, (gates, units))
         fields[f"shift_{half}"] = shift
         fields[f"bias_{half}"] = rng.integers(-32768, 32768, (gates, units)) >> rng.integers(0, 16)
-    if hidden and rng.random() < 0.2:
+    if hidden and kind != "gru_candidate" and rng.random() < 0.2:
         fields["initial_h"] = _sparse(rng, (units,), out_bits, low=1)
     if kind == "lstm" and rng.random() < 0.2:
         fields["initial_c"] = _sparse(rng, (units,), 16, low=1)

@@ -17,7 +17,7 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.golden import run_network
 from sparnn.sim.machine_program import MachineProgram
-from sparnn.sim.network import IntegerLayer, IntegerNetwork
+from sparnn.sim.network import WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import constant_states
 from sparnn.sim.runner import mismatches, run_sequences
 
@@ -113,7 +113,10 @@ def _outputs(rng: np.random.Generator, network: IntegerNetwork) -> list[dict[str
     outputs = [
         {"layer": stage[-1], "what": "state_c"}
         for stage in network.stages
-        if all(network.layers[index].kind in ("lstm", "gru") for index in stage)
+        if all(
+            network.layers[index].kind in WITH_STATE or network.layers[index].join == "reset"
+            for index in stage
+        )
         and rng.random() < 0.5
     ]
     for stage in network.stages[:-1]:
@@ -138,7 +141,8 @@ def _other_schedule(rng: np.random.Generator, program: MachineProgram) -> Machin
         for one in program.layers
     )
     if not stuck and rng.random() < 0.3:
-        program = replace(program, max_steps=int(rng.integers(1, 5)))
+        most = min(program.max_steps, int(rng.integers(1, 5)))
+        program = replace(program, max_steps=most)
     return program
 
 

@@ -150,6 +150,8 @@ DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "state_up": (13, 6, 4, False),  # 15 - f_state
     "state_shift": (13, 10, 6, True),  # f_state - 12
     "out_shift": (13, 16, 6, False),  # n of out() in docs/numerics.md
+    "reset_first": (13, 22, 1, False),  # a GRU that resets before the product: its gates (kind GRU,
+    # whose third row is not used), then its candidate (kind RNN), which share state_base
     "out_stride": (14, 0, 16, False),  # store words from one step's outputs to the next one's
 }
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from .arithmetic import IntArray, rne, saturate, sigmoid, tanh, tanh15
 from .errors import SimulationError
-from .network import IntegerLayer, IntegerNetwork
+from .network import WITH_STATE, IntegerLayer, IntegerNetwork
 
 __all__ = [
     "TENSORS",
@@ -27,7 +28,6 @@ __all__ = [
     "tanh15",
 ]
 
-IntArray = npt.NDArray[np.int64]
 Advance = Callable[[float], None]
 
 TENSORS = ("u", "v", "pre", "state", "h", "sum")
@@ -113,50 +113,6 @@ class NetworkTrace:
         return tensor
 
 
-def rne(a: npt.ArrayLike, n: npt.ArrayLike) -> IntArray:
-    """`a / 2^n` rounded to the nearest integer, ties to even; elementwise, `n >= 0`."""
-    a, n = np.asarray(a, np.int64), np.asarray(n, np.int64)
-    assert np.all((n >= 0) & (n <= 62))
-    quotient = a >> n
-    remainder = a - (quotient << n)
-    # Compared with what is missing to the next integer, so that nothing overflows.
-    missing = (np.int64(1) << n) - remainder
-    up = (remainder > missing) | ((remainder == missing) & (quotient & 1 == 1))
-    return quotient + up
-
-
-def saturate(a: npt.ArrayLike, bits: int) -> IntArray:
-    """`a` clamped to the range of `bits`-bit signed integers."""
-    return np.clip(np.asarray(a, np.int64), -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
-
-
-_T = np.minimum(32767, np.rint(np.tanh(np.arange(257) / 32) * 32768)).astype(np.int64)
-
-
-def tanh15(z: npt.ArrayLike) -> IntArray:
-    """tanh of 16-bit `z` in units of 2^-12, in Q15: a table of 256 chords, odd by construction."""
-    z = np.asarray(z, np.int64)
-    m = np.minimum(np.abs(z), 32767)
-    i, r = m >> 7, m & 127
-    t = _T[i] + (((_T[i + 1] - _T[i]) * r + 64) >> 7)
-    return np.where(z < 0, -t, t)
-
-
-def tanh(p: npt.ArrayLike, f: int) -> IntArray:
-    """tanh of 16-bit `p` in format `f`, in Q15."""
-    return tanh15(_norm(p, f - 12))
-
-
-def sigmoid(p: npt.ArrayLike, f: int) -> IntArray:
-    """σ of 16-bit `p` in format `f`, in Q15, 0 … 32767."""
-    return (32768 + tanh15(_norm(p, f + 1 - 12))) >> 1
-
-
-def _norm(p: npt.ArrayLike, n: int) -> IntArray:
-    p = np.asarray(p, np.int64)
-    return saturate(rne(p, n) if n >= 0 else p << -n, 16)
-
-
 def run_network(
     network: IntegerNetwork,
     x: npt.NDArray[np.integer],
@@ -187,6 +143,12 @@ def run_network(
     values = _integers("x", x, (None, network.layers[0].inputs), network.activation_bits)
     finals = values[-1]
     for stage in network.stages:
+        layer = network.layers[stage[-1]]
+        if layer.join == "reset":
+            h0, c0 = (states.pop((role, stage[0]), None) for role in ("initial_h", "initial_c"))
+            traces += _reset_first(network.layers[stage[0]], layer, values, h0, c0, advance)
+            values, finals = traces[-1].outputs, traces[-1].h
+            continue
         for index in stage:
             layer = network.layers[index]
             x_layer = values
@@ -234,7 +196,7 @@ def run_layer(
     x = x[::-1] if layer.reverse else x
     h, state = _initial(layer, h0, c0)
     clamp = _Clamp()
-    half_x = _Half(layer.w_x, layer.mult_x, layer.shift_x, layer.bias_x)
+    half_x = _half(layer, "x")
     outputs = np.zeros((len(x), layer.units), np.int64)
     useful = half_x.useful(x)
     if not layer.has_hidden:
@@ -243,11 +205,7 @@ def run_layer(
             outputs[block] = clamp("h", _activated(layer, pre), layer.out_bits)
         return LayerTrace(outputs, outputs[-1], None, useful, clamp.counts)
 
-    assert layer.w_h is not None
-    assert layer.mult_h is not None
-    assert layer.shift_h is not None
-    assert layer.bias_h is not None
-    half_h = _Half(layer.w_h, layer.mult_h, layer.shift_h, layer.bias_h)
+    half_h = _half(layer, "h")
     cell = _CELLS[layer.kind]
     first = h
     for block in _blocks(len(x)):
@@ -261,6 +219,51 @@ def run_layer(
     useful += half_h.useful(np.vstack([first, outputs[:-1]]))
     at_steps = outputs[::-1] if layer.reverse else outputs
     return LayerTrace(at_steps, outputs[-1], state, useful, clamp.counts)
+
+
+def _reset_first(
+    gates: IntegerLayer,
+    candidate: IntegerLayer,
+    x: npt.NDArray[np.integer],
+    h0: npt.NDArray[np.integer] | None,
+    c0: npt.NDArray[np.integer] | None,
+    advance: Advance | None,
+) -> tuple[LayerTrace, LayerTrace]:
+    """The two layers of a GRU whose reset gate comes before the product, step by step.
+
+    Parameters as of :func:`run_layer`. The first trace has ``r · s`` as output, and the state.
+    """
+    x = _integers(f"input of layer {gates.name!r}", x, (None, gates.inputs), 16)
+    h, s = _initial(gates, h0, c0)
+    assert s is not None
+    clamps = _Clamp(), _Clamp()
+    shape = (len(x), gates.units)
+    first_h, reset, outputs = h, np.zeros(shape, np.int64), np.zeros(shape, np.int64)
+    halves = [(_half(layer, "x"), _half(layer, "h")) for layer in (gates, candidate)]
+    bits, n = gates.out_bits, 15 + gates.f_state - gates.f_out
+    for step, x_t in enumerate(x):
+        u, v = (
+            clamps[0](name, half(value), 16)
+            for name, half, value in zip("uv", halves[0], (x_t, h), strict=True)
+        )
+        r, z = sigmoid(clamps[0]("pre", u + v, 16), gates.f_pre)
+        q = reset[step] = clamps[0]("h", rne(r * s, n), bits)
+        u, v = (
+            clamps[1](name, half(value), 16)
+            for name, half, value in zip("uv", halves[1], (x_t, q), strict=True)
+        )
+        new = tanh(clamps[1]("pre", u + v, 16)[0], candidate.f_pre)
+        s = _mixed(z, s, new, gates.f_state, clamps[1])
+        h = outputs[step] = clamps[1]("h", rne(s * 32768, n), bits)
+        if advance is not None:
+            advance(2)
+    useful = [half_x.useful(x) for half_x, _ in halves]
+    useful[0] += halves[0][1].useful(np.vstack([first_h, outputs[:-1]]))
+    useful[1] += halves[1][1].useful(reset)
+    return (
+        LayerTrace(reset, reset[-1], s, useful[0], clamps[0].counts),
+        LayerTrace(outputs, outputs[-1], None, useful[1], clamps[1].counts),
+    )
 
 
 def _join(layer: IntegerLayer, first: LayerTrace, second: LayerTrace) -> LayerTrace:
@@ -302,7 +305,7 @@ def _initial(
     c0: npt.NDArray[np.integer] | None,
 ) -> tuple[IntArray, IntArray | None]:
     """h and, of an LSTM or GRU, c or s before the first step."""
-    shape, has_state = (layer.units,), layer.kind in ("lstm", "gru")
+    shape, has_state = (layer.units,), layer.kind in WITH_STATE
     if (h0 is not None and not layer.has_hidden) or (c0 is not None and not has_state):
         raise SimulationError(f"layer {layer.name!r} ({layer.kind}) takes no such initial state")
     h = np.zeros(shape, np.int64)
@@ -365,6 +368,11 @@ class _Half:
         return int(np.count_nonzero(x, axis=0) @ self.nonzero)
 
 
+def _half(layer: IntegerLayer, which: str) -> _Half:
+    """The input half (`x`) or the hidden half (`h`) of a layer."""
+    return _Half(*(getattr(layer, f"{name}_{which}") for name in ("w", "mult", "shift", "bias")))
+
+
 # A cell takes the saturated halves u and v, [gates, units], and the state, and gives the output,
 # rounded but not yet saturated, and the new state.
 
@@ -385,9 +393,15 @@ def _gru(
 ) -> tuple[IntArray, IntArray | None]:
     r, z = sigmoid(clamp("pre", u[:2] + v[:2], 16), layer.f_pre)
     n = tanh(clamp("pre", u[2] + rne(r * v[2], 15), 16), layer.f_pre)
-    p = rne((32768 - z) * n, 15 - layer.f_state)
-    s = clamp("state", rne(z * s + p, 15), 16)
+    assert s is not None
+    s = _mixed(z, s, n, layer.f_state, clamp)
     return rne(s * 32768, 15 + layer.f_state - layer.f_out), s
+
+
+def _mixed(z: IntArray, s: IntArray, n: IntArray, f_state: int, clamp: _Clamp) -> IntArray:
+    """The new state of a GRU."""
+    p = rne((32768 - z) * n, 15 - f_state)
+    return clamp("state", rne(z * s + p, 15), 16)
 
 
 def _rnn(

@@ -74,6 +74,11 @@ class LayerProgram:
         return bool(self.descriptor.get("reverse", 0))
 
     @property
+    def continues(self) -> bool:
+        """It is the candidate to the GRU's gates before it, whose states it shares."""
+        return bool(self.descriptor.get("reset_first", 0)) and self.kind == Kind.RNN
+
+    @property
     def has_state(self) -> bool:
         return self.kind in (Kind.LSTM, Kind.GRU)
 

@@ -11,44 +11,34 @@ import numpy.typing as npt
 
 from .arrays import read_npz, write_npz
 from .errors import SimulationError
+from .network_limits import ARRAYS, Int32Array, check_number, check_width, checked_array
 
-__all__ = ["GATES", "JOINS", "IntegerLayer", "IntegerNetwork", "Joined", "stages"]
+__all__ = [
+    "GATES",
+    "JOINS",
+    "WITH_STATE",
+    "Int32Array",
+    "IntegerLayer",
+    "IntegerNetwork",
+    "Joined",
+    "stages",
+]
 
-Int32Array = npt.NDArray[np.int32]
-
-GATES = {"lstm": 4, "gru": 3, "rnn": 1, "linear": 1}
+GATES = {"lstm": 4, "gru": 3, "gru_gates": 2, "gru_candidate": 1, "rnn": 1, "linear": 1}
 """Gates per unit of each kind of layer, in the order i, f, g, o; r, z, n."""
 
-JOINS = ("", "concat", "sum")
+JOINS = ("", "concat", "sum", "reset")
 """How a layer meets the one before it: it reads its output; or both read the same input, and their
-outputs are put side by side or added (the two directions of a bidirectional layer)."""
+outputs are put side by side or added (the two directions of a bidirectional layer), or the layer's
+hidden half reads what the one before gives in the same step (`gru_candidate` after `gru_gates`: a
+GRU that resets before the product)."""
+
+WITH_STATE = ("lstm", "gru", "gru_gates")
+"""Kinds that keep a state beside their output; a `gru_candidate` shares that of its gates."""
 
 _ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
 _MAX_COLUMNS = 1 << 16
 _FORMAT_VERSION = 1
-
-# Inclusive limits of every array and format.
-_LIMITS = {
-    "w_x": (-32767, 32767),
-    "w_h": (-32767, 32767),
-    "mult_x": (0, 32767),
-    "mult_h": (0, 32767),
-    "shift_x": (0, 47),
-    "shift_h": (0, 47),
-    "bias_x": (-32768, 32767),
-    "bias_h": (-32768, 32767),
-    "initial_h": (-32768, 32767),
-    "initial_c": (-32768, 32767),
-    "f_x": (-16, 15),
-    "f_pre": (0, 15),
-    "f_state": (0, 15),
-    "f_out": (-16, 15),
-    "out_bits": (8, 16),
-    "sum_shift": (0, 1),
-    "weight_bits": (4, 16),
-    "activation_bits": (8, 16),
-}
-_ARRAYS = tuple(name for name in _LIMITS if name.startswith(("w_", "mult", "shift", "bias", "ini")))
 
 
 class Joined(Protocol):
@@ -80,7 +70,8 @@ class IntegerLayer:
     name
         What messages call the layer.
     kind
-        `lstm`, `gru` (linear_before_reset = 1), `rnn` or `linear`.
+        One of `GATES`. `gru` has linear_before_reset = 1; with 0 it is `gru_gates` and, joined by
+        `reset`, `gru_candidate`.
     activation
         Of `rnn` and `linear`: `identity`, `relu`, `tanh` or `sigmoid`. Empty for the others.
     w_x, w_h
@@ -148,8 +139,8 @@ class IntegerLayer:
                 f"use one of {list(activations)}"
             )
         for name in ("f_x", "f_pre", "f_state", "f_out", "out_bits", "sum_shift"):
-            _check_number(where, name, getattr(self, name))
-        if self.kind not in ("lstm", "gru") and self.f_state != 0:
+            check_number(where, name, getattr(self, name))
+        if self.kind not in (*WITH_STATE, "gru_candidate") and self.f_state != 0:
             raise SimulationError(
                 f"{where} ({self.kind}) has f_state = {self.f_state}: it has no state, use 0"
             )
@@ -163,12 +154,17 @@ class IntegerLayer:
                 f"{where} (linear) has reverse = {self.reverse} and join = {self.join!r}: it has "
                 "no direction, leave both out"
             )
+        if self.reverse and self.kind in ("gru_gates", "gru_candidate"):
+            raise SimulationError(
+                f"{where} ({self.kind}) is reverse: a GRU that resets before the product runs "
+                "forward only"
+            )
         if self.last_step and not self.last_only:
             raise SimulationError(f"{where} has last_step without last_only: set both")
-        for name in _ARRAYS:
+        for name in ARRAYS:
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, _checked_array(where, name, value))
+                object.__setattr__(self, name, checked_array(where, name, value))
         self._check_shapes(where)
 
     def _check_shapes(self, where: str) -> None:
@@ -190,7 +186,8 @@ class IntegerLayer:
             "bias_h": hidden,
         }
         if self.initial_h is not None:
-            shapes["initial_h"] = (self.units,) if self.has_hidden else None
+            takes = self.has_hidden and self.join != "reset"
+            shapes["initial_h"] = (self.units,) if takes else None
         if self.initial_c is not None:
             shapes["initial_c"] = (self.units,) if self.kind == "lstm" else None
         for name, shape in shapes.items():
@@ -206,7 +203,7 @@ class IntegerLayer:
                 f"at most {_MAX_COLUMNS} of each keep every sum within 62 bits"
             )
         if self.initial_h is not None:
-            _check_width(where, "initial_h", self.initial_h, self.out_bits, symmetric=False)
+            check_width(where, "initial_h", self.initial_h, self.out_bits, symmetric=False)
 
     @property
     def gates(self) -> int:
@@ -244,8 +241,8 @@ class IntegerNetwork:
     activation_bits: int
 
     def __post_init__(self) -> None:
-        _check_number("network", "weight_bits", self.weight_bits)
-        _check_number("network", "activation_bits", self.activation_bits)
+        check_number("network", "weight_bits", self.weight_bits)
+        check_number("network", "activation_bits", self.activation_bits)
         object.__setattr__(self, "layers", tuple(self.layers))
         if not self.layers:
             raise SimulationError("the network has no layers: it must have at least one")
@@ -257,7 +254,7 @@ class IntegerNetwork:
             where = f"layer {layer.name!r}"
             for name in ("w_x", "w_h"):
                 if getattr(layer, name) is not None:
-                    _check_width(where, name, getattr(layer, name), self.weight_bits)
+                    check_width(where, name, getattr(layer, name), self.weight_bits)
             final = index == len(self.layers) - 1 and layer.kind == "linear"
             if layer.out_bits != (16 if final else self.activation_bits):
                 raise SimulationError(
@@ -293,6 +290,15 @@ class IntegerNetwork:
 
     def _check_stage(self, stage: tuple[int, ...]) -> None:
         first, last = self.layers[stage[0]], self.layers[stage[-1]]
+        kinds = tuple(self.layers[index].kind for index in stage)
+        pair = ("gru_gates", "gru_candidate")
+        if (set(kinds) & {*pair} or last.join == "reset") and (
+            kinds != pair or last.join != "reset"
+        ):
+            raise SimulationError(
+                f"layer {last.name!r} ({last.kind}) has join = {last.join!r}: a gru_candidate "
+                "follows its gru_gates and joins it by 'reset'"
+            )
         if first.join or len(stage) > 2:
             raise SimulationError(
                 f"layer {last.name!r} has join = {last.join!r}: it joins exactly one layer, which "
@@ -301,7 +307,11 @@ class IntegerNetwork:
         if len(stage) == 1:
             return
         where = f"layers {first.name!r} and {last.name!r}"
-        same = ("inputs", "f_x", "f_out", "out_bits") + (("units",) if last.join == "sum" else ())
+        same: tuple[str, ...] = ("inputs", "f_x", "f_out", "out_bits")
+        if last.join in ("sum", "reset"):
+            same += ("units",)
+        if last.join == "reset":
+            same += ("f_state",)
         for name in same:
             if getattr(first, name) != getattr(last, name):
                 raise SimulationError(
@@ -319,7 +329,8 @@ class IntegerNetwork:
     def stage_units(self, stage: tuple[int, ...]) -> int:
         """The size of what a stage gives."""
         layers = [self.layers[index] for index in stage]
-        return layers[-1].units if layers[-1].join == "sum" else sum(one.units for one in layers)
+        single = layers[-1].join in ("sum", "reset")
+        return layers[-1].units if single else sum(one.units for one in layers)
 
     def stage_format(self, stage: tuple[int, ...]) -> int:
         """The format of what a stage gives."""
@@ -331,7 +342,7 @@ class IntegerNetwork:
         """Features of everything that can be fed in, by (role, layer)."""
         sizes = {("x", 0): self.layers[0].inputs}
         for index, layer in enumerate(self.layers):
-            if layer.has_hidden:
+            if layer.has_hidden and layer.join != "reset":
                 sizes["initial_h", index] = layer.units
             if layer.kind == "lstm":
                 sizes["initial_c", index] = layer.units
@@ -349,8 +360,8 @@ class IntegerNetwork:
         scalars = []
         for index, layer in enumerate(self.layers):
             named = {field.name: getattr(layer, field.name) for field in fields(layer)}
-            scalars.append({name: v for name, v in named.items() if name not in _ARRAYS})
-            arrays.update({f"{index}.{n}": named[n] for n in _ARRAYS if named[n] is not None})
+            scalars.append({name: v for name, v in named.items() if name not in ARRAYS})
+            arrays.update({f"{index}.{n}": named[n] for n in ARRAYS if named[n] is not None})
         header = {
             "version": _FORMAT_VERSION,
             "weight_bits": self.weight_bits,
@@ -394,41 +405,8 @@ class IntegerNetwork:
 def _layer(
     index: int, scalars: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[Any]]
 ) -> IntegerLayer:
-    named = {name: arrays.get(f"{index}.{name}") for name in _ARRAYS}
+    named = {name: arrays.get(f"{index}.{name}") for name in ARRAYS}
     for name in ("w_x", "mult_x", "shift_x", "bias_x"):
         if named[name] is None:
             raise SimulationError(f"layer {scalars['name']!r} lacks {name}")
     return IntegerLayer(**{**scalars, **named})
-
-
-def _check_number(where: str, name: str, value: object) -> None:
-    low, high = _LIMITS[name]
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SimulationError(f"{where}: {name} is {value!r}, it must be an integer {low} … {high}")
-
-
-def _checked_array(where: str, name: str, value: npt.ArrayLike) -> Int32Array:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu":
-        raise SimulationError(f"{where}: {name} has the type {array.dtype}, it must hold integers")
-    low, high = _LIMITS[name]
-    outside = (array < low) | (array > high)
-    if outside.any():
-        index = tuple(int(i) for i in np.argwhere(outside)[0])
-        raise SimulationError(
-            f"{where}: {name}{list(index)} is {array[index]}, it must be {low} … {high}"
-        )
-    array = array.astype(np.int32)
-    array.flags.writeable = False
-    return array
-
-
-def _check_width(
-    where: str, name: str, array: Int32Array, bits: int, *, symmetric: bool = True
-) -> None:
-    high = (1 << (bits - 1)) - 1
-    low = -high if symmetric else -high - 1
-    if array.min() < low or array.max() > high:
-        raise SimulationError(
-            f"{where}: {name} holds {array.min()} … {array.max()}, {bits} bits hold {low} … {high}"
-        )

@@ -152,6 +152,8 @@ def _state_packets(
     known = set()
     parts = []
     for index, layer in enumerate(program.layers):
+        if layer.continues:  # the states are those of the layer before
+            continue
         units = len(layer.neurons)
         order = list(layer.neurons)
         if layer.has_hidden:

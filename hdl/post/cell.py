@@ -36,12 +36,15 @@ class CellUpdater(wiring.Component):
     - GRU: ``r`` and ``z`` are queued; an ``r`` and the row of ``n`` start ``r · v_n``; with ``u_n``
       it goes to the activation unit; ``n`` starts ``z · s`` and then ``(32768 - z) · n``.
     - RNN and linear: the answer, or the row itself, is the output.
+    - With ``reset_first``, a GRU that resets before the product, in two layers. Its gates: ``r`` is
+      kept; ``z`` is stored and starts ``r · s``, the output; the third row is dropped. Its
+      candidate: an answer ``n`` goes on like a GRU's, with the stored ``z``.
 
     Latency, from the last row taken to its output, and interval: docs/post.md.
 
     Parameters
     ----------
-    config: ``state_depth``, ``activation_bits``.
+    config: ``state_depth``, ``activation_bits``, ``reset_first``.
 
     Members
     -------
@@ -77,10 +80,14 @@ class CellUpdater(wiring.Component):
         bits = PREACTIVATION_BITS
         program = self.program
         recurrent, lstm, gru, tabular = Signal(), Signal(), Signal(), Signal()
+        resets, mixes = Signal(), Signal()  # the two layers of a GRU that resets first
+        split = program.reset_first & bool(self._config.reset_first)
         m.d.sync += [
-            recurrent.eq((program.kind == Kind.LSTM) | (program.kind == Kind.GRU)),
+            recurrent.eq((program.kind == Kind.LSTM) | (program.kind == Kind.GRU) | split),
             lstm.eq(program.kind == Kind.LSTM),
-            gru.eq(program.kind == Kind.GRU),
+            gru.eq((program.kind == Kind.GRU) & ~split),
+            resets.eq((program.kind == Kind.GRU) & split),
+            mixes.eq((program.kind == Kind.RNN) & split),
             tabular.eq(
                 (program.activation == Activation.TANH) | (program.activation == Activation.SIGMOID)
             ),
@@ -107,24 +114,29 @@ class CellUpdater(wiring.Component):
         row, tag = self.i.payload, self.i.payload.tag
         inside = Signal(range(self.CREDITS + 1))
         # Both one cycle late: `room` therefore asks for one place more. `empty` may stay for one
-        # cycle after an entry, in which only a hole behind a hole could make use of it, and may.
+        # cycle after an entry, in which only a hole behind a hole could make use of it, and may;
+        # a candidate's row enters and ends a step at once, so `taken` then stands beside it.
         empty, room = Signal(init=1), Signal()
         limit = Mux(recurrent, self.NEURONS, self.CREDITS)
         m.d.sync += [empty.eq(inside == 0), room.eq(inside + 1 < limit)]
         ending = Signal()  # the step's last row is taken; its states are not all written yet
         candidate = Signal()
         take = Signal()
+        taken = Signal(2)  # answers n take the multiplier twice, and a state every third cycle
+        m.d.sync += taken.eq(Cat(take & mixes, taken))
         m.d.comb += [
-            candidate.eq(gru & (tag.gate == 2)),
+            candidate.eq((gru | resets) & (tag.gate == 2)),
             take.eq(self.i.valid & self.i.ready),
         ]
         with m.If(~recurrent):
             m.d.comb += self.i.ready.eq(room)
         with m.Elif(tag.hole):
             # Neurons ahead of a hole leave in their own time, so it waits for all of them.
-            m.d.comb += self.i.ready.eq(empty & ~ending)
+            m.d.comb += self.i.ready.eq(empty & ~ending & ~taken[0])
         with m.Else():
-            m.d.comb += self.i.ready.eq(((tag.gate != 0) | (room & ~ending)) & (candidate | ~back))
+            m.d.comb += self.i.ready.eq(
+                ((tag.gate != 0) | (room & ~ending & ~taken.any())) & (candidate | ~back)
+            )
         enter = take & ((tag.gate == 0) | tag.hole)
         leave = self.o.valid & self.o.ready
         with m.If(enter & ~leave):
@@ -133,7 +145,7 @@ class CellUpdater(wiring.Component):
             m.d.sync += inside.eq(inside - 1)
 
         fresh = Signal()
-        restart = ending & empty
+        restart = ending & empty & ~taken[0]
         with m.If(self.start):
             m.d.sync += [ending.eq(0), fresh.eq(self.fresh)]
         with m.Elif(restart):
@@ -148,7 +160,7 @@ class CellUpdater(wiring.Component):
             state.restart.eq(self.start | restart),
             state.zero.eq(fresh),
             state.skip.eq(skip),
-            candidates.push.eq(take & candidate & ~tag.hole),
+            candidates.push.eq(take & candidate & ~resets & ~tag.hole),
             candidates.data.u.eq(row.sum),
             candidates.data.v.eq(row.hidden),
             activation.request.eq(back | (take & ~direct & ~candidate)),
@@ -158,7 +170,7 @@ class CellUpdater(wiring.Component):
                 ~back
                 & Mux(
                     recurrent,
-                    tag.gate != 2,
+                    (tag.gate != 2) & ~mixes,
                     program.activation == Activation.SIGMOID,
                 )
             ),
@@ -177,7 +189,9 @@ class CellUpdater(wiring.Component):
         is_g = from_row & lstm & (answer.gate == 2)
         is_o = from_row & lstm & (answer.gate == 3)
         is_z = from_row & gru & (answer.gate == 1)
-        is_n = from_back & gru
+        is_n = (from_back & gru) | (from_row & mixes)
+        is_kept = from_row & resets & (answer.gate == 0)
+        is_reset = from_row & resets & (answer.gate == 1)
         is_c = from_back & lstm
 
         # r in the lower half, o and z in the upper one, each a ring of NEURONS entries.
@@ -202,17 +216,17 @@ class CellUpdater(wiring.Component):
             m.d.sync += oz_head.eq(oz_head + 1)
 
         # Multiplications: stage 1 operands, stage 2 product --------------------------------------
-        i_kept = Signal(signed(bits), reset_less=True)
+        i_kept = Signal(signed(bits), reset_less=True)  # or r
         gn_kept = Signal(signed(bits), reset_less=True)  # g or n
         second = Signal()  # (32768 - z) · n follows z · s
-        with m.If(is_i):
+        with m.If(is_i | is_kept):
             m.d.sync += i_kept.eq(result)
         with m.If(is_g | is_n):
             m.d.sync += gn_kept.eq(result)
         m.d.sync += second.eq(is_n)
 
         # accumulate: f · c or z · s. update: i · g or (32768 - z) · n. reset: r · v_n.
-        # emit: o · tanh(c').
+        # emit: o · tanh(c') or r · s.
         step = data.StructLayout({"accumulate": 1, "update": 1, "reset": 1, "emit": 1})
         steps = [Signal(step, name=f"step{k}") for k in range(6)]
         r_waits = r_head != r_tail
@@ -225,8 +239,8 @@ class CellUpdater(wiring.Component):
             steps[0].accumulate.eq(is_f | is_n),
             steps[0].update.eq(is_o | second),
             steps[0].reset.eq(reset_gate),
-            steps[0].emit.eq(is_c),
-            state.next.eq(is_f | is_n),
+            steps[0].emit.eq(is_c | is_reset),
+            state.next.eq(is_f | is_n | is_reset),
         ]
         m.d.sync += [steps[k].eq(steps[k - 1]) for k in range(1, 6)]
 
@@ -235,13 +249,16 @@ class CellUpdater(wiring.Component):
         product = Signal(signed(VALUE_BITS), reset_less=True)
         rest = Signal(signed(bits + 1))  # 32768 - z, of the z that stage 1 holds
         m.d.comb += rest.eq((1 << 15) - a)
+        update_gate = Signal(signed(bits))
         with m.If(is_f):
             m.d.sync += a.eq(result)
+        with m.Elif(is_reset):
+            m.d.sync += a.eq(i_kept)
         with m.Elif(steps[0].update):
             m.d.sync += a.eq(Mux(lstm, i_kept, rest))
         with m.Else():
-            m.d.sync += a.eq(read.data)
-        with m.If(steps[0].accumulate):
+            m.d.sync += a.eq(Mux(mixes, update_gate, read.data))
+        with m.If(steps[0].accumulate | is_reset):
             m.d.sync += b.eq(state.value)
         with m.Elif(steps[0].update):
             m.d.sync += b.eq(gn_kept)
@@ -250,6 +267,18 @@ class CellUpdater(wiring.Component):
         with m.Else():
             m.d.sync += b.eq(candidates.o.payload.v)
         m.d.sync += product.eq(a * b)
+
+        if self._config.reset_first:
+            m.submodules.update_gates = update_gates = StateMemory(self._config)
+            m.d.comb += [
+                update_gates.base.eq(program.state_base),
+                update_gates.restart.eq(state.restart),
+                update_gates.skip.eq(skip),
+                update_gates.write.eq(is_reset),
+                update_gates.new.eq(result),
+                update_gates.next.eq(is_n),
+                update_gate.eq(update_gates.value),
+            ]
 
         # Sums: stage 3 shifts, 4 adds, 5 rounds and saturates ------------------------------------
         first = Signal(signed(VALUE_BITS), reset_less=True)  # f · c or z · s
@@ -283,7 +312,7 @@ class CellUpdater(wiring.Component):
         single = Signal(signed(bits))  # an output in 16 bits
         emit = Signal()
         value = Signal(signed(VALUE_BITS), reset_less=True)
-        with m.If(gru):
+        with m.If(gru | mixes):
             m.d.comb += single.eq(new)
         with m.Elif(tabular):
             m.d.comb += single.eq(Mux(answer.gate[0], 0, result))  # the mark of a hole
@@ -292,12 +321,15 @@ class CellUpdater(wiring.Component):
             m.d.comb += single.eq(Mux(relu & row.sum[-1], 0, row.sum))
         with m.If(recurrent & empty):  # a hole; the others bring their zero along
             m.d.sync += value.eq(0)
-        with m.Elif(lstm):
+        with m.Elif(lstm | resets):
             m.d.sync += value.eq(product)
         with m.Else():
             m.d.sync += value.eq(Cat(Const(0, 15), single))
         m.d.sync += emit.eq(
-            direct | steps[2].emit | (steps[5].update & gru) | (activation.response & ~recurrent)
+            direct
+            | steps[2].emit
+            | (steps[5].update & (gru | mixes))
+            | (activation.response & ~recurrent)
         )
         m.d.comb += [
             rounder.push.eq(emit),

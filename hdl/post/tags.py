@@ -48,6 +48,7 @@ POST_PROGRAM = data.StructLayout(
             "out_shift",
             "parameter_base",
             "state_base",
+            "reset_first",
         )
         for _, _, width, is_signed in (DESCRIPTOR_FIELDS[name],)
     }

@@ -30,6 +30,7 @@ LIMITS = {
     "program_depth": (1, 256),
     "threads": (1, 2),
     "counters": (0, 1),
+    "reset_first": (0, 1),
 }
 
 #: What else has to change for a parameter to reach its limit.

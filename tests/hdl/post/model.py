@@ -54,6 +54,7 @@ class Cell:
     out_shift: int = 15
     bits: int = 8
     states: dict[int, int] = field(default_factory=dict)
+    update_gates: dict[int, int] = field(default_factory=dict)
 
     def neuron(self, index: int, u: list[int], v: list[int]) -> int:
         """The output of the neuron whose state has this index, from its gates' halves."""
@@ -68,6 +69,16 @@ class Cell:
         if self.kind == "gru":
             r, z = sigmoid(pre[0], self.f_pre), sigmoid(pre[1], self.f_pre)
             n = tanh(sat(u[2] + rne(r * v[2], 15)), self.f_pre)
+            p = rne((32768 - z) * n, 15 - self.f_state)
+            state = sat(rne(z * self.states.get(index, 0) + p, 15))
+            self.states[index] = state
+            return out(state * 32768, self.out_shift, self.bits)
+        if self.kind == "gru_gates":
+            r, z = sigmoid(pre[0], self.f_pre), sigmoid(pre[1], self.f_pre)
+            self.update_gates[index] = z
+            return out(r * self.states.get(index, 0), self.out_shift, self.bits)
+        if self.kind == "gru_candidate":
+            n, z = tanh(pre[0], self.f_pre), self.update_gates[index]
             p = rne((32768 - z) * n, 15 - self.f_state)
             state = sat(rne(z * self.states.get(index, 0) + p, 15))
             self.states[index] = state

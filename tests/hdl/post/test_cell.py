@@ -13,6 +13,13 @@ from tests.hdl.post.rows import step_tags
 from tests.hdl.stream_helpers import collect, run, send
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "linear": 1}
+#: Rows of the two layers of a GRU that resets first; the third one is not used.
+RESET_FIRST = {"gru_gates": 3, "gru_candidate": 1}
+ALL_GATES = GATES | RESET_FIRST
+KINDS = {kind: Kind[kind.upper()] for kind in GATES} | {
+    "gru_gates": Kind.GRU,
+    "gru_candidate": Kind.RNN,
+}
 
 
 @dataclass
@@ -28,7 +35,8 @@ class Layer:
 
     def program(self) -> dict[str, int]:
         return {
-            "kind": Kind[self.cell.kind.upper()],
+            "kind": KINDS[self.cell.kind],
+            "reset_first": int(self.cell.kind in RESET_FIRST),
             "activation": Activation[self.cell.activation.upper()],
             "wide": int(self.cell.bits == 16),
             "pre_shift": self.cell.f_pre - 12,
@@ -40,11 +48,15 @@ class Layer:
 
     def rows(self, rng: random.Random) -> tuple[list[dict], list[int]]:
         """Rows as the join delivers them, and outputs."""
-        gates, hidden = GATES[self.cell.kind], self.cell.kind != "linear"
+        gates, hidden = ALL_GATES[self.cell.kind], self.cell.kind != "linear"
         rows, outputs = [], []
-        if self.fresh and self.cell.kind in ("lstm", "gru"):
-            for index in range(self.neurons):
-                self.cell.states[self.base + index] = 0
+        before = self.cell.states
+        if self.fresh and self.cell.kind not in ("rnn", "linear"):
+            zero = dict.fromkeys(range(self.base, self.base + self.neurons), 0)
+            if self.cell.kind == "gru_gates":  # reads zeros, but writes no state
+                self.cell.states = before | zero
+            else:
+                before.update(zero)
         for _ in range(self.steps):
             spread = rng.choice([16, 16, 14, 10, 5])
             u, v = (
@@ -70,6 +82,7 @@ class Layer:
                 gate = slice(gates * index, gates * (index + 1))
                 outputs.append(self.cell.neuron(self.base + index, u[gate], v[gate]))
             outputs += [0] * self.holes
+        self.cell.states = before
         return rows, outputs
 
 
@@ -86,9 +99,10 @@ def check(
     dut = CellUpdater(config)
     rng = random.Random(seed)
     states = {index: rng.randrange(-32768, 32768) for index in range(64)}
+    update_gates: dict[int, int] = {}
     expected = []
     for layer in layers:
-        layer.cell.states = states
+        layer.cell.states, layer.cell.update_gates = states, update_gates
     initial = dict(states)
     for layer in layers:
         expected.append(layer.rows(rng))
@@ -142,6 +156,16 @@ def check(
     return at
 
 
+def random_pair(rng: random.Random, **fixed: int) -> list[Layer]:
+    """A GRU that resets first. Its layers take turns, so each runs a single step."""
+    gates, candidate = random_layer(rng, "gru", **fixed), random_layer(rng, "gru", **fixed)
+    gates.cell.kind, candidate.cell.kind = RESET_FIRST
+    candidate.cell.activation = "tanh"
+    gates.steps = candidate.steps = 1
+    candidate.neurons, candidate.holes, candidate.base = gates.neurons, gates.holes, gates.base
+    return [gates, candidate]
+
+
 def random_layer(rng: random.Random, kind: str, **fixed: int) -> Layer:
     f_pre, f_state = rng.randrange(16), rng.randrange(16)
     activation = rng.choice(["identity", "relu", "tanh", "sigmoid"])
@@ -175,6 +199,16 @@ def test_kinds_in_turn(idle: float, stall: float) -> None:
     rng = random.Random(5)
     layers = [random_layer(rng, rng.choice(list(GATES))) for _ in range(30)]
     check(layers, idle=idle, stall=stall, config=MachineConfig(activation_bits=8))
+
+
+@pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.4, 0.4)])
+def test_a_gru_that_resets_first(idle: float, stall: float) -> None:
+    rng = random.Random(f"reset first {idle} {stall}")
+    layers = []
+    for form in range(16):
+        layers += random_pair(rng, f_state=form)
+        layers += [random_layer(rng, rng.choice(list(GATES)))] * (form % 3 == 0)
+    check(layers, idle=idle, stall=stall, config=MachineConfig(reset_first=1))
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
@@ -217,9 +251,16 @@ def test_other_widths() -> None:
         ("linear", "relu", 1),
         ("rnn", "tanh", 1.3),
         ("linear", "sigmoid", 1.3),
+        ("gru_gates", "identity", 3),
+        ("gru_candidate", "tanh", 3),
     ],
 )
 def test_interval(kind: str, activation: str, interval: float) -> None:
     layer = Layer(Cell(kind, activation, out_shift=20), neurons=60, holes=0, steps=1)
-    at = check([layer], config=MachineConfig(state_depth=64))
+    layers = [layer]
+    if kind == "gru_candidate":
+        gates = Cell("gru_gates", out_shift=20)
+        layers.insert(0, Layer(gates, neurons=60, holes=0, steps=1))
+    config = MachineConfig(state_depth=64, reset_first=int(kind in RESET_FIRST))
+    at = check(layers, config=config)
     assert (at[-1] - at[9]) / (len(at) - 10) <= interval

@@ -1,0 +1,52 @@
+"""The functions of docs/numerics.md that every cell is made of, in numpy, elementwise on int64."""
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["IntArray", "rne", "saturate", "sigmoid", "tanh", "tanh15"]
+
+IntArray = npt.NDArray[np.int64]
+
+
+def rne(a: npt.ArrayLike, n: npt.ArrayLike) -> IntArray:
+    """`a / 2^n` rounded to the nearest integer, ties to even; elementwise, `n >= 0`."""
+    a, n = np.asarray(a, np.int64), np.asarray(n, np.int64)
+    assert np.all((n >= 0) & (n <= 62))
+    quotient = a >> n
+    remainder = a - (quotient << n)
+    # Compared with what is missing to the next integer, so that nothing overflows.
+    missing = (np.int64(1) << n) - remainder
+    up = (remainder > missing) | ((remainder == missing) & (quotient & 1 == 1))
+    return quotient + up
+
+
+def saturate(a: npt.ArrayLike, bits: int) -> IntArray:
+    """`a` clamped to the range of `bits`-bit signed integers."""
+    return np.clip(np.asarray(a, np.int64), -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
+
+
+_T = np.minimum(32767, np.rint(np.tanh(np.arange(257) / 32) * 32768)).astype(np.int64)
+
+
+def tanh15(z: npt.ArrayLike) -> IntArray:
+    """tanh of 16-bit `z` in units of 2^-12, in Q15: a table of 256 chords, odd by construction."""
+    z = np.asarray(z, np.int64)
+    m = np.minimum(np.abs(z), 32767)
+    i, r = m >> 7, m & 127
+    t = _T[i] + (((_T[i + 1] - _T[i]) * r + 64) >> 7)
+    return np.where(z < 0, -t, t)
+
+
+def tanh(p: npt.ArrayLike, f: int) -> IntArray:
+    """tanh of 16-bit `p` in format `f`, in Q15."""
+    return tanh15(_norm(p, f - 12))
+
+
+def sigmoid(p: npt.ArrayLike, f: int) -> IntArray:
+    """σ of 16-bit `p` in format `f`, in Q15, 0 … 32767."""
+    return (32768 + tanh15(_norm(p, f + 1 - 12))) >> 1
+
+
+def _norm(p: npt.ArrayLike, n: int) -> IntArray:
+    p = np.asarray(p, np.int64)
+    return saturate(rne(p, n) if n >= 0 else p << -n, 16)

@@ -1,0 +1,53 @@
+"""Cells beyond the defaults: equal to ONNX Runtime, near it in integers, or refused by name."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gen.test_onnx_import import check, onnx_runtime, run_float
+from gen.test_quantize import outputs, sample
+from support.onnx_cells import CELLS
+from support.onnx_graphs import feeds_for, single
+
+from sparnn.gen.calibrate import calibrate
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.float_onnx import float_model
+from sparnn.gen.onnx_import import network_of
+from sparnn.gen.quantize import quantize
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_equal_to_onnx_runtime(name: str, tmp_path: Path) -> None:
+    check(CELLS[name](), tmp_path)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_written_as_onnx_again(name: str, tmp_path: Path) -> None:
+    """The float reference of a pruned network means what the network does."""
+    model = CELLS[name]()
+    network = network_of(model)
+    feeds = feeds_for(model)
+    expected, got = onnx_runtime(float_model(network), feeds), run_float(network, feeds, tmp_path)
+    for output, array in expected.items():
+        np.testing.assert_allclose(got[output], array, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_16_bits_are_close_to_float(name: str) -> None:
+    network = network_of(CELLS[name]())
+    given = sample(network)
+    quantized = quantize(network, calibrate(network, given), 16, 16)
+    for exact, got in outputs(network, quantized, given):
+        assert np.abs(got - exact).max() <= 4e-3 * max(1.0, np.abs(exact).max())
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes", "message"),
+    [
+        ("GRU", {"linear_before_reset": 0, "direction": "reverse"}, "direction = reverse is not"),
+        ("GRU", {"linear_before_reset": 0, "direction": "bidirectional"}, "= bidirectional is not"),
+    ],
+)
+def test_refused(op: str, attributes: dict, message: str) -> None:
+    with pytest.raises(SparnnError, match=message):
+        network_of(single(op, **attributes))

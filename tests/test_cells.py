@@ -1,0 +1,53 @@
+"""Cells beyond the defaults from the ONNX file to the Verilog: bit exact, near ONNX Runtime."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support.onnx_cells import CELLS
+from support.onnx_graphs import feeds_for, single
+
+from sparnn.gen.compile import compile_model
+from sparnn.gen.errors import SparnnError
+from sparnn.sim.runner import simulate
+
+#: One machine for all models, so that it is built once.
+MACHINE = """
+lanes = 8
+post_units = 4
+max_v = 2
+weight_bits = 12
+activation_bits = 14
+columns = 64
+store_depth = 256
+"""
+OPTIONS = "reset_first = 1\n"
+
+
+def compiled(model: onnx.ModelProto, folder: Path, machine: str) -> tuple[Path, Path]:
+    onnx.save(model, folder / "model.onnx")
+    np.savez(folder / "x.npz", **feeds_for(model, steps=7, batch=3))
+    (folder / "machine.toml").write_text(machine)
+    compile_model(
+        folder / "model.onnx",
+        folder / "x.npz",
+        folder / "out",
+        config=str(folder / "machine.toml"),
+    )
+    return folder / "out", folder / "x.npz"
+
+
+@pytest.mark.xdist_group("cells")
+@pytest.mark.parametrize("name", CELLS)
+def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
+    report = simulate(*compiled(CELLS[name](), tmp_path, MACHINE + OPTIONS))
+    assert report.bit_exact, report.first_mismatch
+    assert report.sqnr_db is not None
+    assert report.sqnr_db > 48
+
+
+def test_the_machine_lacks_the_cells(tmp_path: Path) -> None:
+    model = single("GRU", linear_before_reset=0)
+    with pytest.raises(SparnnError, match=r"lacks the cells: .* reset_first = 0; set reset_first"):
+        compiled(model, tmp_path, MACHINE)
