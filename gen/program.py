@@ -29,6 +29,7 @@ from .presets import enlarge
 __all__ = [
     "FITTED_STEPS",
     "build_program",
+    "cell_options",
     "fit_config",
     "image_words",
     "longest_run",
@@ -55,7 +56,7 @@ _WHAT = {
     "store_depth": "words in the sequence store for one step",
     "program_depth": "layer descriptors",
 }
-#: parameter of MachineConfig that is 0 or 1 -> what a network needs it for.
+#: parameter of MachineConfig that is 0 or 1 -> what it has the cells for.
 _OPTIONS = {"reset_first": "a GRU that resets before the product (linear_before_reset = 0)"}
 
 
@@ -114,14 +115,15 @@ def build_program(
         layer is wanted whose last step alone is computed.
     """
     _check_widths(network, config)
-    needs = memory_needs(network, layout, packed, config, outputs=outputs)
-    for name, need in needs.items():
-        limit = getattr(config, name)
-        if need > limit and name in _OPTIONS:
+    for name, need in cell_options(network).items():
+        if need > getattr(config, name):
             raise SparnnError(
                 f"the network has {_OPTIONS[name]}, for which the machine lacks the cells: it has "
                 f"{name} = 0; set {name} = 1"
             )
+    needs = memory_needs(network, layout, packed, config, outputs=outputs)
+    for name, need in needs.items():
+        limit = getattr(config, name)
         if need > limit:
             raise SparnnError(
                 f"the network needs {need} {_WHAT[name]}, the machine has {name} = {limit}; raise "
@@ -343,8 +345,13 @@ def memory_needs(
         ),
         "store_depth": store.fixed + steps * sum(store.per_step),
         "program_depth": len(network.layers),
-        "reset_first": int(any(layer.join == "reset" for layer in network.layers)),
     }
+
+
+def cell_options(network: IntegerNetwork) -> dict[str, int]:
+    """Whether the network needs the cells that a machine has only where it is asked for them, by
+    the parameter of MachineConfig."""
+    return {"reset_first": int(any(layer.join == "reset" for layer in network.layers))}
 
 
 def fit_config(
@@ -354,12 +361,13 @@ def fit_config(
     outputs: Sequence[Mapping[str, Any]] = (),
     steps: int = FITTED_STEPS,
 ) -> MachineConfig:
-    """The machine with memories enlarged, to powers of two, to what a network needs.
+    """The machine with the cells, and memories enlarged to powers of two, that a network needs.
 
     The store gets room for so many steps in one run. Nothing shrinks.
     """
     packed = pack_network(network, layout, config)
-    return enlarge(config, memory_needs(network, layout, packed, config, steps, outputs))
+    needs = memory_needs(network, layout, packed, config, steps, outputs)
+    return enlarge(config, needs | cell_options(network))
 
 
 def longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:

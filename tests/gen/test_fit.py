@@ -50,9 +50,9 @@ def test_a_fitted_machine_runs_the_network() -> None:
 
 def test_data_is_of_the_configurations_of_today() -> None:
     rows = json.loads(DATA.read_text())["measured"]
-    assert [row["config"] for row in rows if row["target"] == "ecp5"] == [
-        asdict(config) for config in CONFIGURATIONS
-    ]
+    # Parameters that came later had their defaults.
+    measured = [MachineConfig(**row["config"]) for row in rows if row["target"] == "ecp5"]
+    assert measured == list(CONFIGURATIONS)
 
 
 DIGITS = Path("examples") / "digits" / "lstm.onnx"

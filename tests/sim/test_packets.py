@@ -23,7 +23,8 @@ def random_outputs(rng, network):
     outputs = []
     for stage in network.stages:
         layers = [network.layers[index] for index in stage]
-        entry = {"layer": stage[-1], "layers": list(stage)}
+        both = stage if layers[-1].join != "reset" else stage[1:]
+        entry = {"layer": stage[-1], "layers": list(both)}
         shortened = any(one.last_only for one in network.layers[stage[-1] + 1 :])
         if stage[-1] == len(network.layers) - 1:
             what = str(rng.choice(["sequence", "last"]))

@@ -68,6 +68,7 @@ class HostModel:
     def __init__(self, config):
         self.config = config
         self.memories = {}  # (target, index, address) -> entry
+        self.update_gates = {}  # state address -> z, from a GRU's gates to its candidate
         self.pairs = 0
 
     # Packets -------------------------------------------------------------------------------------
@@ -156,7 +157,7 @@ class HostModel:
             h = []
             for s in range(units):
                 if recurrent:
-                    out, states[s] = self.cell(layer, u[s], v[s], states[s])
+                    out, states[s] = self.cell(layer, s, u[s], v[s], states[s])
                 else:
                     out = self.activated(layer, u[s][0])
                 h.append(out)
@@ -180,7 +181,7 @@ class HostModel:
         return outputs
 
     def state(self, layer, s):
-        if layer["kind"] == Kind.RNN:
+        if layer["kind"] == Kind.RNN and not layer["reset_first"]:
             return 0
         unit, word = s % self.config.post_units, s // self.config.post_units
         return signed(self.memories[Target.STATE, unit, layer["state_base"] + word], 16)
@@ -315,9 +316,17 @@ class HostModel:
     def sigmoid(self, layer, pre):
         return (32768 + tanh15(norm(pre, layer["pre_shift"] + 1))) >> 1
 
-    def cell(self, layer, u, v, state):
-        """The new output and state."""
+    def cell(self, layer, s, u, v, state):
+        """The new output and state of the neuron at position s."""
         up = layer["state_up"]
+        place = layer["state_base"], s
+        if layer["reset_first"] and layer["kind"] == Kind.GRU:
+            r, self.update_gates[place] = (self.sigmoid(layer, sat(u[k] + v[k])) for k in (0, 1))
+            return self.out(layer, r * state), state
+        if layer["reset_first"]:
+            z, n = self.update_gates[place], tanh15(norm(sat(u[0] + v[0]), layer["pre_shift"]))
+            new = sat(rne(z * state + rne((32768 - z) * n, up), 15))
+            return self.out(layer, new * 32768), new
         if layer["kind"] == Kind.RNN:
             return self.activated(layer, sat(u[0] + v[0])), 0
         if layer["kind"] == Kind.LSTM:
