@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import SimulationError
@@ -101,7 +101,7 @@ def build_driver(
             f"{verilog} cannot be read ({error.strerror}): compile the model again"
         ) from None
     builds = cache_folder() / "verilated"
-    key = _key(toolchain, text, waves, driver, top)
+    key = _key(toolchain, text, driver.read_bytes(), repr((top, waves)).encode())
     program = builds / key / "driver"
     try:
         builds.mkdir(parents=True, exist_ok=True)
@@ -118,16 +118,15 @@ def build_driver(
     return program
 
 
-def _key(toolchain: Toolchain, text: bytes, waves: bool, driver: Path, top: str) -> str:
+def _key(toolchain: Toolchain, *what: bytes) -> str:
+    """A name for what these tools make of ``what``."""
     version = subprocess.run(
         [*toolchain.compiler.split(), "--version"], capture_output=True, check=False
     ).stdout
     digest = hashlib.sha256()
     parts = [
-        text,
-        driver.read_bytes(),
+        *what,
         Path(__file__).read_bytes(),  # the flags, and what is done to the text
-        repr((top, waves)).encode(),
         toolchain.compiler.encode(),
         version,
         (toolchain.root / "include" / "verilated_config.h").read_bytes(),
@@ -135,6 +134,30 @@ def _key(toolchain: Toolchain, text: bytes, waves: bool, driver: Path, top: str)
     for part in parts:
         digest.update(len(part).to_bytes(8, "little") + part)
     return digest.hexdigest()[:32]
+
+
+@contextmanager
+def _kept_runtime(toolchain: Toolchain, objects: Path, kind: tuple[bool, ...]) -> Iterator[None]:
+    """Verilator's own library, which takes longer to compile than a small machine, is kept.
+
+    Parameters
+    ----------
+    objects: the folder that is being built in. kind: what the library's flags depend on.
+    """
+    kept = cache_folder() / "runtime" / _key(toolchain, repr(kind).encode())
+    for file in kept.glob("*.o"):
+        shutil.copyfile(file, objects / file.name)  # newer than its source, so it stays
+    yield
+    made = list(objects.glob("verilated*.o"))
+    if not kept.is_dir() and made:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept.parent) as aside:
+            whole = Path(aside) / "whole"
+            whole.mkdir()
+            for file in made:
+                shutil.copyfile(file, whole / file.name)
+            with suppress(OSError):  # another build was first
+                whole.rename(kept)
 
 
 def _build(
@@ -180,20 +203,24 @@ def _build(
             *(os.environ.get("MAKE", "make"), "-C", "obj", "-f", makefile, f"-j{_JOBS}"),
             *(*_MAKE.split(), *target),
         ]
+        def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command,
+                cwd=aside,
+                env=toolchain.environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                check=False,
+            )
+
         with progress("Building the simulation"):
-            for command in (translate, compile_all):
-                done = subprocess.run(
-                    command,
-                    cwd=aside,
-                    env=toolchain.environment(),
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    errors="replace",
-                    check=False,
-                )
-                if done.returncode:
-                    break
+            done = run(translate)
+            if not done.returncode:
+                kind = (waves, hierarchical)
+                with _kept_runtime(toolchain, Path(aside) / "obj", kind):
+                    done = run(compile_all)
         built = Path(aside) / "obj" / "driver"
         if done.returncode or not built.is_file():
             raise SimulationError(
