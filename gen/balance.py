@@ -1,17 +1,19 @@
 """Evens the lanes' work by exchanging neurons and columns.
 
-A lane's work is that of one group's rows on one slice's columns, so it depends on two orders at
-once: dealing rows and columns separately evens the groups and the slices but not the lanes. In a
-pruned layer of 800 units on 1024 lanes the lane with the most work then has 46 % more than the
-mean; this search leaves 4 %.
+A lane's work is that of one group's rows on one slice's columns, summed over all halves that run in
+one loop. Where a neuron lies says which group computes its rows in each half and which slice its
+column belongs to; where an input column lies says its slice. So one order decides about several
+halves at once, and dealing rows and columns apart evens the groups and the slices but not the
+lanes. The search exchanges random pairs and keeps what lowers the cost of all lanes together.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["LaneWork", "refine"]
+__all__ = ["Balance", "HalfWork", "balanced"]
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -19,222 +21,183 @@ FloatArray = npt.NDArray[np.float64]
 #: The search lowers the sum of this power of the lanes' work: high enough that the fullest lanes
 #: decide, low enough that the others still give a direction.
 _POWER = 24
-#: A pass over all neurons and columns that gains less than this share of the cost is the last.
-_LEAST_GAIN = 1e-3
-#: Lanes this even are not worth a search.
-_EVEN = 1.002
-#: Exchanges of neurons that are worked out exactly, best estimate first.
-_TRIED = 3
+#: Proposals for each thing that may change its place, and in all.
+_PROPOSALS, _MOST_PROPOSALS = 40, 80_000
+#: The search ends when so many proposals for each thing in turn gained nothing.
+_PATIENCE = 8
+#: Lanes this even are not worth a search, nor is it looked at more often than after so many.
+_EVEN, _LOOK = 1.002, 64
 
 
-@dataclass(eq=False)
-class LaneWork:
-    """Expected pairs per step of every lane, kept up to date as things change places.
+@dataclass(frozen=True, eq=False)
+class HalfWork:
+    """One half of a layer: what its lanes have to do.
 
-    Parameters
-    ----------
-    x_work: of each weight of the input half, [units, inputs]; a row stands for all gates.
-    h_work: of the hidden half, [units, units], or None.
-    groups, slices: how many.
-    group: of each neuron, [units]. slice: of each neuron as a column, [units].
-    column_slice: of each input column, [inputs].
+    Members
+    -------
+    work: expected pairs of each weight per step, [neurons, columns]; all gates together.
+    neurons, columns: which order its rows and its columns follow.
+    group: of each position of the rows. slice: of each position of the columns.
+    loop: which loop it runs in; the lanes of each loop are evened.
     """
 
-    x_work: FloatArray
-    h_work: FloatArray | None
-    groups: int
-    slices: int
+    work: FloatArray
+    neurons: int
+    columns: int
     group: IntArray
     slice: IntArray
-    column_slice: IntArray
-    load: FloatArray = field(init=False)  #: [groups, slices]
-
-    def __post_init__(self) -> None:
-        #: By group and column, by neuron and slice.
-        self.x_columns = self._by_group(self.x_work)
-        self.rows = self._by_slice(self.x_work, self.column_slice)
-        self.load = self._by_slice(self.x_columns, self.column_slice)
-        self.h_columns = np.zeros((self.groups, len(self.group)))
-        if self.h_work is not None:
-            self.h_columns = self._by_group(self.h_work)
-            self.rows += self._by_slice(self.h_work, self.slice)
-            self.load += self._by_slice(self.h_columns, self.slice)
-        self.mean = max(float(self.load.mean()), 1e-12)
-
-    def _by_group(self, work: FloatArray) -> FloatArray:
-        sums = np.zeros((self.groups, work.shape[1]))
-        np.add.at(sums, self.group, work)
-        return sums
-
-    def _by_slice(self, work: FloatArray, slices: IntArray) -> FloatArray:
-        return work @ (slices[:, np.newaxis] == np.arange(self.slices)).astype(np.float64)
-
-    def _cost(self, load: FloatArray) -> FloatArray:
-        return np.asarray((load / self.mean) ** _POWER)
-
-    def cost(self) -> float:
-        return float(self._cost(self.load).sum())
-
-    def unevenness(self) -> float:
-        """The fullest lane's work over the mean."""
-        return float(self.load.max() / self.mean)
-
-    def _column_gains(
-        self, columns: FloatArray, slices: IntArray, one: int, others: IntArray
-    ) -> FloatArray:
-        """Change of the cost by exchanging column ``one`` with each of ``others``."""
-        here, there = slices[one], slices[others]
-        change = columns[:, others] - columns[:, [one]]
-        cost = self._cost(self.load).sum(axis=0)
-        gains = (
-            self._cost(self.load[:, [here]] + change).sum(axis=0)
-            + self._cost(self.load[:, there] - change).sum(axis=0)
-            - cost[here]
-            - cost[there]
-        )
-        return np.where(here == there, 0.0, gains)
-
-    def exchange_column(self, one: int) -> bool:
-        """Exchange an input column with the best other, if that gains anything."""
-        others = np.flatnonzero(self.column_slice != self.column_slice[one])
-        if len(others) == 0:
-            return False
-        gains = self._column_gains(self.x_columns, self.column_slice, one, others)
-        best = int(gains.argmin())
-        if gains[best] >= -1e-9:
-            return False
-        other = int(others[best])
-        here, there = self.column_slice[one], self.column_slice[other]
-        change = self.x_columns[:, other] - self.x_columns[:, one]
-        self.load[:, here] += change
-        self.load[:, there] -= change
-        change = self.x_work[:, other] - self.x_work[:, one]
-        self.rows[:, here] += change
-        self.rows[:, there] -= change
-        self.column_slice[one], self.column_slice[other] = there, here
-        return True
-
-    def exchange_neuron(self, one: int) -> bool:
-        """Exchange a neuron, as a row and as a column, with a better placed one, if there is any.
-
-        All candidates are judged as if the row and the column moved independently; the best few
-        are then worked out.
-        """
-        others = np.flatnonzero((self.group != self.group[one]) | (self.slice != self.slice[one]))
-        if len(others) == 0:
-            return False
-        here, there = self.group[one], self.group[others]
-        change = self.rows[others] - self.rows[one]
-        cost = self._cost(self.load).sum(axis=1)
-        gains = (
-            self._cost(self.load[here] + change).sum(axis=1)
-            + self._cost(self.load[there] - change).sum(axis=1)
-            - cost[here]
-            - cost[there]
-        )
-        gains = np.where(here == there, 0.0, gains)
-        if self.h_work is not None:
-            gains += self._column_gains(self.h_columns, self.slice, one, others)
-        for best in np.argsort(gains, kind="stable")[:_TRIED]:
-            if gains[best] >= -1e-9:
-                return False
-            if self._exchange_if_better(one, int(others[best])):
-                return True
-        return False
-
-    def _exchange_if_better(self, one: int, other: int) -> bool:
-        here, there = self.group[one], self.group[other]
-        first, second = self.slice[one], self.slice[other]
-        load, h_columns = self.load.copy(), self.h_columns
-        if here != there:
-            change = self.rows[other] - self.rows[one]
-            load[here] += change
-            load[there] -= change
-            if self.h_work is not None:
-                h_columns = h_columns.copy()
-                change = self.h_work[other] - self.h_work[one]
-                h_columns[here] += change
-                h_columns[there] -= change
-        if first != second:
-            change = h_columns[:, other] - h_columns[:, one]
-            load[:, first] += change
-            load[:, second] -= change
-        if float(self._cost(load).sum()) >= self.cost() - 1e-9:
-            return False
-        self.load, self.h_columns = load, h_columns
-        if here != there:
-            change = self.x_work[other] - self.x_work[one]
-            self.x_columns[here] += change
-            self.x_columns[there] -= change
-        if first != second and self.h_work is not None:
-            change = self.h_work[:, other] - self.h_work[:, one]
-            self.rows[:, first] += change
-            self.rows[:, second] -= change
-        self.group[one], self.group[other] = there, here
-        self.slice[one], self.slice[other] = second, first
-        return True
+    loop: int = 0
 
 
-def refine(
-    x_work: FloatArray,
-    h_work: FloatArray | None,
-    neurons: IntArray,
-    columns: IntArray,
-    *,
-    group: IntArray,
-    neuron_slice: IntArray,
-    column_slice: IntArray,
-    columns_free: bool,
-    passes: int,
-) -> tuple[IntArray, IntArray]:
-    """Better orders than the given ones, found by exchanging pairs.
-
-    The same input always gives the same orders.
+class Balance:
+    """Orders, and the expected work of every lane under them.
 
     Parameters
     ----------
-    x_work, h_work: see :class:`LaneWork`, in the network's order.
-    neurons, columns: position -> neuron, position -> input column.
-    group, neuron_slice: of each neuron position. column_slice: of each column position.
-    columns_free: the input's order may change (it may not where a layer before fixes it).
-    passes: over all neurons and columns, at most.
-
-    Returns
-    -------
-    The new ``neurons`` and ``columns``.
+    halves: of all loops. lanes: groups and slices of each loop.
+    orders: position -> thing, of each order.
     """
-    neuron_at, column_at = neurons.copy(), columns.copy()
 
-    def spread(values: IntArray, order: IntArray) -> IntArray:
-        result = np.empty_like(values)
-        result[order] = values
-        return result
+    def __init__(
+        self,
+        halves: Sequence[HalfWork],
+        lanes: Sequence[tuple[int, int]],
+        orders: Sequence[IntArray],
+    ) -> None:
+        self.halves = halves
+        self.places = [np.argsort(order) for order in orders]  # thing -> position
+        self.loads = [np.zeros(shape) for shape in lanes]
+        self._by_slice: list[FloatArray] = []  # [neurons, slices]
+        self._by_group: list[FloatArray] = []  # [groups, columns]
+        for half in halves:
+            groups, slices = lanes[half.loop]
+            slice_ = half.slice[self.places[half.columns]]
+            group = half.group[self.places[half.neurons]]
+            self._by_slice.append(half.work @ (slice_[:, np.newaxis] == np.arange(slices)))
+            self._by_group.append((np.arange(groups)[:, np.newaxis] == group) @ half.work)
+            np.add.at(self.loads[half.loop], group, self._by_slice[-1])
+        self._means = [max(float(load.mean()), 1e-12) for load in self.loads]
+        self.cost = self._cost(self.loads)
 
-    work = LaneWork(
-        x_work,
-        h_work,
-        int(group.max()) + 1,
-        int(max(neuron_slice.max(), column_slice.max())) + 1,
-        spread(group, neurons),
-        spread(neuron_slice, neurons),
-        spread(column_slice, columns),
-    )
+    @property
+    def orders(self) -> list[IntArray]:
+        """Position -> thing."""
+        return [np.argsort(places) for places in self.places]
+
+    def unevenness(self) -> float:
+        """The fullest lane's work over its loop's mean."""
+        return max(
+            float(load.max()) / mean for load, mean in zip(self.loads, self._means, strict=True)
+        )
+
+    def fullest(self, order: int) -> IntArray:
+        """The things of an order that give the fullest lane of a loop work."""
+        loop = max(
+            range(len(self.loads)), key=lambda k: float(self.loads[k].max()) / self._means[k]
+        )
+        group, slice_ = divmod(int(self.loads[loop].argmax()), self.loads[loop].shape[1])
+        mine = np.zeros(len(self.places[order]), np.bool_)
+        for half in self.halves:
+            if half.loop == loop and half.neurons == order:
+                mine |= (half.group == group)[self.places[order]]
+            if half.loop == loop and half.columns == order:
+                mine |= (half.slice == slice_)[self.places[order]]
+        return np.flatnonzero(mine)
+
+    def exchange(self, order: int, one: int, other: int) -> bool:
+        """Let two things of an order change places, if that lowers the cost."""
+        places = self.places[order]
+        here, there = places[one], places[other]
+        loads = [load.copy() for load in self.loads]
+        touched = []
+        for number, half in enumerate(self.halves):
+            ends = half.group[[here, there]] if half.neurons == order else (0, 0)
+            sides = half.slice[[here, there]] if half.columns == order else (0, 0)
+            rows, columns = ends[0] != ends[1], sides[0] != sides[1]
+            touched.append((rows, columns, ends, sides))
+            load = loads[half.loop]
+            if rows:
+                change = self._by_slice[number][other] - self._by_slice[number][one]
+                load[ends[0]] += change
+                load[ends[1]] -= change
+            if columns:
+                by_group = self._by_group[number]
+                change = by_group[:, other] - by_group[:, one]
+                if rows:  # the two rows have changed their groups already
+                    work = half.work
+                    corner = work[other, other] - work[one, other] - work[other, one]
+                    corner += work[one, one]
+                    change[ends[0]] += corner
+                    change[ends[1]] -= corner
+                load[:, sides[0]] += change
+                load[:, sides[1]] -= change
+        cost = self._cost(loads)
+        if not cost < self.cost * (1 - 1e-12):
+            return False
+        self.loads, self.cost = loads, cost
+        places[one], places[other] = there, here
+        for number, (half, (rows, columns, ends, sides)) in enumerate(
+            zip(self.halves, touched, strict=True)
+        ):
+            if rows:
+                change = half.work[other] - half.work[one]
+                self._by_group[number][ends[0]] += change
+                self._by_group[number][ends[1]] -= change
+            if columns:
+                change = half.work[:, other] - half.work[:, one]
+                self._by_slice[number][:, sides[0]] += change
+                self._by_slice[number][:, sides[1]] -= change
+        return True
+
+    def _cost(self, loads: Sequence[FloatArray]) -> float:
+        total = 0.0
+        for load, mean in zip(loads, self._means, strict=True):
+            ratio = load * (1 / mean)
+            cube = ratio * ratio * ratio
+            for _ in range((_POWER // 3).bit_length() - 1):
+                cube *= cube
+            total += float(cube.sum())
+        return total
+
+
+def balanced(
+    halves: Sequence[HalfWork],
+    lanes: Sequence[tuple[int, int]],
+    orders: Sequence[IntArray],
+    *,
+    free: Sequence[int],
+    effort: float = 1.0,
+) -> list[IntArray]:
+    """Better orders than the given ones. The same input always gives the same orders.
+
+    Every other proposal takes something from the fullest lane, the others are any two things.
+
+    Parameters
+    ----------
+    halves, lanes, orders: see :class:`Balance`.
+    free: the orders that may change.
+    effort: of the usual number of proposals, a share.
+    """
     rng = np.random.default_rng(0)
-    cost = work.cost()
-    for _ in range(passes):
-        if work.unevenness() < _EVEN:
+    orders = [
+        rng.permutation(order) if number in free else order for number, order in enumerate(orders)
+    ]
+    balance = Balance(halves, lanes, orders)
+    sizes = np.array([len(orders[number]) for number in free])
+    proposals = min(int(effort * _PROPOSALS * sizes.sum()), _MOST_PROPOSALS)
+    patience = _PATIENCE * int(sizes.sum())
+    chosen = rng.choice(len(free), proposals, p=sizes / sizes.sum())
+    draws = rng.random((proposals, 2))
+    idle = 0
+    for number, (which, draw) in enumerate(zip(chosen, draws, strict=True)):
+        if number % _LOOK == 0 and balance.unevenness() < _EVEN:
             break
-        if columns_free:
-            for column in rng.permutation(len(columns)):
-                work.exchange_column(int(column))
-        for neuron in rng.permutation(len(neurons)):
-            work.exchange_neuron(int(neuron))
-        if work.cost() > cost * (1 - _LEAST_GAIN):
+        order = free[which]
+        one, other = (int(thing) for thing in draw * sizes[which])
+        if number % 2:
+            mine = balance.fullest(order)
+            one = int(mine[int(draw[0] * len(mine))]) if len(mine) else one
+        idle = 0 if one != other and balance.exchange(order, one, other) else idle + 1
+        if idle > patience:
             break
-        cost = work.cost()
-    slots = np.lexsort((np.arange(len(neurons)), neuron_slice, group))
-    neuron_at[slots] = np.lexsort((np.arange(len(neurons)), work.slice, work.group))
-    if columns_free:
-        slots = np.lexsort((np.arange(len(columns)), column_slice))
-        column_at[slots] = np.lexsort((np.arange(len(columns)), work.column_slice))
-    return neuron_at, column_at
+    return balance.orders

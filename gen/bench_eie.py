@@ -21,7 +21,7 @@ from sparnn.sim.runner import mismatches
 
 from .activity import measure_activity
 from .baseline import baseline_config, run_baseline
-from .bench import MASR_BITS
+from .bench_masr import MASR_BITS
 from .calibrate import calibrate
 from .compile import Compiled, place_network
 from .csc import encode_csc

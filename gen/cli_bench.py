@@ -80,8 +80,9 @@ class Balance(StrEnum):
 
 
 class Schedule(StrEnum):
-    """In which order the halves of the steps run."""
+    """In which order the halves of the steps run; only ``interleaved`` mixes two directions."""
 
+    INTERLEAVED = "interleaved"
     UNFOLDED = "unfolded"
     INTERGATE = "intergate"
 
@@ -187,32 +188,62 @@ def masr_command(
     input_density: InputDensity = 0.4,
     steps: Steps = 333,
     seed: Seed = 0,
-    balance: Annotated[Balance, typer.Option(help="How rows and columns are dealt.")] = (
-        Balance.STATIC
-    ),
-    schedule: Annotated[Schedule, typer.Option(help="Order of the halves of the steps.")] = (
-        Schedule.UNFOLDED
-    ),
+    directions: Annotated[
+        int,
+        typer.Option(
+            callback=_within(1, 2), metavar="1|2", help="Of the layer; two are added, as MASR does."
+        ),
+    ] = 2,
+    v: Annotated[
+        int | None,
+        typer.Option("--v", metavar="V", help="Lanes per row instead of the compiler's choice."),
+    ] = None,
+    chunk: Annotated[
+        int | None, typer.Option(metavar="C", help="Mask bits that a lane reads at once.")
+    ] = None,
+    balance: Annotated[
+        Balance, typer.Option(help="How rows and columns are dealt: evened, or as they come.")
+    ] = Balance.STATIC,
+    rotate: Annotated[
+        bool,
+        typer.Option(
+            "--rotate/--no-rotate", help="Halves go on dealing where the one before stopped."
+        ),
+    ] = True,
+    schedule: Annotated[
+        Schedule,
+        typer.Option(
+            help="Order of the halves of the steps: both directions in turn (of one direction, the "
+            "same as unfolded); one direction after the other; without running ahead either."
+        ),
+    ] = Schedule.INTERLEAVED,
     json: Json = None,
 ) -> None:
     """MASR's layer on machines of several sizes: cycles, utilization, where the slots go."""
     from dataclasses import asdict
 
-    from .bench import masr_points
+    from .bench_masr import MasrOptions, masr_points
 
     check_json(json)
     points = masr_points(
         lanes,
+        MasrOptions(
+            v=v,
+            chunk=chunk,
+            balance=balance is Balance.STATIC,
+            rotate=rotate,
+            interleave=schedule is Schedule.INTERLEAVED,
+            unfolded=schedule is not Schedule.INTERGATE,
+        ),
         hidden=hidden,
         weight_density=weight_density,
         hidden_density=hidden_density,
         input_density=input_density,
         steps=steps,
         seed=seed,
-        balance=balance is Balance.STATIC,
-        unfolded=schedule is Schedule.UNFOLDED,
+        directions=directions,
     )
-    settings = {"balance": balance.value, "schedule": schedule.value}
+    settings = {"balance": balance.value, "rotate": rotate, "schedule": schedule.value}
     publish("MASR's layer", [asdict(point) | settings for point in points], json)
 
 

@@ -1,13 +1,12 @@
 """Where each neuron and column lies in the machine (docs/machine.md, *Where everything lies*).
 
-A neuron's position fixes the group that computes it; a column's position fixes the slice, and so
-the lane of the group, that holds its weights. Both orders are free: a layer's columns only have to
-follow the order of the layer before it. The compiler uses that to balance the lanes.
+A neuron's position fixes the groups that compute its rows; a column's position fixes the slice, and
+so the lane of the group, that holds its weights. Both orders are free: a layer's columns only have
+to follow the order of the layer before it. The compiler uses that to balance the lanes.
 """
 
-import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,10 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
 from .activity import BoolArray
-from .balance import refine
+from .balance import HalfWork, balanced
 from .errors import SparnnError
+from .estimate import HalfRows, estimate_cycles
+from .loops import loops
 
 __all__ = [
     "LayerLayout",
@@ -27,22 +28,14 @@ __all__ = [
     "ceil_div",
     "chunks_per_row",
     "columns_needed",
-    "estimate_cycles",
-    "lane_pairs",
     "lay_out",
     "side_by_side",
 ]
 
 IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
-#: Passes of the exchange that evens the lanes, at most.
-BALANCE_PASSES = 6
-#: Steps over which :func:`estimate_cycles` follows the lanes.
-_ESTIMATED_STEPS = 48
-#: Cycles from the last pair of a step to the broadcast of its last word, apart from the parts that
-#: :func:`estimate_cycles` counts. It is the same for every V and so does not change the choice.
-TAIL_CYCLES = 24
+#: Share of the balance's proposals with which the choices of V are compared.
+_SHORT_EFFORT = 0.1
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +48,35 @@ class LayerLayout:
     neurons: position -> neuron, [units].
     columns: position -> column of the layer's input, [input positions]; -1 where there is none,
         which is where the last word of a direction ends, before the other direction begins.
+    first_row, first_column: by half (input, hidden), words of rows and of columns that come before
+        this half in its loop: groups and slices are dealt on from there.
     """
 
     v_log2: int
     neurons: IntArray
     columns: IntArray
+    first_row: tuple[int, int] = (0, 0)
+    first_column: tuple[int, int] = (0, 0)
+
+    def groups(self, config: MachineConfig, half: int) -> IntArray:
+        """The group that computes the rows of each neuron position in a half."""
+        positions = np.arange(len(self.neurons)) + self.first_row[half] * config.post_units
+        return positions % (config.lanes >> self.v_log2)
+
+    def slices(self, config: MachineConfig, half: int) -> IntArray:
+        """The slice of each column position of a half."""
+        columns = len(self.neurons) if half else len(self.columns)
+        words = np.arange(columns) // config.post_units + self.first_column[half]
+        return words % (1 << self.v_log2)
 
 
 @dataclass(frozen=True, eq=False)
 class NetworkLayout:
-    """All layers' places."""
+    """All layers' places. loops: the layers that run together. rotate: see :func:`lay_out`."""
 
     layers: tuple[LayerLayout, ...]
+    loops: tuple[tuple[int, ...], ...]
+    rotate: bool = True
 
     @property
     def inputs(self) -> IntArray:
@@ -80,20 +90,25 @@ def lay_out(
     *,
     v: Sequence[int] | None = None,
     balance: bool = True,
+    rotate: bool = True,
+    interleave: bool = True,
     activity: Sequence[BoolArray] | None = None,
     limit_columns: bool = True,
 ) -> NetworkLayout:
     """Choose V, the neuron order and the column order of every layer.
 
-    Neurons, longest expected work first, go to the least loaded group that still has room. The
-    first layer's columns go to the least loaded slice in the same way. Then pairs are exchanged
-    until the lanes are even (:mod:`~sparnn.gen.balance`). Each layer takes the V of the least
-    :func:`estimate_cycles`; of equals the smallest, whose adder tree is the shortest.
+    Orders are found by exchanging neurons and columns until the lanes are even
+    (:mod:`~sparnn.gen.balance`); layers that read the same input are balanced together. V is that
+    of the least :func:`~sparnn.gen.estimate.estimate_cycles`; of equals the smallest, whose adder
+    tree is the shortest.
 
     Parameters
     ----------
     v: V of each layer instead of a choice.
     balance: False keeps the network's own order.
+    rotate: the halves of a loop go on dealing rows to groups and columns to slices where the half
+        before has stopped; False begins each half at the first.
+    interleave: two directions of a layer run as one loop where the machine can.
     activity: which activations are not zero in sample steps: of the network's input, [steps,
         inputs], then of each layer's output, [steps, units]; see
         :func:`~sparnn.gen.activity.measure_activity`. All of them by default.
@@ -111,45 +126,160 @@ def lay_out(
     if activity is None:
         sizes = [network.layers[0].inputs, *(layer.units for layer in network.layers)]
         activity = [np.ones((1, size), np.bool_) for size in sizes]
-    passes = BALANCE_PASSES if balance else 0
+    all_loops = loops(network, config, v=v, interleave=interleave)
     before: IntArray | None = None
     arriving = activity[0]
     layouts: list[LayerLayout] = []
-    for stage in network.stages:
-        for index in stage:
-            layer = network.layers[index]
-            if v is not None:
-                choices = [_checked_v(v[index], config, layer)]
-            else:
-                choices = list(range(config.v_log2_max + 1))
-            if limit_columns:
-                positions = layer.inputs if before is None else len(before)
-                choices = _fitting(choices, config, layer, positions)
-            # The two layers of a GRU that resets first read each other's output.
-            reset = network.layers[stage[-1]].join == "reset"
-            ends = arriving, activity[1 + (sum(stage) - index if reset else index)]
-            # What is added, or shares a state, has to lie at the same place.
-            neurons = layouts[-1].neurons if layer.join in ("sum", "reset") else None
-            columns = layouts[-1].columns if layer.join else before
-            if len(choices) > 1:
-                # One pass of the balance shows what a V is worth.
-                candidates = [
-                    _lay_out_layer(layer, config, v_log2, columns, *ends, min(passes, 1), neurons)
-                    for v_log2 in choices
-                ]
-                costs = [estimate_cycles(layer, config, one, *ends) for one in candidates]
-                choices = [choices[costs.index(min(costs))]]
-            best = _lay_out_layer(layer, config, choices[0], columns, *ends, passes, neurons)
-            layouts.append(best)
-        outputs = [activity[index + 1] for index in stage]
-        if network.layers[stage[-1]].join == "reset":
-            before, arriving = layouts[-1].neurons, outputs[-1]
-        elif network.layers[stage[-1]].join == "sum":
-            before, arriving = layouts[-1].neurons, np.logical_or(*outputs)
+    for indices in network.stages:
+        stage = _Stage(
+            config,
+            [network.layers[index] for index in indices],
+            [loop for loop in all_loops if loop[0] in indices],
+            before,
+            arriving,
+            [activity[index + 1] for index in indices],
+            rotate,
+        )
+        positions = stage.layers[0].inputs if before is None else len(before)
+        if v is None:
+            choices = [[one] * len(indices) for one in range(config.v_log2_max + 1)]
         else:
-            before = side_by_side([layouts[index].neurons for index in stage], config.post_units)
-            arriving = outputs[0] if len(outputs) == 1 else np.hstack(outputs)
-    return NetworkLayout(tuple(layouts))
+            choices = [[_checked_v(v[index], config, network.layers[index]) for index in indices]]
+        if limit_columns:
+            choices = _fitting(choices, config, stage.layers, positions)
+        if len(choices) > 1:
+            costs = [stage.cost(stage.lay_out(one, _SHORT_EFFORT * balance)) for one in choices]
+            choices = [choices[costs.index(min(costs))]]
+        layouts += stage.lay_out(choices[0], float(balance))
+        if stage.layers[-1].join == "reset":
+            before, arriving = layouts[-1].neurons, stage.outputs[-1]
+        elif stage.layers[-1].join == "sum":
+            before, arriving = layouts[-1].neurons, np.logical_or.reduce(stage.outputs)
+        else:
+            orders = [layouts[index].neurons for index in indices]
+            before, arriving = side_by_side(orders, config.post_units), np.hstack(stage.outputs)
+    return NetworkLayout(tuple(layouts), tuple(all_loops), rotate)
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """Layers that read the same input.
+
+    Members
+    -------
+    loops: by the layers' numbers in the network, which follow each other.
+    before: position -> column of the input, or None where the order is free.
+    arriving, outputs: which columns of the input and outputs of each layer are not zero, [steps,
+        columns], in the network's order.
+    """
+
+    config: MachineConfig
+    layers: list[IntegerLayer]
+    loops: list[tuple[int, ...]]
+    before: IntArray | None
+    arriving: BoolArray
+    outputs: list[BoolArray]
+    rotate: bool
+
+    @property
+    def shared(self) -> bool:
+        """What is added, or shares a state, has to lie at the same place."""
+        return self.layers[-1].join in ("sum", "reset")
+
+    def lay_out(self, v_log2: Sequence[int], effort: float) -> list[LayerLayout]:
+        """Places of the stage's layers. ``effort``: of the balance, 0 for none."""
+        columns = np.arange(self.layers[0].inputs) if self.before is None else self.before
+        layouts = []
+        for loop in self.loops:
+            rows = words = 0
+            for index in loop:
+                number = index - self.loops[0][0]
+                layer = self.layers[number]
+                out_words = ceil_div(layer.units, self.config.post_units)
+                in_words = ceil_div(len(columns), self.config.post_units)
+                one = LayerLayout(v_log2[number], np.arange(layer.units), columns)
+                if self.rotate:
+                    one = replace(
+                        one,
+                        first_row=(rows, rows + out_words),
+                        first_column=(words, words + in_words),
+                    )
+                layouts.append(one)
+                rows += 2 * out_words
+                words += in_words + out_words
+        return self._balanced(layouts, effort) if effort else layouts
+
+    def _balanced(self, layouts: list[LayerLayout], effort: float) -> list[LayerLayout]:
+        """Orders: the input's columns, then the neurons, which some layers share."""
+        halves = []
+        orders = [
+            np.arange(len(layouts[0].columns)) if self.before is not None else layouts[0].columns
+        ]
+        for number, one in enumerate(layouts):
+            if number == 0 or not self.shared:
+                orders.append(one.neurons)
+            neurons = len(orders) - 1
+            loop = next(k for k, loop in enumerate(self.loops) if number + self.loops[0][0] in loop)
+            for half, (weights, active) in enumerate(self._halves(number)):
+                work = np.count_nonzero(weights, axis=0) * active.mean(axis=0)
+                halves.append(
+                    HalfWork(
+                        work if half or self.before is None else by_position(work, self.before),
+                        neurons,
+                        neurons if half else 0,
+                        one.groups(self.config, half),
+                        one.slices(self.config, half),
+                        loop,
+                    )
+                )
+        lanes = [
+            (self.config.lanes >> one.v_log2, 1 << one.v_log2)
+            for one in (layouts[loop[0] - self.loops[0][0]] for loop in self.loops)
+        ]
+        free = [number for number in range(len(orders)) if number or self.before is None]
+        orders = balanced(halves, lanes, orders, free=free, effort=effort)
+        columns = orders[0] if self.before is None else self.before
+        return [
+            replace(one, columns=columns, neurons=orders[1 if self.shared else 1 + number])
+            for number, one in enumerate(layouts)
+        ]
+
+    def cost(self, layouts: list[LayerLayout]) -> float:
+        """Expected cycles of one step of all loops."""
+        total = 0.0
+        for loop in self.loops:
+            halves = []
+            for index in loop:
+                number = index - self.loops[0][0]
+                one = layouts[number]
+                for half, (weights, active) in enumerate(self._halves(number)):
+                    columns = one.neurons if half else one.columns
+                    present = by_position(np.count_nonzero(weights, axis=0), columns)
+                    halves.append(
+                        HalfRows.of(
+                            present[one.neurons],
+                            by_position(active, columns),
+                            one.groups(self.config, half),
+                            one.slices(self.config, half),
+                            1 << one.v_log2,
+                            chunks_per_row(self.config, len(columns), one.v_log2),
+                            self.layers[number].gates,
+                        )
+                    )
+            total += estimate_cycles(
+                halves, self.config, layouts[loop[0] - self.loops[0][0]].v_log2
+            )
+        return total
+
+    def _halves(self, number: int) -> list[tuple[npt.NDArray[Any], BoolArray]]:
+        """Weights and activity of the columns, in the network's order."""
+        layer = self.layers[number]
+        halves: list[tuple[npt.NDArray[Any], BoolArray]] = [(layer.w_x, self.arriving)]
+        if layer.w_h is not None:
+            # The two layers of a GRU that resets first read each other's output.
+            source = 1 - number if self.layers[-1].join == "reset" else number
+            halves.append((layer.w_h, self.outputs[source]))
+        return halves
 
 
 def side_by_side(orders: Sequence[IntArray], post_units: int) -> IntArray:
@@ -188,137 +318,6 @@ def columns_needed(
     return max(chunks_per_row(config, width, v_log2) for width in widths) * config.chunk
 
 
-def lane_pairs(
-    weights: npt.NDArray[np.integer], active: BoolArray, config: MachineConfig, v_log2: int
-) -> FloatArray:
-    """Pairs of each lane in each step of one half.
-
-    Parameters
-    ----------
-    weights: [gates, units, columns], both orders by position.
-    active: which columns are not zero, [steps, columns], by position.
-
-    Returns
-    -------
-    [steps, groups, V].
-    """
-    v = 1 << v_log2
-    groups = config.lanes // v
-    units, columns = weights.shape[1:]
-    present = np.zeros((groups, columns))
-    np.add.at(present, np.arange(units) % groups, np.count_nonzero(weights, axis=0))
-    pairs = np.zeros((len(active), groups, v))
-    slices = np.arange(columns) // config.post_units % v
-    for number in range(v):
-        chosen = slices == number
-        pairs[:, :, number] = active[:, chosen].astype(np.float64) @ present[:, chosen].T
-    return pairs
-
-
-def estimate_cycles(
-    layer: IntegerLayer,
-    config: MachineConfig,
-    layout: LayerLayout,
-    active: BoolArray,
-    hidden_active: BoolArray,
-) -> float:
-    """Expected cycles of one step: what V is chosen by.
-
-    A lane needs one cycle per pair or per mask word, whichever are more, in each half. With the
-    unfolded schedule a step takes as long as the lane with the most work in both halves, and no
-    less than the hidden half's longest lane and the tail that follows it, nor than the post units
-    need at one row per cycle. That is followed step by step, since the lane that a step waits for
-    is another one each time: splitting sparse columns evens the lanes less than it seems.
-
-    Parameters
-    ----------
-    active, hidden_active: which columns of the input, [steps, inputs], and of the layer's output,
-        [steps, units], are not zero, in the network's order.
-    """
-    v_log2 = layout.v_log2
-    groups = config.lanes >> v_log2
-    rows = ceil_div(layer.units, groups) * layer.gates
-    out_words = ceil_div(layer.units, config.post_units)
-    ordered = by_position(layer.w_x[:, layout.neurons], layout.columns)
-    arriving = by_position(active[:_ESTIMATED_STEPS], layout.columns)
-    pairs = lane_pairs(ordered, arriving, config, v_log2)
-    words = rows * chunks_per_row(config, len(layout.columns), v_log2)
-    time_x = np.maximum(pairs, words)
-    if layer.w_h is None:
-        return max(float(time_x.max(axis=(1, 2)).mean()), out_words * layer.gates)
-    hidden = layer.w_h[:, layout.neurons][:, :, layout.neurons]
-    pairs = lane_pairs(hidden, hidden_active[:_ESTIMATED_STEPS, layout.neurons], config, v_log2)
-    time_h = np.maximum(pairs, rows * chunks_per_row(config, layer.units, v_log2))
-    post = 2 * out_words * layer.gates
-    step = (time_x + time_h).max(axis=(1, 2))
-    loop = time_h.max(axis=(1, 2)) + v_log2 + TAIL_CYCLES
-    return max(float(np.maximum(step, loop).mean()), post)
-
-
-def _lay_out_layer(
-    layer: IntegerLayer,
-    config: MachineConfig,
-    v_log2: int,
-    before: IntArray | None,
-    active: BoolArray,
-    hidden_active: BoolArray,
-    passes: int,
-    neurons: IntArray | None,
-) -> LayerLayout:
-    v, groups = 1 << v_log2, config.lanes >> v_log2
-    positions = np.arange(layer.units)
-    columns = np.arange(layer.inputs) if before is None else before
-    if not passes or neurons is not None:
-        return LayerLayout(v_log2, positions if neurons is None else neurons, columns)
-    column_slice = np.arange(len(columns)) // config.post_units % v
-    x_work = np.count_nonzero(layer.w_x, axis=0) * active.mean(axis=0)
-    h_work = None
-    if before is None:
-        columns = _deal(x_work.sum(axis=0), column_slice)
-    work = x_work.sum(axis=1)
-    if layer.w_h is not None:
-        h_work = np.count_nonzero(layer.w_h, axis=0) * hidden_active.mean(axis=0)
-        work = work + h_work.sum(axis=1)
-    fixed = before is not None
-    neurons, order = refine(
-        by_position(x_work, columns) if fixed else x_work,  # with the positions that have no column
-        h_work,
-        _deal(work, positions % groups),
-        np.arange(len(columns)) if fixed else columns,
-        group=positions % groups,
-        neuron_slice=positions // config.post_units % v,
-        column_slice=column_slice,
-        columns_free=not fixed,
-        passes=passes,
-    )
-    return LayerLayout(v_log2, neurons, columns if fixed else order)
-
-
-def _deal(work: npt.NDArray[np.floating], bins: IntArray) -> IntArray:
-    """Deal things, the most work first, to the least loaded bin that has a free slot.
-
-    Parameters
-    ----------
-    work: of each thing, [n].
-    bins: bin of each slot, [n].
-
-    Returns
-    -------
-    Slot -> thing, a permutation; each bin's first slots hold its first things.
-    """
-    free: dict[int, list[int]] = {}
-    for slot in range(len(bins) - 1, -1, -1):
-        free.setdefault(int(bins[slot]), []).append(slot)
-    heap = [(0.0, number) for number in sorted(free)]
-    order = np.empty(len(bins), np.int64)
-    for thing in np.argsort(-work, kind="stable"):
-        load, number = heapq.heappop(heap)
-        order[free[number].pop()] = thing
-        if free[number]:
-            heapq.heappush(heap, (load + float(work[thing]), number))
-    return order
-
-
 def _checked_v(v: int, config: MachineConfig, layer: IntegerLayer) -> int:
     if v < 1 or v & (v - 1) or v > config.max_v:
         raise SparnnError(
@@ -328,14 +327,23 @@ def _checked_v(v: int, config: MachineConfig, layer: IntegerLayer) -> int:
 
 
 def _fitting(
-    choices: list[int], config: MachineConfig, layer: IntegerLayer, positions: int
-) -> list[int]:
-    fitting = [v for v in choices if columns_needed(config, layer, v, positions) <= config.columns]
+    choices: list[list[int]], config: MachineConfig, layers: list[IntegerLayer], positions: int
+) -> list[list[int]]:
+    """The choices of every layer's V under which its columns fit."""
+
+    def need(layer: IntegerLayer, v_log2: int) -> int:
+        return columns_needed(config, layer, v_log2, positions)
+
+    fitting = [
+        choice
+        for choice in choices
+        if all(need(*pair) <= config.columns for pair in zip(layers, choice, strict=True))
+    ]
     if not fitting:
-        need = columns_needed(config, layer, choices[-1], positions)
+        layer, v_log2 = max(zip(layers, choices[-1], strict=True), key=lambda pair: need(*pair))
         raise SparnnError(
-            f"layer {layer.name!r}: a lane must hold {need} columns even with V = "
-            f"{1 << choices[-1]}, the machine holds columns = {config.columns}; raise columns to "
-            f"{1 << (need - 1).bit_length()}"
+            f"layer {layer.name!r}: a lane must hold {need(layer, v_log2)} columns even with V = "
+            f"{1 << v_log2}, the machine holds columns = {config.columns}; raise columns to "
+            f"{1 << (need(layer, v_log2) - 1).bit_length()}"
         )
     return fitting

@@ -1,6 +1,6 @@
 """Integer weights into the lanes' mask and weight memories, and the post units' parameters.
 
-The layout is docs/machine.md, *Where everything lies*. A layer is packed without regard to where in
+The layout is docs/machine.md, *Where everything lies*. A loop is packed without regard to where in
 the memories it will lie; gen/program.py places it.
 """
 
@@ -17,15 +17,7 @@ from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
 from .layout import LayerLayout, NetworkLayout, by_position, ceil_div, chunks_per_row
 
-__all__ = [
-    "PackedHalf",
-    "PackedLayer",
-    "PackedLoop",
-    "pack_layer",
-    "pack_loop",
-    "pack_network",
-    "with_third_gate",
-]
+__all__ = ["PackedHalf", "PackedLoop", "pack_loop", "pack_network", "with_third_gate"]
 
 Words = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
@@ -56,68 +48,63 @@ class PackedHalf:
 
 @dataclass(frozen=True, eq=False)
 class PackedLoop:
-    """What the lanes work through in each step: halves one after the other, without gaps.
+    """What the machine works through in each step: halves one after the other, without gaps.
 
-    Members as of :class:`PackedHalf`, now with the end of the loop and the jump before it. The
-    weights are those of one time through the loop; a loop of fewer than three mask words is
-    repeated in the mask memory, because the jump back stands two words before the end.
+    Members
+    -------
+    halves: input and, unless the layer is linear, hidden half of each layer of the loop.
+    masks, mask_counts, weights, weight_counts: as of :class:`PackedHalf`, now with the end of the
+        loop and the jump before it. The weights are those of one time through the loop; a loop of
+        fewer than three mask words is repeated in the mask memory, because the jump back stands two
+        words before the end.
+    parameters: [post units, entries, host words per entry] of the halves in this order; a post unit
+        without a neuron in the last broadcast word has fewer, and zeros at the end.
     """
 
+    halves: tuple[PackedHalf, ...]
     masks: Words
     mask_counts: Counts
     weights: Words
     weight_counts: Counts
-
-
-@dataclass(frozen=True, eq=False)
-class PackedLayer:
-    """One layer.
-
-    Members
-    -------
-    x, h: the two halves; h is None for a linear layer.
-    loop: the two as the lanes work through them.
-    parameters: [post units, entries, host words per entry]; a post unit without a neuron in the
-        last broadcast word has fewer, and zeros at the end.
-    """
-
-    x: PackedHalf
-    h: PackedHalf | None
-    loop: PackedLoop
     parameters: Words
 
 
 def pack_network(
     network: IntegerNetwork, layout: NetworkLayout, config: MachineConfig
-) -> tuple[PackedLayer, ...]:
-    """Pack every layer."""
+) -> tuple[PackedLoop, ...]:
+    """Pack every loop."""
     return tuple(
-        pack_layer(layer, place, config)
-        for layer, place in zip(network.layers, layout.layers, strict=True)
+        pack_loop(
+            [network.layers[index] for index in loop],
+            [layout.layers[index] for index in loop],
+            config,
+        )
+        for loop in layout.loops
     )
 
 
-def pack_layer(layer: IntegerLayer, layout: LayerLayout, config: MachineConfig) -> PackedLayer:
-    """Pack one layer."""
-    if layer.kind == "gru_gates":
-        layer = with_third_gate(layer)
-    neurons = layout.neurons
-    x = _pack_half(by_position(layer.w_x[:, neurons], layout.columns), config, layout.v_log2)
-    parts = [_parameters(layer.mult_x, layer.shift_x, layer.bias_x, layout, config)]
-    h = None
-    if layer.has_hidden:
-        assert layer.w_h is not None
-        assert layer.mult_h is not None
-        assert layer.shift_h is not None
-        assert layer.bias_h is not None
-        h = _pack_half(layer.w_h[:, neurons][:, :, neurons], config, layout.v_log2)
-        parts.append(_parameters(layer.mult_h, layer.shift_h, layer.bias_h, layout, config))
-    halves = [x] if h is None else [x, h]
-    return PackedLayer(x, h, pack_loop(halves, config), _parameter_image(parts))
-
-
-def pack_loop(halves: Sequence[PackedHalf], config: MachineConfig) -> PackedLoop:
-    """Join halves into the loop that the lanes work through, in this order."""
+def pack_loop(
+    layers: Sequence[IntegerLayer], layouts: Sequence[LayerLayout], config: MachineConfig
+) -> PackedLoop:
+    """Pack the layers of one loop."""
+    halves, parameters = [], []
+    for layer, layout in zip(layers, layouts, strict=True):
+        if layer.kind == "gru_gates":
+            layer = with_third_gate(layer)
+        neurons = layout.neurons
+        ordered = by_position(layer.w_x[:, neurons], layout.columns)
+        halves.append(_pack_half(ordered, layout, config, 0))
+        parameters.append(_parameters(layer.mult_x, layer.shift_x, layer.bias_x, layout, config))
+        if layer.has_hidden:
+            assert layer.w_h is not None
+            assert layer.mult_h is not None
+            assert layer.shift_h is not None
+            assert layer.bias_h is not None
+            ordered = layer.w_h[:, neurons][:, :, neurons]
+            halves.append(_pack_half(ordered, layout, config, 1))
+            parameters.append(
+                _parameters(layer.mult_h, layer.shift_h, layer.bias_h, layout, config)
+            )
     once = np.sum([half.mask_counts for half in halves], axis=0)
     weight_counts = np.sum([half.weight_counts for half in halves], axis=0)
     repeats = -(-_LEAST_LOOP // once)
@@ -132,7 +119,9 @@ def pack_loop(halves: Sequence[PackedHalf], config: MachineConfig) -> PackedLoop
         masks[lane, : len(words)] = words
         stored = [half.weights[lane, : half.weight_counts[lane]] for half in halves]
         weights[lane, : weight_counts[lane]] = np.concatenate(stored)
-    return PackedLoop(masks, once * repeats, weights, weight_counts)
+    return PackedLoop(
+        tuple(halves), masks, once * repeats, weights, weight_counts, _parameter_image(parameters)
+    )
 
 
 def with_third_gate(layer: IntegerLayer) -> IntegerLayer:
@@ -147,7 +136,9 @@ def with_third_gate(layer: IntegerLayer) -> IntegerLayer:
     return replace(layer, kind="gru", **arrays)
 
 
-def _pack_half(weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: int) -> PackedHalf:
+def _pack_half(
+    weights: npt.NDArray[np.integer], layout: LayerLayout, config: MachineConfig, half: int
+) -> PackedHalf:
     """Pack one half of a layer.
 
     Parameters
@@ -155,60 +146,52 @@ def _pack_half(weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: 
     weights: [gates, units, columns], both orders by position.
     """
     gates, units, columns = weights.shape
-    chunks = chunks_per_row(config, columns, v_log2)
-    by_lane = _by_lane(weights, config, v_log2, chunks)
-    lanes = len(by_lane)
-    present = by_lane != 0
+    post_units, v = config.post_units, 1 << layout.v_log2
+    groups = config.lanes // v
+    chunks = chunks_per_row(config, columns, layout.v_log2)
 
-    groups = config.lanes >> v_log2
-    # Group of each lane: lanes are counted by cluster, then group of the cluster, then slice.
-    cluster, within = np.divmod(np.arange(lanes), config.cluster_lanes)
-    group = (within >> v_log2) * config.post_units + cluster
-    rows = np.maximum(0, -(-(units - group) // groups)) * gates
+    # Lane, row and column of each weight. Groups are counted over the clusters in turn, lanes by
+    # cluster, group of the cluster and slice.
+    position, column = np.arange(units), np.arange(columns)
+    group = layout.groups(config, half)
+    first_lane = group % post_units * config.cluster_lanes + group // post_units * v
+    local_column = column // post_units // v * post_units + column % post_units
+    by_lane = np.zeros(
+        (config.lanes, ceil_div(units, groups) * gates, chunks * config.chunk), weights.dtype
+    )
+    gate, neuron, source = np.nonzero(weights)
+    by_lane[
+        first_lane[neuron] + layout.slices(config, half)[source],
+        (position // groups)[neuron] * gates + gate,
+        local_column[source],
+    ] = weights[gate, neuron, source]
+    by_lane = by_lane.reshape(config.lanes, -1, config.chunk)
+    rows = np.zeros(config.lanes, np.int64)
+    for slice_ in range(v):
+        np.add.at(rows, first_lane + slice_, gates)
 
     counts = np.maximum(1, rows * chunks)
-    masks = np.zeros((lanes, int(counts.max()), words_per_entry(config, Target.MASK)), np.uint32)
-    bits = np.packbits(present, axis=-1, bitorder="little")
+    masks = np.zeros(
+        (config.lanes, int(counts.max()), words_per_entry(config, Target.MASK)), np.uint32
+    )
+    bits = np.packbits(by_lane != 0, axis=-1, bitorder="little")
     bits = np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 4)))
     packed = np.ascontiguousarray(bits).view("<u4")
     masks[:, : packed.shape[1], : packed.shape[2]] = packed
     number = np.arange(masks.shape[1])
     row_ends = (number % chunks == chunks - 1) & (number < (rows * chunks)[:, None])
     _set_bit(masks, row_ends, config.chunk + MaskFlag.ROW_END)
-    _set_bit(masks, (np.arange(lanes), counts - 1), config.chunk + MaskFlag.HALF_END)
+    _set_bit(masks, (np.arange(config.lanes), counts - 1), config.chunk + MaskFlag.HALF_END)
 
-    flat = by_lane.reshape(lanes, -1)
+    flat = by_lane.reshape(config.lanes, -1)
     lane, place = np.nonzero(flat)
-    weight_counts = np.bincount(lane, minlength=lanes)
+    weight_counts = np.bincount(lane, minlength=config.lanes)
     first = np.cumsum(weight_counts) - weight_counts
-    image = np.zeros((lanes, int(weight_counts.max())), np.uint32)
+    image = np.zeros((config.lanes, int(weight_counts.max())), np.uint32)
     image[lane, np.arange(len(lane)) - first[lane]] = flat[lane, place].astype(np.int64) & (
         (1 << config.weight_bits) - 1
     )
     return PackedHalf(chunks, masks, counts, image, weight_counts)
-
-
-def _by_lane(
-    weights: npt.NDArray[np.integer], config: MachineConfig, v_log2: int, chunks: int
-) -> npt.NDArray[np.integer]:
-    """The weights, zero-padded, as [lanes, row blocks × gates × chunks, bits of a chunk]."""
-    gates, units, columns = weights.shape
-    post_units, v = config.post_units, 1 << v_log2
-    per_cluster = config.cluster_lanes >> v_log2  # groups
-    blocks = ceil_div(units, config.lanes >> v_log2)
-    local_words = ceil_div(ceil_div(columns, post_units), v)
-    padded = np.zeros(
-        (gates, blocks * per_cluster * post_units, local_words * v * post_units), weights.dtype
-    )
-    padded[:, :units, :columns] = weights
-    split = padded.reshape(gates, blocks, per_cluster, post_units, local_words, v, post_units)
-    # -> cluster, group of the cluster, slice; row block, gate; local word, element.
-    lanes = split.transpose(3, 2, 5, 1, 0, 4, 6).reshape(
-        config.lanes, blocks * gates, local_words * post_units
-    )
-    full = np.zeros((config.lanes, blocks * gates, chunks * config.chunk), weights.dtype)
-    full[:, :, : local_words * post_units] = lanes
-    return full.reshape(config.lanes, blocks * gates * chunks, config.chunk)
 
 
 def _set_bit(entries: Words, where: Any, bit: int) -> None:

@@ -1,7 +1,7 @@
 """The program of a packed network: memory allocation, layer descriptors, loading packets."""
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,11 @@ from sparnn.sim.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import write_packet
 
 from .errors import SparnnError
-from .layout import NetworkLayout, ceil_div, side_by_side
-from .pack import PackedLayer, pack_network
+from .layout import NetworkLayout, ceil_div
+from .loops import single_steps
+from .pack import PackedLoop, pack_network
 from .presets import enlarge
+from .store import allocate, read_stages, source, stage_order, stored
 
 __all__ = [
     "FITTED_STEPS",
@@ -60,42 +62,10 @@ _WHAT = {
 _OPTIONS = {"reset_first": "a GRU that resets before the product (linear_before_reset = 0)"}
 
 
-@dataclass(frozen=True)
-class _Store:
-    """Where sequences and hidden states lie: word addresses, and words per step of the sequences.
-
-    The hidden states come first, then the outputs of layers that run a single step, then the
-    regions of sequences: two that hold the stages' input sequences in turn (stage k reads region
-    k mod 2), and one more for each sequence that the host reads after the run.
-
-    Members
-    -------
-    hidden, single: by layer.
-    region: of each stage's output; -1 where it is a single step, which lies at ``single``.
-    words: broadcast words of one step of each stage's output.
-    """
-
-    hidden: tuple[int, ...]
-    single: tuple[int, ...]
-    fixed: int
-    per_step: tuple[int, ...]
-    region: tuple[int, ...]
-    words: tuple[int, ...]
-
-    def sequence_base(self, region: int, max_steps: int) -> int:
-        return self.fixed + sum(self.per_step[:region]) * max_steps
-
-    def output_base(self, stage: tuple[int, ...], number: int, max_steps: int) -> int:
-        """Where the first step of what a stage gives begins."""
-        if self.region[number] < 0:
-            return self.single[stage[0]]
-        return self.sequence_base(self.region[number], max_steps)
-
-
 def build_program(
     network: IntegerNetwork,
     layout: NetworkLayout,
-    packed: Sequence[PackedLayer],
+    packed: Sequence[PackedLoop],
     config: MachineConfig,
     outputs: Sequence[Mapping[str, Any]] = (),
     *,
@@ -135,15 +105,15 @@ def build_program(
                 )
             )
     wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
-    single = _single_step(network)
+    single = single_steps(network)
     for entry in wanted:
         if all(entry["layer"] != stage[-1] for stage in network.stages):
             raise SparnnError(
                 f"layer {network.layers[entry['layer']].name!r} is an output alone, but is joined "
                 "with the layer after it: take both of them, by the name of the second one"
             )
-    read = _read_stages(network, wanted)
-    store = _allocate(network, config, read)
+    read = read_stages(network, wanted)
+    store = allocate(network, config, read)
     per_step = sum(store.per_step)
     max_steps = min((config.store_depth - store.fixed) // per_step, (1 << RUN_STEPS_BITS) - 1)
     if runs_step_by_step(network):
@@ -155,7 +125,8 @@ def build_program(
         what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
         placed = 0  # words of this stage's step that lie before this layer's
         for index in stage:
-            layer, place, pack = network.layers[index], layout.layers[index], packed[index]
+            layer, place = network.layers[index], layout.layers[index]
+            loop = next(k for k, loop in enumerate(layout.loops) if index in loop)
             _check_single(network, single, index, what)
             out_words = ceil_div(layer.units, config.post_units)
             ordered = number not in read  # the host is sent each step when it is computed
@@ -167,12 +138,14 @@ def build_program(
             fields |= {
                 "v_log2": place.v_log2,
                 "store_out": int(
-                    not hidden and (number in read or _stored(network, single, number))
+                    not hidden and (number in read or stored(network, single, number))
                 ),
                 "emit": int(bool(emit)),
                 "emit_last": int(bool(emit) and "sequence" not in emit),
                 "single_step": int(single[index]),
                 "unfolded": int(unfolded),
+                "rotate": int(layout.rotate),
+                "paired": int(index != layout.loops[loop][-1]),
                 "last_layer": int(index == len(network.layers) - 1),
                 "reverse": int(layer.reverse and not single[index]),
                 "add_stored": int(layer.join == "sum"),
@@ -187,17 +160,18 @@ def build_program(
                 "parameter_base": base["parameter"],
                 "state_base": base["state"],
             }
-            fields |= _source(network, store, single, number, index, max_steps)
+            fields |= source(network, store, single, number, index, max_steps)
             if fields["store_out"]:
                 fields["out_base"] = store.output_base(stage, number, max_steps)
                 fields["out_stride"] = store.words[number]
                 if layer.join == "concat":
                     fields["out_base"] += placed
             placed += out_words
-            base["mask"] += pack.loop.masks.shape[1]
-            base["weight"] += pack.loop.weights.shape[1]
-            base["parameter"] += pack.parameters.shape[1]
             base["state"] += 0 if hidden else out_words
+            if index == layout.loops[loop][-1]:
+                base["mask"] += packed[loop].masks.shape[1]
+                base["weight"] += packed[loop].weights.shape[1]
+                base["parameter"] += packed[loop].parameters.shape[1]
             encode_descriptor(fields)  # refuses what does not fit
             layers.append(
                 LayerProgram(
@@ -214,7 +188,7 @@ def build_program(
                 layers[-1],
                 sequence_base=store.output_base(stage, number, max_steps),
                 sequence_words=store.words[number],
-                sequence_order=_stage_order(network, layout, config, stage),
+                sequence_order=stage_order(network, layout, config, stage),
             )
     inputs = tuple(int(n) for n in layout.inputs)
     return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(network, packed))
@@ -228,7 +202,7 @@ def runs_step_by_step(network: IntegerNetwork) -> bool:
     SparnnError: another layer cannot be run so.
     """
     turns = [layer for layer in network.layers if layer.join == "reset"]
-    single = _single_step(network)
+    single = single_steps(network)
     for index, layer in enumerate(network.layers):
         if turns and (layer.reverse or (single[index] and layer.has_hidden)):
             raise SparnnError(
@@ -258,63 +232,10 @@ def _check_single(
         )
 
 
-def _source(
-    network: IntegerNetwork,
-    store: _Store,
-    single: Sequence[bool],
-    number: int,
-    index: int,
-    max_steps: int,
-) -> dict[str, int]:
-    """The descriptor fields that say what a layer reads."""
-    region = 0 if number == 0 else store.region[number - 1]
-    sequence = store.sequence_base(region, max_steps)
-    if not single[index]:
-        return {"in_base": sequence}
-    before = network.stages[number - 1]
-    if single[before[-1]]:
-        return {"in_base": store.single[before[0]]}
-    if _reads_step(network, number, index):
-        return {"in_base": sequence, "reverse": 1}
-    return {"in_base": store.hidden[before[0]]}
-
-
-def _reads_step(network: IntegerNetwork, number: int, index: int) -> bool:
-    """Whether a layer of one step reads the last one of a sequence, and not final states.
-
-    After a forward layer the two are the same, and the final state lies at a fixed address.
-    """
-    before, layer = network.stages[number - 1], network.layers[index]
-    backwards = any(network.layers[one].reverse for one in before)
-    added = network.layers[before[-1]].join == "sum"
-    return (backwards or added) and (layer.last_step or not layer.last_only)
-
-
-def _read_stages(network: IntegerNetwork, wanted: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Stages whose sequence the host reads from the store, because it is not computed in order."""
-    read = set()
-    for number, stage in enumerate(network.stages):
-        last = network.layers[stage[-1]]
-        what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
-        if (last.reverse or last.join in ("concat", "sum")) and what & {"sequence", "step"}:
-            read.add(number)
-    return read
-
-
-def _stage_order(
-    network: IntegerNetwork, layout: NetworkLayout, config: MachineConfig, stage: tuple[int, ...]
-) -> tuple[int, ...]:
-    """Position -> feature of what a stage gives; -1 where there is none."""
-    orders = [layout.layers[index].neurons for index in stage]
-    if network.layers[stage[-1]].join == "sum":
-        orders = orders[:1]
-    return tuple(int(n) for n in side_by_side(orders, config.post_units))
-
-
 def memory_needs(
     network: IntegerNetwork,
     layout: NetworkLayout,
-    packed: Sequence[PackedLayer],
+    packed: Sequence[PackedLoop],
     config: MachineConfig,
     steps: int = 1,
     outputs: Sequence[Mapping[str, Any]] = (),
@@ -326,14 +247,14 @@ def memory_needs(
     steps: of one run.
     outputs: see :func:`build_program`.
     """
-    halves = [half for pack in packed for half in (pack.x, pack.h) if half is not None]
+    halves = [half for pack in packed for half in pack.halves]
     out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
     wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
-    store = _allocate(network, config, _read_stages(network, wanted))
+    store = allocate(network, config, read_stages(network, wanted))
     return {
         "columns": max(half.chunks for half in halves) * config.chunk,
-        "mask_depth": sum(pack.loop.masks.shape[1] for pack in packed),
-        "weight_depth": sum(pack.loop.weights.shape[1] for pack in packed),
+        "mask_depth": sum(pack.masks.shape[1] for pack in packed),
+        "weight_depth": sum(pack.weights.shape[1] for pack in packed),
         "rows": max(
             w * _rows_per_neuron(layer) for w, layer in zip(out_words, network.layers, strict=True)
         ),
@@ -377,16 +298,15 @@ def longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> 
     return max(FITTED_STEPS, *(len(sequence.x) for sequence in sequences))
 
 
-def image_words(program: MachineProgram, packed: Sequence[PackedLayer]) -> npt.NDArray[np.uint32]:
+def image_words(program: MachineProgram, packed: Sequence[PackedLoop]) -> npt.NDArray[np.uint32]:
     """The packets that load the program, masks, weights and parameters."""
     config = program.config
     words = [word for layer in program.layers for word in encode_descriptor(layer.descriptor)]
     parts = [write_packet(config, Target.PROGRAM, 0, 0, words)]
-    loops = [pack.loop for pack in packed]
-    masks = np.concatenate([loop.masks for loop in loops], axis=1)
-    weights = np.concatenate([loop.weights for loop in loops], axis=1)
-    mask_ends = _ends([(loop.masks.shape[1], loop.mask_counts) for loop in loops])
-    weight_ends = _ends([(loop.weights.shape[1], loop.weight_counts) for loop in loops])
+    masks = np.concatenate([loop.masks for loop in packed], axis=1)
+    weights = np.concatenate([loop.weights for loop in packed], axis=1)
+    mask_ends = _ends([(loop.masks.shape[1], loop.mask_counts) for loop in packed])
+    weight_ends = _ends([(loop.weights.shape[1], loop.weight_counts) for loop in packed])
     for lane in range(config.lanes):
         parts.append(write_packet(config, Target.MASK, lane, 0, masks[lane, : mask_ends[lane]]))
         if weight_ends[lane]:
@@ -398,9 +318,9 @@ def image_words(program: MachineProgram, packed: Sequence[PackedLayer]) -> npt.N
     return np.concatenate(parts)
 
 
-def _step_bound(network: IntegerNetwork, packed: Sequence[PackedLayer]) -> int:
+def _step_bound(network: IntegerNetwork, packed: Sequence[PackedLoop]) -> int:
     """Cycles of one step of every layer if nothing overlapped, with a margin for pipelines."""
-    lanes = sum(pack.loop.masks.shape[1] + pack.loop.weights.shape[1] for pack in packed)
+    lanes = sum(pack.masks.shape[1] + pack.weights.shape[1] for pack in packed)
     rows = sum(pack.parameters.shape[1] for pack in packed)
     vectors = sum(layer.inputs + 3 * layer.units + 128 for layer in network.layers)
     return lanes + rows + vectors
@@ -443,71 +363,6 @@ def _formats(layer: IntegerLayer) -> dict[str, int]:
         "wide": int(layer.kind == "linear" and layer.out_bits == 16),
         "reset_first": int(reset_first),
     }
-
-
-def _single_step(network: IntegerNetwork) -> list[bool]:
-    """Whether each layer runs one step, whatever the length of the sequence.
-
-    Besides a layer with ``last_only`` and those after it, that is a linear layer before one: steps
-    of it that nobody reads are not computed.
-    """
-    single: list[bool] = []
-    for layer in network.layers:
-        single.append(layer.last_only or bool(single and single[-1]))
-    for index in range(len(single) - 1, 0, -1):
-        if single[index] and not network.layers[index - 1].has_hidden:
-            single[index - 1] = index > 1
-    return single
-
-
-def _stored(network: IntegerNetwork, single: Sequence[bool], number: int) -> bool:
-    """Whether the next stage reads this stage's outputs from the store; else it is the last one,
-    or the next one reads the hidden states."""
-    stages = network.stages
-    if number + 1 == len(stages):
-        return False
-    after = stages[number + 1][0]
-    recurrent = network.layers[stages[number][-1]].has_hidden and not single[stages[number][-1]]
-    return not (single[after] and recurrent) or _reads_step(network, number + 1, after)
-
-
-def _allocate(network: IntegerNetwork, config: MachineConfig, read: Set[int]) -> _Store:
-    single = _single_step(network)
-    stages = network.stages
-    base = 0
-    hidden: list[int] = []
-    one_step = []
-    out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
-    for layer, words in zip(network.layers, out_words, strict=True):
-        if layer.join == "reset":  # both read and write the same place in turn
-            hidden.append(hidden[-1])
-            continue
-        hidden.append(base)
-        base += words if layer.has_hidden else 0
-    stage_of = {index: number for number, stage in enumerate(stages) for index in stage}
-    for index, words in enumerate(out_words):
-        one_step.append(base)
-        kept = _stored(network, single, stage_of[index]) or stage_of[index] in read
-        base += words if single[index] and kept else 0
-    per_step = [0, 0]
-    per_step[0] = 0 if single[0] else ceil_div(network.layers[0].inputs, config.post_units)
-    region, stage_words = [], []
-    for number, stage in enumerate(stages):
-        words = sum(out_words[index] for index in stage)
-        if network.layers[stage[-1]].join in ("sum", "reset"):
-            words = out_words[stage[-1]]
-        stage_words.append(words)
-        region.append((number + 1) % 2)
-        if single[stage[-1]]:
-            region[-1] = -1
-        elif number in read:
-            region[-1] = len(per_step)
-            per_step.append(words)
-        elif _stored(network, single, number):
-            per_step[region[-1]] = max(per_step[region[-1]], words)
-    return _Store(
-        tuple(hidden), tuple(one_step), base, tuple(per_step), tuple(region), tuple(stage_words)
-    )
 
 
 def _check_widths(network: IntegerNetwork, config: MachineConfig) -> None:

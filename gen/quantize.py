@@ -116,8 +116,12 @@ def quantize(
         if len(stage) > 1:  # what is joined has one format: the coarsest that one of them needs
             each = [_formats(network, ranges, probe, i, f_x, activation_bits, []) for i in stage]
             both = network.layers[stage[-1]].join != "reset"  # else the second shares a state
-            state = min(one.state for one in each) if both else each[0].state
-            given = replace(each[0], out=min(one.out for one in each), state=state)
+            given = replace(
+                each[0],
+                out=min(one.out for one in each),
+                pre=min(one.pre for one in each),
+                state=min(one.state for one in each) if both else each[0].state,
+            )
         for index in stage:
             layer = network.layers[index]
             formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports, given)
@@ -189,9 +193,9 @@ def _formats(
     reports: list[TensorReport],
     given: _Formats | None = None,
 ) -> _Formats:
-    """``given``: formats of the output and the state that are fixed already."""
+    """``given``: formats of output, state and pre-activations that are fixed already."""
     layer, measured = network.layers[index], ranges.layers[index]
-    f_pre = format_for_maximum(measured.pre.max_abs)
+    f_pre = format_for_maximum(measured.pre.max_abs) if given is None else given.pre
     _report_wide(layer, "pre", f_pre, measured.pre, reports)
     f_state = 0
     if measured.state is not None:

@@ -31,6 +31,7 @@ def random_config(rng: np.random.Generator, **fixed: int) -> MachineConfig:
         "queue_depth": int(rng.choice([2, 3, 8])),
         "columns": 128,
         "reset_first": int(rng.integers(0, 2)),
+        "threads": int(rng.integers(1, 3)),
     }
     return MachineConfig(**values | fixed)
 
@@ -89,15 +90,20 @@ def random_network(
 def _second(
     rng: np.random.Generator, config: MachineConfig, first: IntegerLayer, largest: int
 ) -> list[IntegerLayer]:
-    """Another layer that reads what ``first`` reads, mostly its other direction."""
-    kind = first.kind if rng.random() < 0.7 else str(rng.choice(["lstm", "gru", "rnn"]))
+    """Another layer that reads what ``first`` reads, mostly its other direction, which is often
+    like it in all but its weights: two threads can run the two together."""
+    twin = rng.random() < 0.5
+    kind = first.kind if twin or rng.random() < 0.4 else str(rng.choice(["lstm", "gru", "rnn"]))
     join = str(rng.choice(["concat", "sum"]))
-    same = join == "sum" or rng.random() < 0.6
+    same = twin or join == "sum" or rng.random() < 0.6
     units = first.units if same else int(rng.integers(1, largest + 1))
     layer = _layer(
         rng, config, f"{first.name}b", kind, first.inputs, units, first.f_x, False, first.f_out
     )
     layer |= {"join": join, "reverse": rng.random() < 0.8}
+    if twin:
+        layer |= {"activation": first.activation, "f_pre": first.f_pre, "f_state": first.f_state}
+        layer["reverse"] = not first.reverse
     if join == "sum" and first.f_out > -4:
         layer["sum_shift"] = int(rng.integers(0, 2))
     return [IntegerLayer(**layer)]

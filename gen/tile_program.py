@@ -21,9 +21,9 @@ from sparnn.sim.tile_cycle_model import TileLayer, TilePlan
 
 from .errors import SparnnError
 from .layout import ceil_div
+from .loops import single_steps
 from .program import _check_single as check_single
 from .program import _formats as descriptor_formats
-from .program import _single_step as single_steps
 from .tile_layout import explore, wide_outputs
 from .tile_pack import (
     PackedLanes,

@@ -12,7 +12,7 @@ from sparnn.sim.network import IntegerNetwork
 
 from .errors import SparnnError
 from .layout import ceil_div, side_by_side
-from .program import _single_step as single_steps
+from .loops import single_steps
 from .tile_layout import wide_outputs
 
 __all__ = [

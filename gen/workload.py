@@ -28,7 +28,8 @@ _MEMORY, _SHARED = 0.8, 0.3
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """A one-layer network and its input. x: [steps, inputs], not negative."""
+    """A network of one layer, in one direction or two, and its input, [steps, inputs], which is
+    not negative."""
 
     network: FloatNetwork
     x: FloatArray
@@ -44,6 +45,7 @@ def masr_workload(
     steps: int = 333,
     seed: int = 0,
     weight_spread: float = 0.0,
+    directions: int = 1,
 ) -> Workload:
     """Draw a layer of ``hidden`` units and a sequence.
 
@@ -53,35 +55,61 @@ def masr_workload(
     weight_density, hidden_density, input_density: shares that are not zero.
     weight_spread: how uneven rows and columns of the weights are: standard deviation of the
         logarithm of a scale that each row and each column has before pruning. 0: all alike.
+    directions: 2 adds a layer like the first, drawn after it, that goes backwards; the outputs of
+        the two are added, as in MASR's network.
     """
     rng = np.random.default_rng(seed)
     inputs = hidden if inputs is None else inputs
     x = _inputs(rng, steps + _TUNING_STEPS, inputs, input_density)
-    w_x = _pruned(rng, (hidden, inputs), weight_density, weight_spread)
-    w_h = _pruned(rng, (hidden, hidden), weight_density, weight_spread)
-    # Keep the recurrence lively but stable.
-    w_h *= 0.9 / max(float(np.linalg.norm(w_h, 2)), 1e-9)
-    w_x *= 1.0 / max(float(np.linalg.norm(w_x, 2)), 1e-9)
-    target = _densities(rng, hidden, hidden_density)
-    bias = np.zeros(hidden)
-    for _ in range(_TUNING_ROUNDS):
-        pre = _run(w_x, w_h, bias, x[steps:])
-        for unit in range(hidden):
-            bias[unit] -= np.quantile(pre[:, unit], 1 - target[unit])
-    layer = FloatLayer(
-        name="masr",
-        kind="rnn",
-        activation="relu",
-        w_x=w_x[np.newaxis],
-        w_h=w_h[np.newaxis],
-        b_x=bias[np.newaxis],
-        b_h=np.zeros((1, hidden)),
-    )
+    layers = []
+    for number in range(directions):
+        w_x = _pruned(rng, (hidden, inputs), weight_density, weight_spread)
+        w_h = _pruned(rng, (hidden, hidden), weight_density, weight_spread)
+        # Keep the recurrence lively but stable.
+        w_h *= 0.9 / max(float(np.linalg.norm(w_h, 2)), 1e-9)
+        w_x *= 1.0 / max(float(np.linalg.norm(w_x, 2)), 1e-9)
+        layers.append(
+            FloatLayer(
+                name="masr" if number == 0 else "masr_reverse",
+                kind="rnn",
+                activation="relu",
+                w_x=w_x[np.newaxis],
+                w_h=w_h[np.newaxis],
+                b_x=_bias(rng, w_x, w_h, hidden_density, x[steps:])[np.newaxis],
+                b_h=np.zeros((1, hidden)),
+                reverse=number == 1,
+                join="sum" if number == 1 else "",
+            )
+        )
     io = {
         "inputs": [{"name": "x", "role": "x", "layer": 0, "axes": ["time", "feature"]}],
-        "outputs": [{"name": "h", "layer": 0, "what": "sequence", "axes": ["time", "feature"]}],
+        "outputs": [
+            {
+                "name": "h",
+                "layer": directions - 1,
+                "what": "sequence",
+                "axes": ["time", "feature"],
+            }
+        ],
     }
-    return Workload(FloatNetwork((layer,), io), x[:steps])
+    return Workload(FloatNetwork(tuple(layers), io), x[:steps])
+
+
+def _bias(
+    rng: np.random.Generator,
+    w_x: FloatArray,
+    w_h: FloatArray,
+    density: float,
+    x: FloatArray,
+) -> FloatArray:
+    """Biases with which each unit's share of non-zeros is the one that is drawn for it."""
+    target = _densities(rng, len(w_h), density)
+    bias = np.zeros(len(w_h))
+    for _ in range(_TUNING_ROUNDS):
+        pre = _run(w_x, w_h, bias, x)
+        for unit in range(len(w_h)):
+            bias[unit] -= np.quantile(pre[:, unit], 1 - target[unit])
+    return bias
 
 
 def _densities(rng: np.random.Generator, count: int, mean: float) -> FloatArray:

@@ -135,6 +135,8 @@ DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "reverse": (0, 15, 1, False),  # from the last step to the first; one step: the last one
     "add_stored": (0, 16, 1, False),  # add what lies at the output's place in the store
     "sum_shift": (0, 17, 1, False),  # halve that sum
+    "rotate": (0, 18, 1, False),  # halves deal rows and columns on from where the last one stopped
+    "paired": (0, 19, 1, False),  # the next descriptor is the other thread of this loop
     "units": (1, 0, 16, False),
     "tail": (1, 16, 16, False),  # units mod post_units
     "in_words": (2, 0, 16, False),  # broadcast words of one input step

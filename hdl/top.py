@@ -5,16 +5,14 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array.addends import StoredAddends
-from .array.broadcast import Broadcaster
+from .array.broadcast import BROADCAST_PROGRAM, Broadcaster
 from .array.cluster import cluster_signature
 from .array.gather import GATHER_PROGRAM, Gather
-from .array.places import PLACES_PROGRAM
 from .config import MachineConfig
 from .control.dispatcher import Dispatcher
 from .control.host_port import HostPort
 from .control.results import ResultWriter
 from .instance import place
-from .protocol import Kind
 from .reset import with_registered_reset
 
 __all__ = ["Machine", "CLUSTER_MODULE"]
@@ -78,30 +76,30 @@ class Machine(wiring.Component):
             dispatcher.load_addr.eq(host.load.addr),
             dispatcher.load_data.eq(host.entry),
             dispatcher.layer_done.eq(gather.done),
-            broadcaster.v_log2.eq(layer.v_log2),
             broadcaster.start.eq(dispatcher.start),
             broadcaster.fresh.eq(gather.fresh),
             broadcaster.fresh_valid.eq(gather.fresh_valid),
             gather.start.eq(dispatcher.start),
             gather.steps.eq(dispatcher.layer_steps),
             gather.out_first.eq(dispatcher.out_first),
-            addends.start.eq(dispatcher.start),
-            addends.first.eq(dispatcher.out_first),
-            addends.enable.eq(layer.add_stored),
-            addends.steps.eq(dispatcher.layer_steps),
+            gather.partner_hidden.eq(dispatcher.partner.hidden_base),
+            addends.start.eq(gather.fetch),
+            addends.first.eq(gather.fetch_first),
+            addends.words.eq(layer.out_words),
             results.units.eq(layer.units),
         ]
         for name in GATHER_PROGRAM.members:
             m.d.comb += gather.program[name].eq(layer[name])
-        for name in PLACES_PROGRAM.members:
-            m.d.comb += addends.program[name].eq(layer[name])
+        for name in BROADCAST_PROGRAM.members:
+            m.d.comb += broadcaster.program[name].eq(layer[name])
 
         # The store: the host's while it loads or reads, the run's otherwise. A vector's word waits
-        # in the read port's register until it is taken.
+        # in the read port's register until it is taken. Addends come first: an output waits for
+        # them, and the lanes for it, while a vector is a step ahead.
         write, read = store.write_port(), store.read_port()
-        waits = dispatcher.vectors.valid & ~dispatcher.vectors.ready
         m.d.comb += [
-            addends.free.eq(~dispatcher.store_en & ~waits),
+            addends.free.eq(~dispatcher.vectors.valid | dispatcher.vectors.ready),
+            dispatcher.store_free.eq(~addends.wanted),
             addends.read_data.eq(read.data),
             write.en.eq(host.store_en | gather.store_en),
             write.addr.eq(Mux(host.store_en, host.load.addr, gather.store_addr)),
@@ -118,9 +116,6 @@ class Machine(wiring.Component):
             host.store_data.eq(read.data),
         ]
 
-        # What follows from the descriptor: a layer without hidden half has nothing to wait for.
-        has_hidden = layer.kind != Kind.LINEAR
-        m.d.comb += broadcaster.unfolded.eq(layer.unfolded | ~has_hidden)
         state_data, counter_data = [], []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)

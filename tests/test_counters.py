@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparnn.gen.bench import masr_point
+from sparnn.gen.bench_masr import MasrOptions, masr_point
 from sparnn.gen.workload import masr_workload
 
 
@@ -10,7 +10,7 @@ from sparnn.gen.workload import masr_workload
 def test_lost_slots(unfolded: bool) -> None:
     """masr_point itself asserts that the counted pairs are the golden model's useful MACs."""
     workload = masr_workload(hidden=30, steps=6, seed=3)
-    point = masr_point(workload, 8, v=2, unfolded=unfolded)
+    point = masr_point(workload, 8, MasrOptions(v=2, unfolded=unfolded))
     assert point.bit_exact
     assert point.utilization + sum(point.lost.values()) == pytest.approx(1)
     assert point.lost["tail"] > 0

@@ -6,22 +6,34 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.lane.ports import broadcast_layout, local_word_bits, tokens_layout
-from sparnn.hdl.protocol import DESCRIPTOR_FIELDS
+from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, Kind
 
-__all__ = ["Broadcaster", "vector_word_layout"]
+__all__ = ["BROADCAST_PROGRAM", "Broadcaster", "vector_word_layout"]
+
+#: What the broadcaster must know of the loop that runs; static from before ``start``.
+BROADCAST_PROGRAM = data.StructLayout(
+    {
+        name: DESCRIPTOR_FIELDS[name][2]
+        for name in ("kind", "v_log2", "unfolded", "rotate", "in_words", "out_words")
+    }
+)
 
 
 def vector_word_layout(config: MachineConfig) -> data.StructLayout:
     """The next word of a vector. half: 0 layer input, 1 hidden state. last: ends the vector."""
-    return data.StructLayout({"values": config.store_entry_bits, "half": 1, "last": 1})
+    return data.StructLayout(
+        {"values": config.store_entry_bits, "half": 1, "thread": config.thread_bits, "last": 1}
+    )
 
 
 class Broadcaster(wiring.Component):
     """Merges stored vectors and fresh hidden states into one word per cycle for the local copies.
 
     Fresh hidden states are always taken at once; stored words fill the gaps. Word w goes to
-    slice w mod V as local word w div V. The mask chunk that it belongs to is put together here,
-    once for all lanes, and sent again with every word, so that lanes need no logic for it.
+    slice (w + o) mod V as local word w div V; with ``rotate`` the offset o is the number of words
+    of the halves before it in the loop, so that slices with a word more are others each time. The
+    mask chunk that it belongs to is put together here, once for all lanes, and sent again with
+    every word, so that lanes need no logic for it.
 
     Latency: 2 cycles from a word to ``broadcast``. ``tokens`` change one cycle after a vector's
     last word, when it can be read; if not ``unfolded``, an input vector's once the hidden state
@@ -33,8 +45,7 @@ class Broadcaster(wiring.Component):
         word = vector_word_layout(config)
         super().__init__(
             {
-                "v_log2": In(DESCRIPTOR_FIELDS["v_log2"][2]),
-                "unfolded": In(1),
+                "program": In(BROADCAST_PROGRAM),
                 "start": In(1),
                 "stored": In(stream.Signature(word)),
                 "fresh": In(word),
@@ -51,13 +62,19 @@ class Broadcaster(wiring.Component):
         banks = config.post_units
         width = config.activation_bits
         slice_bits = config.v_log2_max
+        program = self.program
+        vectors = range(2 * config.threads)  # {thread, half}
         v_mask = Signal(config.max_v.bit_length())
-        m.d.comb += v_mask.eq((1 << self.v_log2) - 1)
+        m.d.comb += v_mask.eq((1 << program.v_log2) - 1)
 
-        # Where the next word of each half goes.
-        slices = Array(Signal(max(1, slice_bits), name=f"slice{half}") for half in range(2))
-        words = Array(Signal(local_word_bits(config) or 1, name=f"word{half}") for half in range(2))
-        counts = Array(Signal(2, name=f"count{half}") for half in range(2))
+        # Where the next word of each vector goes.
+        first = [Signal(max(1, slice_bits), name=f"first{one}") for one in vectors]
+        slices = Array(Signal(max(1, slice_bits), name=f"slice{one}") for one in vectors)
+        words = Array(Signal(local_word_bits(config) or 1, name=f"word{one}") for one in vectors)
+        counts = Array(Signal(2, name=f"count{one}") for one in vectors)
+        for one in vectors[1:]:
+            before = program.out_words if one % 2 == 0 else program.in_words
+            m.d.sync += first[one].eq(Mux(program.rotate, first[one - 1] + before, 0))
 
         item, valid = Signal(vector_word_layout(config)), Signal()
         m.d.comb += [
@@ -65,7 +82,8 @@ class Broadcaster(wiring.Component):
             valid.eq(self.fresh_valid | self.stored.valid),
             item.eq(Mux(self.fresh_valid, self.fresh, self.stored.payload)),
         ]
-        here, local, count = slices[item.half], words[item.half], counts[item.half]
+        number = Cat(item.half, item.thread)
+        here, local, count = slices[number], words[number], counts[number]
 
         placed = Signal(vector_word_layout(config))
         placed_valid = Signal()
@@ -75,7 +93,7 @@ class Broadcaster(wiring.Component):
         m.d.sync += [
             placed_valid.eq(valid),
             placed.eq(item),
-            placed_slice.eq(here),
+            placed_slice.eq(here + Array(first)[number]),
             placed_word.eq(local),
             placed_parity.eq(count[0]),
         ]
@@ -87,19 +105,20 @@ class Broadcaster(wiring.Component):
             with m.Else():
                 m.d.sync += here.eq(here + 1)
         with m.If(self.start):
-            for half in range(2):
-                m.d.sync += [slices[half].eq(0), words[half].eq(0), counts[half].eq(0)]
+            for one in vectors:
+                m.d.sync += [slices[one].eq(0), words[one].eq(0), counts[one].eq(0)]
 
-        # The chunk so far, per half and slice.
+        # The chunk so far, per vector and slice.
         m.submodules.chunks = chunks = memory.Memory(
-            shape=config.chunk, depth=2 * config.max_v, init=[]
+            shape=config.chunk, depth=len(vectors) * config.max_v, init=[]
         )
         write, read = chunks.write_port(), chunks.read_port(domain="comb")
         granule_bits = (config.chunk // banks - 1).bit_length()
         granule = placed_word[:granule_bits]
         nonzero = Cat(placed.values[k * width : (k + 1) * width].any() for k in range(banks))
         chunk = Signal(config.chunk)
-        address = Cat(placed_slice[:slice_bits], placed.half)
+        placed_in_v = placed_slice & v_mask  # what lies above V does not count
+        address = Cat(placed_in_v[:slice_bits], placed.half, placed.thread)
         m.d.comb += chunk.eq(
             Mux(granule == 0, 0, read.data)
             | Cat(
@@ -116,6 +135,7 @@ class Broadcaster(wiring.Component):
 
         m.d.sync += [
             self.broadcast.half.eq(placed.half),
+            self.broadcast.thread.eq(placed.thread),
             self.broadcast.parity.eq(placed_parity),
             self.broadcast.word.eq(placed_word),
             self.broadcast.values.eq(placed.values),
@@ -125,19 +145,21 @@ class Broadcaster(wiring.Component):
             m.d.sync += self.broadcast_en[position].eq(
                 placed_valid & (((placed_slice ^ position) & v_mask) == 0)
             )
-        tokens = self.tokens[0]
-        x_sent = Signal(2)
-        x_last, h_last = Signal(), Signal()
-        m.d.sync += [
-            x_last.eq(placed_valid & placed.last & ~placed.half),
-            h_last.eq(placed_valid & placed.last & placed.half),
-        ]
-        with m.If(h_last):
-            m.d.sync += tokens.h.eq(tokens.h + 1)
-        with m.If(x_last):
-            m.d.sync += x_sent.eq(x_sent + 1)
-        with m.If(Mux(self.unfolded, x_last, (tokens.x != x_sent) & (tokens.x != tokens.h))):
-            m.d.sync += tokens.x.eq(tokens.x + 1)
-        with m.If(self.start):
-            m.d.sync += Cat(tokens.x, tokens.h, x_sent, x_last, h_last).eq(0)
+        unfolded = program.unfolded | (program.kind == Kind.LINEAR)
+        for thread in range(config.threads):
+            tokens = self.tokens[thread]
+            ends = placed_valid & placed.last
+            if config.threads > 1:
+                ends = ends & (placed.thread == thread)
+            x_sent = Signal(2, name=f"x_sent{thread}")
+            x_last, h_last = Signal(name=f"x_last{thread}"), Signal(name=f"h_last{thread}")
+            m.d.sync += [x_last.eq(ends & ~placed.half), h_last.eq(ends & placed.half)]
+            with m.If(h_last):
+                m.d.sync += tokens.h.eq(tokens.h + 1)
+            with m.If(x_last):
+                m.d.sync += x_sent.eq(x_sent + 1)
+            with m.If(Mux(unfolded, x_last, (tokens.x != x_sent) & (tokens.x != tokens.h))):
+                m.d.sync += tokens.x.eq(tokens.x + 1)
+            with m.If(self.start):
+                m.d.sync += Cat(tokens.x, tokens.h, x_sent, x_last, h_last).eq(0)
         return m

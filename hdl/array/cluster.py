@@ -39,7 +39,7 @@ def cluster_signature(config: MachineConfig) -> wiring.Signature:
             "broadcast": In(broadcast_layout(config)),
             "broadcast_en": In(config.max_v),
             "load": In(load_layout(config)),
-            "x_taken": Out(2),
+            "x_taken": Out(2 * config.threads),
             "state_read": In(state_read_signature(config)),
             "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
         }
@@ -62,7 +62,7 @@ class Cluster(wiring.Component):
     tokens, broadcast, broadcast_en: steps and activations; ``broadcast_en`` has one bit per lane
         position modulo ``max_v``.
     load: the host's load bus.
-    x_taken: input halves collected, modulo 4.
+    x_taken: of each thread, input halves collected, modulo 4: two bits.
     state_read: host read of the cell state; only between runs.
     busy, counters: only with ``counters``: a run is under way; host read of the counters.
     out: stream of one 16-bit output per broadcast word.
@@ -110,7 +110,7 @@ class Cluster(wiring.Component):
         m.d.comb += [
             collector.program.eq(collector_program),
             collector.start.eq(start),
-            collector.tokens.eq(tokens[0]),
+            collector.tokens.eq(tokens),
             collector.cluster.eq(number),
             self.x_taken.eq(collector.x_taken),
             post.program.eq(post_program),

@@ -1,31 +1,34 @@
 """Takes row sums from a cluster's groups in the order in which the post unit needs them."""
 
-from functools import reduce
-from operator import and_
-
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.lane.ports import STEP_TOKENS
+from sparnn.hdl.lane.ports import tokens_layout
 from sparnn.hdl.post.tags import ROW_TAG
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, Kind
 
 __all__ = ["Collector", "COLLECTOR_PROGRAM"]
 
-#: What the collector must know of the layer that runs; static between two ``start`` pulses.
+#: What the collector must know of the loop that runs; static between two ``start`` pulses.
 COLLECTOR_PROGRAM = data.StructLayout(
-    {name: DESCRIPTOR_FIELDS[name][2] for name in ("kind", "v_log2", "out_words", "tail")}
+    {
+        name: DESCRIPTOR_FIELDS[name][2]
+        for name in ("kind", "v_log2", "out_words", "tail", "rotate", "paired")
+    }
 )
 
 
 class Collector(wiring.Component):
-    """Pops the V queues of one group per cycle, in the fixed order half, word, gate.
+    """Pops the V queues of one group per cycle, in the fixed order thread, half, word, gate.
 
-    A row's sum leaves when every lane of its group has it. Positions past the layer's end ("holes")
-    make an item of their own in the half that completes neurons, so that each cluster delivers
-    exactly one output per word.
+    A row's sum leaves when every lane of its group has it. Word follows word and group follows
+    group: with ``rotate`` through the whole loop, else each half begins with the first group. A
+    position past the layer's end ("hole") makes an item of its own, without a sum.
+
+    The next item is worked out while the one before waits, so that only the lanes' answers and
+    ``advance`` decide in a cycle: one row per cycle, and one cycle in which a half begins.
 
     Members
     -------
@@ -34,7 +37,7 @@ class Collector(wiring.Component):
     lane_valid, pop: the lanes' queues.
     advance: the adder tree moves. Nothing is popped otherwise.
     tag, tag_valid: what is popped in this cycle, for the post unit.
-    x_taken: input halves collected so far, modulo 4.
+    x_taken: of each thread, input halves collected so far, modulo 4: two bits.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -43,105 +46,113 @@ class Collector(wiring.Component):
             {
                 "program": In(COLLECTOR_PROGRAM),
                 "start": In(1),
-                "tokens": In(STEP_TOKENS),
+                "tokens": In(tokens_layout(config)),
                 "cluster": In(max(1, (config.post_units - 1).bit_length())),
                 "lane_valid": In(config.cluster_lanes),
                 "pop": Out(config.cluster_lanes),
                 "advance": In(1),
                 "tag": Out(ROW_TAG),
                 "tag_valid": Out(1),
-                "x_taken": Out(2),
+                # Not an array: Yosys's abc9 takes an output's element 0 for its bit 0.
+                "x_taken": Out(2 * config.threads),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
+        config, program = self._config, self.program
         lanes = config.cluster_lanes
-        lane_bits = (lanes - 1).bit_length()
-        program = self.program
+        lane_bits = max(1, (lanes - 1).bit_length())
+        thread_bits = max(1, config.thread_bits)
 
-        has_hidden = program.kind != Kind.LINEAR
-        gates_last = Mux(program.kind == Kind.RNN, 0, program.kind)
-        # Whether this cluster has a neuron in the layer's last word.
-        last_exists = (program.tail == 0) | (self.cluster < program.tail)
-
-        # The next item. ``base`` is the first lane of the group that word belongs to.
-        running = Signal()
-        half, step = Signal(), Signal(2)
-        word = Signal(DESCRIPTOR_FIELDS["out_words"][2])
-        gate = Signal(2)
-        base = Signal(lane_bits + 1)
-        x_taken = Signal(2)
-
-        final = half | ~has_hidden
-        words_here = Mux(final | last_exists, program.out_words, program.out_words - 1)
-        last_word = Signal()
-        empty_half = Signal()
-        hole = Signal()
-        token = Mux(half, self.tokens.h != step, self.tokens.x != step)
-        m.d.comb += [
-            last_word.eq(word + 1 == words_here),
-            empty_half.eq(words_here == 0),
-            hole.eq(final & ~last_exists & (word + 1 == program.out_words)),
+        # What follows from the program; settled in the cycle after ``start``.
+        has_hidden, hole_last, paired = Signal(), Signal(), Signal()
+        gates_last = Signal(2)
+        within = Signal(lane_bits)  # the bits of a lane's number that do not tell its group
+        m.d.sync += [
+            has_hidden.eq(program.kind != Kind.LINEAR),
+            gates_last.eq(Mux(program.kind == Kind.RNN, 0, program.kind)),
+            hole_last.eq((program.tail != 0) & (self.cluster >= program.tail)),
+            within.eq(Cat(program.v_log2 > bit for bit in range(lane_bits))),
+            paired.eq(program.paired if config.threads > 1 else 0),
         ]
 
-        # The group's lanes: those whose upper bits agree with ``base``.
-        lane_mask = [program.v_log2 > bit for bit in range(lane_bits)]
-        agree = {
-            (bit, value): lane_mask[bit] | (base[bit] == value)
-            for bit in range(lane_bits)
-            for value in (0, 1)
-        }
-        need = [
-            reduce(and_, (agree[bit, lane >> bit & 1] for bit in range(lane_bits)), Const(1, 1))
-            for lane in range(lanes)
-        ]
-        complete = Signal()
+        # The item that waits, and the lanes that it takes a sum of; behind it the next item.
+        running, loaded, is_open = Signal(), Signal(), Signal()
+        item, need = Signal(ROW_TAG), Signal(lanes)
+        thread, next_thread = Signal(thread_bits), Signal(thread_bits)
+        half, gate, base = Signal(), Signal(2), Signal(lane_bits + 1)
+        words = Signal(DESCRIPTOR_FIELDS["out_words"][2])  # left in this half
+        step = Signal(2)
+
         fire = Signal()
-        item_ends = hole | (gate == gates_last)
+        load = running & (fire | ~loaded)
         m.d.comb += [
-            complete.eq((self.lane_valid | ~Cat(*need)).all()),
-            fire.eq(running & token & self.advance & ~empty_half & (hole | complete)),
-            self.pop.eq(Cat(*need) & (fire & ~hole).replicate(lanes)),
+            fire.eq(loaded & is_open & self.advance & (self.lane_valid | ~need).all()),
+            self.pop.eq(need & fire.replicate(lanes)),
+            self.tag.eq(item),
             self.tag_valid.eq(fire),
-            self.tag.half.eq(half),
-            self.tag.gate.eq(gate),
-            self.tag.last_gate.eq(item_ends),
-            self.tag.hole.eq(hole),
-            self.tag.final.eq(final),
-            self.x_taken.eq(x_taken),
-        ]
-        half_ends = item_ends & last_word
-        m.d.comb += [
-            self.tag.half_end.eq(half_ends),
-            self.tag.step_end.eq(half_ends & final),
         ]
 
-        next_base = base + (Const(1) << program.v_log2)[: lane_bits + 1]
-        leave_half = Signal()
-        m.d.comb += leave_half.eq((fire & half_ends) | (running & token & empty_half))
-        with m.If(fire):
-            m.d.sync += gate.eq(Mux(item_ends, 0, gate + 1))
+        last_word = words == 1
+        hole = last_word & hole_last
+        item_ends = hole | (gate == gates_last)
+        final = half | ~has_hidden
+        half_ends = item_ends & last_word
+        step_ends = half_ends & final
+        loop_ends = step_ends & (next_thread == paired)
+        base_next = Signal(lane_bits + 1)
+        onwards = base + (1 << program.v_log2)[: lane_bits + 1]
+        m.d.comb += base_next.eq(Mux(onwards == lanes, 0, onwards))
+        with m.If(load):
+            m.d.sync += [
+                loaded.eq(1),
+                thread.eq(next_thread),
+                item.half.eq(half),
+                item.gate.eq(gate),
+                item.last_gate.eq(item_ends),
+                item.hole.eq(hole),
+                item.final.eq(final),
+                item.half_end.eq(half_ends),
+                item.step_end.eq(loop_ends),
+                gate.eq(Mux(item_ends, 0, gate + 1)),
+            ]
+            for lane in range(lanes):
+                agree = ((base[:lane_bits] ^ lane) & ~within) == 0
+                m.d.sync += need[lane].eq(agree & ~hole)
             with m.If(item_ends):
-                m.d.sync += [
-                    word.eq(word + 1),
-                    base.eq(Mux(next_base == lanes, 0, next_base)),
-                ]
-        with m.If(leave_half):
-            m.d.sync += [word.eq(0), base.eq(0), gate.eq(0), half.eq(~final)]
-            with m.If(~half):
-                m.d.sync += x_taken.eq(x_taken + 1)
-            with m.If(final):
-                m.d.sync += step.eq(step + 1)
+                m.d.sync += [words.eq(words - 1), base.eq(base_next)]
+            with m.If(half_ends):
+                m.d.sync += [words.eq(program.out_words), half.eq(~final)]
+                with m.If(~program.rotate | loop_ends):
+                    m.d.sync += base.eq(0)
+            with m.If(step_ends):
+                m.d.sync += next_thread.eq(Mux(loop_ends, 0, next_thread + 1))
+
+        # A half opens with its token. It is seen a cycle late, which a token that stays allows.
+        here = self.tokens[thread] if config.threads > 1 else self.tokens[0]
+        m.d.sync += is_open.eq(
+            ~(fire & item.half_end) & loaded & (is_open | (Mux(item.half, here.h, here.x) != step))
+        )
+        with m.If(fire & item.half_end & ~item.half):
+            for number in range(config.threads):
+                taken = self.x_taken.word_select(number, 2)
+                with m.If(thread == number):
+                    m.d.sync += taken.eq(taken + 1)
+        with m.If(fire & item.step_end):
+            m.d.sync += step.eq(step + 1)
         with m.If(self.start):
             m.d.sync += [
                 running.eq(1),
+                loaded.eq(0),
+                is_open.eq(0),
+                thread.eq(0),
+                next_thread.eq(0),
                 half.eq(0),
                 step.eq(0),
-                word.eq(0),
+                words.eq(program.out_words),
                 base.eq(0),
                 gate.eq(0),
-                x_taken.eq(0),
+                self.x_taken.eq(0),
             ]
         return m

@@ -9,7 +9,7 @@ from sparnn.hdl.post.saturate import saturate
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, RUN_STEPS_BITS, Kind
 
 from .broadcast import vector_word_layout
-from .places import OutputPlaces
+from .places import PLACES_PROGRAM, OutputPlaces
 
 __all__ = ["GATHER_PROGRAM", "Gather", "result_word_layout"]
 
@@ -29,6 +29,7 @@ GATHER_PROGRAM = data.StructLayout(
             "add_stored",
             "sum_shift",
             "hidden_base",
+            "paired",
         )
     }
 )
@@ -51,13 +52,16 @@ class Gather(wiring.Component):
     Each word goes to the broadcaster (recurrent layers), to the store (``store_out``; in the last
     step also to ``hidden_base``, which takes a second cycle) and to the host (``emit``). With
     ``add_stored`` the store gets the sum of the word and what lies there (docs/numerics.md, "Two
-    directions").
+    directions"). The threads of a pair take turns, step by step; of their sums, the one that comes
+    to a place second makes it, which are all in the second half of the run and none in the first.
 
     Members
     -------
-    program, start, steps: the layer and its number of time steps.
-    out_first: with ``start``, the place of the first word that is computed.
-    addends: stream of the store's words at the places of the outputs, where they are added.
+    program, start, steps: the loop and its number of time steps. partner_hidden: the second
+        thread's ``hidden_base``.
+    out_first: with ``start``, the place of the first word that each thread computes.
+    fetch, fetch_first: the addends of a step may be read, from this place on.
+    addends: stream of those words.
     outputs: one stream per cluster.
     fresh, fresh_valid: to the broadcaster, which always takes them.
     store_en, store_addr, store_data: the store's write port.
@@ -72,7 +76,12 @@ class Gather(wiring.Component):
                 "program": In(GATHER_PROGRAM),
                 "start": In(1),
                 "steps": In(RUN_STEPS_BITS),
-                "out_first": In((config.store_depth - 1).bit_length()),
+                "partner_hidden": In((config.store_depth - 1).bit_length()),
+                "out_first": In(
+                    data.ArrayLayout((config.store_depth - 1).bit_length(), config.threads)
+                ),
+                "fetch": Out(1),
+                "fetch_first": Out((config.store_depth - 1).bit_length()),
                 "addends": In(
                     stream.Signature(data.ArrayLayout(config.activation_bits, config.post_units))
                 ),
@@ -98,16 +107,18 @@ class Gather(wiring.Component):
         steps_left = Signal(RUN_STEPS_BITS)
         hidden_addr = Signal.like(self.store_addr)
         second = Signal()
+        begins, adding = Signal(), Signal()
+        alone = Signal(RUN_STEPS_BITS)  # steps of a pair left that come to their places first
 
         recurrent = program.kind != Kind.LINEAR
         last_word = places.last_word
         last_step = steps_left == 1
         emit = program.emit & (last_step | ~program.emit_last)
         keep = recurrent & last_step
+        add = program.add_stored & adding
+        loop_ends = last_word & (places.thread | ~program.paired)
         # What is written in the first of two cycles needs its addend, and the second takes it off.
-        available = Cat(output.valid for output in self.outputs).all() & (
-            self.addends.valid | ~program.add_stored
-        )
+        available = Cat(output.valid for output in self.outputs).all() & (self.addends.valid | ~add)
         take = Signal()
         to_hidden = keep & (second | ~program.store_out)
         m.d.comb += [
@@ -121,18 +132,16 @@ class Gather(wiring.Component):
             self.results.payload.first.eq(places.word == 0),
             self.fresh_valid.eq(take & recurrent),
             self.fresh.half.eq(1),
+            self.fresh.thread.eq(places.thread),
             self.fresh.last.eq(last_word),
             self.fresh.values.eq(
                 Cat(output.payload[: config.activation_bits] for output in self.outputs)
             ),
-            self.store_data.eq(
-                Mux(program.add_stored & ~to_hidden, Cat(self._sums(m)), self.fresh.values)
-            ),
-            self.addends.ready.eq(take),
+            self.store_data.eq(Mux(add & ~to_hidden, Cat(self._sums(m)), self.fresh.values)),
+            self.addends.ready.eq(take & add),
+            self.fetch.eq(begins & add),
+            self.fetch_first.eq(places.addr),
             self.store_addr.eq(Mux(to_hidden, hidden_addr, places.addr)),
-            places.program.out_words.eq(program.out_words),
-            places.program.out_stride.eq(program.out_stride),
-            places.program.reverse.eq(program.reverse),
             places.start.eq(self.start),
             places.first.eq(self.out_first),
             places.next.eq(take),
@@ -142,6 +151,8 @@ class Gather(wiring.Component):
             ),
             self.done.eq(steps_left == 0),
         ]
+        for name in PLACES_PROGRAM.members:
+            m.d.comb += places.program[name].eq(program[name])
         for index, output in enumerate(self.outputs):
             m.d.comb += [
                 output.ready.eq(take),
@@ -151,12 +162,21 @@ class Gather(wiring.Component):
         with m.If(take):
             with m.If(keep):
                 m.d.sync += hidden_addr.eq(hidden_addr + 1)
-            with m.If(last_word):
+            with m.If(loop_ends):
                 m.d.sync += steps_left.eq(steps_left - 1)
+            with m.If(last_word):
+                m.d.sync += alone.eq(alone - 1)
+                with m.If(alone == 1):
+                    m.d.sync += adding.eq(1)
+            with m.If(keep & last_word & ~loop_ends):
+                m.d.sync += hidden_addr.eq(self.partner_hidden)
+        m.d.sync += begins.eq(self.start | (take & last_word & ~(last_step & loop_ends)))
         with m.If(self.start):
             m.d.sync += [
                 second.eq(0),
                 steps_left.eq(self.steps),
+                alone.eq(self.steps),
+                adding.eq(~program.paired),
                 hidden_addr.eq(program.hidden_base),
             ]
         return m

@@ -1,6 +1,8 @@
 """Works through the layer descriptors and feeds each layer's vectors to the broadcaster."""
 
-from amaranth.hdl import Cat, Module, Mux, Shape, Signal
+from collections.abc import Iterable
+
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,7 +12,7 @@ from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, RUN_STEPS_B
 
 from .last_step import LAST_STEP_PROGRAM, LastStep
 
-__all__ = ["DESCRIPTOR", "Dispatcher"]
+__all__ = ["DESCRIPTOR", "PARTNER", "Dispatcher"]
 
 
 #: A whole descriptor as the program memory holds it.
@@ -23,6 +25,15 @@ DESCRIPTOR = data.FlexibleLayout(
 )
 
 
+#: What the second thread of a pair has of its own; all else is as in the first one's descriptor,
+#: except for what :data:`_PAIR` names.
+PARTNER = data.StructLayout(
+    {name: DESCRIPTOR_FIELDS[name][2] for name in ("in_base", "out_base", "hidden_base")}
+)
+#: Fields that a pair takes from the second descriptor. All of them lie in one word.
+_PAIR = ("add_stored", "sum_shift", "last_layer")
+
+
 class Dispatcher(wiring.Component):
     """Runs the program: per layer read the descriptor, start the array, send vectors, wait.
 
@@ -30,6 +41,9 @@ class Dispatcher(wiring.Component):
     as the local copies have room, that is when every cluster has collected the input half of two
     steps before. Between layers: 17 cycles to read the descriptor and two to start; before a layer
     that begins at the last step up to the bits of its address, to find that (LastStep).
+
+    A pair of layers runs as one loop (``threads`` = 2): its second descriptor takes 17 cycles more,
+    each vector of the first thread is followed by the same one of the second, which goes backwards.
 
     Members
     -------
@@ -39,10 +53,12 @@ class Dispatcher(wiring.Component):
     cycles: length of the last or current run, from ``run`` to its last output.
     load_en, load_addr, load_data: writes the program memory.
     descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine.
-    x_taken: from each cluster.
+    partner: what the second thread of a pair has of its own.
+    x_taken: from each cluster, two bits of each thread.
     layer_done: from the gather.
-    out_first: with ``start``, where the gather's first output goes.
+    out_first: with ``start``, where each thread's first output goes.
     store_addr, store_en, store_data: the store's read port; data one cycle after ``store_en``.
+    store_free: In(1), without it ``store_en`` stays low.
     vectors: stream to the broadcaster.
     """
 
@@ -62,11 +78,15 @@ class Dispatcher(wiring.Component):
                 "start": Out(1),
                 "fresh": Out(1),
                 "layer_steps": Out(RUN_STEPS_BITS),
-                "out_first": Out((config.store_depth - 1).bit_length()),
-                "x_taken": In(2).array(config.post_units),
+                "partner": Out(PARTNER),
+                "out_first": Out(
+                    data.ArrayLayout((config.store_depth - 1).bit_length(), config.threads)
+                ),
+                "x_taken": In(2 * config.threads).array(config.post_units),
                 "layer_done": In(1),
                 "store_addr": Out((config.store_depth - 1).bit_length()),
                 "store_en": Out(1),
+                "store_free": In(1),
                 "store_data": In(config.store_entry_bits),
                 "vectors": Out(stream.Signature(vector_word_layout(config))),
             }
@@ -75,7 +95,8 @@ class Dispatcher(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        layer = self.descriptor
+        layer, partner = self.descriptor, self.partner
+        paired = layer.paired if config.threads > 1 else Const(0, 1)
 
         m.submodules.program = program = memory.Memory(
             shape=32,
@@ -97,13 +118,18 @@ class Dispatcher(wiring.Component):
         m.submodules.last_step = last_step = LastStep(config)
         located = Signal()
         for name in LAST_STEP_PROGRAM.members:
-            m.d.comb += last_step.program[name].eq(layer[name])
+            backwards = layer[name]
+            if name in PARTNER.members:
+                backwards = Mux(paired, partner[name], backwards)
+            m.d.comb += last_step.program[name].eq(backwards)
         m.d.comb += [
             last_step.steps.eq(steps),
-            self.out_first.eq(Mux(layer.reverse, last_step.out_addr, layer.out_base)),
+            self.out_first[0].eq(Mux(layer.reverse, last_step.out_addr, layer.out_base)),
             read.addr.eq(fetch),
             self.layer_steps.eq(Mux(layer.single_step, 1, steps)),
         ]
+        if config.threads > 1:
+            m.d.comb += self.out_first[1].eq(last_step.out_addr)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         with m.FSM():
@@ -126,10 +152,33 @@ class Dispatcher(wiring.Component):
                     m.d.sync += layer.as_value().eq(Cat(layer.as_value()[32:], read.data))
                 with m.If(fetched == DESCRIPTOR_WORDS):
                     m.d.sync += fetched.eq(0)
+                    m.next = "FETCHED" if config.threads > 1 else "START"
+            if config.threads > 1:
+                with m.State("FETCHED"):
                     m.next = "START"
+                    with m.If(layer.paired):
+                        m.d.sync += fetched.eq(1)
+                        m.d.sync += fetch.eq(fetch + 1)
+                        m.next = "PARTNER"
+                with m.State("PARTNER"):
+                    m.d.sync += fetched.eq(fetched + 1)
+                    with m.If(fetched != DESCRIPTOR_WORDS):
+                        m.d.sync += fetch.eq(fetch + 1)
+                    with m.Switch(fetched):
+                        for word, fields in _by_word(PARTNER.members).items():
+                            with m.Case(word + 1):
+                                for name, (low, width) in fields.items():
+                                    m.d.sync += partner[name].eq(read.data[low : low + width])
+                        for word, fields in _by_word(_PAIR).items():
+                            with m.Case(word + 1):
+                                for name, (low, width) in fields.items():
+                                    m.d.sync += layer[name].eq(read.data[low : low + width])
+                    with m.If(fetched == DESCRIPTOR_WORDS):
+                        m.d.sync += fetched.eq(0)
+                        m.next = "START"
             with m.State("START"):
-                m.d.sync += located.eq(layer.reverse)
-                with m.If(layer.reverse & ~located):
+                m.d.sync += located.eq(layer.reverse | paired)
+                with m.If((layer.reverse | paired) & ~located):
                     m.d.comb += last_step.start.eq(1)
                 with m.Elif(last_step.done):
                     m.d.comb += self.start.eq(1)
@@ -144,64 +193,83 @@ class Dispatcher(wiring.Component):
                         m.d.sync += self.busy.eq(0)
                         m.next = "IDLE"
 
-        # Vectors: x0, initial hidden state, x1, x2, ...
+        # Vectors: x0, initial hidden state, x1, x2, ...; of a pair each for both threads in turn.
         recurrent = layer.kind != Kind.LINEAR
-        active, hidden_turn = Signal(), Signal()
+        active, hidden_turn, thread = Signal(), Signal(), Signal()
         number, words_left = Signal(RUN_STEPS_BITS), Signal(DESCRIPTOR_FIELDS["in_words"][2])
         x_addr, h_addr = Signal.like(self.store_addr), Signal.like(self.store_addr)
-        held, held_half, held_last = Signal(), Signal(), Signal()
+        x_other = Signal.like(self.store_addr)  # the other thread's next word
+        held, payload = Signal(), Signal.like(self.vectors.payload)
 
         last_word = words_left == 1
         two_before = (number - 2)[:2]
-        room = (number < 2) | Cat(taken != two_before for taken in self.x_taken).all()
+        taken = [counts.word_select(thread, 2)[:2] for counts in self.x_taken]
+        room = (number < 2) | Cat(count != two_before for count in taken).all()
         issue = Signal()
         # From the last word of a step to the first one of the next, or of the one before.
-        x_jump = Signal.like(x_addr, reset_less=True)
-        m.d.sync += x_jump.eq(Mux(layer.reverse, 1 - (layer.in_words << 1), 1))
+        back = Signal.like(x_addr, reset_less=True)
+        x_after = Signal.like(x_addr)
+        m.d.sync += back.eq(1 - (layer.in_words << 1))
         m.d.comb += [
-            issue.eq(active & (hidden_turn | room) & (~held | self.vectors.ready)),
+            x_after.eq(x_addr + Mux(last_word & (layer.reverse | thread), back, 1)),
+            issue.eq(
+                active & self.store_free & (hidden_turn | room) & (~held | self.vectors.ready)
+            ),
             self.store_en.eq(issue),
             self.store_addr.eq(Mux(hidden_turn, h_addr, x_addr)),
             self.vectors.valid.eq(held),
-            self.vectors.payload.half.eq(held_half),
-            self.vectors.payload.last.eq(held_last),
-            self.vectors.payload.values.eq(Mux(held_half & self.fresh, 0, self.store_data)),
+            self.vectors.payload.eq(payload),
+            self.vectors.payload.values.eq(Mux(payload.half & self.fresh, 0, self.store_data)),
         ]
         with m.If(issue):
             m.d.sync += [
                 held.eq(1),
-                held_half.eq(hidden_turn),
-                held_last.eq(last_word),
+                payload.half.eq(hidden_turn),
+                payload.thread.eq(thread),
+                payload.last.eq(last_word),
                 words_left.eq(words_left - 1),
             ]
             with m.If(hidden_turn):
                 m.d.sync += h_addr.eq(h_addr + 1)
             with m.Else():
-                m.d.sync += x_addr.eq(x_addr + Mux(last_word, x_jump, 1))
+                m.d.sync += x_addr.eq(x_after)
             with m.If(last_word):
-                m.d.sync += words_left.eq(layer.in_words)
-                with m.If(~hidden_turn):
-                    m.d.sync += [
-                        number.eq(number + 1),
-                        active.eq(number + 1 != self.layer_steps),
-                    ]
-                with m.If(hidden_turn):
-                    m.d.sync += [hidden_turn.eq(0), active.eq(number != self.layer_steps)]
-                with m.Elif(recurrent & (number == 0)):
-                    m.d.sync += [
-                        hidden_turn.eq(1),
-                        active.eq(1),
-                        words_left.eq(layer.out_words),
-                    ]
+                with m.If(~hidden_turn & recurrent & (number == 0)):
+                    m.d.sync += [hidden_turn.eq(1), words_left.eq(layer.out_words)]
+                with m.Else():
+                    m.d.sync += [hidden_turn.eq(0), words_left.eq(layer.in_words)]
+                    with m.If(paired):
+                        m.d.sync += [
+                            thread.eq(~thread),
+                            x_addr.eq(x_other),
+                            x_other.eq(Mux(hidden_turn, x_addr, x_after)),
+                            h_addr.eq(partner.hidden_base),
+                        ]
+                    with m.If(~paired | thread):
+                        m.d.sync += [
+                            number.eq(number + 1),
+                            active.eq(number + 1 != self.layer_steps),
+                        ]
         with m.Elif(self.vectors.ready):
             m.d.sync += held.eq(0)
         with m.If(self.start):
             m.d.sync += [
                 active.eq(1),
                 hidden_turn.eq(0),
+                thread.eq(0),
                 number.eq(0),
                 words_left.eq(layer.in_words),
                 x_addr.eq(Mux(layer.reverse, last_step.in_addr, layer.in_base)),
+                x_other.eq(last_step.in_addr),
                 h_addr.eq(layer.hidden_base),
             ]
         return m
+
+
+def _by_word(names: Iterable[str]) -> dict[int, dict[str, tuple[int, int]]]:
+    """Low bit and width of descriptor fields, by the word that they lie in."""
+    words: dict[int, dict[str, tuple[int, int]]] = {}
+    for name in names:
+        word, low, width, _ = DESCRIPTOR_FIELDS[name]
+        words.setdefault(word, {})[name] = low, width
+    return words

@@ -43,7 +43,7 @@ class HalfJoin(wiring.Component):
     start: In(1), a pulse when no row is inside.
     apart: In(1), static in a layer: gate 2 keeps its halves apart (GRU).
     i: In(stream of :func:`half_row_layout`). o: Out(stream of :func:`joined_row_layout`). A hole
-        passes with zeros and uses no stored row.
+        uses no stored row; it passes with zeros in a final half and ends here in another one.
     """
 
     LATENCY = 1
@@ -74,7 +74,7 @@ class HalfJoin(wiring.Component):
             taken.eq(self.i.valid & self.i.ready),
             memory.restart.eq(self.start | (taken & tag.half_end)),
             memory.next.eq(taken & tag.half & ~tag.hole),
-            memory.write_en.eq(taken & ~tag.final),
+            memory.write_en.eq(taken & ~tag.final & ~tag.hole),
             memory.write_addr.eq(place),
             memory.write_data.eq(row.value),
         ]

@@ -9,10 +9,10 @@ from sparnn.hdl.protocol import DESCRIPTOR_FIELDS
 __all__ = ["PARAMETER_LAYOUT", "POST_PROGRAM", "ROW_TAG", "row_sum_layout"]
 
 #: half: 0 input, 1 hidden. gate: in the cell's gate order. last_gate: last row of this neuron.
-#: hole: an empty position, which makes output 0 and uses no parameter and no state entry of a
-#: neighbour; it arrives in the final half only, once, with last_gate. half_end: last item of this
-#: half for this post unit. step_end: last item of the step. final: this half completes neurons (the
-#: hidden half, or the input half of a layer without hidden half).
+#: hole: an empty position, which makes output 0 in the final half and uses no parameter and no
+#: state entry of a neighbour; it arrives once, with last_gate. half_end: last item of this half for
+#: this post unit. step_end: last item of the step, of all threads. final: this half completes
+#: neurons (the hidden half, or the input half of a layer without hidden half).
 ROW_TAG = data.StructLayout(
     {
         "half": 1,

@@ -1,96 +1,113 @@
 import numpy as np
 import pytest
 
-from sparnn.gen.balance import LaneWork, refine
+from sparnn.gen.balance import Balance, HalfWork, balanced
 
 
 def draw(seed):
+    """Halves of one or two layers that read the same input, in one loop or in two."""
     rng = np.random.default_rng(seed)
-    units, inputs = int(rng.integers(1, 40)), int(rng.integers(1, 30))
-    groups, slices = int(rng.integers(1, 9)), int(2 ** rng.integers(0, 4))
-    x_work = rng.random((units, inputs)) * (rng.random((units, inputs)) < 0.5)
-    h_work = rng.random((units, units)) if rng.random() < 0.8 else None
-    return rng, groups, slices, x_work, h_work
+    threads, shared = int(rng.integers(1, 3)), bool(rng.integers(2))
+    loops = int(rng.integers(1, threads + 1))
+    lanes = [(int(rng.integers(1, 9)), int(2 ** rng.integers(0, 4))) for _ in range(loops)]
+    inputs = int(rng.integers(1, 30))
+    units = [int(rng.integers(1, 40))] * threads if shared else list(rng.integers(1, 40, threads))
+    orders = [rng.permutation(inputs)]
+    halves = []
+    for thread in range(threads):
+        if thread == 0 or not shared:
+            orders.append(rng.permutation(units[thread]))
+        rows = len(orders) - 1
+        loop = thread % loops
+        for columns in (0, rows)[: int(rng.integers(1, 3))]:
+            width = len(orders[columns])
+            halves.append(
+                HalfWork(
+                    rng.random((units[thread], width)) * (rng.random((units[thread], width)) < 0.5),
+                    rows,
+                    columns,
+                    rng.integers(lanes[loop][0], size=units[thread]),
+                    rng.integers(lanes[loop][1], size=width),
+                    loop,
+                )
+            )
+    return rng, halves, lanes, orders
 
 
-def loads(x_work, h_work, group, row_slice, column_slice, groups, slices):
-    """Lane by lane."""
-    result = np.zeros((groups, slices))
-    for unit, row in enumerate(x_work):
-        for column, work in enumerate(row):
-            result[group[unit], column_slice[column]] += work
-        if h_work is not None:
-            for column, work in enumerate(h_work[unit]):
-                result[group[unit], row_slice[column]] += work
+def loads(halves, lanes, orders):
+    """Weight by weight."""
+    result = [np.zeros(shape) for shape in lanes]
+    for half in halves:
+        rows, columns = (orders[k] for k in (half.neurons, half.columns))
+        for row, neuron in enumerate(rows):
+            for column, source in enumerate(columns):
+                work = half.work[neuron, source]
+                result[half.loop][half.group[row], half.slice[column]] += work
     return result
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_loads_follow_every_exchange(seed):
-    rng, groups, slices, x_work, h_work = draw(seed)
-    work = LaneWork(
-        x_work,
-        h_work,
-        groups,
-        slices,
-        rng.integers(0, groups, len(x_work)),
-        rng.integers(0, slices, len(x_work)),
-        rng.integers(0, slices, x_work.shape[1]),
+def cost(halves, lanes, orders):
+    return sum(
+        float(((load / max(load.mean(), 1e-12)) ** 24).sum())
+        for load in loads(halves, lanes, orders)
     )
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_loads_follow_every_exchange(seed):
+    rng, halves, lanes, orders = draw(seed)
+    balance = Balance(halves, lanes, orders)
     for _ in range(30):
-        before = work.cost()
-        if rng.random() < 0.5:
-            changed = work.exchange_column(int(rng.integers(x_work.shape[1])))
-        else:
-            changed = work.exchange_neuron(int(rng.integers(len(x_work))))
-        assert work.cost() < before if changed else work.cost() == before
-        expected = loads(x_work, h_work, work.group, work.slice, work.column_slice, groups, slices)
-        np.testing.assert_allclose(work.load, expected, atol=1e-9)
+        before = balance.cost
+        order = int(rng.integers(len(orders)))
+        one, other = (int(thing) for thing in rng.integers(len(orders[order]), size=2))
+        changed = one != other and balance.exchange(order, one, other)
+        assert balance.cost < before if changed else balance.cost == before
+        for load, expected in zip(balance.loads, loads(halves, lanes, balance.orders), strict=True):
+            np.testing.assert_allclose(load, expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_refined_orders(seed):
-    rng, groups, slices, x_work, h_work = draw(seed)
-    units, inputs = x_work.shape
-    free = bool(rng.integers(2))
-    neurons, columns = rng.permutation(units), rng.permutation(inputs)
-    group, row_slice = np.arange(units) % groups, np.arange(units) // 2 % slices
-    column_slice = np.arange(inputs) // 2 % slices
-    places = {"group": group, "neuron_slice": row_slice, "column_slice": column_slice}
-
-    def unevenness(neurons, columns):
-        h = None if h_work is None else h_work[neurons][:, neurons]
-        x = x_work[neurons][:, columns]
-        load = loads(x, h, group, row_slice, column_slice, groups, slices)
-        return float(((load / max(load.mean(), 1e-12)) ** 24).sum())
-
-    result = refine(x_work, h_work, neurons, columns, **places, columns_free=free, passes=3)
-    again = refine(x_work, h_work, neurons, columns, **places, columns_free=free, passes=3)
-    for one, other in zip(result, again, strict=True):
+def test_balanced_orders(seed):
+    rng, halves, lanes, orders = draw(seed)
+    free = [number for number in range(len(orders)) if number or rng.integers(2)]
+    result, again = (balanced(halves, lanes, orders, free=free) for _ in range(2))
+    for number, (one, other) in enumerate(zip(result, again, strict=True)):
         np.testing.assert_array_equal(one, other)
-    assert sorted(result[0]) == list(range(units))
-    assert sorted(result[1]) == list(range(inputs))
-    if not free:
-        # Only the slice of a column matters, but a layer before fixes more than that.
-        np.testing.assert_array_equal(result[1], columns)
-    assert unevenness(*result) <= unevenness(neurons, columns) * (1 + 1e-9)
+        assert sorted(one) == sorted(orders[number])
+        if number not in free:
+            np.testing.assert_array_equal(one, orders[number])
+    shuffled = [
+        rng.permutation(order) if number in free else order for number, order in enumerate(orders)
+    ]
+    assert cost(halves, lanes, result) <= cost(halves, lanes, shuffled) * (1 + 1e-9)
+
+
+def test_the_fullest_lane_is_offered():
+    work = np.eye(4)
+    half = HalfWork(work, 1, 0, np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]))
+    work[3, 2] = 5  # position 3 of the rows, 2 of the columns: lane (1, 0)
+    balance = Balance([half], [(2, 2)], [np.arange(4), np.arange(4)])
+    assert balance.loads[0].tolist() == [[1, 1], [6, 1]]
+    assert balance.fullest(0).tolist() == [0, 2]
+    assert balance.fullest(1).tolist() == [2, 3]
+    assert balance.unevenness() == 6 / 2.25
 
 
 def test_a_pruned_layer_becomes_even():
     rng = np.random.default_rng(0)
-    x_work, h_work = ((rng.random((128, 128)) < 0.33) * rng.beta(1.2, 4.8, 128) for _ in range(2))
-    lanes, v = 64, 4
-    places = {
-        "group": np.arange(128) % (lanes // v),
-        "neuron_slice": np.arange(128) // 4 % v,
-        "column_slice": np.arange(128) // 4 % v,
-    }
-
-    def unevenness(neurons, columns):
-        x, h = x_work[neurons][:, columns], h_work[neurons][:, neurons]
-        load = loads(x, h, *places.values(), lanes // v, v)
-        return load.max() / load.mean()
-
-    order = np.arange(128)
-    refined = refine(x_work, h_work, order, order, **places, columns_free=True, passes=6)
-    assert unevenness(*refined) < 1.05 < 1.3 < unevenness(order, order)
+    positions, lanes, v = np.arange(128), 64, 4
+    halves = [
+        HalfWork(
+            (rng.random((128, 128)) < 0.33) * rng.beta(1.2, 4.8, 128),
+            1,
+            columns,
+            positions % (lanes // v),
+            positions // 4 % v,
+        )
+        for columns in (0, 1)
+    ]
+    orders = [positions, positions]
+    shape = [(lanes // v, v)]
+    even = Balance(halves, shape, balanced(halves, shape, orders, free=[0, 1])).unevenness()
+    assert even < 1.05 < 1.3 < Balance(halves, shape, orders).unevenness()

@@ -22,13 +22,13 @@ def calls(monkeypatch):
     """What `sparnn bench masr` asks for; 13 lanes are not bit exact."""
     asked = []
 
-    def masr_points(lanes, **options):
-        asked.append((lanes, options))
-        return [_Point(count, options["seed"], count != 13) for count in lanes]
+    def masr_points(lanes, options, **workload):
+        asked.append((lanes, options, workload))
+        return [_Point(count, workload["seed"], count != 13) for count in lanes]
 
-    module = types.ModuleType("sparnn.gen.bench")
-    vars(module).update(masr_points=masr_points)
-    monkeypatch.setitem(sys.modules, "sparnn.gen.bench", module)
+    module = types.ModuleType("sparnn.gen.bench_masr")
+    vars(module).update(masr_points=masr_points, MasrOptions=types.SimpleNamespace)
+    monkeypatch.setitem(sys.modules, "sparnn.gen.bench_masr", module)
     return asked
 
 
@@ -43,11 +43,10 @@ def status(*arguments):
 )
 def test_lists(lanes, calls):
     assert status("masr", *lanes.split(), "--seed", "5") == 0
-    ((asked, options),) = calls
+    ((asked, options, workload),) = calls
     assert asked == [8, 16, 24]
-    assert options["seed"] == 5
-    assert options["hidden"] == 800
-    assert options["balance"] is True
+    assert (workload["seed"], workload["hidden"], workload["directions"]) == (5, 800, 2)
+    assert (options.balance, options.rotate, options.interleave, options.unfolded) == (True,) * 4
 
 
 def test_json_file(calls, tmp_path, capsys):
@@ -56,7 +55,7 @@ def test_json_file(calls, tmp_path, capsys):
     points = json.loads(file.read_text())
     assert [point["lanes"] for point in points] == [8, 16]
     assert {point["balance"] for point in points} == {"none"}
-    assert calls[0][1]["balance"] is False
+    assert calls[0][1].balance is False
     assert "MASR" in capsys.readouterr().out
 
 

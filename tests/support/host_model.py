@@ -119,12 +119,16 @@ class HostModel:
     def run(self, steps, reset):
         answer = []
         self.pairs = 0
+        pair = None
         for number in range(self.config.program_depth):
             base = number * DESCRIPTOR_WORDS
             layer = decode_descriptor(
                 [self.memories[Target.PROGRAM, 0, base + k] for k in range(DESCRIPTOR_WORDS)]
             )
-            outputs = self.run_layer(layer, steps, reset)
+            thread, layer = (0, layer) if pair is None else (1, self.second(pair, layer))
+            pair = layer if layer["paired"] and not thread else None
+            assert not layer["paired"] or layer["emit_last"] >= layer["emit"]
+            outputs = self.run_layer(layer, steps, reset, thread)
             if layer["emit"]:
                 for values in outputs[-1:] if layer["emit_last"] else outputs:
                     answer.append(Response.RESULT << 28 | layer["units"])
@@ -133,8 +137,16 @@ class HostModel:
                 return [*answer, Response.DONE << 28, self.pairs]
         raise AssertionError("no descriptor has last_layer")
 
-    def run_layer(self, layer, run_steps, reset):
-        """The outputs of each step, by position, in the order in which they are computed."""
+    def second(self, first, layer):
+        """The second thread of a pair: what it does not have of its own is the first one's."""
+        assert self.config.threads == 2
+        own = ("in_base", "out_base", "hidden_base", "add_stored", "sum_shift", "last_layer")
+        derived = {"reverse": 1, "state_base": first["state_base"] + first["out_words"]}
+        return first | {name: layer[name] for name in own} | derived
+
+    def run_layer(self, layer, run_steps, reset, thread):
+        """The outputs of each step, by position, in the order in which they are computed. One
+        thread after the other: the order does not matter, since sums commute."""
         config = self.config
         steps = 1 if layer["single_step"] else run_steps
         backwards = layer["reverse"]
@@ -142,7 +154,8 @@ class HostModel:
         units, out_words = layer["units"], layer["out_words"]
         assert layer["tail"] == units % config.post_units
         assert out_words * config.post_units >= units > (out_words - 1) * config.post_units
-        rows_x, rows_h = [*self.lane_rows(layer, 1 + recurrent), None][:2]
+        halves = 1 + recurrent
+        rows = self.lane_rows(layer, halves * (1 + layer["paired"]))
         if reset:
             h, states = [0] * (out_words * config.post_units), [0] * units
         elif recurrent:
@@ -152,8 +165,9 @@ class HostModel:
         for step in range(steps):
             place = run_steps - 1 - step if backwards else step
             x = self.load_vector(layer["in_base"] + place * layer["in_words"], layer["in_words"])
-            u = self.half(layer, rows_x, x, first=True)
-            v = self.half(layer, rows_h, h, first=False) if recurrent else u
+            number = thread * halves
+            u = self.half(layer, rows[number], x, number)
+            v = self.half(layer, rows[number + 1], h, number + 1) if recurrent else u
             h = []
             for s in range(units):
                 if recurrent:
@@ -254,14 +268,17 @@ class HostModel:
                 found.append([])
             assert turn != 0, "the address turns back inside the loop"
 
-    def half(self, layer, lanes, vector, *, first):
-        """Requantized sums of one half, [position][gate]."""
+    def half(self, layer, lanes, vector, number):
+        """Requantized sums of one half, [position][gate]. ``number``: of the half in its loop."""
         config = self.config
         p_count, v = config.post_units, 1 << layer["v_log2"]
         assert v <= config.max_v
         per_cluster = config.cluster_lanes // v
         gates = Kind(layer["kind"]).gates
-        local = self.local_copies(vector, v)
+        halves = 1 if layer["kind"] == Kind.LINEAR else 2
+        rotation = number if layer["rotate"] else 0
+        words = (layer["in_words"], layer["out_words"])
+        local = self.local_copies(vector, v, sum(words[k % halves] for k in range(rotation)))
         sums = [
             deque(self.dot(row, local[lane % config.cluster_lanes % v]) for row in rows)
             for lane, rows in enumerate(lanes)
@@ -269,9 +286,9 @@ class HostModel:
         results = [[] for _ in range(layer["units"])]
         for p in range(p_count):
             words = [w for w in range(layer["out_words"]) if w * p_count + p < layer["units"]]
-            parameter = layer["parameter_base"] + (0 if first else len(words) * gates)
+            parameter = layer["parameter_base"] + number * len(words) * gates
             for w in words:
-                group = w % per_cluster
+                group = (w + rotation * layer["out_words"]) % per_cluster
                 lanes_of_group = range(group * v, (group + 1) * v)
                 for _ in range(gates):
                     queues = [sums[p * config.cluster_lanes + lane] for lane in lanes_of_group]
@@ -284,12 +301,12 @@ class HostModel:
         assert not any(sums), "partial sums that nobody takes"
         return results
 
-    def local_copies(self, vector, v):
-        """The slices of a broadcast vector."""
+    def local_copies(self, vector, v, first):
+        """The slices of a broadcast vector whose first word goes to slice ``first`` mod v."""
         p_count = self.config.post_units
         slices = [[] for _ in range(v)]
         for word in range(len(vector) // p_count):
-            slices[word % v].extend(vector[word * p_count : (word + 1) * p_count])
+            slices[(first + word) % v].extend(vector[word * p_count : (word + 1) * p_count])
         return slices
 
     def dot(self, row, local):

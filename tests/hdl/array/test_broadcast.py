@@ -7,6 +7,7 @@ import pytest
 
 from sparnn.hdl.array.broadcast import Broadcaster
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import Kind
 from tests.hdl.stream_helpers import plain, run
 
 LATENCY = 2
@@ -16,6 +17,7 @@ LATENCY = 2
 class Word:
     """One word on its way, with all that follows from its number in the vector."""
 
+    thread: int
     half: int
     vector: int
     number: int
@@ -24,14 +26,14 @@ class Word:
 
 
 def make_vectors(
-    rng: random.Random, config: MachineConfig, v: int, half: int, count: int, full: bool
+    rng: random.Random, config: MachineConfig, thread: int, half: int, count: int, length: int
 ) -> list[Word]:
     """``count`` vectors of one half, as words in the order of sending."""
-    length = v * config.local_words if full else rng.randint(1, v * min(config.local_words, 9))
     top = 1 << config.activation_bits - 1
     density = rng.choice((0.2, 0.6, 1.0))
     return [
         Word(
+            thread,
             half,
             vector,
             number,
@@ -60,7 +62,13 @@ def expected_masks(config: MachineConfig, words: list[Word], v: int) -> dict[Wor
         local = word.number // v
         for b, value in enumerate(word.values):
             column = local * config.post_units + b
-            key = (word.half, word.vector, word.number % v, column // config.chunk)
+            key = (
+                word.thread,
+                word.half,
+                word.vector,
+                word.number % v,
+                column // config.chunk,
+            )
             chunks[key] = chunks.get(key, 0) | (value != 0) << column % config.chunk
         masks[word] = chunks[key]
     return masks
@@ -69,27 +77,49 @@ def expected_masks(config: MachineConfig, words: list[Word], v: int) -> dict[Wor
 async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
     """Stored vectors and fresh hidden states, interleaved at random; then what came out."""
     v = 1 << v_log2
-    ctx.set(dut.v_log2, v_log2)
-    ctx.set(dut.unfolded, 1)
+    most = v * min(config.local_words, 9)
+    lengths = [v * config.local_words if full else rng.randint(1, most) for _ in range(2)]
+    rotate = rng.randrange(2)
+    program = {"kind": Kind.RNN, "v_log2": v_log2, "unfolded": 1, "rotate": rotate}
+    ctx.set(dut.program, program | {"in_words": lengths[0], "out_words": lengths[1]})
+    for _ in range(2 * config.threads - 2):
+        await ctx.tick()
     ctx.set(dut.start, 1)
     await ctx.tick()
     ctx.set(dut.start, 0)
 
-    inputs = make_vectors(rng, config, v, 0, 3 if full else rng.randint(1, 6), full)
-    hidden = make_vectors(rng, config, v, 1, 3 if full else rng.randint(1, 6), full)
-    first = sum(1 for word in hidden if word.vector == 0)
-    x0 = sum(1 for word in inputs if word.vector == 0)
-    # As in a run: the state before the first step is stored too, behind the first input.
-    stored = inputs[:x0] + hidden[:first] + inputs[x0:]
-    fresh = hidden[first:]
-    masks = expected_masks(config, inputs, v) | expected_masks(config, hidden, v)
+    counts = [3 if full else rng.randint(1, 6) for _ in range(2)]
+    stored, fresh, masks = [], [], {}
+    for thread in range(config.threads):
+        inputs, hidden = (
+            make_vectors(rng, config, thread, half, counts[half], lengths[half])
+            for half in range(2)
+        )
+        # As in a run: the state before the first step is stored too, behind the first input.
+        stored.append([inputs[: lengths[0]] + hidden[: lengths[1]], inputs[lengths[0] :]])
+        fresh.append(hidden[lengths[1] :])
+        masks |= expected_masks(config, inputs, v) | expected_masks(config, hidden, v)
+    # The threads' vectors take turns.
+    fresh_left = [
+        word
+        for vector in range(1, counts[1])
+        for words in fresh
+        for word in words
+        if word.vector == vector
+    ]
+    stored_left = [word for first, _ in stored for word in first] + [
+        word
+        for vector in range(1, counts[0])
+        for _, words in stored
+        for word in words
+        if word.vector == vector
+    ]
 
     sent: list[Word | None] = []
-    tokens = [0, 0]
-    stored_left, fresh_left = list(stored), list(fresh)
-    tail = LATENCY + 2
+    ended = [[0] * config.threads for _ in range(2)]
+    tail = LATENCY + 4
     while tail:
-        # A fresh hidden state may come at any time behind the stored one.
+        # A fresh hidden state may come at any time behind the stored ones.
         initial_out = all(word.half == 0 for word in stored_left)
         offer_fresh = bool(fresh_left) and initial_out and rng.random() >= idle
         offer_stored = bool(stored_left) and rng.random() >= idle / 2
@@ -100,7 +130,12 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
             ctx.set(valid, offer)
             word = queue[0] if offer else None
             value = (
-                {"values": pack(config, word.values), "half": word.half, "last": word.last}
+                {
+                    "values": pack(config, word.values),
+                    "half": word.half,
+                    "thread": word.thread,
+                    "last": word.last,
+                }
                 if word
                 else {"values": rng.getrandbits(config.store_entry_bits), "half": 1, "last": 1}
             )
@@ -110,20 +145,24 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
             fresh_left.pop(0) if offer_fresh else stored_left.pop(0) if offer_stored else None
         )
 
+        # A token follows the vector's last word.
         before = sent[-2 - LATENCY] if len(sent) > LATENCY + 1 else None
-        if before is not None:
-            tokens[before.half] += before.last
-        assert plain(ctx.get(dut.tokens)[0]) == {"x": tokens[0] & 3, "h": tokens[1] & 3}
+        if before is not None and before.last:
+            ended[before.half][before.thread] += 1
+        tokens = [{"x": x & 3, "h": h & 3} for x, h in zip(*ended, strict=True)]
+        assert [plain(one) for one in ctx.get(dut.tokens)] == tokens
         word = sent[-1 - LATENCY] if len(sent) > LATENCY else None
         enable = ctx.get(dut.broadcast_en)
         if word is None:
             assert enable == 0
         else:
-            slice_of = word.number % v
+            vector = 2 * word.thread + word.half
+            offset = sum(lengths[k % 2] for k in range(vector)) if rotate else 0
+            slice_of = (word.number + offset) % v
             assert enable == sum(1 << lane for lane in range(config.max_v) if lane % v == slice_of)
             assert plain(ctx.get(dut.broadcast)) == {
                 "half": word.half,
-                "thread": 0,
+                "thread": word.thread,
                 "parity": word.vector & 1,
                 "word": word.number // v,
                 "values": pack(config, word.values),
@@ -131,24 +170,24 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
             }
         await ctx.tick()
         tail -= not stored_left and not fresh_left
-    assert [tokens[0], tokens[1]] == [inputs[-1].vector + 1, hidden[-1].vector + 1]
+    assert ended == [[count] * config.threads for count in counts]
 
 
 @pytest.mark.parametrize("idle", [0.0, 0.6])
 @pytest.mark.parametrize(
-    ("post_units", "max_v", "chunk", "columns"),
+    ("post_units", "max_v", "chunk", "columns", "threads"),
     [
-        (1, 1, 8, 32),
-        (1, 8, 32, 512),
-        (2, 2, 8, 24),
-        (4, 4, 16, 64),
-        (8, 1, 8, 8),
-        (8, 2, 8, 24),
-        (16, 4, 32, 96),
+        (1, 1, 8, 32, 1),
+        (1, 8, 32, 512, 1),
+        (2, 2, 8, 24, 2),
+        (4, 4, 16, 64, 1),
+        (8, 1, 8, 8, 2),
+        (8, 2, 8, 24, 1),
+        (16, 4, 32, 96, 2),
     ],
 )
 def test_words_masks_tokens(
-    post_units: int, max_v: int, chunk: int, columns: int, idle: float
+    post_units: int, max_v: int, chunk: int, columns: int, threads: int, idle: float
 ) -> None:
     config = MachineConfig(
         lanes=post_units * max_v,
@@ -158,6 +197,7 @@ def test_words_masks_tokens(
         sub_chunk=4,
         columns=columns,
         activation_bits=8 + post_units % 3,
+        threads=threads,
     )
     dut = Broadcaster(config)
     rng = random.Random(str((post_units, max_v, idle)))
@@ -187,6 +227,7 @@ def test_input_tokens_of_a_folded_layer() -> None:
     dut = Broadcaster(MachineConfig(lanes=1, max_v=1))
 
     async def bench(ctx):
+        ctx.set(dut.program, {"kind": Kind.RNN, "in_words": 1, "out_words": 1})
         ctx.set(dut.start, 1)
         await ctx.tick()
         ctx.set(dut.start, 0)

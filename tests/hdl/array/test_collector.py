@@ -18,6 +18,12 @@ class Layer:
     out_words: int
     tail: int
     steps: int
+    rotate: int = 1
+    paired: int = 0
+
+    @property
+    def threads(self) -> int:
+        return 1 + self.paired
 
     @property
     def halves(self) -> int:
@@ -27,33 +33,39 @@ class Layer:
         return word + 1 < self.out_words or self.tail == 0 or cluster < self.tail
 
 
-def items(layer: Layer, cluster: int, half: int) -> list[dict[str, int]]:
+def items(layer: Layer, cluster: int, thread: int, half: int) -> list[dict[str, int]]:
     """The tags of one half of one step, in order, each with its word."""
     final = half + 1 == layer.halves
     found = []
     for word in range(layer.out_words):
-        here = layer.exists(cluster, word)
-        if here:
+        if layer.exists(cluster, word):
             for gate in range(layer.kind.gates):
                 last = gate + 1 == layer.kind.gates
                 found.append({"word": word, "gate": gate, "last_gate": int(last), "hole": 0})
-        elif final:
+        else:
             found.append({"word": word, "gate": 0, "last_gate": 1, "hole": 1})
     for number, item in enumerate(found):
         end = number + 1 == len(found)
-        item |= {"half": half, "final": int(final)}
-        item |= {"half_end": int(end), "step_end": int(end and final)}
+        item |= {"half": half, "final": int(final), "half_end": int(end)}
+        item["step_end"] = int(end and final and thread + 1 == layer.threads)
     return found
 
 
+def group_of(layer: Layer, lanes: int, thread: int, half: int, word: int) -> int:
+    """The group of the cluster that has a word's rows, by docs/machine.md."""
+    before = (thread * layer.halves + half) * layer.out_words if layer.rotate else 0
+    return (word + before) % (lanes >> layer.v_log2)
+
+
 def lane_rows(layer: Layer, lanes: int, lane: int, cluster: int) -> list[tuple[int, ...]]:
-    """What one lane's queue delivers: (step, half, word, gate), by docs/machine.md."""
-    groups = lanes >> layer.v_log2
+    """What one lane's queue delivers: (step, thread, half, word, gate)."""
     return [
-        (step, half, word, gate)
+        (step, thread, half, word, gate)
         for step in range(layer.steps)
+        for thread in range(layer.threads)
         for half in range(layer.halves)
-        for word in range(lane >> layer.v_log2, layer.out_words, groups)
+        for word in range(layer.out_words)
+        if group_of(layer, lanes, thread, half, word) == lane >> layer.v_log2
         if layer.exists(cluster, word)
         for gate in range(layer.kind.gates)
     ]
@@ -61,15 +73,9 @@ def lane_rows(layer: Layer, lanes: int, lane: int, cluster: int) -> list[tuple[i
 
 async def check_layer(ctx, dut, layer, lanes, cluster, rng, busy):
     """One layer from ``start`` on. ``busy``: how often lanes, tree and tokens are ready."""
-    ctx.set(
-        dut.program,
-        {
-            "kind": layer.kind,
-            "v_log2": layer.v_log2,
-            "out_words": layer.out_words,
-            "tail": layer.tail,
-        },
-    )
+    program = {"kind": layer.kind, "v_log2": layer.v_log2, "out_words": layer.out_words}
+    program |= {"tail": layer.tail, "rotate": layer.rotate, "paired": layer.paired}
+    ctx.set(dut.program, program)
     ctx.set(dut.cluster, cluster)
     ctx.set(dut.lane_valid, 0)
     ctx.set(dut.start, 1)
@@ -77,46 +83,49 @@ async def check_layer(ctx, dut, layer, lanes, cluster, rng, busy):
     ctx.set(dut.start, 0)
 
     work = [
-        (step, half, items(layer, cluster, half))
+        (step, thread, half, items(layer, cluster, thread, half))
         for step in range(layer.steps)
+        for thread in range(layer.threads)
         for half in range(layer.halves)
     ]
     queues = [lane_rows(layer, lanes, lane, cluster) for lane in range(lanes)]
     ready = [0] * lanes
-    x_sent = h_sent = x_taken = idle = 0
-    position = 0
+    sent = [[0, 0] for _ in range(layer.threads)]
+    x_taken = [0] * layer.threads
+    position = cycles = 0
+    waits, late = 2, 0  # for the first item; for a token that has just come
     while work:
-        step, half, wanted = work[0]
+        step, thread, half, wanted = work[0]
         # What the outside does before this cycle.
-        if x_sent < min(layer.steps, x_taken + 2) and rng.random() < busy:
-            x_sent += 1
-        if h_sent <= step and rng.random() < busy:
-            h_sent += 1
+        for one, (x_sent, h_sent) in enumerate(sent):
+            if x_sent < min(layer.steps, x_taken[one] + 2) and rng.random() < busy:
+                sent[one][0] += 1
+            if h_sent <= step and rng.random() < busy:
+                sent[one][1] += 1
         for lane in range(lanes):
             if ready[lane] < len(queues[lane]) and rng.random() < busy:
                 ready[lane] += 1
         advance = rng.random() < busy
         valid = sum(1 << lane for lane in range(lanes) if ready[lane])
-        ctx.set(dut.tokens, {"x": x_sent & 3, "h": h_sent & 3})
+        tokens = [{"x": x & 3, "h": h & 3} for x, h in sent]
+        ctx.set(dut.tokens, (tokens * 2)[: len(dut.tokens)])
         ctx.set(dut.lane_valid, valid)
         ctx.set(dut.advance, advance)
 
         # What the collector must do in it.
-        token = (h_sent if half else x_sent) > step
-        group, fire = 0, False
-        if wanted:
-            item = wanted[position]
-            if not item["hole"]:
-                groups = lanes >> layer.v_log2
-                group = ((1 << (1 << layer.v_log2)) - 1) << (
-                    (item["word"] % groups) << layer.v_log2
-                )
-            fire = token and advance and group & ~valid == 0
+        item, group = wanted[position], 0
+        if not item["hole"]:
+            number = group_of(layer, lanes, thread, half, item["word"])
+            group = ((1 << (1 << layer.v_log2)) - 1) << (number << layer.v_log2)
+        opened = waits <= 0 and late
+        fire = opened and advance and group & ~valid == 0
+        late = late or (waits <= 1 and sent[thread][half] > step)
+        waits -= 1
         pops = ctx.get(dut.pop)
         assert ctx.get(dut.tag_valid) == fire
         assert pops == (group if fire else 0)
         assert pops & ~valid == 0
-        assert ctx.get(dut.x_taken) == x_taken & 3
+        assert ctx.get(dut.x_taken) == sum((n & 3) << 2 * k for k, n in enumerate(x_taken))
         if fire:
             expected = {name: value for name, value in item.items() if name != "word"}
             assert plain(ctx.get(dut.tag)) == expected
@@ -124,15 +133,15 @@ async def check_layer(ctx, dut, layer, lanes, cluster, rng, busy):
                 if group >> lane & 1:
                     row = queues[lane].pop(0)
                     ready[lane] -= 1
-                    assert row == (step, half, item["word"], item["gate"])
+                    assert row == (step, thread, half, item["word"], item["gate"])
             position += 1
-        if (fire and position == len(wanted)) or (not wanted and token):
-            work.pop(0)
-            position = 0
-            x_taken += half == 0
+            if position == len(wanted):
+                work.pop(0)
+                position, waits, late = 0, 1, 0
+                x_taken[thread] += half == 0
         await ctx.tick()
-        idle += 1
-        assert idle < 5000
+        cycles += 1
+        assert cycles < 8000
     assert not any(queues)
     # Nothing follows the last item.
     ctx.set(dut.lane_valid, (1 << lanes) - 1)
@@ -140,18 +149,19 @@ async def check_layer(ctx, dut, layer, lanes, cluster, rng, busy):
     for _ in range(4):
         assert not ctx.get(dut.tag_valid)
         assert not ctx.get(dut.pop)
-        assert ctx.get(dut.x_taken) == x_taken & 3
         await ctx.tick()
 
 
 @pytest.mark.parametrize("busy", [1.0, 0.6])
 @pytest.mark.parametrize(
-    ("lanes", "post_units", "max_v"),
-    [(1, 1, 1), (1, 2, 1), (3, 4, 1), (4, 4, 4), (12, 2, 4), (16, 1, 8)],
+    ("lanes", "post_units", "max_v", "threads"),
+    [(1, 1, 1, 1), (1, 2, 1, 2), (3, 4, 1, 2), (4, 4, 4, 1), (12, 2, 4, 2), (16, 1, 8, 1)],
 )
-def test_order_of_items(lanes: int, post_units: int, max_v: int, busy: float) -> None:
-    """Random layers one after the other, on every cluster."""
-    config = MachineConfig(lanes=lanes * post_units, post_units=post_units, max_v=max_v)
+def test_order_of_items(lanes: int, post_units: int, max_v: int, threads: int, busy: float) -> None:
+    """Random layers and pairs of them one after the other, on every cluster."""
+    config = MachineConfig(
+        lanes=lanes * post_units, post_units=post_units, max_v=max_v, threads=threads
+    )
     dut = Collector(config)
     rng = random.Random(str((lanes, post_units, busy)))
 
@@ -163,6 +173,8 @@ def test_order_of_items(lanes: int, post_units: int, max_v: int, busy: float) ->
                 out_words=rng.choice((1, 1, 2, rng.randint(3, 9), 2 * lanes)),
                 tail=rng.randrange(post_units),
                 steps=rng.choice((1, 2, 6)),
+                rotate=rng.randrange(2),
+                paired=rng.randrange(threads) if number % 4 else 0,
             )
             cluster = (number // 4 + number) % post_units
             await check_layer(ctx, dut, layer, lanes, cluster, rng, busy)
@@ -187,7 +199,7 @@ def test_cluster_without_a_neuron(kind: Kind) -> None:
 
 
 def test_one_item_per_cycle() -> None:
-    """With full queues and all tokens an LSTM's rows leave without a gap."""
+    """With full queues an LSTM's rows leave without a gap, but for one where a half begins."""
     config = MachineConfig(lanes=4, post_units=1, max_v=2)
     dut = Collector(config)
 
@@ -198,10 +210,14 @@ def test_one_item_per_cycle() -> None:
         ctx.set(dut.start, 0)
         ctx.set(dut.lane_valid, 15)
         ctx.set(dut.advance, 1)
-        ctx.set(dut.tokens, {"x": 1, "h": 1})
-        for _ in range(2 * 6 * 4):
-            assert ctx.get(dut.tag_valid)
+        ctx.set(dut.tokens, [{"x": 1, "h": 1}])
+        await ctx.tick()
+        for _ in range(2):
+            assert not ctx.get(dut.tag_valid)
             await ctx.tick()
+            for _ in range(6 * 4):
+                assert ctx.get(dut.tag_valid)
+                await ctx.tick()
         assert not ctx.get(dut.tag_valid)
 
     run(dut, bench, cycles=200)

@@ -27,6 +27,11 @@ class Layer:
     reverse: int = 0
     add: int = 0
     sum_shift: int = 0
+    paired: int = 0
+
+    @property
+    def threads(self) -> int:
+        return 1 + self.paired
 
     @property
     def recurrent(self) -> bool:
@@ -53,8 +58,13 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
             "add_stored": layer.add,
             "sum_shift": layer.sum_shift,
             "hidden_base": layer.hidden_base,
+            "paired": layer.paired,
         },
     )
+    # The second thread of a pair has places of its own, or is added to the first.
+    second_base = layer.out_base if layer.add else layer.out_base + words
+    second_hidden = layer.hidden_base + 40
+    ctx.set(dut.partner_hidden, second_hidden)
     wide = layer.kind == Kind.LINEAR
     bits = 16 if wide else config.activation_bits
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
@@ -65,67 +75,82 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
             else 0
             for element in range(p)
         ]
-        for _ in range(layer.steps)
+        for _ in range(layer.steps * layer.threads)
         for word in range(words)
     ]
 
     # The specification, word by word.
     width = config.activation_bits
-    fresh, results, writes, addends = [], [], [], []
+    fresh, results, writes, addends, fetches = [], [], [], [], []
     floor, ceiling = -(1 << width - 1), (1 << width - 1) - 1
 
     def pack(values):
         return sum((value & (1 << width) - 1) << width * k for k, value in enumerate(values))
 
-    def place(step, word):
-        at = layer.steps - 1 - step if layer.reverse else step
-        return layer.out_base + at * (words + layer.stride) + word
+    def place(thread, step, word):
+        at = layer.steps - 1 - step if layer.reverse or thread else step
+        base = second_base if thread else layer.out_base
+        return base + at * (words + layer.stride) + word
 
     for number, values in enumerate(outputs):
-        step, word = divmod(number, words)
+        turn, word = divmod(number, words)
+        step, thread = divmod(turn, layer.threads)
+        # Of a pair, each place is come to twice: all first times before all second times.
+        add = layer.add and (not layer.paired or turn >= layer.steps)
+        if add and word == 0:
+            fetches.append((number, place(thread, step, 0)))
         last_step = step + 1 == layer.steps
         packed = pack(values)
         if layer.recurrent:
-            fresh.append({"values": packed, "half": 1, "last": int(word + 1 == words)})
+            at = {"half": 1, "thread": thread, "last": int(word + 1 == words)}
+            fresh.append({"values": packed, **at})
         if layer.store_out:
             stored = packed
-            if layer.add:
+            if add:
                 others = [rng.choice((floor, ceiling, rng.randint(floor, ceiling))) for _ in values]
                 addends.append([other & (1 << width) - 1 for other in others])
                 sums = [a + b for a, b in zip(values, others, strict=True)]
                 # Python rounds halves to the even neighbour.
                 sums = [round(Fraction(a, 1 << layer.sum_shift)) for a in sums]
                 stored = pack([max(floor, min(ceiling, a)) for a in sums])
-            writes.append((place(step, word), stored))
+            writes.append((place(thread, step, word), stored))
         if layer.recurrent and last_step:
-            writes.append((layer.hidden_base + word, packed))
+            writes.append(((second_hidden if thread else layer.hidden_base) + word, packed))
         if layer.emit and (last_step or not layer.emit_last):
             count = tail if tail and word + 1 == words else p
             results.append((values, count, int(word == 0)))
 
     ctx.set(dut.steps, layer.steps)
-    ctx.set(dut.out_first, place(0, 0))
+    ctx.set(dut.out_first, [place(thread, 0, 0) for thread in range(config.threads)])
     ctx.set(dut.start, 1)
     await ctx.tick()
     ctx.set(dut.start, 0)
-    ctx.set(dut.out_first, 0)
+    ctx.set(dut.out_first, [0] * config.threads)
     ctx.set(dut.steps, 0)  # a register holds it
     queues = [[values[element] for values in outputs] for element in range(p)]
     offered = [False] * p
-    seen_fresh, seen_results, seen_writes = [], [], []
+    seen_fresh, seen_results, seen_writes, seen_fetches = [], [], [], []
+    taken_words = 0
     held = None
-    cycles = 0
+    cycles, adds = 0, len(addends)
     while any(queues):
         for element, port in enumerate(dut.outputs):
             offered[element] = bool(queues[element]) and (offered[element] or rng.random() >= idle)
             ctx.set(port.valid, offered[element])
             ctx.set(port.payload, queues[element][0] if offered[element] else rng.randint(-99, 99))
         ctx.set(dut.results.ready, rng.random() >= idle)
-        adding = bool(addends) and (ctx.get(dut.addends.valid) or rng.random() >= idle)
+        # An addend is there only when its step has begun.
+        begun = len(seen_fetches) * words - (adds - len(addends)) + bool(ctx.get(dut.fetch)) * words
+        adding = (
+            bool(addends) and begun > 0 and (ctx.get(dut.addends.valid) or rng.random() >= idle)
+        )
         ctx.set(dut.addends.valid, adding)
         ctx.set(dut.addends.payload, addends[0] if adding else [0] * p)
         assert not ctx.get(dut.done)
+        if ctx.get(dut.fetch):
+            seen_fetches.append((taken_words, ctx.get(dut.fetch_first)))
         ready = [ctx.get(port.ready) for port in dut.outputs]
+        taken_words += ready[0]
         for element in range(p):
             if ready[element] and offered[element]:
                 queues[element].pop(0)
@@ -165,6 +190,7 @@ async def check_layer(ctx, dut, config, layer, rng, idle):
     assert not addends
     assert seen_fresh == fresh
     assert seen_writes == writes
+    assert seen_fetches == fetches
     assert seen_results == results
     return cycles
 
@@ -196,6 +222,36 @@ def test_destinations(post_units: int, idle: float) -> None:
                     words = -(-layer.units // post_units)
                     twice = words if store and layer.recurrent else 0
                     assert cycles == steps * words + twice
+
+    run(dut, bench, cycles=100_000)
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.5])
+def test_pairs(idle: float) -> None:
+    """Two directions step by step in turn, side by side or added."""
+    config = MachineConfig(lanes=2, post_units=2, max_v=1, store_depth=1000, threads=2)
+    dut = Gather(config)
+    rng = random.Random(str(idle))
+
+    async def bench(ctx):
+        for paired, add, emit in product((0, 1), repeat=3):
+            for steps in (1, 2, 3, 6):
+                units = rng.randint(1, 9)
+                layer = Layer(
+                    kind=Kind.RNN,
+                    store_out=1,
+                    emit=emit,
+                    emit_last=1,
+                    units=units,
+                    steps=steps,
+                    out_base=rng.randrange(400),
+                    hidden_base=rng.randrange(900, 950),
+                    stride=0 if add else -(-units // 2),
+                    add=add,
+                    sum_shift=rng.randrange(2),
+                    paired=paired,
+                )
+                await check_layer(ctx, dut, config, layer, rng, idle)
 
     run(dut, bench, cycles=100_000)
 

@@ -17,22 +17,23 @@ from sparnn.hdl.protocol import (
 )
 from tests.hdl.stream_helpers import plain, run
 
-#: From ``run``, or from the end of the layer before, to ``start``.
-FETCH_CYCLES = DESCRIPTOR_WORDS + 2
+#: From ``run``, or from the end of the layer before, to ``start``; with two threads one more, and
+#: more for the second descriptor of a pair.
+FETCH_CYCLES, PARTNER_CYCLES = DESCRIPTOR_WORDS + 2, DESCRIPTOR_WORDS
 
 
 @dataclass
 class Outside:
     """The rest of the machine: a store and clusters that take input halves at their own pace.
 
-    ``taken``: input halves that each cluster has collected in this layer.
+    ``taken``: input halves that each cluster has collected of each thread in this layer.
     """
 
     config: MachineConfig
     rng: random.Random
     busy: float
     store: list[int]
-    taken: list[int] = field(default_factory=list)
+    taken: list[list[int]] = field(default_factory=list)
     store_data: int = 0
 
 
@@ -50,23 +51,38 @@ def random_layer(rng: random.Random, config: MachineConfig, kind: Kind, **fixed:
         "hidden_base": rng.randrange(config.store_depth - 5),
         "single_step": 0,
         "last_layer": 0,
+        "paired": 0,
         **fixed,
     }
 
 
-def expected_vectors(layer: dict[str, int], run_steps: int, reset: bool, store: list[int]):
-    """x0, the hidden state before the first step, x1, ...: (words, number of x vector or None)."""
-    steps = 1 if layer["single_step"] else run_steps
+def random_pair(rng: random.Random, config: MachineConfig, kind: Kind, **fixed: int):
+    """Two descriptors that run as one: what the hardware takes from the second one differs."""
+    first = random_layer(rng, config, kind, paired=1, reverse=0)
+    second = random_layer(rng, config, kind, **fixed)
+    return [first, second | {name: first[name] for name in ("in_words", "out_words")}]
+
+
+def expected_vectors(layers: list[dict[str, int]], run_steps: int, reset: bool, store: list[int]):
+    """x0, the hidden state before the first step, x1, ...: (words, half, thread, last, number of x
+    vector or None). ``layers``: one, or the two of a pair."""
+    first = layers[0]
+    steps = 1 if first["single_step"] else run_steps
     found: list[Any] = []
-    hidden = [store[layer["hidden_base"] + k] for k in range(layer["out_words"])]
     for step in range(steps):
-        place = run_steps - 1 - step if layer["reverse"] else step
-        base = layer["in_base"] + place * layer["in_words"]
-        words = store[base : base + layer["in_words"]]
-        found += [(word, 0, k + 1 == len(words), step) for k, word in enumerate(words)]
-        if step == 0 and layer["kind"] != Kind.LINEAR:
-            words = [0] * len(hidden) if reset else hidden
-            found += [(word, 1, k + 1 == len(words), None) for k, word in enumerate(words)]
+        for thread, layer in enumerate(layers):
+            place = run_steps - 1 - step if first["reverse"] or thread else step
+            base = layer["in_base"] + place * first["in_words"]
+            words = store[base : base + first["in_words"]]
+            found += [(word, 0, thread, k + 1 == len(words), step) for k, word in enumerate(words)]
+            if step == 0 and first["kind"] != Kind.LINEAR:
+                base = layer["hidden_base"]
+                words = store[base : base + first["out_words"]]
+                if reset:
+                    words = [0] * len(words)
+                found += [
+                    (word, 1, thread, k + 1 == len(words), None) for k, word in enumerate(words)
+                ]
     return found
 
 
@@ -84,13 +100,17 @@ async def load(ctx, dut, layers, rng):
 async def cycle(ctx, dut, outside, ready):
     """One clock cycle; the store answers behind the edge. Returns a word that was taken."""
     ctx.set(dut.vectors.ready, ready)
-    for cluster, count in enumerate(outside.taken):
-        ctx.set(dut.x_taken[cluster], count & 3)
+    for cluster, counts in enumerate(outside.taken):
+        ctx.set(dut.x_taken[cluster], sum((count & 3) << 2 * k for k, count in enumerate(counts)))
+    free = outside.busy == 1.0 or outside.rng.random() < 0.8
+    ctx.set(dut.store_free, free)
     word = None
     if ctx.get(dut.vectors.valid):
         payload = plain(ctx.get(dut.vectors.payload))
         if ready:
-            word = (payload["values"], payload["half"], bool(payload["last"]))
+            where = payload["half"], payload["thread"], bool(payload["last"])
+            word = (payload["values"], *where)
+    assert free or not ctx.get(dut.store_en)
     enabled, address = ctx.get(dut.store_en), ctx.get(dut.store_addr)
     await ctx.tick()
     if enabled:
@@ -113,7 +133,11 @@ async def check_run(ctx, dut, outside, layers, steps, reset):
     ctx.set(dut.reset, rng.getrandbits(1))
     total = 0
     spans = []
-    for layer in layers:
+    threads = config.threads
+    queue = list(layers)
+    while queue:
+        together = [queue.pop(0) for _ in range(1 + queue[0]["paired"])]
+        layer, second = together[0], together[-1]
         waited = 1  # the cycle of ``run``, or in which the end of the layer before was seen
         while not ctx.get(dut.start):
             assert ctx.get(dut.busy)
@@ -122,48 +146,60 @@ async def check_run(ctx, dut, outside, layers, steps, reset):
             total += 1
             waited += 1
             assert waited < 100
-        backwards = layer["reverse"]
-        assert waited == FETCH_CYCLES + (1 + (steps - 1).bit_length() if backwards else 0)
+        backwards = layer["reverse"] or layer["paired"]
+        fetched = FETCH_CYCLES + (threads > 1) + layer["paired"] * PARTNER_CYCLES
+        assert waited == fetched + (1 + (steps - 1).bit_length() if backwards else 0)
         shown = {name: ctx.get(dut.descriptor[name]) for name in DESCRIPTOR_FIELDS}
-        assert shown == decode_descriptor(encode_descriptor(layer))
+        own = {name: second[name] for name in ("add_stored", "sum_shift", "last_layer")}
+        assert shown == decode_descriptor(encode_descriptor(layer | own))
         layer_steps = 1 if layer["single_step"] else steps
         assert ctx.get(dut.layer_steps) == layer_steps
-        first = layer["out_base"] + backwards * (layer_steps - 1) * layer["out_stride"]
-        assert ctx.get(dut.out_first) == first % (1 << len(dut.out_first))
+        for thread, one in enumerate(together):
+            last = (layer_steps - 1) * layer["out_stride"]
+            first = one["out_base"] + (last if layer["reverse"] or thread else 0)
+            assert ctx.get(dut.out_first[thread]) == first % (1 << len(dut.out_first[0]))
+        if layer["paired"]:
+            assert plain(ctx.get(dut.partner)) == {
+                name: second[name] for name in ("in_base", "out_base", "hidden_base")
+            }
         assert ctx.get(dut.fresh) == reset
         await cycle(ctx, dut, outside, 1)
         total += 1
         assert not ctx.get(dut.start)
         ctx.set(dut.layer_done, 0)
 
-        expected = expected_vectors(layer, steps, reset, outside.store)
-        x_sent = position = span = 0
+        expected = expected_vectors(together, steps, reset, outside.store)
+        x_sent = [0] * threads
+        position = span = 0
         outside_start = 2  # the clusters see ``start`` one cycle later
         while position < len(expected):
             outside_start -= 1
             if outside_start == 0:
-                outside.taken = [0] * config.post_units
+                outside.taken = [[0] * threads for _ in range(config.post_units)]
             if outside_start < 0:
-                for cluster, count in enumerate(outside.taken):
-                    if count < x_sent and rng.random() < busy:
-                        outside.taken[cluster] += 1
-            taken = list(outside.taken) if outside_start <= 0 else [0] * config.post_units
+                for counts in outside.taken:
+                    for thread, sent in enumerate(x_sent):
+                        if counts[thread] < sent and rng.random() < busy:
+                            counts[thread] += 1
+            taken = [min(one) for one in zip(*outside.taken, strict=True)]
+            if outside_start > 0:
+                taken = [0] * threads
             assert not ctx.get(dut.start)
             assert ctx.get(dut.busy)
-            if ctx.get(dut.store_en) and expected[position][3] is not None:
+            if ctx.get(dut.store_en) and expected[position][4] is not None:
                 # A word is read only if there is room for it: at most one more is under way.
                 under_way = expected[min(position + ctx.get(dut.vectors.valid), len(expected) - 1)]
-                if under_way[3] is not None:
-                    assert min(taken) >= under_way[3] - 1
+                if under_way[4] is not None:
+                    assert taken[under_way[2]] >= under_way[4] - 1
             word = await cycle(ctx, dut, outside, rng.random() < busy)
             total += 1
             span += 1
             if word is not None:
-                assert word == expected[position][:3]
-                number_of_x = expected[position][3]
+                assert word == expected[position][:4]
+                _, _, thread, last, number_of_x = expected[position]
                 if number_of_x is not None:
-                    assert min(taken) >= number_of_x - 1
-                    x_sent += expected[position][2]
+                    assert taken[thread] >= number_of_x - 1
+                    x_sent[thread] += last
                 position += 1
             assert span < 3000
         spans.append((span, len(expected)))
@@ -192,7 +228,8 @@ def simulate(config, busy, seed, runs, layer_sets):
     spans = []
 
     async def bench(ctx):
-        outside = Outside(config, rng, busy, store, [0] * config.post_units)
+        taken = [[0] * config.threads for _ in range(config.post_units)]
+        outside = Outside(config, rng, busy, store, taken)
         ctx.set(dut.layer_done, 1)
         for layers in layer_sets:
             await load(ctx, dut, layers, rng)
@@ -235,6 +272,24 @@ def test_programs(post_units: int, busy: float) -> None:
     simulate(config, busy, str((post_units, busy)), runs, sets)
 
 
+@pytest.mark.parametrize("busy", [1.0, 0.5])
+def test_pairs(busy: float) -> None:
+    """Pairs between other layers; a reverse layer alone on a machine with two threads."""
+    config = MachineConfig(
+        lanes=2, post_units=2, max_v=1, store_depth=200, program_depth=4, threads=2
+    )
+    rng = random.Random(str(busy))
+    sets = [
+        random_pair(rng, config, Kind.LSTM, last_layer=1),
+        [
+            random_layer(rng, config, Kind.GRU, reverse=1),
+            *random_pair(rng, config, Kind.RNN),
+            random_layer(rng, config, Kind.LINEAR, last_layer=1),
+        ],
+    ]
+    simulate(config, busy, str(busy), [(1, True), (2, False), (11, False), (6, True)], sets)
+
+
 def test_one_word_per_cycle_while_there_is_room() -> None:
     """Longer vectors leave without a gap: one cycle to read the first word, then one per word."""
     config = MachineConfig(lanes=2, post_units=2, max_v=1, store_depth=200)
@@ -251,7 +306,7 @@ def test_no_input_ahead_of_the_slowest_cluster() -> None:
     layer = random_layer(random.Random(0), config, Kind.LINEAR, in_words=2, in_base=0, last_layer=1)
 
     async def bench(ctx):
-        outside = Outside(config, random.Random(0), 1.0, list(range(64)), [0] * 4)
+        outside = Outside(config, random.Random(0), 1.0, list(range(64)), [[0]] * 4)
         await load(ctx, dut, [layer], outside.rng)
         ctx.set(dut.run, 1)
         ctx.set(dut.steps, 10)
@@ -259,7 +314,7 @@ def test_no_input_ahead_of_the_slowest_cluster() -> None:
         ctx.set(dut.run, 0)
         sent = []
         for slowest in range(9):
-            outside.taken = [min(slowest + 2, slowest + cluster) for cluster in range(4)]
+            outside.taken = [[min(slowest + 2, slowest + cluster)] for cluster in range(4)]
             for _ in range(30):
                 word = await cycle(ctx, dut, outside, 1)
                 sent += [word] if word else []

@@ -1,0 +1,235 @@
+"""MASR's layer on the RTL: cycles, utilization, and where the other slots go (docs/measures.md)."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.protocol import Counter
+from sparnn.sim.arrays import Sequence as InputSequence
+from sparnn.sim.arrays import quantize
+from sparnn.sim.golden import NetworkTrace, run_network
+from sparnn.sim.hardware import run_sequences
+from sparnn.sim.network import IntegerNetwork
+from sparnn.sim.runner import mismatches
+from sparnn.sim.verilate import build_driver
+
+from .activity import measure_activity
+from .balance import Balance, HalfWork
+from .calibrate import calibrate
+from .layout import NetworkLayout, lay_out
+from .pack import pack_network
+from .presets import load_config
+from .program import build_program, fit_config, image_words
+from .quantize import quantize as quantize_network
+from .workload import Workload, masr_workload
+
+__all__ = ["MASR_BITS", "MasrOptions", "MasrPoint", "masr_point", "masr_points"]
+
+IntArray = npt.NDArray[np.int64]
+
+#: Bits of weights and activations in MASR's machine.
+MASR_BITS = 10
+#: Steps on which the formats of the workload are calibrated.
+_CALIBRATION_STEPS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasrOptions:
+    """What of the machine and the compiler is on, so that the gain of each can be measured.
+
+    v, balance, rotate, interleave: see :func:`~sparnn.gen.layout.lay_out`. unfolded: see
+    :func:`~sparnn.gen.program.build_program`. chunk: of the machine.
+    """
+
+    v: int | None = None
+    balance: bool = True
+    rotate: bool = True
+    interleave: bool = True
+    unfolded: bool = True
+    chunk: int | None = None
+
+
+@dataclass(frozen=True)
+class MasrPoint:
+    """MASR's layer on one machine.
+
+    cycles: from the run's start to its last output; outputs stay in the store or, of one direction,
+        the host is sent the last step only.
+    utilization: useful MACs of all MAC slots. balance_limit: what it would be if every lane only
+        waited at the end, for the one with the most pairs.
+    lost: what became of the other slots, counted in the hardware: *stall*, no room for a partial
+        sum; *empty*, no pair found in time; *idle*, a lane waited while others of its cluster
+        worked; *tail*, the whole cluster waited.
+    speedup_over_dense: against one dense pass, every weight once, one per lane and cycle.
+    densities: shares that are not zero, as they came out.
+    """
+
+    lanes: int
+    directions: int
+    v: int
+    chunk: int
+    seed: int
+    steps: int
+    bit_exact: bool
+    cycles: int
+    cycles_per_step: float
+    mac_units: int
+    useful_macs: int
+    utilization: float
+    lost: Mapping[str, float]
+    balance_limit: float
+    speedup_over_dense: float
+    weight_density: float
+    hidden_density: float
+    input_density: float
+    load_cycles: int
+    simulated_cycles_per_second: float
+
+
+def masr_points(
+    lanes: list[int],
+    options: MasrOptions | None = None,
+    **workload: Any,
+) -> list[MasrPoint]:
+    """The same layer and sequence on machines of several sizes.
+
+    Parameters
+    ----------
+    workload: see :func:`~sparnn.gen.workload.masr_workload`.
+    """
+    drawn = masr_workload(**workload)
+    return [masr_point(drawn, size, options, seed=workload.get("seed", 0)) for size in lanes]
+
+
+def masr_point(
+    workload: Workload, lanes: int, options: MasrOptions | None = None, *, seed: int = 0
+) -> MasrPoint:
+    """Run a workload on one machine, all steps in one RUN, and compare with the golden model."""
+    options = options or MasrOptions()
+    directions = len(workload.network.layers)
+    config = load_config(
+        None,
+        lanes,
+        weight_bits=MASR_BITS,
+        activation_bits=MASR_BITS,
+        threads=directions,
+        counters=1,
+        chunk=options.chunk,
+    )
+    sample = InputSequence(workload.x[:_CALIBRATION_STEPS], {})
+    network = quantize_network(
+        workload.network, calibrate(workload.network, [sample]), MASR_BITS, MASR_BITS
+    ).network
+    x, _ = quantize(workload.x, network.layers[0].f_x, MASR_BITS)
+    trace = run_network(network, x)
+    layout = lay_out(
+        network,
+        config,
+        v=None if options.v is None else [options.v] * directions,
+        balance=options.balance,
+        rotate=options.rotate,
+        interleave=options.interleave,
+        activity=measure_activity(network, [sample]),
+        limit_columns=False,
+    )
+    sequence: list[Mapping[str, Any]] = [{"layer": directions - 1, "what": "sequence"}]
+    config = fit_config(config, network, layout, sequence, len(x))
+    packed = pack_network(network, layout, config)
+    # Outputs of two directions stay in the store, and the host reads them after the run. Those of
+    # one are all sent while it runs, to compare them, and in a second run the last alone, as in a
+    # network whose activations stay in the machine: the host takes one value per cycle.
+    runs = [sequence]
+    if directions == 1:
+        runs.append([{"layer": 0, "what": "last"}])
+    different = 0
+    with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
+        folder = Path(name)
+        (folder / "sparnn.v").write_text(machine_verilog(config))
+        build_driver(folder / "sparnn.v")
+        for outputs in runs:
+            program = build_program(
+                network, layout, packed, config, outputs, unfolded=options.unfolded
+            )
+            (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
+            results, driver = run_sequences(folder, program, [(x, {})])
+            different += mismatches(program, results, [trace])[0]
+    cycles, slots = results[0].cycles, results[0].slots
+    assert sum(slots.values()) == lanes * cycles
+    assert slots[Counter.PAIR] == trace.useful_macs
+    weights = [w for layer in network.layers for w in (layer.w_x, layer.w_h) if w is not None]
+    dense = sum(w.size for w in weights)
+    return MasrPoint(
+        lanes=lanes,
+        directions=directions,
+        v=1 << layout.layers[0].v_log2,
+        chunk=config.chunk,
+        seed=seed,
+        steps=len(x),
+        bit_exact=different == 0,
+        cycles=cycles,
+        cycles_per_step=cycles / len(x),
+        mac_units=lanes,
+        useful_macs=trace.useful_macs,
+        utilization=trace.useful_macs / (lanes * cycles),
+        lost={
+            one.name.lower(): slots[one] / (lanes * cycles)
+            for one in Counter
+            if one != Counter.PAIR
+        },
+        balance_limit=_balance_limit(network, layout, config, x, trace),
+        speedup_over_dense=dense * len(x) / lanes / cycles,
+        weight_density=sum(np.count_nonzero(w) for w in weights) / dense,
+        hidden_density=float(np.mean([np.mean(one.outputs != 0) for one in trace.layers])),
+        input_density=float(np.mean(x != 0)),
+        load_cycles=driver.load_cycles,
+        simulated_cycles_per_second=driver.cycles / max(driver.seconds, 1e-6),
+    )
+
+
+def _balance_limit(
+    network: IntegerNetwork,
+    layout: NetworkLayout,
+    config: MachineConfig,
+    x: IntArray,
+    trace: NetworkTrace,
+) -> float:
+    """A lane's mean pairs over those of the lane with the most, in the run that was made."""
+    halves = []
+    orders: list[IntArray] = []
+    lanes: list[tuple[int, int]] = []
+    for number, loop in enumerate(layout.loops):
+        for index in loop:
+            layer, place = network.layers[index], layout.layers[index]
+            outputs = trace.layers[index].outputs
+            # In the order in which they are computed; the state before the first step is zero.
+            ordered = outputs[::-1] if layer.reverse else outputs
+            before = np.vstack([np.zeros_like(ordered[:1]), ordered[:-1]])
+            orders += [place.columns, place.neurons]
+            pairs: Sequence[tuple[npt.NDArray[np.int32] | None, IntArray]] = (
+                (layer.w_x, x),
+                (layer.w_h, before),
+            )
+            for half, (weights, values) in enumerate(pairs):
+                if weights is not None:
+                    work = np.count_nonzero(weights, axis=0) * (values != 0).mean(axis=0)
+                    halves.append(
+                        HalfWork(
+                            work,
+                            len(orders) - 1,
+                            len(orders) - (1 if half else 2),
+                            place.groups(config, half),
+                            place.slices(config, half),
+                            number,
+                        )
+                    )
+        v_log2 = layout.layers[loop[0]].v_log2
+        lanes.append((config.lanes >> v_log2, 1 << v_log2))
+    loads = Balance(halves, lanes, orders).loads
+    return float(sum(load.mean() for load in loads) / sum(load.max() for load in loads))
