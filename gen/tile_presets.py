@@ -23,6 +23,7 @@ TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "state_depth": 64,
         "gate_depth": 16,
         "store_depth": 2048,
+        "operand_stage": 1,
     },
     "sharp1k": {
         "lanes": 32,

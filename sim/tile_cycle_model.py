@@ -135,7 +135,7 @@ class _Run:
         # From the go of a pass's last cycle: to the tap, to the announcement's effect, to the bus.
         self.to_tap = config.issue_to_operand
         after = config.post_latency(layer.kind == "gru") + 1
-        self.to_use = self.to_tap + after - 4 + 1
+        self.to_use = self.to_tap + after - config.issue_to_read
         self.to_bus = self.to_tap + after
 
     def run(self) -> tuple[int, int]:

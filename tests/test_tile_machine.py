@@ -27,10 +27,18 @@ from sparnn.sim.tile_cycle_model import SCHEDULES, Order, TilePlan, network_cycl
 pytestmark = pytest.mark.xdist_group("tile_machine")
 
 SMALL = TileConfig(lanes=8, width=8, banks=4, slices=1, columns=32, store_depth=8192, gate_depth=16)
-#: Several slices, of one and of two rows, which go gate by gate only, and of four.
+#: Several slices, of one and of two rows, which go gate by gate only, and of
+#: four, with the activation's register.
 NARROW = {
     width: TileConfig(
-        lanes=8, width=width, banks=4, slices=2, columns=32, store_depth=8192, gate_depth=64
+        lanes=8,
+        width=width,
+        banks=4,
+        slices=2,
+        columns=32,
+        store_depth=8192,
+        gate_depth=64,
+        operand_stage=width // 4,
     )
     for width in (1, 2, 4)
 }

@@ -141,15 +141,18 @@ class Bank(wiring.Component):
         m.d.sync += stages[0].eq(self.issue)
         m.d.sync += [b.eq(a) for a, b in itertools.pairwise(stages)]
 
-        # Local address: this bank's share of the pass's column.
-        now = stages[2]
-        address = Signal(unsigned((2 * config.columns - 1).bit_length()))
+        # Local address: this bank's share of the pass's column, found one stage ahead.
+        reading = config.issue_to_read - 1
+        ahead, now = stages[reading - 1], stages[reading]
+        base = Signal(unsigned((2 * config.columns - 1).bit_length()))
+        address = Signal.like(base)
         local = Signal(unsigned((config.columns - 1).bit_length()))
-        with m.Switch(now.joined_log2):
+        with m.Switch(ahead.joined_log2):
             for joined in range(config.banks_log2 + 1):
                 with m.Case(joined):
-                    m.d.comb += local.eq(Cat(self.number[:joined], now.column))
-        m.d.comb += address.eq(local + copy_base(config, now.buffer, now.second))
+                    m.d.comb += local.eq(Cat(self.number[:joined], ahead.column))
+        start = copy_base(config, ahead.buffer, ahead.second)
+        m.d.sync += [base.eq(start), address.eq(local + start)]
 
         load = Signal(weight_load_layout(config))
         m.d.sync += load.eq(self.load)
@@ -163,7 +166,7 @@ class Bank(wiring.Component):
                 lane.weight_addr.eq(stages[0].weight_addr),
                 lane.read_en.eq(stages[0].valid),
                 lane.hold_en.eq(stages[1].valid),
-                lane.multiply_en.eq(now.valid),
+                lane.multiply_en.eq(stages[2].valid),
                 lane.hidden.eq(now.hidden),
                 lane.zero.eq(now.zero),
                 lane.load_en.eq(load.en & (load.lane == number)),
@@ -172,7 +175,7 @@ class Bank(wiring.Component):
             ]
             if config.mask_depth:
                 m.d.comb += [
-                    lane.base.eq(copy_base(config, now.buffer, now.second)),
+                    lane.base.eq(base),
                     lane.first.eq(stages[0].first),
                     lane.mask_addr.eq(stages[0].mask_addr),
                     lane.mask_en.eq(load.mask & (load.lane == number)),

@@ -42,6 +42,8 @@ class TileConfig:
     store_depth: words of :attr:`word` activations in the sequence store.
     program_depth: layer descriptors.
     tree_radix: operands that one pipeline stage of the reduction tree adds, a power of two.
+    operand_stage: 1: the activation is registered before it is multiplied, for a shorter path and
+        a tail that is one cycle longer. Not with masks.
     extra_stages: registers added between the cell's output and the lanes, to study deep pipelines.
     link_words: 32-bit words that the host's link carries at once, a power of two but 2.
     """
@@ -61,6 +63,7 @@ class TileConfig:
     store_depth: int = 4096
     program_depth: int = 16
     tree_radix: int = 4
+    operand_stage: int = 0
     extra_stages: int = 0
     link_words: int = 1
 
@@ -81,6 +84,7 @@ class TileConfig:
             ("store_depth", 2, 1 << 20),
             ("program_depth", 1, 256),
             ("tree_radix", 2, 16),
+            ("operand_stage", 0, 1),
             ("extra_stages", 0, 1024),
             ("link_words", 1, 64),
         ):
@@ -96,6 +100,11 @@ class TileConfig:
                 )
         if self.mask_depth == 1:
             raise ConfigurationError("configuration: mask_depth = 1: a step has more passes")
+        if self.mask_depth and self.operand_stage:
+            raise ConfigurationError(
+                "configuration: operand_stage = 1 with masks: the column is picked in that cycle; "
+                "use operand_stage = 0"
+            )
         if self.mask_depth and self.lanes > 4095:
             raise ConfigurationError(
                 f"configuration: lanes = {self.lanes} with masks: at most 4095 can be loaded"
@@ -230,7 +239,11 @@ class TileConfig:
         """Cycles from a pass's last issue to the first issue that can use what it makes; one less
         are idle between them.
 
-        The issue precedes the use of an activation in the lane by three cycles, and the word is in
-        the lane's memory one cycle after it was on the bus.
+        The word is in the lane's memory one cycle after it was on the bus.
         """
-        return self.issue_to_operand + self.post_latency(gru) + 1 - 3
+        return self.issue_to_operand + self.post_latency(gru) + 1 - self.issue_to_read
+
+    @property
+    def issue_to_read(self) -> int:
+        """Cycles by which the issue precedes the reading of an activation in the lane."""
+        return 3 - self.operand_stage

@@ -31,13 +31,11 @@ class OutputGather(wiring.Component):
     -------
     layer, steps, out_ahead: static from ``start``. neurons, complete: of the tap, in cycle -1.
     outputs: of the cell units, in cycle 14 (GRU: 15).
-    h_word, h_end: announce a word to the sequencer, four cycles before it is on the bus.
+    h_word, h_end: announce a word to the sequencer, ``issue_to_read + 1`` cycles before it is on
+        the bus.
     bus: for the lanes' copies of h. store_en: of each slice's part. step: a step's last word is
         being written. done: all steps are.
     """
-
-    #: Cycles between an announcement and the bus.
-    AHEAD = 4
 
     def __init__(self, config: TileConfig) -> None:
         self._config = config
@@ -78,9 +76,10 @@ class OutputGather(wiring.Component):
         stages = [first, *(Signal(side, name=f"side{k}") for k in range(1, length + 1))]
         m.d.sync += [b.eq(a) for a, b in itertools.pairwise(stages)]
         now, soon = Signal(side), Signal(side)
+        before = config.issue_to_read + 1
         m.d.comb += [
             now.eq(Mux(gru, stages[-1], stages[-2])),
-            soon.eq(Mux(gru, stages[-1 - self.AHEAD], stages[-2 - self.AHEAD])),
+            soon.eq(Mux(gru, stages[-1 - before], stages[-2 - before])),
             self.h_end.eq(soon.end),
             self.h_word.eq(recurrent & (soon.end | soon.valid[-1])),
         ]

@@ -63,7 +63,7 @@ class VectorLane(wiring.Component):
     -------
     weight_addr, read_en: reads a weight word. hold_en: one cycle later, registers it.
     column, hidden, zero, multiply_en: one cycle later, the activation to multiply by: an address in
-        the copy of x or h, or zero.
+        the copy of x or h, or zero. With ``operand_stage`` the first three come with hold_en.
     x_en, x_addr, x_data, h_en, h_addr, h_data: one activation into a copy; each copy has two
         buffers of ``columns`` entries.
     load_en, load_addr, load_data: the host writes a weight word; mask_en: a mask word.
@@ -131,6 +131,11 @@ class VectorLane(wiring.Component):
             values.append(out.data)
         activation = Signal(signed(config.activation_bits))
         m.d.comb += activation.eq(Mux(self.zero | none, 0, Mux(self.hidden, values[1], values[0])))
+        if config.operand_stage:
+            operand = Signal.like(activation, reset_less=True)
+            with m.If(self.hold_en):
+                m.d.sync += operand.eq(activation)
+            activation = operand
         # One register, so that a simulator has nothing to put together while the lane rests.
         products = Signal(len(self.products), reset_less=True)
         m.d.comb += self.products.eq(products)

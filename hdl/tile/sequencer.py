@@ -80,8 +80,8 @@ class Sequencer(wiring.Component):
     Members
     -------
     layer, steps, fresh: static from ``start``. start: begins a layer.
-    x_word, x_end, h_word, h_end: a word of x or h is on the broadcast bus three cycles after the
-        cycle in which this is registered.
+    x_word, x_end, h_word, h_end: a word of x or h is on the broadcast bus at most ``issue_to_read``
+        cycles after the cycle in which this is registered.
     length_en, length_addr, length_data: with masks, the host writes the cycles of a pass less one.
     x_whole: input vectors that wait or are being used. issue: to the banks. finished: what the
         pass's last issue makes, in the same cycle.

@@ -15,6 +15,7 @@ from sparnn.hdl.tile.descriptor import TILE_FIELDS, encode_tile_descriptor
         ({"width": 3}, "neither 1, 2 nor a multiple of 4"),
         ({"width": 2}, "set gate_depth to"),
         ({"mask_depth": 1}, "mask_depth = 1"),
+        ({"mask_depth": 8, "operand_stage": 1}, "use operand_stage = 0"),
         ({"lanes": 4096, "mask_depth": 8}, "at most 4095"),
         ({"width": 68}, "width = 68"),
         ({"banks": 3}, "power of two"),
