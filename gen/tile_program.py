@@ -231,6 +231,12 @@ def _check(network: IntegerNetwork, config: TileConfig) -> None:
             f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
         )
     for layer in network.layers:
+        if layer.join == "reset" or layer.kind not in ("lstm", "gru", "rnn", "linear"):
+            raise SparnnError(
+                f"layer {layer.name!r} is a GRU that resets before the product "
+                f"(linear_before_reset = 0), which the dense machine does not compute; compile for "
+                f"a sparse machine, such as --config m64"
+            )
         for field in fields(layer):
             value = getattr(layer, field.name)
             if field.name not in _COMPUTED and value != field.default:

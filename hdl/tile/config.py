@@ -181,6 +181,11 @@ class TileConfig:
         return 0
 
     @property
+    def reset_first(self) -> int:
+        """This machine has no GRU that resets before the product."""
+        return 0
+
+    @property
     def banks_log2(self) -> int:
         return (self.banks - 1).bit_length()
 
