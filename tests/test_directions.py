@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.onnx_graphs import SUPPORTED, feeds_for
+from support.onnx_graphs import SUPPORTED, feeds_for, single
 
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
@@ -128,3 +128,12 @@ def test_what_a_dense_machine_does_not_keep(
     monkeypatch.setitem(globals(), "MACHINE", DENSE)
     with pytest.raises(SparnnError, match="both its sequence and its final states are used"):
         compiled("bidirectional_outputs", tmp_path)
+
+
+def test_a_gru_that_resets_first_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "MACHINE", DENSE)
+    monkeypatch.setitem(SUPPORTED, "resets_first", lambda: single("GRU", linear_before_reset=0))
+    with pytest.raises(SparnnError, match="resets before the product"):
+        compiled("resets_first", tmp_path)
