@@ -164,7 +164,11 @@ class _Builder:
         fields: dict[str, Any] = {"hidden_size": layer.units}
         if layer.kind == "gru":
             fields["linear_before_reset"] = int(not reset_first)
-        if layer.kind == "rnn":
+        if layer.activation == "hard_sigmoid":  # Tanh has neither alpha nor beta
+            others = {"lstm": ["Tanh", "Tanh"], "gru": ["Tanh"], "rnn": []}[layer.kind]
+            fields["activations"] = ["HardSigmoid", *others]
+            fields |= {"activation_alpha": [0.25], "activation_beta": [0.5]}
+        elif layer.kind == "rnn":
             fields["activations"] = [_ACTIVATIONS[layer.activation]]
             if layer.activation == "identity":
                 fields |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
@@ -181,6 +185,8 @@ class _Builder:
         value = self.node("Add", value, self.floats(layer.b_x[0] + layer.b_h[0]))
         if layer.activation == "identity":
             return value
+        if layer.activation == "hard_sigmoid":
+            return self.node("HardSigmoid", value, alpha=0.25, beta=0.5)
         return self.node(_ACTIVATIONS[layer.activation], value)
 
     def state(

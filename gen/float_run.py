@@ -148,7 +148,7 @@ def run_layer(
     u = np.einsum("bti,gui->btgu", x, layer.w_x, optimize=True) + b_x
     if layer.w_h is None:
         return FloatTrace(x, u, None, u, None, rounded(_apply(layer.activation, u[:, :, 0])), h, c)
-    shape = (batch, steps, layer.units)
+    shape, sigma = (batch, steps, layer.units), _sigma(layer)
     v, pre = np.empty_like(u), np.empty_like(u)
     outputs, state = np.empty(shape), np.empty(shape)
     w_h = layer.w_h.reshape(-1, layer.units).T
@@ -158,12 +158,12 @@ def run_layer(
         v[:, t] = (h @ w_h).reshape(batch, layer.gates, layer.units) + b_h
         pre[:, t] = u[:, t] + v[:, t]
         if layer.kind == "lstm":
-            i, f, o = (_sigmoid(pre[:, t, gate]) for gate in (0, 1, 3))
+            i, f, o = (sigma(pre[:, t, gate]) for gate in (0, 1, 3))
             c = f * c + i * np.tanh(pre[:, t, 2])
             h = o * np.tanh(c)
             state[:, t] = c
         elif layer.kind == "gru":
-            r, z = _sigmoid(pre[:, t, 0]), _sigmoid(pre[:, t, 1])
+            r, z = sigma(pre[:, t, 0]), sigma(pre[:, t, 1])
             pre[:, t, 2] = u[:, t, 2] + r * v[:, t, 2]
             h = s = z * s + (1 - z) * np.tanh(pre[:, t, 2])
             state[:, t] = s
@@ -188,7 +188,7 @@ def run_reset_first(
     """
     rounded = round_h or (lambda a: a)
     batch, steps = x.shape[:2]
-    shape = (batch, steps, gates.units)
+    shape, sigma = (batch, steps, gates.units), _sigma(gates)
     h = start = _start(gates.initial_h, h0, batch, gates.units)
     s, h = h, rounded(h)
     reset, outputs, state = np.empty(shape), np.empty(shape), np.empty(shape)
@@ -201,7 +201,7 @@ def run_reset_first(
         vs.append(np.empty_like(us[-1]))
     for t in range(steps):
         vs[0][:, t] = np.einsum("bi,gui->bgu", h, gates.w_h)
-        r, z = (_sigmoid(us[0][:, t, gate] + vs[0][:, t, gate]) for gate in (0, 1))
+        r, z = (sigma(us[0][:, t, gate] + vs[0][:, t, gate]) for gate in (0, 1))
         reset[:, t] = rounded(r * s)
         vs[1][:, t] = np.einsum("bi,gui->bgu", reset[:, t], candidate.w_h)
         s = z * s + (1 - z) * np.tanh(us[1][:, t, 0] + vs[1][:, t, 0])
@@ -235,9 +235,20 @@ def _sigmoid(a: FloatArray) -> FloatArray:
     return 0.5 * (1 + np.tanh(0.5 * a))
 
 
+def _hard_sigmoid(a: FloatArray) -> FloatArray:
+    return np.clip(0.5 + 0.25 * a, 0, 1)
+
+
+def _sigma(layer: FloatLayer) -> Callable[[FloatArray], FloatArray]:
+    """What the gates of an LSTM or GRU go through."""
+    return _hard_sigmoid if layer.activation == "hard_sigmoid" else _sigmoid
+
+
 def _apply(activation: str, a: FloatArray) -> FloatArray:
     if activation == "relu":
         return np.maximum(a, 0)
     if activation == "tanh":
         return np.tanh(a)
+    if activation == "hard_sigmoid":
+        return _hard_sigmoid(a)
     return _sigmoid(a) if activation == "sigmoid" else a

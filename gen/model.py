@@ -24,7 +24,8 @@ GATES: Mapping[str, tuple[str, ...]] = {
 }
 
 #: Activations that the machine applies to the rows of an ``rnn`` or ``linear`` layer.
-ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
+#: ``hard_sigmoid`` is 1/2 + a / 4, kept within 0 and 1.
+ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "hard_sigmoid")
 
 #: Labels of the axes of a model's inputs and outputs. ``direction`` has size 1, as has every axis
 #: that a tensor lacks.
@@ -40,7 +41,8 @@ class FloatLayer:
     name : the ONNX node's name, unique in the network.
     kind : one of ``GATES``. ``gru`` has linear_before_reset = 1; with 0 it is ``gru_gates`` and,
         joined by ``reset``, ``gru_candidate``.
-    activation : one of ``ACTIVATIONS`` for ``rnn`` and ``linear``; empty for the others.
+    activation : one of ``ACTIVATIONS`` for ``rnn`` and ``linear``; of the others, that of the gates
+        that a σ has: empty is σ, or ``hard_sigmoid``.
     w_x : [gates, units, inputs], the input half.
     w_h : [gates, units, units], the hidden half; None for ``linear``.
     b_x, b_h : [gates, units], the biases of the two halves (zeros where the model has none).
@@ -71,7 +73,7 @@ class FloatLayer:
         if self.kind not in GATES:
             raise ValueError(f"kind {self.kind!r} is none of {', '.join(GATES)}")
         named = self.kind in ("rnn", "linear")
-        if (self.activation not in ACTIVATIONS) if named else self.activation != "":
+        if self.activation not in (ACTIVATIONS if named else ("", "hard_sigmoid")):
             raise ValueError(f"activation {self.activation!r} does not fit kind {self.kind!r}")
         gates = len(GATES[self.kind])
         if self.w_x.ndim != 3 or self.w_x.shape[0] != gates or 0 in self.w_x.shape:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sparnn.gen.model import FloatArray, FloatLayer
+from sparnn.gen.onnx_activations import row_functions
 from sparnn.gen.onnx_affine import folded
 from sparnn.gen.onnx_chain import Chain, Draft, assign, assign_size
 from sparnn.gen.onnx_constants import Call
@@ -15,53 +16,22 @@ __all__ = ["recurrent"]
 
 # ONNX stacks its gates i,o,f,c and z,r,h; docs/numerics.md wants i,f,g,o and r,z,n.
 ORDER = {"LSTM": (0, 2, 3, 1), "GRU": (1, 0, 2), "RNN": (0,)}
-DEFAULT_ACTIVATIONS = {"LSTM": ["sigmoid", "tanh", "tanh"], "GRU": ["sigmoid", "tanh"]}
-ROW_ACTIVATIONS = ("relu", "tanh", "sigmoid")
 
 
 #: Whether each direction runs backwards, by the attribute.
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
 
 
-def _attributes(call: Call) -> tuple[int, tuple[str, ...], tuple[bool, ...]]:
+def _attributes(call: Call) -> tuple[int, tuple[bool, ...]]:
     """Check the attributes that LSTM, GRU and RNN share.
 
-    Returns the layout, RNN's activation of each direction, and whether each runs backwards.
+    Returns the layout, and whether each direction runs backwards.
     """
     node, attrs, op = call.node, call.attrs, call.node.op_type
     direction = attrs.get("direction", b"forward").decode(errors="replace")
     if direction not in DIRECTIONS:
         raise refuse(node, f"direction = {direction} is none of {', '.join(DIRECTIONS)}")
     backwards = DIRECTIONS[direction]
-    names = [a.decode(errors="replace") for a in attrs.get("activations", [])]
-    given = [n.lower() for n in names]
-    for name in ("activation_alpha", "activation_beta"):
-        if attrs.get(name):
-            raise refuse(node, f"{name} = {list(attrs[name])} is not supported; remove it")
-    if op == "RNN":
-        given = given or ["tanh"] * len(backwards)
-        if len(given) != len(backwards) or not set(given) <= set(ROW_ACTIVATIONS):
-            raise refuse(
-                node, f"activations = {names} is not supported, only one of Relu, Tanh and Sigmoid"
-            )
-    elif given and given != DEFAULT_ACTIVATIONS[op] * len(backwards):
-        default = [a.capitalize() for a in DEFAULT_ACTIVATIONS[op]]
-        raise refuse(
-            node,
-            f"activations = {names} is not supported, only the default {default}; retrain with it",
-        )
-    if "clip" in attrs:
-        raise refuse(
-            node,
-            f"clip = {attrs['clip']:g} is not supported: the machine does not clip the inputs of "
-            "activations; export the model without clip",
-        )
-    if attrs.get("input_forget", 0):
-        raise refuse(
-            node,
-            "input_forget = 1 (coupled input and forget gates) is not supported; retrain with "
-            "separate gates",
-        )
     if op == "GRU" and not attrs.get("linear_before_reset", 0) and any(backwards):
         raise refuse(
             node,
@@ -72,7 +42,7 @@ def _attributes(call: Call) -> tuple[int, tuple[str, ...], tuple[bool, ...]]:
     layout = int(attrs.get("layout", 0))
     if layout not in (0, 1):
         raise refuse(node, f"layout = {layout} is not defined; it is 0 or 1")
-    return layout, tuple(given) if op == "RNN" else ("",) * len(backwards), backwards
+    return layout, backwards
 
 
 def _gates(call: Call, index: int, role: str, shape: tuple[int | None, ...]) -> FloatArray:
@@ -148,6 +118,23 @@ def _initial(
     return nothing
 
 
+def _check_lengths(call: Call, time: Axis) -> None:
+    """Refuse sequence_lens, unless each is the whole length, which the model fixes."""
+    value = call.input(4)
+    if value is None:
+        return
+    lengths = value.array if isinstance(value, Const) else None
+    if isinstance(value, Fill):
+        lengths = np.array([value.value])
+    if lengths is None or time.size is None or (lengths != time.size).any():
+        raise refuse(
+            call.node,
+            "sequence_lens is not supported, unless it is constant and the length of X, which the "
+            "model has to fix then: every sequence of a call has the same length; run sequences of "
+            "different lengths one by one and export without it",
+        )
+
+
 def _reset_first(layer: FloatLayer) -> tuple[FloatLayer, ...]:
     """A GRU with linear_before_reset = 0 as the layer of its gates and that of its candidate."""
 
@@ -158,15 +145,16 @@ def _reset_first(layer: FloatLayer) -> tuple[FloatLayer, ...]:
 
     return (
         part(slice(0, 2), name=f"{layer.name}_gates", kind="gru_gates"),
-        part(slice(2, 3), kind="gru_candidate", initial_h=None, join="reset"),
+        part(slice(2, 3), kind="gru_candidate", activation="", initial_h=None, join="reset"),
     )
 
 
 def recurrent(call: Call, chain: Chain) -> list[Value]:
     """ONNX LSTM, GRU and RNN: one layer for each direction, joined side by side."""
     node, op = call.node, call.node.op_type
-    layout, activations, backwards = _attributes(call)
+    layout, backwards = _attributes(call)
     count = len(backwards)
+    functions = row_functions(call, count)
     gates = len(ORDER[op])
     signal = call.signal()
     r = weight(node, call.input(2), "R")
@@ -183,12 +171,6 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
                 node, f"B has shape {list(flat.shape)}, expected [{count}, {2 * gates * units}]"
             )
         b = flat.reshape(count, 2, gates, units)[:, :, list(ORDER[op])]
-    if call.input(4) is not None:
-        raise refuse(
-            node,
-            "sequence_lens is not supported: every sequence of a call has the same length; run "
-            "sequences of different lengths one by one and export without it",
-        )
     peephole = call.input(7) if op == "LSTM" else None
     zero = (isinstance(peephole, Const) and not peephole.array.any()) or (
         isinstance(peephole, Fill) and not peephole.value
@@ -205,6 +187,7 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
         )
     order = (1, 0) if layout else (0, 1)
     time, batch, feature = signal.axes[order[0]], signal.axes[order[1]], signal.axes[2]
+    _check_lengths(call, time)
     assign(call, time, "time", "X")
     assign(call, batch, "batch", "X")
     assign_size(call, feature, "feature", int(w_x.shape[3]), "X")
@@ -214,11 +197,21 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
     if op == "LSTM":
         c0 = _initial(call, chain, 6, "initial_c", units, layout, count)
     w_x, b[:, 0] = folded(signal, w_x, b[:, 0])
+    for k, one in enumerate(functions):
+        w_x[k], w_h[k], b[k] = (
+            w_x[k] * one.scale[:, None, None],
+            w_h[k] * one.scale[:, None, None],
+            b[k] * one.scale[:, None],
+        )
+        b[k, 0] += one.shift[:, None]
+    if call.attrs.get("input_forget", 0):  # f = 1 - i, as ONNX Runtime has it: σ(-a) = 1 - σ(a)
+        for array in (w_x, w_h, b[:, 0], b[:, 1]):
+            array[:, 1] = -array[:, 0]
     for k, reverse in enumerate(backwards):
         layer = FloatLayer(
             name=chain.name(call),
             kind=op.lower(),
-            activation=activations[k],
+            activation=functions[k].name,
             w_x=w_x[k],
             w_h=w_h[k],
             b_x=b[k, 0],

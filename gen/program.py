@@ -29,6 +29,7 @@ from .presets import enlarge
 from .store import allocate, read_stages, source, stage_order, stored
 
 __all__ = [
+    "CELL_OPTIONS",
     "FITTED_STEPS",
     "build_program",
     "cell_options",
@@ -59,7 +60,10 @@ _WHAT = {
     "program_depth": "layer descriptors",
 }
 #: parameter of MachineConfig that is 0 or 1 -> what it has the cells for.
-_OPTIONS = {"reset_first": "a GRU that resets before the product (linear_before_reset = 0)"}
+CELL_OPTIONS = {
+    "hard_sigmoid": "gates or a layer with HardSigmoid",
+    "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
+}
 
 
 def build_program(
@@ -88,8 +92,8 @@ def build_program(
     for name, need in cell_options(network).items():
         if need > getattr(config, name):
             raise SparnnError(
-                f"the network has {_OPTIONS[name]}, for which the machine lacks the cells: it has "
-                f"{name} = 0; set {name} = 1"
+                f"the network has {CELL_OPTIONS[name]}, for which the machine lacks the cells: it "
+                f"has {name} = 0; set {name} = 1"
             )
     needs = memory_needs(network, layout, packed, config, outputs=outputs)
     for name, need in needs.items():
@@ -272,7 +276,10 @@ def memory_needs(
 def cell_options(network: IntegerNetwork) -> dict[str, int]:
     """Whether the network needs the cells that a machine has only where it is asked for them, by
     the parameter of MachineConfig."""
-    return {"reset_first": int(any(layer.join == "reset" for layer in network.layers))}
+    return {
+        "hard_sigmoid": int(any(one.activation == "hard_sigmoid" for one in network.layers)),
+        "reset_first": int(any(one.join == "reset" for one in network.layers)),
+    }
 
 
 def fit_config(
@@ -344,7 +351,10 @@ def _formats(layer: IntegerLayer) -> dict[str, int]:
     """The descriptor fields that follow from a layer's kind and formats (docs/numerics.md)."""
     kind = _KINDS[layer.kind]
     reset_first = layer.kind in ("gru_gates", "gru_candidate")
-    activation = Activation[layer.activation.upper()] if layer.activation else Activation.IDENTITY
+    hard = layer.activation == "hard_sigmoid"
+    activation = Activation.IDENTITY
+    if layer.kind in ("rnn", "linear"):
+        activation = Activation.SIGMOID if hard else Activation[layer.activation.upper()]
     if layer.kind == "gru_candidate":
         activation = Activation.TANH
     if kind == Kind.GRU or reset_first:
@@ -362,6 +372,7 @@ def _formats(layer: IntegerLayer) -> dict[str, int]:
         "out_shift": out_shift,
         "wide": int(layer.kind == "linear" and layer.out_bits == 16),
         "reset_first": int(reset_first),
+        "hard_sigmoid": int(hard),
     }
 
 

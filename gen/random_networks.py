@@ -32,6 +32,7 @@ def random_config(rng: np.random.Generator, **fixed: int) -> MachineConfig:
         "columns": 128,
         "reset_first": int(rng.integers(0, 2)),
         "threads": int(rng.integers(1, 3)),
+        "hard_sigmoid": int(rng.integers(0, 2)),
     }
     return MachineConfig(**values | fixed)
 
@@ -53,7 +54,7 @@ def random_network(
     width, f_x = int(rng.integers(1, largest + 1)), int(rng.integers(0, 12))
     recurrent = added = False
     # A GRU that resets first keeps the others from running backwards.
-    reset_first = bool(config.reset_first) and rng.random() < 0.4
+    reset_first = bool(getattr(config, "reset_first", 0)) and rng.random() < 0.4
     directions &= not reset_first
     kinds = ["lstm", "gru", "rnn", "linear"] + 2 * reset_first * ["gru_gates"]
     for index in range(count):
@@ -168,6 +169,9 @@ def _layer(
         fields[f"mult_{half}"] = rng.integers(0, 32768, (gates, units))
         fields[f"shift_{half}"] = shift
         fields[f"bias_{half}"] = rng.integers(-32768, 32768, (gates, units)) >> rng.integers(0, 16)
+    has_sigma = fields["activation"] == "sigmoid" or kind in WITH_STATE
+    if has_sigma and getattr(config, "hard_sigmoid", 0) and rng.random() < 0.4:
+        fields["activation"] = "hard_sigmoid"
     if hidden and kind != "gru_candidate" and rng.random() < 0.2:
         fields["initial_h"] = _sparse(rng, (units,), out_bits, low=1)
     if kind == "lstm" and rng.random() < 0.2:

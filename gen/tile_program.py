@@ -22,6 +22,7 @@ from sparnn.sim.tile_cycle_model import TileLayer, TilePlan
 from .errors import SparnnError
 from .layout import ceil_div
 from .loops import single_steps
+from .program import CELL_OPTIONS, cell_options
 from .program import _check_single as check_single
 from .program import _formats as descriptor_formats
 from .tile_layout import explore, wide_outputs
@@ -230,6 +231,12 @@ def _check(network: IntegerNetwork, config: TileConfig) -> None:
             f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
             f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
         )
+    for name, need in cell_options(network).items():
+        if need and not getattr(config, name, 0):
+            raise SparnnError(
+                f"the network has {CELL_OPTIONS[name]}, for which the dense machine has no cells; "
+                "compile for a sparse machine, such as --config m64"
+            )
     for layer in network.layers:
         if layer.join == "reset" or layer.kind not in ("lstm", "gru", "rnn", "linear"):
             raise SparnnError(

@@ -50,6 +50,7 @@ class MachineConfig:
     program_depth: layer descriptors.
     threads: layers that the lanes may work on in turn, step by step, 1-2.
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
+    hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
     """
 
@@ -72,6 +73,7 @@ class MachineConfig:
     program_depth: int = 16
     threads: int = 1
     counters: int = 0
+    hard_sigmoid: int = 0
     reset_first: int = 0
 
     def __post_init__(self) -> None:
@@ -95,6 +97,7 @@ class MachineConfig:
             ("program_depth", 1, 256),
             ("threads", 1, 2),
             ("counters", 0, 1),
+            ("hard_sigmoid", 0, 1),
             ("reset_first", 0, 1),
         ):
             value = getattr(self, name)

@@ -154,6 +154,7 @@ DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "out_shift": (13, 16, 6, False),  # n of out() in docs/numerics.md
     "reset_first": (13, 22, 1, False),  # a GRU that resets before the product: its gates (kind GRU,
     # whose third row is not used), then its candidate (kind RNN), which share state_base
+    "hard_sigmoid": (13, 23, 1, False),  # σ is the hard one
     "out_stride": (14, 0, 16, False),  # store words from one step's outputs to the next one's
 }
 

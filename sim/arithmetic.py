@@ -3,7 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["IntArray", "rne", "saturate", "sigmoid", "tanh", "tanh15"]
+__all__ = ["IntArray", "hard_sigmoid", "rne", "saturate", "sigmoid", "tanh", "tanh15"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -25,15 +25,20 @@ def saturate(a: npt.ArrayLike, bits: int) -> IntArray:
     return np.clip(np.asarray(a, np.int64), -(1 << (bits - 1)), (1 << (bits - 1)) - 1)
 
 
+_H = np.minimum(32767, np.arange(257) * 1024)
 _T = np.minimum(32767, np.rint(np.tanh(np.arange(257) / 32) * 32768)).astype(np.int64)
 
 
 def tanh15(z: npt.ArrayLike) -> IntArray:
     """tanh of 16-bit `z` in units of 2^-12, in Q15: a table of 256 chords, odd by construction."""
+    return _chords(_T, z)
+
+
+def _chords(table: IntArray, z: npt.ArrayLike) -> IntArray:
     z = np.asarray(z, np.int64)
     m = np.minimum(np.abs(z), 32767)
     i, r = m >> 7, m & 127
-    t = _T[i] + (((_T[i + 1] - _T[i]) * r + 64) >> 7)
+    t = table[i] + (((table[i + 1] - table[i]) * r + 64) >> 7)
     return np.where(z < 0, -t, t)
 
 
@@ -45,6 +50,11 @@ def tanh(p: npt.ArrayLike, f: int) -> IntArray:
 def sigmoid(p: npt.ArrayLike, f: int) -> IntArray:
     """σ of 16-bit `p` in format `f`, in Q15, 0 … 32767."""
     return (32768 + tanh15(_norm(p, f + 1 - 12))) >> 1
+
+
+def hard_sigmoid(p: npt.ArrayLike, f: int) -> IntArray:
+    """1/2 + p / 4, kept within 0 and 1, of 16-bit `p` in format `f`, in Q15."""
+    return (32768 + _chords(_H, _norm(p, f + 1 - 12))) >> 1
 
 
 def _norm(p: npt.ArrayLike, n: int) -> IntArray:

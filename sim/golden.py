@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from .arithmetic import IntArray, rne, saturate, sigmoid, tanh, tanh15
+from .arithmetic import IntArray, hard_sigmoid, rne, saturate, sigmoid, tanh, tanh15
 from .errors import SimulationError
 from .network import WITH_STATE, IntegerLayer, IntegerNetwork
 
@@ -246,7 +246,7 @@ def _reset_first(
             clamps[0](name, half(value), 16)
             for name, half, value in zip("uv", halves[0], (x_t, h), strict=True)
         )
-        r, z = sigmoid(clamps[0]("pre", u + v, 16), gates.f_pre)
+        r, z = _sigma(gates)(clamps[0]("pre", u + v, 16), gates.f_pre)
         q = reset[step] = clamps[0]("h", rne(r * s, n), bits)
         u, v = (
             clamps[1](name, half(value), 16)
@@ -381,7 +381,7 @@ def _lstm(
     layer: IntegerLayer, u: IntArray, v: IntArray, c: IntArray | None, clamp: _Clamp
 ) -> tuple[IntArray, IntArray | None]:
     pre = clamp("pre", u + v, 16)
-    i, f, o = sigmoid(pre[[0, 1, 3]], layer.f_pre)
+    i, f, o = _sigma(layer)(pre[[0, 1, 3]], layer.f_pre)
     g = tanh(pre[2], layer.f_pre)
     p = rne(i * g, 15 - layer.f_state)
     c = clamp("state", rne(f * c + p, 15), 16)
@@ -391,11 +391,16 @@ def _lstm(
 def _gru(
     layer: IntegerLayer, u: IntArray, v: IntArray, s: IntArray | None, clamp: _Clamp
 ) -> tuple[IntArray, IntArray | None]:
-    r, z = sigmoid(clamp("pre", u[:2] + v[:2], 16), layer.f_pre)
+    r, z = _sigma(layer)(clamp("pre", u[:2] + v[:2], 16), layer.f_pre)
     n = tanh(clamp("pre", u[2] + rne(r * v[2], 15), 16), layer.f_pre)
     assert s is not None
     s = _mixed(z, s, n, layer.f_state, clamp)
     return rne(s * 32768, 15 + layer.f_state - layer.f_out), s
+
+
+def _sigma(layer: IntegerLayer) -> Callable[[npt.ArrayLike, int], IntArray]:
+    """What the gates go through, or a row of the activation σ."""
+    return hard_sigmoid if layer.activation == "hard_sigmoid" else sigmoid
 
 
 def _mixed(z: IntArray, s: IntArray, n: IntArray, f_state: int, clamp: _Clamp) -> IntArray:
@@ -415,8 +420,8 @@ _CELLS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
 
 def _activated(layer: IntegerLayer, pre: IntArray) -> IntArray:
     """The output of an RNN or linear layer, rounded but not yet saturated."""
-    if layer.activation in ("tanh", "sigmoid"):
-        function = tanh if layer.activation == "tanh" else sigmoid
+    if layer.activation in ("tanh", "sigmoid", "hard_sigmoid"):
+        function = tanh if layer.activation == "tanh" else _sigma(layer)
         return rne(function(pre, layer.f_pre) * 32768, 30 - layer.f_out)
     value = np.maximum(pre, 0) if layer.activation == "relu" else pre
     return rne(value * 32768, 15 + layer.f_pre - layer.f_out)

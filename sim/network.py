@@ -36,7 +36,7 @@ GRU that resets before the product)."""
 WITH_STATE = ("lstm", "gru", "gru_gates")
 """Kinds that keep a state beside their output; a `gru_candidate` shares that of its gates."""
 
-_ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid")
+_ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "hard_sigmoid")
 _MAX_COLUMNS = 1 << 16
 _FORMAT_VERSION = 1
 
@@ -73,7 +73,8 @@ class IntegerLayer:
         One of `GATES`. `gru` has linear_before_reset = 1; with 0 it is `gru_gates` and, joined by
         `reset`, `gru_candidate`.
     activation
-        Of `rnn` and `linear`: `identity`, `relu`, `tanh` or `sigmoid`. Empty for the others.
+        Of `rnn` and `linear`: `identity`, `relu`, `tanh`, `sigmoid` or `hard_sigmoid`. Of the
+        others what the gates go through: empty is σ, or `hard_sigmoid`.
     w_x, w_h
         Weights, [gates, units, inputs] and [gates, units, units]; `w_h` is None for `linear`.
     mult_x, shift_x, bias_x
@@ -132,7 +133,11 @@ class IntegerLayer:
         where = f"layer {self.name!r}"
         if self.kind not in GATES:
             raise SimulationError(f"{where} is of kind {self.kind!r}: use one of {list(GATES)}")
-        activations = _ACTIVATIONS if self.kind in ("rnn", "linear") else ("",)
+        activations: tuple[str, ...] = ("", "hard_sigmoid")
+        if self.kind in ("rnn", "linear"):
+            activations = _ACTIVATIONS
+        elif self.kind == "gru_candidate":
+            activations = ("",)
         if self.activation not in activations:
             raise SimulationError(
                 f"{where} ({self.kind}) has the activation {self.activation!r}: "

@@ -11,10 +11,13 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS
 
-__all__ = ["TABLE_WORDS", "TANH_TABLE", "ActivationUnit"]
+__all__ = ["HARD_TABLE", "TABLE_WORDS", "TANH_TABLE", "ActivationUnit"]
 
 #: T[i] of docs/numerics.md, i = 0 … 256: tanh(i / 32) in Q15.
 TANH_TABLE = [min(32767, round(math.tanh(i / 32) * 32768)) for i in range(257)]
+
+#: H[i]: a straight line that ends at 1, in the same units.
+HARD_TABLE = [min(32767, 1024 * i) for i in range(257)]
 
 #: An argument's magnitude is at most 32767: 8 bits of index, 7 bits between two entries.
 _INDEX_BITS, _REST_BITS = 8, 7
@@ -26,7 +29,7 @@ _SLOPE_BITS = max(b - a for a, b in pairwise(TANH_TABLE)).bit_length()
 
 
 class ActivationUnit(wiring.Component):
-    """``tanh(value)`` or ``sigmoid(value)`` of a value in format f.
+    """``tanh(value)``, ``sigmoid(value)`` or ``hard_sigmoid(value)`` of a value in format f.
 
     A pipeline that never stops: :attr:`LATENCY` cycles, one item per cycle. Whoever asks has room
     for every answer.
@@ -35,6 +38,7 @@ class ActivationUnit(wiring.Component):
     ----------
     meta_bits: bits that travel with a request.
     table: attributes of the table, for synthesis.
+    with_hard: the table has a second half, for the hard σ.
 
     Members
     -------
@@ -42,13 +46,21 @@ class ActivationUnit(wiring.Component):
     shift: In(signed), f - 12, -12 … 3. sigmoid: In(1). meta: In(meta_bits).
     response: Out(1), what follows is an answer. result: Out(signed(16)), Q15.
     result_meta: Out(meta_bits).
+    hard: In(1), static: σ is the hard one. Only with ``with_hard``.
     """
 
     #: Magnitude; shift and rounding; read; memory output register; product; sum and sign.
     LATENCY = 6
 
-    def __init__(self, meta_bits: int = 0, table: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        meta_bits: int = 0,
+        table: Mapping[str, str] | None = None,
+        *,
+        with_hard: bool = False,
+    ) -> None:
         self._meta_bits = meta_bits
+        self._with_hard = with_hard
         self._table = dict(table or {})
         super().__init__(
             {
@@ -57,6 +69,7 @@ class ActivationUnit(wiring.Component):
                 "shift": In(signed(6)),
                 "sigmoid": In(1),
                 "meta": In(unsigned(meta_bits)),
+                "hard": In(1),
                 "response": Out(1),
                 "result": Out(signed(PREACTIVATION_BITS)),
                 "result_meta": Out(unsigned(meta_bits)),
@@ -124,12 +137,16 @@ class ActivationUnit(wiring.Component):
         entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
         m.submodules.table = table = Memory(
             shape=entry,
-            depth=1 << _INDEX_BITS,
-            init=[{"base": a, "slope": b - a} for a, b in pairwise(TANH_TABLE)],
+            depth=TABLE_WORDS << self._with_hard,
+            init=[
+                {"base": a, "slope": b - a}
+                for half in (TANH_TABLE, HARD_TABLE)[: 1 + self._with_hard]
+                for a, b in pairwise(half)
+            ],
             attrs=self._table,
         )
         read = table.read_port()
-        m.d.comb += read.addr.eq(argument[_REST_BITS:])
+        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & sides[1].sigmoid))
         rest3, rest4 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
         entry4 = Signal(entry, reset_less=True)
         base5 = Signal(signed(16), reset_less=True)

@@ -95,7 +95,9 @@ class CellUpdater(wiring.Component):
 
         meta = data.StructLayout({"gate": 2, "back": 1})  # back: from the pipeline, not from a row
         m.submodules.activation = activation = ActivationUnit(
-            meta.size, {"rom_style": "logic"} if self._config.memory_style(TABLE_WORDS) else None
+            meta.size,
+            {"rom_style": "logic"} if self._config.memory_style(TABLE_WORDS) else None,
+            with_hard=bool(self._config.hard_sigmoid),
         )
         m.submodules.state = state = StateMemory(self._config)
         m.submodules.rounder = rounder = OutputRounder(self._config)
@@ -174,6 +176,7 @@ class CellUpdater(wiring.Component):
                     program.activation == Activation.SIGMOID,
                 )
             ),
+            activation.hard.eq(program.hard_sigmoid),
             activation.meta.eq(Mux(back, 0b100, Mux(recurrent, tag.gate, tag.hole))),
         ]
 

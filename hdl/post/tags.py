@@ -49,6 +49,7 @@ POST_PROGRAM = data.StructLayout(
             "parameter_base",
             "state_base",
             "reset_first",
+            "hard_sigmoid",
         )
         for _, _, width, is_signed in (DESCRIPTOR_FIELDS[name],)
     }

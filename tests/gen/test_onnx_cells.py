@@ -46,6 +46,25 @@ def test_16_bits_are_close_to_float(name: str) -> None:
     [
         ("GRU", {"linear_before_reset": 0, "direction": "reverse"}, "direction = reverse is not"),
         ("GRU", {"linear_before_reset": 0, "direction": "bidirectional"}, "= bidirectional is not"),
+        ("RNN", {"activations": ["LeakyRelu"]}, r"\['LeakyRelu'\].* is not supported, only Relu"),
+        ("RNN", {"activations": ["Elu"]}, "is not supported, only Relu"),
+        ("RNN", {"activations": ["Softsign"]}, "is not supported, only Relu"),
+        ("RNN", {"activations": ["Softplus"]}, "is not supported, only Relu"),
+        ("RNN", {"activations": ["ThresholdedRelu"]}, "is not supported, only Relu"),
+        ("RNN", {"activations": ["Affine"]}, "affine has no activation_alpha"),
+        (
+            "RNN",
+            {"activations": ["ScaledTanh"], "activation_alpha": [1.7], "activation_beta": [0.6]},
+            "ScaledTanh with an alpha of 1",
+        ),
+        ("RNN", {"activations": ["Tanh"], "activation_alpha": [0.5]}, "1 values more than"),
+        ("LSTM", {"activations": ["Sigmoid", "Relu", "Tanh"]}, "only Sigmoid or HardSigmoid, then"),
+        ("LSTM", {"activations": ["Tanh", "Tanh", "Tanh"]}, "only Sigmoid or HardSigmoid, then"),
+        ("LSTM", {"activations": ["Sigmoid", "Tanh", "HardSigmoid"]}, "then Tanh; retrain"),
+        ("GRU", {"activations": ["Sigmoid", "HardSigmoid"]}, "only Sigmoid or HardSigmoid, then"),
+        ("GRU", {"activations": ["Sigmoid"]}, "are not 2 for each direction"),
+        ("LSTM", {"clip": 11.0}, "changes nothing only from 12 on"),
+        ("RNN", {"activations": ["Relu"], "clip": 100.0}, "only from inf on"),
     ],
 )
 def test_refused(op: str, attributes: dict, message: str) -> None:

@@ -204,12 +204,6 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
         r"linear_before_reset = 0 .* retrain",
     ),
     "clip": (lambda: single(clip=3.0), "clip = 3 is not supported"),
-    "input_forget": (lambda: single(input_forget=1), "input_forget = 1"),
-    "lstm activations": (
-        lambda: single(activations=["HardSigmoid", "Tanh", "Tanh"]),
-        r"activations = \['HardSigmoid', 'Tanh', 'Tanh'\] is not supported",
-    ),
-    "rnn affine": (lambda: single("RNN", activations=["Affine"]), r"\['Affine'\] is not supported"),
     "activation_alpha": (lambda: single("RNN", activation_alpha=[0.3]), "activation_alpha"),
     "hidden_size": (
         lambda: _edit(single(), lambda n: setattr(n.attribute[0], "i", 9)),

@@ -30,6 +30,7 @@ LIMITS = {
     "program_depth": (1, 256),
     "threads": (1, 2),
     "counters": (0, 1),
+    "hard_sigmoid": (0, 1),
     "reset_first": (0, 1),
 }
 

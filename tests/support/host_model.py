@@ -331,7 +331,13 @@ class HostModel:
         return self.out(layer, pre * 32768)
 
     def sigmoid(self, layer, pre):
-        return (32768 + tanh15(norm(pre, layer["pre_shift"] + 1))) >> 1
+        argument = norm(pre, layer["pre_shift"] + 1)
+        if layer["hard_sigmoid"]:  # its table is a straight line up to 1
+            steps, rest = divmod(min(abs(argument), 32767), 128)
+            ends = [min(32767, 1024 * (steps + k)) for k in (0, 1)]
+            height = ends[0] + ((ends[1] - ends[0]) * rest + 64 >> 7)
+            return (32768 + (height if argument > 0 else -height)) >> 1
+        return (32768 + tanh15(argument)) >> 1
 
     def cell(self, layer, s, u, v, state):
         """The new output and state of the neuron at position s."""

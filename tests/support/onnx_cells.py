@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import numpy as np
 from onnx import ModelProto
 from support.onnx_graphs import Graph, single
 
@@ -23,7 +24,50 @@ def _reset_first(states: bool) -> ModelProto:
     return g.model()
 
 
+def _lengths() -> ModelProto:
+    """sequence_lens that say what is so anyway."""
+    g = Graph(32)
+    x = g.input("x", [6, 3, 4])
+    names = [x, g.weights(1, 20, 4), g.weights(1, 20, 5), "", g.const(np.full(3, 6, np.int32))]
+    g.output(g.add("LSTM", names, hidden_size=5))
+    return g.model()
+
+
 CELLS: dict[str, Callable[[], ModelProto]] = {
+    "hard_lstm": lambda: single(activations=["HardSigmoid", "Tanh", "Tanh"]),
+    "hard_lstm_steep": lambda: single(
+        activations=["HardSigmoid", "Tanh", "Tanh"], activation_alpha=[0.7], activation_beta=[0.3]
+    ),
+    "hard_gru": lambda: single("GRU", activations=["HardSigmoid", "Tanh"]),
+    "hard_gru_reset_first": lambda: single(
+        "GRU", linear_before_reset=0, activations=["HardSigmoid", "Tanh"]
+    ),
+    "hard_rnn": lambda: single(
+        "RNN", activations=["HardSigmoid"], activation_alpha=[-0.4], activation_beta=[0.6]
+    ),
+    "hard_directions": lambda: single(
+        direction="bidirectional",
+        activations=["HardSigmoid", "Tanh", "Tanh", "Sigmoid", "Tanh", "Tanh"],
+    ),
+    "affine_rnn": lambda: single(
+        "RNN", activations=["Affine"], activation_alpha=[0.6], activation_beta=[-0.2]
+    ),
+    "scaled_tanh_rnn": lambda: single(
+        "RNN", activations=["ScaledTanh"], activation_alpha=[1.0], activation_beta=[0.6]
+    ),
+    "scaled_tanh_gru": lambda: single(
+        "GRU",
+        activations=["Sigmoid", "ScaledTanh"],
+        activation_alpha=[1.0],
+        activation_beta=[0.5],
+    ),
+    "coupled_gates": lambda: single(input_forget=1),
+    "coupled_hard_gates": lambda: single(
+        input_forget=1, activations=["HardSigmoid", "Tanh", "Tanh"]
+    ),
+    "clip_beyond_the_ends": lambda: single(clip=12.0),
+    "clip_hard": lambda: single("RNN", activations=["HardSigmoid"], clip=2.5),
+    "lengths": _lengths,
     "reset_first": lambda: single("GRU", linear_before_reset=0),
     "reset_first_one_unit": lambda: single("GRU", linear_before_reset=0, inputs=1, units=1),
     "reset_first_stacked": lambda: _reset_first(False),

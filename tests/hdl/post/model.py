@@ -3,7 +3,18 @@
 import math
 from dataclasses import dataclass, field
 
-__all__ = ["TABLE", "Cell", "norm", "out", "rne", "sat", "sigmoid", "tanh", "tanh15"]
+__all__ = [
+    "TABLE",
+    "Cell",
+    "hard_sigmoid",
+    "norm",
+    "out",
+    "rne",
+    "sat",
+    "sigmoid",
+    "tanh",
+    "tanh15",
+]
 
 
 def rne(value: int, amount: int) -> int:
@@ -24,10 +35,13 @@ def norm(value: int, amount: int) -> int:
     return sat(rne(value, amount) if amount >= 0 else value << -amount)
 
 
-def tanh15(argument: int) -> int:
+HARD_TABLE = [min(32767, 1024 * i) for i in range(257)]
+
+
+def tanh15(argument: int, table: list[int] = TABLE) -> int:
     magnitude = min(abs(argument), 32767)
     i, r = magnitude >> 7, magnitude & 127
-    t = TABLE[i] + (((TABLE[i + 1] - TABLE[i]) * r + 64) >> 7)
+    t = table[i] + (((table[i + 1] - table[i]) * r + 64) >> 7)
     return -t if argument < 0 else t
 
 
@@ -37,6 +51,10 @@ def tanh(value: int, form: int) -> int:
 
 def sigmoid(value: int, form: int) -> int:
     return (32768 + tanh15(norm(value, form + 1 - 12))) >> 1
+
+
+def hard_sigmoid(value: int, form: int) -> int:
+    return (32768 + tanh15(norm(value, form + 1 - 12), HARD_TABLE)) >> 1
 
 
 def out(value: int, amount: int, bits: int) -> int:
@@ -55,26 +73,28 @@ class Cell:
     bits: int = 8
     states: dict[int, int] = field(default_factory=dict)
     update_gates: dict[int, int] = field(default_factory=dict)
+    hard: bool = False
 
     def neuron(self, index: int, u: list[int], v: list[int]) -> int:
         """The output of the neuron whose state has this index, from its gates' halves."""
         pre = [sat(a + b) for a, b in zip(u, v, strict=True)]
+        sigma = hard_sigmoid if self.hard else sigmoid
         if self.kind == "lstm":
-            i, f, o = (sigmoid(pre[gate], self.f_pre) for gate in (0, 1, 3))
+            i, f, o = (sigma(pre[gate], self.f_pre) for gate in (0, 1, 3))
             g = tanh(pre[2], self.f_pre)
             p = rne(i * g, 15 - self.f_state)
             state = sat(rne(f * self.states.get(index, 0) + p, 15))
             self.states[index] = state
             return out(o * tanh(state, self.f_state), self.out_shift, self.bits)
         if self.kind == "gru":
-            r, z = sigmoid(pre[0], self.f_pre), sigmoid(pre[1], self.f_pre)
+            r, z = sigma(pre[0], self.f_pre), sigma(pre[1], self.f_pre)
             n = tanh(sat(u[2] + rne(r * v[2], 15)), self.f_pre)
             p = rne((32768 - z) * n, 15 - self.f_state)
             state = sat(rne(z * self.states.get(index, 0) + p, 15))
             self.states[index] = state
             return out(state * 32768, self.out_shift, self.bits)
         if self.kind == "gru_gates":
-            r, z = sigmoid(pre[0], self.f_pre), sigmoid(pre[1], self.f_pre)
+            r, z = sigma(pre[0], self.f_pre), sigma(pre[1], self.f_pre)
             self.update_gates[index] = z
             return out(r * self.states.get(index, 0), self.out_shift, self.bits)
         if self.kind == "gru_candidate":
@@ -87,6 +107,6 @@ class Cell:
             "identity": pre[0],
             "relu": max(pre[0], 0),
             "tanh": tanh(pre[0], self.f_pre),
-            "sigmoid": sigmoid(pre[0], self.f_pre),
+            "sigmoid": sigma(pre[0], self.f_pre),
         }[self.activation]
         return out(value * 32768, self.out_shift, self.bits)

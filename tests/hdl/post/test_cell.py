@@ -37,6 +37,7 @@ class Layer:
         return {
             "kind": KINDS[self.cell.kind],
             "reset_first": int(self.cell.kind in RESET_FIRST),
+            "hard_sigmoid": int(self.cell.hard),
             "activation": Activation[self.cell.activation.upper()],
             "wide": int(self.cell.bits == 16),
             "pre_shift": self.cell.f_pre - 12,
@@ -209,6 +210,17 @@ def test_a_gru_that_resets_first(idle: float, stall: float) -> None:
         layers += random_pair(rng, f_state=form)
         layers += [random_layer(rng, rng.choice(list(GATES)))] * (form % 3 == 0)
     check(layers, idle=idle, stall=stall, config=MachineConfig(reset_first=1))
+
+
+def test_hard_sigmoid() -> None:
+    rng = random.Random(11)
+    layers = [random_layer(rng, kind) for kind in 4 * list(GATES)] + random_pair(rng)
+    for layer in layers[::2]:
+        layer.cell.hard = True
+    for layer in layers[::3]:
+        layer.cell.activation = layer.cell.activation and "sigmoid"
+    config = MachineConfig(reset_first=1, hard_sigmoid=1)
+    check([one for one in layers if one.cell.kind != "gru_candidate"], idle=0.1, config=config)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
