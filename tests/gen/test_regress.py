@@ -88,5 +88,5 @@ def test_random_machines_and_networks_are_legal_and_repeatable():
         for (role, index), state in random_initial(rng, networks[0]).items():
             assert role in ("initial_h", "initial_c")
             assert len(state) == networks[0].layers[index].units
-    assert len(kinds) == 12
+    assert len(kinds) == 17
     assert random_config(np.random.default_rng(1), lanes=64, post_units=1, max_v=1).lanes == 64
