@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 from amaranth.lib import wiring
 
+from sparnn.hdl.control.host_port import HostPort
 from sparnn.hdl.tile.adder import VectorAdder, adder_module
 from sparnn.hdl.tile.bank import Bank, tree_nodes
 from sparnn.hdl.tile.cell import CellUnit
@@ -12,7 +13,6 @@ from sparnn.hdl.tile.dispatcher import LayerDispatcher
 from sparnn.hdl.tile.emitter import Emitter
 from sparnn.hdl.tile.gates import GateBuffer
 from sparnn.hdl.tile.gather import OutputGather
-from sparnn.hdl.tile.host_port import TileHostPort
 from sparnn.hdl.tile.lane import LANE_MODULE, VectorLane
 from sparnn.hdl.tile.loader import VectorLoader
 from sparnn.hdl.tile.row import RowUnit
@@ -36,7 +36,7 @@ TILE_BLOCKS: Mapping[str, Callable[[TileConfig], wiring.Component]] = {
     "gather": OutputGather,
     "dispatcher": LayerDispatcher,
     "emitter": Emitter,
-    "host_port": TileHostPort,
+    "host_port": HostPort,
 }
 
 

@@ -1,6 +1,6 @@
 """The machine: everything between the two host streams."""
 
-from amaranth.hdl import Array, Module, Mux
+from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from .array.addends import StoredAddends
 from .array.broadcast import BROADCAST_PROGRAM, Broadcaster
 from .array.cluster import cluster_signature
 from .array.gather import GATHER_PROGRAM, Gather
+from .array.load import load_layout
 from .config import MachineConfig
 from .control.dispatcher import Dispatcher
 from .control.host_port import HostPort
@@ -72,8 +73,8 @@ class Machine(wiring.Component):
             dispatcher.run.eq(host.run),
             dispatcher.steps.eq(host.steps),
             dispatcher.reset.eq(host.reset),
-            dispatcher.load_en.eq(host.program_en),
-            dispatcher.load_addr.eq(host.load.addr),
+            dispatcher.load_en.eq(host.write_en.program),
+            dispatcher.load_addr.eq(host.addr),
             dispatcher.load_data.eq(host.entry),
             dispatcher.layer_done.eq(gather.done),
             broadcaster.start.eq(dispatcher.start),
@@ -101,9 +102,9 @@ class Machine(wiring.Component):
             addends.free.eq(~dispatcher.vectors.valid | dispatcher.vectors.ready),
             dispatcher.store_free.eq(~addends.wanted),
             addends.read_data.eq(read.data),
-            write.en.eq(host.store_en | gather.store_en),
-            write.addr.eq(Mux(host.store_en, host.load.addr, gather.store_addr)),
-            write.data.eq(Mux(host.store_en, host.entry, gather.store_data)),
+            write.en.eq(host.write_en.store | gather.store_en),
+            write.addr.eq(Mux(host.write_en.store, host.addr, gather.store_addr)),
+            write.data.eq(Mux(host.write_en.store, host.entry, gather.store_data)),
             read.en.eq(dispatcher.store_en | host.read_en | addends.read_en),
             read.addr.eq(
                 Mux(
@@ -116,6 +117,10 @@ class Machine(wiring.Component):
             host.store_data.eq(read.data),
         ]
 
+        load = Signal(load_layout(config))
+        m.d.comb += [load.index.eq(host.index), load.addr.eq(host.addr), load.data.eq(host.entry)]
+        for kind in ("mask", "weight", "parameter", "state"):
+            m.d.comb += load[f"{kind}_en"].eq(host.write_en[kind])
         state_data, counter_data = [], []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
@@ -127,7 +132,7 @@ class Machine(wiring.Component):
                 cluster.tokens.eq(broadcaster.tokens),
                 cluster.broadcast.eq(broadcaster.broadcast),
                 cluster.broadcast_en.eq(broadcaster.broadcast_en),
-                cluster.load.eq(host.load),
+                cluster.load.eq(load),
                 cluster.state_read.en.eq(host.read_en),
                 cluster.state_read.addr.eq(host.read_addr),
                 dispatcher.x_taken[number].eq(cluster.x_taken),

@@ -3,18 +3,14 @@
 from typing import Any
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.array.load import load_layout
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.protocol import (
     ARGUMENT_BITS,
-    COUNTER_WORDS,
-    DESCRIPTOR_WORDS,
     RUN_RESET,
     RUN_STEPS_BITS,
-    Counter,
     Opcode,
     Response,
     Target,
@@ -22,6 +18,9 @@ from sparnn.hdl.protocol import (
     identity,
     words_per_entry,
 )
+from sparnn.hdl.tile.config import TileConfig
+
+from .memories import memories
 
 __all__ = ["HostPort"]
 
@@ -29,46 +28,49 @@ __all__ = ["HostPort"]
 class HostPort(wiring.Component):
     """Decodes packets, fills memories, starts runs and answers reads.
 
-    One word of payload per cycle in, a header takes three; while a run is on no word is taken.
+    The link carries ``link_words`` words in a beat: a header is the first of them; entries, and so
+    payloads, are padded to whole beats. One beat of payload per cycle in, a header takes three;
+    while a run is on no word is taken.
     Whatever is not a packet of the protocol (unknown opcode or target, an index, address or step
     count out of range, a payload that is not whole entries) is answered by ERROR, and a WRITE's
     payload is dropped.
 
     Members
     -------
-    rx, tx: streams of 32-bit words from and to the host.
-    results, results_idle: the words of :class:`~sparnn.hdl.control.results.ResultWriter`, passed
-        on to the host during a run.
-    load: to the clusters. program_en, store_en: the same for the program and the store.
+    rx, tx: streams of 32 * link_words and of 32 bits from and to the host.
+    results, results_idle: the words of the results, passed on to the host during a run.
+    write_en: one enable per memory of :func:`~sparnn.hdl.control.memories.memories`, by its name in
+        small letters; index, addr, entry go with it.
     run, steps, reset, busy, cycles: the dispatcher.
     read_addr, read_index, read_en, store_data, state_data: READ; data at most
-        ``READ_LATENCY`` cycles after the address.
+        ``READ_LATENCY`` cycles after the address. read_counters: what is read are counters.
     """
 
     #: Cycles from ``read_addr`` to its data, the registers on the way to the clusters included.
     READ_LATENCY = 3
 
-    def __init__(self, config: MachineConfig) -> None:
+    def __init__(self, config: MachineConfig | TileConfig) -> None:
         self._config = config
+        entry_words = max(words_per_entry(config, kind) for kind in memories(config))
         super().__init__(
             {
-                "rx": In(stream.Signature(32)),
+                "rx": In(stream.Signature(32 * config.link_words)),
                 "tx": Out(stream.Signature(32)),
                 "results": In(stream.Signature(32)),
                 "results_idle": In(1),
-                "load": Out(load_layout(config)),
-                "program_en": Out(1),
-                "store_en": Out(1),
-                "entry": Out(
-                    max(32, entry_bits(config, Target.STORE), load_layout(config)["data"].width)
+                "write_en": Out(
+                    data.StructLayout({kind.name.lower(): 1 for kind in memories(config)})
                 ),
+                "index": Out(12),
+                "addr": Out(20),
+                "entry": Out(32 * entry_words),
                 "run": Out(1),
                 "steps": Out(RUN_STEPS_BITS),
                 "reset": Out(1),
                 "busy": In(1),
                 "cycles": In(32),
                 "read_addr": Out(20),
-                "read_index": Out(10),
+                "read_index": Out(12),
                 "read_en": Out(1),
                 "store_data": In(config.store_entry_bits),
                 "state_data": In(PREACTIVATION_BITS),
@@ -80,37 +82,28 @@ class HostPort(wiring.Component):
         m = Module()
         config = self._config
 
-        word = self.rx.payload
+        limits, link = memories(config), config.link_words
+        beat, word = self.rx.payload, self.rx.payload[:32]
         opcode, argument = Signal(4), Signal(ARGUMENT_BITS)  # of the header
         end = Signal(ARGUMENT_BITS + 1)  # of what it wants to read
         inside, known = Signal(), Signal()  # the argument as an address, as a selection
 
-        target, index, addr = Signal(8), Signal(10), Signal(21)
+        target, index, addr = Signal(8), Signal(12), Signal(21)
         selected = Signal()
         left = Signal(ARGUMENT_BITS)  # payload words, or entries to read
-        entry_words = max(words_per_entry(config, kind) for kind in Target)
-        part = Signal(range(entry_words))
-        parts_last = Signal(range(entry_words))
+        beats = len(self.entry) // len(beat)  # of the longest entry
+        part = Signal(range(beats))
+        parts_last = Signal(range(beats))
         depth = Signal(21)
-        entry = Signal(32 * entry_words)
+        entry = Signal.like(self.entry)
         commit = Signal()
         answer, answer_valid = Signal(32), Signal()
 
-        limits = {
-            Target.PROGRAM: (1, config.program_depth * DESCRIPTOR_WORDS),
-            Target.MASK: (config.lanes, config.mask_depth),
-            Target.WEIGHT: (config.lanes, config.weight_depth),
-            Target.PARAMETER: (config.post_units, config.parameter_depth),
-            Target.STATE: (config.post_units, config.state_depth),
-            Target.STORE: (1, config.store_depth),
-        }
-        if config.counters:
-            limits[Target.COUNTER] = (config.post_units, len(Counter) * COUNTER_WORDS)
         with m.Switch(target):
             for kind, (_, entries) in limits.items():
                 with m.Case(kind):
                     m.d.sync += [
-                        parts_last.eq(words_per_entry(config, kind) - 1),
+                        parts_last.eq(words_per_entry(config, kind) // link - 1),
                         depth.eq(entries),
                     ]
         new_target, new_index = argument[20:], argument[:20]
@@ -120,23 +113,17 @@ class HostPort(wiring.Component):
                 with m.Case(kind):
                     m.d.sync += known.eq(new_index < count)
 
-        # Entries leave one cycle after their last word.
+        # Entries leave one cycle after their last beat.
+        load_addr = Signal(20)
         m.d.comb += [
             self.entry.eq(entry),
-            self.load.data.eq(entry),
-            self.load.index.eq(index),
-            self.program_en.eq(commit & (target == Target.PROGRAM)),
-            self.load.mask_en.eq(commit & (target == Target.MASK)),
-            self.load.weight_en.eq(commit & (target == Target.WEIGHT)),
-            self.load.parameter_en.eq(commit & (target == Target.PARAMETER)),
-            self.load.state_en.eq(commit & (target == Target.STATE)),
-            self.store_en.eq(commit & (target == Target.STORE)),
+            self.index.eq(index),
+            self.addr.eq(load_addr),
+            Cat(self.write_en.as_value()).eq(Cat(commit & (target == kind) for kind in limits)),
             self.read_addr.eq(addr),
             self.read_index.eq(index),
             self.read_counters.eq(target == Target.COUNTER),
         ]
-        load_addr = Signal(20)
-        m.d.comb += self.load.addr.eq(load_addr)
         m.d.sync += commit.eq(0)
 
         m.d.comb += [
@@ -149,7 +136,10 @@ class HostPort(wiring.Component):
             return [answer.eq(Cat(value, Const(response, 4))), answer_valid.eq(1)]
 
         wait = Signal(range(self.READ_LATENCY + 1))
-        shift = Signal(32 * entry_words)
+        store_words = -(-entry_bits(config, Target.STORE) // 32)
+        sent, sent_last = Signal(range(store_words)), Signal(range(store_words))
+        m.d.comb += sent_last.eq(Mux(target == Target.STORE, store_words - 1, 0))
+        shift = Signal(32 * store_words)
         refused = Signal()
         with m.FSM():
             with m.State("HEADER"):
@@ -213,17 +203,17 @@ class HostPort(wiring.Component):
                 m.d.comb += self.rx.ready.eq(1)
                 with m.If(self.rx.valid):
                     with m.Switch(part):
-                        for k in range(entry_words):
+                        for k in range(beats):
                             with m.Case(k):
-                                m.d.sync += entry[32 * k : 32 * (k + 1)].eq(word)
-                    m.d.sync += [left.eq(left - 1), part.eq(part + 1)]
+                                m.d.sync += entry.word_select(k, len(beat)).eq(beat)
+                    m.d.sync += [left.eq(left - link), part.eq(part + 1)]
                     with m.If(part == parts_last):
                         m.d.sync += [part.eq(0), load_addr.eq(addr)]
                         with m.If(addr != depth):  # beyond the depth it never gets
                             m.d.sync += [commit.eq(~refused), addr.eq(addr + 1)]
                         with m.Else():
                             m.d.sync += refused.eq(1)
-                    with m.If(left == 1):
+                    with m.If(left <= link):
                         m.next = "WRITTEN"
                         with m.If(part != parts_last):
                             m.d.sync += refused.eq(1)
@@ -235,7 +225,7 @@ class HostPort(wiring.Component):
                 # The header counts words: entries times words per entry.
                 words = Signal(ARGUMENT_BITS)
                 with m.If(target == Target.STORE):
-                    m.d.comb += words.eq(left * words_per_entry(config, Target.STORE))
+                    m.d.comb += words.eq(left * store_words)
                 with m.Else():
                     m.d.comb += words.eq(left)
                 m.d.sync += [*reply(Response.DATA, words), wait.eq(self.READ_LATENCY)]
@@ -244,7 +234,7 @@ class HostPort(wiring.Component):
                     m.next = "FETCH"
             with m.State("FETCH"):
                 m.d.comb += self.read_en.eq(1)
-                m.d.sync += [wait.eq(wait - 1), part.eq(0)]
+                m.d.sync += [wait.eq(wait - 1), sent.eq(0)]
                 with m.If(wait == 0):
                     m.d.sync += [
                         shift.eq(
@@ -261,9 +251,9 @@ class HostPort(wiring.Component):
             with m.State("SEND"):
                 m.d.sync += [answer.eq(shift), answer_valid.eq(1), wait.eq(self.READ_LATENCY)]
                 with m.If(answer_valid & self.tx.ready):
-                    m.d.sync += [answer_valid.eq(0), part.eq(part + 1), shift.eq(shift >> 32)]
+                    m.d.sync += [answer_valid.eq(0), sent.eq(sent + 1), shift.eq(shift >> 32)]
                     m.next = "SEND"
-                    with m.If(part == parts_last):
+                    with m.If(sent == sent_last):
                         m.next = "FETCH"
                         with m.If(left == 0):
                             m.next = "HEADER"

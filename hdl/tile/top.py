@@ -1,11 +1,11 @@
 """The dense machine: everything between the two host streams."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.control.host_port import HostPort
 from sparnn.hdl.instance import place
-from sparnn.hdl.protocol import Target
 from sparnn.hdl.reset import with_registered_reset
 
 from .bank import BANK_MODULE, bank_signature
@@ -13,7 +13,6 @@ from .config import TileConfig
 from .dispatcher import LayerDispatcher
 from .emitter import Emitter
 from .gather import OutputGather
-from .host_port import TileHostPort, host_targets
 from .loader import VectorLoader
 from .sequencer import Sequencer
 from .slice import SLICE_MODULE, slice_signature
@@ -46,7 +45,7 @@ class TileMachine(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.host = host = TileHostPort(config)
+        m.submodules.host = host = HostPort(config)
         m.submodules.dispatcher = dispatcher = LayerDispatcher(config)
         m.submodules.sequencer = sequencer = Sequencer(config)
         m.submodules.loader = loader = VectorLoader(config)
@@ -62,7 +61,7 @@ class TileMachine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.rx), host.rx)
         wiring.connect(m, wiring.flipped(self.tx), host.tx)
         wiring.connect(m, emitter.words, host.results)
-        enable = dict(zip(host_targets(config), host.target_en, strict=True))
+        write_en = host.write_en
         layer = dispatcher.layer
         for block in (sequencer, loader, gather, emitter):
             m.d.comb += [
@@ -76,7 +75,7 @@ class TileMachine(wiring.Component):
             host.results_idle.eq(emitter.idle),
             host.busy.eq(dispatcher.busy),
             host.cycles.eq(dispatcher.cycles),
-            dispatcher.load_en.eq(enable[Target.PROGRAM]),
+            dispatcher.load_en.eq(write_en.program),
             dispatcher.load_addr.eq(host.addr),
             dispatcher.load_data.eq(host.entry),
             dispatcher.run.eq(host.run),
@@ -99,10 +98,10 @@ class TileMachine(wiring.Component):
         write, read = store.write_port(granularity=part), store.read_port()
         m.d.comb += [
             write.en.eq(
-                Mux(enable[Target.STORE], (1 << config.slices) - 1, gather.store_en)
+                Mux(write_en.store, (1 << config.slices) - 1, gather.store_en)
             ),
-            write.addr.eq(Mux(enable[Target.STORE], host.addr, gather.store_addr)),
-            write.data.eq(Mux(enable[Target.STORE], host.entry, gather.store_data)),
+            write.addr.eq(Mux(write_en.store, host.addr, gather.store_addr)),
+            write.data.eq(Mux(write_en.store, host.entry, gather.store_data)),
             read.en.eq(1),
             read.addr.eq(
                 Mux(
@@ -125,7 +124,7 @@ class TileMachine(wiring.Component):
             x_now.valid.eq(Mux(loader.to_hidden, 0, x_bus.valid)),
             h_now.eq(Mux(loader.to_hidden & x_bus.valid.any(), x_bus, h_bus)),
         ]
-        weights, masks = enable[Target.WEIGHT], enable.get(Target.MASK, Const(0))
+        masks = write_en.mask if config.mask_depth else 0
         m.d.comb += [
             sequencer.length_en.eq(masks & (host.index == config.lanes)),
             sequencer.length_addr.eq(host.addr),
@@ -138,7 +137,7 @@ class TileMachine(wiring.Component):
                 bank.issue.eq(sequencer.issue),
                 bank.x.eq(x_now),
                 bank.h.eq(h_now),
-                bank.load.en.eq(weights),
+                bank.load.en.eq(write_en.weight),
                 bank.load.mask.eq(masks),
                 bank.load.lane.eq(host.index),
                 bank.load.addr.eq(host.addr),
@@ -173,8 +172,8 @@ class TileMachine(wiring.Component):
                 unit.neurons.eq(tap.neurons),
                 unit.neurons.valid.eq(tap.complete[number]),
                 unit.sums.eq(tap.segments[number]),
-                unit.load.parameter_en.eq(enable[Target.PARAMETER]),
-                unit.load.state_en.eq(enable[Target.STATE]),
+                unit.load.parameter_en.eq(write_en.parameter),
+                unit.load.state_en.eq(write_en.state),
                 unit.load.index.eq(host.index),
                 unit.load.addr.eq(host.addr),
                 unit.load.data.eq(host.entry),

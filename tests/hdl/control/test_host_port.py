@@ -152,27 +152,18 @@ class Bench:
             self.expected += self.model.packet(head, payload)
         self.memories: dict[tuple[Target, int], dict[int, int]] = {}
         self.started: list[tuple[int, bool]] = []
+        self.memory_kinds = [kind for kind in Target if kind != Target.COUNTER]
         self.dut = HostPort(self.config)
 
     def record(self, ctx) -> None:
         """At most one write per cycle; what it wrote."""
-        dut, load = self.dut, self.dut.load
-        enables = {
-            Target.PROGRAM: dut.program_en,
-            Target.MASK: load.mask_en,
-            Target.WEIGHT: load.weight_en,
-            Target.PARAMETER: load.parameter_en,
-            Target.STATE: load.state_en,
-            Target.STORE: dut.store_en,
-        }
-        on = [target for target, enable in enables.items() if ctx.get(enable)]
+        dut = self.dut
+        on = [kind for kind in self.memory_kinds if ctx.get(dut.write_en[kind.name.lower()])]
         assert len(on) <= 1
         for target in on:
-            common = target in (Target.PROGRAM, Target.STORE)
-            index = 0 if common else ctx.get(load.index)
-            data = ctx.get(dut.entry if common else load.data)
-            data &= (1 << entry_bits(self.config, target)) - 1
-            self.memories.setdefault((target, index), {})[ctx.get(load.addr)] = data
+            data = ctx.get(dut.entry) & (1 << entry_bits(self.config, target)) - 1
+            place = self.memories.setdefault((target, ctx.get(dut.index)), {})
+            place[ctx.get(dut.addr)] = data
 
     async def environment(self, ctx) -> None:
         """Memories, and a dispatcher that is busy as long as the run's cycles say."""
