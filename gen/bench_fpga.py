@@ -42,20 +42,19 @@ _NETWORKS = {
 def bench_machine(lanes: int, target: Target) -> MachineConfig:
     """So many lanes with 2,048 weights each: three block RAMs of 18 kbit a lane.
 
-    The small memories of the post units are LUTs where a family has such memory, so that 64 lanes
-    fit the largest ECP5.
+    Small memories are LUTs where a family has such memory, so that 64 lanes fit the largest ECP5.
     """
     return MachineConfig(
         **structure(lanes),
         lanes=lanes,
-        lut_memory=256 if target.distributed else 0,
+        lut_memory=128 if target.distributed else 0,
         columns=512,
         mask_depth=512,
         weight_depth=2048,
         rows=256,
         parameter_depth=512,
-        state_depth=256,
-        store_depth=1024,
+        state_depth=128,
+        store_depth=512,
     )
 
 

@@ -28,6 +28,7 @@ from sparnn.hdl.post.requantize import Requantizer
 from sparnn.hdl.post.unit import PostUnit
 from sparnn.hdl.tile.config import TileConfig
 
+from .bench_fpga import bench_machine
 from .errors import SparnnError
 from .presets import load_machine
 from .synth import SynthReport, synth_verilog
@@ -97,13 +98,16 @@ def measure_block(
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--blocks", nargs="+", help="All, by default.")
-    parser.add_argument("--lanes", type=int, help="64, unless --config says so.")
+    parser.add_argument("--lanes", type=int, help="Of the machine of bench-fpga, 64.")
     parser.add_argument("--config", help="A preset, of dense machines too, or a file.")
     parser.add_argument("--target", choices=TARGETS, default="ecp5")
     parser.add_argument("--seeds", type=int, default=3, help="0: areas alone")
     options = parser.parse_args(arguments)
-    lanes = 64 if options.config is None and options.lanes is None else options.lanes
-    config = load_machine(options.config, lanes)
+    config: MachineConfig | TileConfig
+    if options.config is None:
+        config = bench_machine(options.lanes or 64, TARGETS[options.target])
+    else:
+        config = load_machine(options.config, options.lanes)
     known = TILE_BLOCKS if isinstance(config, TileConfig) else MACHINE_BLOCKS
     print("| block | LUT (logic + carry + LUT RAM) | FF | DSP | block RAM | MHz | slowest path |")
     print("|---|---|---|---|---|---|---|")

@@ -41,8 +41,9 @@ class MachineConfig:
     queue_depth: partial sums that a lane may hold, 2-64.
     columns: largest number of columns of one half that one lane holds, a multiple of ``chunk``.
     mask_depth: mask words per lane. weight_depth: packed non-zero weights per lane.
-    lut_memory: memories of a post unit of at most so many words, its table of tanh among them, are
-        asked to be LUTs instead of block RAM, 0-1024; only where LUTs can be memory (not iCE40).
+    lut_memory: memories of a post unit, and activation masks of a lane, of at most so many words
+        are asked to be LUTs instead of block RAM, 0-1024; above 0 the table of tanh is too. Only
+        where LUTs can be memory (not iCE40).
     rows: largest number of rows (gate rows of one half of one layer) per post unit.
     parameter_depth: requantization entries per post unit, over all layers and both halves.
     state_depth: cell states per post unit, over all layers.
@@ -180,7 +181,7 @@ class MachineConfig:
         return self.weight_bits
 
     def memory_style(self, words: int) -> dict[str, str]:
-        """Attributes of a post unit's memory: what it should be made of."""
+        """Attributes of a memory of so many words: what it should be made of."""
         return {"ram_style": "distributed"} if words <= self.lut_memory else {}
 
     @property

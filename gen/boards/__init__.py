@@ -75,7 +75,7 @@ _ALL = (
         depth=256,
         device="up5k",
         flash="iceprog sparnn.bin",
-        machine={"lanes": 1, "chunk": 16, **_LEAST},
+        machine={"lanes": 1, "chunk": 8, "sub_chunk": 4, "queue_depth": 2, **_LEAST},
     ),
     Board(
         name="tang_nano_9k",

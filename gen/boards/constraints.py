@@ -17,6 +17,7 @@ from .board import Board, Pin
 
 __all__ = ["Site", "constraints", "main", "sites"]
 
+
 @dataclass(frozen=True)
 class Site:
     """Where a port of the top goes, and how the pin is set."""

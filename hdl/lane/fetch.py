@@ -138,7 +138,7 @@ class ChunkFetch(wiring.Component):
             shape=unsigned(config.chunk),
             depth=1 << len(column),
             init=[],
-            attrs={"no_rw_check": 1},
+            attrs={"no_rw_check": 1} | config.memory_style(1 << len(column)),
         )
         mask_write, mask_read = activation_masks.write_port(), activation_masks.read_port()
         words_per_chunk = config.chunk // config.post_units

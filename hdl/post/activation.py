@@ -11,7 +11,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS
 
-__all__ = ["HARD_TABLE", "TABLE_WORDS", "TANH_TABLE", "ActivationUnit"]
+__all__ = ["HARD_TABLE", "TANH_TABLE", "ActivationUnit"]
 
 #: T[i] of docs/numerics.md, i = 0 … 256: tanh(i / 32) in Q15.
 TANH_TABLE = [min(32767, round(math.tanh(i / 32) * 32768)) for i in range(257)]
@@ -21,7 +21,6 @@ HARD_TABLE = [min(32767, 1024 * i) for i in range(257)]
 
 #: An argument's magnitude is at most 32767: 8 bits of index, 7 bits between two entries.
 _INDEX_BITS, _REST_BITS = 8, 7
-TABLE_WORDS = 1 << _INDEX_BITS
 _MAGNITUDE_BITS = _INDEX_BITS + _REST_BITS
 #: The magnitude is shifted left by up to 16, then right by 4: guard bits that are rounded away.
 _GUARD_BITS = 4
@@ -47,6 +46,7 @@ class ActivationUnit(wiring.Component):
     response: Out(1), what follows is an answer. result: Out(signed(16)), Q15.
     result_meta: Out(meta_bits).
     hard: In(1), static: σ is the hard one. Only with ``with_hard``.
+    coming, coming_meta: Out. The response and its meta of the next cycle.
     """
 
     #: Magnitude; shift and rounding; read; memory output register; product; sum and sign.
@@ -73,6 +73,8 @@ class ActivationUnit(wiring.Component):
                 "response": Out(1),
                 "result": Out(signed(PREACTIVATION_BITS)),
                 "result_meta": Out(unsigned(meta_bits)),
+                "coming": Out(1),
+                "coming_meta": Out(unsigned(meta_bits)),
             }
         )
 
@@ -137,7 +139,7 @@ class ActivationUnit(wiring.Component):
         entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
         m.submodules.table = table = Memory(
             shape=entry,
-            depth=TABLE_WORDS << self._with_hard,
+            depth=(1 << _INDEX_BITS) << self._with_hard,
             init=[
                 {"base": a, "slope": b - a}
                 for half in (TANH_TABLE, HARD_TABLE)[: 1 + self._with_hard]
@@ -178,5 +180,7 @@ class ActivationUnit(wiring.Component):
             self.response.eq(valids[-1]),
             self.result.eq(result),
             self.result_meta.eq(sides[-1].meta),
+            self.coming.eq(valids[-2]),
+            self.coming_meta.eq(sides[-2].meta),
         ]
         return m

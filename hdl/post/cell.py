@@ -1,6 +1,6 @@
 """Gate pre-activations become neuron outputs (docs/numerics.md, "Cells")."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.protocol import Activation, Kind
 
-from .activation import TABLE_WORDS, ActivationUnit
+from .activation import ActivationUnit
 from .halves import joined_row_layout
 from .output import VALUE_BITS, OutputRounder
 from .rounding_shifter import RoundingShifter
@@ -96,7 +96,7 @@ class CellUpdater(wiring.Component):
         meta = data.StructLayout({"gate": 2, "back": 1})  # back: from the pipeline, not from a row
         m.submodules.activation = activation = ActivationUnit(
             meta.size,
-            {"rom_style": "logic"} if self._config.memory_style(TABLE_WORDS) else None,
+            {"rom_style": "logic"} if self._config.lut_memory else None,
             with_hard=bool(self._config.hard_sigmoid),
         )
         m.submodules.state = state = StateMemory(self._config)
@@ -184,18 +184,28 @@ class CellUpdater(wiring.Component):
         answer = Signal(meta)
         result = activation.result
         m.d.comb += answer.eq(activation.result_meta)
-        from_row = activation.response & recurrent & ~answer.back
-        from_back = activation.response & recurrent & answer.back
-        is_i = from_row & lstm & (answer.gate == 0)
-        is_r = from_row & gru & (answer.gate == 0)
-        is_f = from_row & lstm & (answer.gate == 1)
-        is_g = from_row & lstm & (answer.gate == 2)
-        is_o = from_row & lstm & (answer.gate == 3)
-        is_z = from_row & gru & (answer.gate == 1)
-        is_n = (from_back & gru) | (from_row & mixes)
-        is_kept = from_row & resets & (answer.gate == 0)
-        is_reset = from_row & resets & (answer.gate == 1)
-        is_c = from_back & lstm
+        # What an answer is, is decided a cycle before it comes.
+        coming = Signal(meta)
+        m.d.comb += coming.eq(activation.coming_meta)
+        row_answer = activation.coming & recurrent & ~coming.back
+        back_answer = activation.coming & recurrent & coming.back
+
+        def decided(condition: Value, name: str) -> Signal:
+            signal = Signal(name=name)
+            m.d.sync += signal.eq(condition)
+            return signal
+
+        from_back = decided(back_answer, "from_back")
+        is_i = decided(row_answer & lstm & (coming.gate == 0), "is_i")
+        is_r = decided(row_answer & gru & (coming.gate == 0), "is_r")
+        is_f = decided(row_answer & lstm & (coming.gate == 1), "is_f")
+        is_g = decided(row_answer & lstm & (coming.gate == 2), "is_g")
+        is_o = decided(row_answer & lstm & (coming.gate == 3), "is_o")
+        is_z = decided(row_answer & gru & (coming.gate == 1), "is_z")
+        is_n = decided((back_answer & gru) | (row_answer & mixes), "is_n")
+        is_kept = decided(row_answer & resets & (coming.gate == 0), "is_kept")
+        is_reset = decided(row_answer & resets & (coming.gate == 1), "is_reset")
+        is_c = decided(back_answer & lstm, "is_c")
 
         # r in the lower half, o and z in the upper one, each a ring of NEURONS entries.
         m.submodules.gates = gates = Memory(shape=signed(bits), depth=2 * self.NEURONS, init=[])
