@@ -12,6 +12,7 @@ from enum import IntEnum
 from .config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
 from .errors import ConfigurationError
 from .tile.config import TileConfig
+from .tile.descriptor import TILE_FIELDS
 
 __all__ = [
     "ARGUMENT_BITS",
@@ -222,5 +223,6 @@ def identity(config: MachineConfig | TileConfig) -> int:
     The CRC-32 (ISO-HDLC) of the parameters and of the descriptor's layout, as text.
     """
     parts = [f"{name}={value}" for name, value in sorted(asdict(config).items())]
-    parts += [f"{name}={field}" for name, field in DESCRIPTOR_FIELDS.items()]
+    layout = TILE_FIELDS if isinstance(config, TileConfig) else DESCRIPTOR_FIELDS
+    parts += [f"{name}={field}" for name, field in layout.items()]
     return zlib.crc32(";".join(parts).encode())
