@@ -1,11 +1,13 @@
 """Cells beyond the defaults: equal to ONNX Runtime, near it in integers, or refused by name."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from gen.test_onnx_import import check, onnx_runtime, run_float
 from gen.test_quantize import outputs, sample
+from onnx import ModelProto
 from support.onnx_cells import CELLS
 from support.onnx_graphs import Graph, feeds_for, single
 
@@ -39,6 +41,37 @@ def test_16_bits_are_close_to_float(name: str) -> None:
     quantized = quantize(network, calibrate(network, given), 16, 16)
     for exact, got in outputs(network, quantized, given):
         assert np.abs(got - exact).max() <= 4e-3 * max(1.0, np.abs(exact).max())
+
+
+def _batch_first(op: str, **attributes: Any) -> ModelProto:
+    """As PyTorch exports a layer with batch_first: x and y are [batch, time, feature]."""
+    g = Graph(5)
+    x = g.add("Transpose", [g.input("x", ["batch", "time", 4])], perm=[1, 0, 2])
+    y = g.squeeze(g.recurrent(op, x, 4, 20, **attributes)[0], 1)
+    g.output(g.add("Transpose", [y], perm=[1, 0, 2]), "y")
+    return g.model()
+
+
+@pytest.mark.parametrize(
+    ("op", "attributes"),
+    [
+        ("RNN", {}),  # Keras' SimpleRNN, PyTorch's RNN
+        ("RNN", {"activations": ["Relu"]}),
+        ("LSTM", {}),  # the whole sequence, not its last step
+        ("GRU", {}),
+        ("LSTM", {"direction": "reverse"}),  # go_backwards
+        ("GRU", {"direction": "reverse"}),
+        ("RNN", {"direction": "reverse"}),
+    ],
+)
+def test_what_is_converted_silently_elsewhere(op: str, attributes: dict, tmp_path: Path) -> None:
+    """Each of these became different mathematics in hls4ml 1.3.0; here each is what it says."""
+    model = _batch_first(op, **attributes)
+    feeds = feeds_for(model, steps=10, batch=8)
+    expected = onnx_runtime(model, feeds)["y"]
+    got = run_float(network_of(model), feeds, tmp_path)["y"]
+    assert got.shape == expected.shape == (8, 10, 20)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_projection_as_the_user_guide_says(tmp_path: Path) -> None:
