@@ -88,6 +88,10 @@ def place_tiles(
     ------
     SparnnError: the network does not fit, or the machine cannot compute it.
     """
+    if fit:
+        config = replace(
+            config, hard_sigmoid=max(config.hard_sigmoid, cell_options(network)["hard_sigmoid"])
+        )
     _check(network, config)
     if fit:
         widest = max(max(one.units, one.inputs) for one in network.layers)
@@ -231,12 +235,11 @@ def _check(network: IntegerNetwork, config: TileConfig) -> None:
             f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
             f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
         )
-    for name, need in cell_options(network).items():
-        if need and not getattr(config, name, 0):
-            raise SparnnError(
-                f"the network has {CELL_OPTIONS[name]}, for which the dense machine has no cells; "
-                "compile for a sparse machine, such as --config m64"
-            )
+    if cell_options(network)["hard_sigmoid"] > config.hard_sigmoid:
+        raise SparnnError(
+            f"the network has {CELL_OPTIONS['hard_sigmoid']}, for which the machine lacks the "
+            "cells: it has hard_sigmoid = 0; set hard_sigmoid = 1"
+        )
     for layer in network.layers:
         if layer.join == "reset" or layer.kind not in ("lstm", "gru", "rnn", "linear"):
             raise SparnnError(
@@ -286,6 +289,7 @@ def _program(
                 "activation": formats["activation"],
                 "wide": int(wide),
                 "out_shift": formats["out_shift"],
+                "hard_sigmoid": formats["hard_sigmoid"],
                 "state_up": formats["state_up"],
                 "pre_shift": 15 - layer.f_pre,
                 "emit": int(bool(emitted)),

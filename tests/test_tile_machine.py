@@ -26,7 +26,16 @@ from sparnn.sim.tile_cycle_model import SCHEDULES, Order, TilePlan, network_cycl
 
 pytestmark = pytest.mark.xdist_group("tile_machine")
 
-SMALL = TileConfig(lanes=8, width=8, banks=4, slices=1, columns=32, store_depth=8192, gate_depth=16)
+SMALL = TileConfig(
+    lanes=8,
+    width=8,
+    banks=4,
+    slices=1,
+    columns=32,
+    store_depth=8192,
+    gate_depth=16,
+    hard_sigmoid=1,
+)
 #: Several slices, of one and of two rows, which go gate by gate only, and of
 #: four, with the activation's register.
 NARROW = {
@@ -349,6 +358,17 @@ def test_refuses_what_it_does_not_compute() -> None:
         place_tiles(joined, SMALL, outputs)
     with pytest.raises(SparnnError, match="'extreme' is an output alone"):
         place_tiles(joined, SMALL, [{"layer": 0, "what": "sequence"}])
+
+
+def test_the_hard_sigmoid_is_there_on_demand(folder: Path) -> None:
+    (layer,) = _extreme(5, 7, 31).layers
+    hard = IntegerNetwork((replace(layer, activation="hard_sigmoid"),), 8, 8)
+    without = replace(SMALL, hard_sigmoid=0)
+    with pytest.raises(SparnnError, match="hard_sigmoid = 0; set hard_sigmoid = 1"):
+        place_tiles(hard, without)
+    assert place_tiles(hard, without, fit=True)[0].hard_sigmoid == 1
+    x = np.random.default_rng(4).integers(-128, 128, (5, 7))
+    _run(folder, hard, [(x, {})])
 
 
 def test_refuses_too_many_columns() -> None:

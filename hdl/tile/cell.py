@@ -137,6 +137,7 @@ class CellUnit(wiring.Component):
             tanh.value.eq(Mux(gru, pre, new)),
             tanh.up.eq(Mux(gru, self.pre_up, self.state_up)),
             tanh.sigmoid.eq(0),
+            tanh.hard.eq(0),
         ]
 
         # Output: cycle 13, 14 for the GRU.

@@ -46,6 +46,7 @@ class TileConfig:
         a tail that is one cycle longer. Not with masks.
     extra_stages: registers added between the cell's output and the lanes, to study deep pipelines.
     link_words: 32-bit words that the host's link carries at once, a power of two but 2.
+    hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     """
 
     lanes: int = 8
@@ -66,6 +67,7 @@ class TileConfig:
     operand_stage: int = 0
     extra_stages: int = 0
     link_words: int = 1
+    hard_sigmoid: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -87,6 +89,7 @@ class TileConfig:
             ("operand_stage", 0, 1),
             ("extra_stages", 0, 1024),
             ("link_words", 1, 64),
+            ("hard_sigmoid", 0, 1),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:

@@ -71,6 +71,7 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "pre_shift": (9, 10, 5, False),  # 15 - f_pre
     "state_up": (9, 15, 4, False),  # 15 - f_state
     "out_shift": (9, 19, 6, False),
+    "hard_sigmoid": (9, 25, 1, False),  # σ is the hard one
     **_phases(),
 }
 

@@ -35,5 +35,5 @@ def tile_components(config: TileConfig, top: str) -> list[tuple[wiring.Component
         ),
         *([(GateBuffer(config), GATES_MODULE)] if config.gate_depth else []),
         (CellUnit(config), CELL_MODULE),
-        (Sigma(), SIGMA_MODULE),
+        (Sigma(with_hard=bool(config.hard_sigmoid)), SIGMA_MODULE),
     ]

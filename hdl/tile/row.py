@@ -36,6 +36,7 @@ def row_signature(config: TileConfig, keep: bool) -> wiring.Signature:
         "join": In(1),
         "up": In(unsigned(4)),
         "sigmoid": In(1),
+        "hard": In(1),
         "load_en": In(1),
         "load_addr": In(address),
         "load_data": In(PARAMETER_LAYOUT),
@@ -65,7 +66,7 @@ class RowUnit(wiring.Component):
     en, psum, parameter_addr: cycle -1. word1: where the input half lies, in cycle 1.
     word2, store: in cycle 2 the result is an input half, and goes there. join: in cycle 2 it is a
         hidden half, and the stored one is added.
-    up, sigmoid, apart: static. apart: ``kept`` is the input half instead of the sum.
+    up, sigmoid, hard, apart: static. apart: ``kept`` is the input half instead of the sum.
     gate, kept, hidden: σ or tanh of the pre-activation; the pre-activation; the hidden half; all in
         cycle :attr:`LATENCY`.
     """
@@ -137,6 +138,7 @@ class RowUnit(wiring.Component):
             sigma.value.eq(pre),
             sigma.up.eq(self.up),
             sigma.sigmoid.eq(self.sigmoid),
+            sigma.hard.eq(self.hard),
             self.gate.eq(sigma.result),
         ]
         if self._keep:

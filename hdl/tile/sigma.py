@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS
-from sparnn.hdl.post.activation import TANH_TABLE
+from sparnn.hdl.post.activation import HARD_TABLE, TABLE_WORDS, TANH_TABLE
 
 __all__ = ["SIGMA_MODULE", "Sigma", "sigma_signature"]
 
@@ -26,6 +26,7 @@ def sigma_signature() -> wiring.Signature:
             "value": In(signed(PREACTIVATION_BITS)),
             "up": In(unsigned(4)),
             "sigmoid": In(1),
+            "hard": In(1),
             "result": Out(signed(PREACTIVATION_BITS)),
         }
     )
@@ -36,14 +37,15 @@ class Sigma(wiring.Component):
 
     Members
     -------
-    value: signed, format f. up: 15 - f. sigmoid: instead of tanh. result: Q15,
-    :attr:`LATENCY` cycles later.
+    value: signed, format f. up: 15 - f. sigmoid: instead of tanh. hard: static, σ is the hard one;
+    only with ``with_hard``. result: Q15, :attr:`LATENCY` cycles later.
     """
 
     #: Magnitude, shift and rounding; table; interpolation and sign.
     LATENCY = 3
 
-    def __init__(self) -> None:
+    def __init__(self, *, with_hard: bool = False) -> None:
+        self._with_hard = with_hard
         super().__init__(sigma_signature())
 
     def elaborate(self, platform: object) -> Module:
@@ -68,16 +70,20 @@ class Sigma(wiring.Component):
         entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
         m.submodules.table = table = Memory(
             shape=entry,
-            depth=len(TANH_TABLE) - 1,
-            init=[{"base": a, "slope": b - a} for a, b in pairwise(TANH_TABLE)],
+            depth=TABLE_WORDS << self._with_hard,
+            init=[
+                {"base": a, "slope": b - a}
+                for half in (TANH_TABLE, HARD_TABLE)[: 1 + self._with_hard]
+                for a, b in pairwise(half)
+            ],
         )
         read = table.read_port()
         rest = Signal(_REST_BITS, reset_less=True)
-        m.d.comb += read.addr.eq(argument[_REST_BITS:])
         m.d.sync += rest.eq(argument[:_REST_BITS])
 
         signs = [Signal(2, name=f"side{k}", reset_less=True) for k in range(2)]
         m.d.sync += [signs[0].eq(Cat(negative, self.sigmoid)), signs[1].eq(signs[0])]
+        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & signs[0][1]))
         height, turned = Signal(16), Signal(signed(PREACTIVATION_BITS))
         minus = signs[1][0]
         half = 1 << _REST_BITS - 1

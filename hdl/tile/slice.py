@@ -37,6 +37,7 @@ def post_program_layout() -> data.StructLayout:
             "kind": 2,
             "activation": 2,
             "wide": 1,
+            "hard_sigmoid": 1,
             "gate_major": 1,
             "pre_shift": 5,
             "state_up": 4,
@@ -161,6 +162,7 @@ class PostSlice(wiring.Component):
                 row.join.eq(tags[2].hidden),
                 row.up.eq(program.pre_shift),
                 row.sigmoid.eq(Mux(has_state, own != 2, rnn_sigmoid)),
+                row.hard.eq(program.hard_sigmoid),
                 row.load_en.eq(
                     load.parameter_en & (load.index == self.number * config.width + index)
                 ),

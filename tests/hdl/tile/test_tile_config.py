@@ -25,6 +25,7 @@ from sparnn.hdl.tile.descriptor import TILE_FIELDS, encode_tile_descriptor
         ({"link_words": 2}, "use 1 or 4"),
         ({"activation_bits": 7}, "activation_bits = 7"),
         ({"lanes": True}, "lanes = True"),
+        ({"hard_sigmoid": 2}, "hard_sigmoid = 2"),
     ],
 )
 def test_refused(wrong: dict[str, int], named: str) -> None:
