@@ -8,7 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS
-from sparnn.hdl.post.activation import HARD_TABLE, TABLE_WORDS, TANH_TABLE
+from sparnn.hdl.post.activation import HARD_TABLE, TANH_TABLE
 
 __all__ = ["SIGMA_MODULE", "Sigma", "sigma_signature"]
 
@@ -70,7 +70,7 @@ class Sigma(wiring.Component):
         entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
         m.submodules.table = table = Memory(
             shape=entry,
-            depth=TABLE_WORDS << self._with_hard,
+            depth=len(TANH_TABLE) - 1 << self._with_hard,
             init=[
                 {"base": a, "slope": b - a}
                 for half in (TANH_TABLE, HARD_TABLE)[: 1 + self._with_hard]
