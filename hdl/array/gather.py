@@ -112,7 +112,8 @@ class Gather(wiring.Component):
 
         recurrent = program.kind != Kind.LINEAR
         last_word = places.last_word
-        last_step = steps_left == 1
+        # Kept beside the counter, so that nobody waits for its carries.
+        last_step, done = Signal(), Signal(init=1)
         emit = program.emit & (last_step | ~program.emit_last)
         keep = recurrent & last_step
         add = program.add_stored & adding
@@ -149,7 +150,7 @@ class Gather(wiring.Component):
                 Mux(keep & program.store_out, available & ~second, take & program.store_out)
                 | (take & keep)
             ),
-            self.done.eq(steps_left == 0),
+            self.done.eq(done),
         ]
         for name in PLACES_PROGRAM.members:
             m.d.comb += places.program[name].eq(program[name])
@@ -163,7 +164,11 @@ class Gather(wiring.Component):
             with m.If(keep):
                 m.d.sync += hidden_addr.eq(hidden_addr + 1)
             with m.If(loop_ends):
-                m.d.sync += steps_left.eq(steps_left - 1)
+                m.d.sync += [
+                    steps_left.eq(steps_left - 1),
+                    last_step.eq(steps_left == 2),
+                    done.eq(last_step),
+                ]
             with m.If(last_word):
                 m.d.sync += alone.eq(alone - 1)
                 with m.If(alone == 1):
@@ -175,6 +180,8 @@ class Gather(wiring.Component):
             m.d.sync += [
                 second.eq(0),
                 steps_left.eq(self.steps),
+                last_step.eq(self.steps == 1),
+                done.eq(self.steps == 0),
                 alone.eq(self.steps),
                 adding.eq(~program.paired),
                 hidden_addr.eq(program.hidden_base),

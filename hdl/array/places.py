@@ -55,7 +55,14 @@ class OutputPlaces(wiring.Component):
             onwards.eq(program.out_stride - program.out_words + 1),
             back.eq(1 - program.out_stride - program.out_words),
         ]
-        m.d.comb += self.last_word.eq(self.word + 1 == program.out_words)
+        # Whether a word is the last one is known a word ahead, so that no counter is waited for.
+        left = Signal.like(program.out_words, reset_less=True)  # words behind this one
+        last_word = Signal(reset_less=True)
+        m.d.comb += self.last_word.eq(last_word)
+        with m.If(self.start | (self.next & last_word)):
+            m.d.sync += [left.eq(program.out_words - 1), last_word.eq(program.out_words == 1)]
+        with m.Elif(self.next):
+            m.d.sync += [left.eq(left - 1), last_word.eq(left == 1)]
         jump = Mux(program.reverse | self.thread, back, onwards)
         after = Signal.like(self.addr)
         m.d.comb += after.eq(self.addr + Mux(self.last_word, jump, 1))

@@ -9,6 +9,7 @@ from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.protocol import Activation, Kind
 
 from .activation import ActivationUnit
+from .carry import add_with_carry
 from .halves import joined_row_layout
 from .output import VALUE_BITS, OutputRounder
 from .rounding_shifter import RoundingShifter
@@ -309,10 +310,12 @@ class CellUpdater(wiring.Component):
             addend = later
         total = Signal(signed(VALUE_BITS + 1), reset_less=True)
         rounded = Signal(signed(bits + 2))
-        up = total[14] & (total[:14].any() | total[15])
-        m.d.comb += rounded.eq((total >> 15) + Mux(steps[4].reset, addend, 0) + up)
+        # rne(total, 15) = floor((total + 2^14 - 1 + bit 15) / 2^15): no sticky bit is waited for.
+        row_u = Mux(steps[4].reset, addend, 0)
+        beside = Cat(Const((1 << 14) - 1, 15), row_u).as_signed()
+        m.d.comb += rounded.eq(add_with_carry(total, beside, total[15]) >> 15)
         m.d.sync += [
-            total.eq(Mux(steps[3].update, first, 0) + shifter.floor + shifter.up),
+            total.eq(add_with_carry(Mux(steps[3].update, first, 0), shifter.floor, shifter.up)),
             new.eq(saturate(rounded, bits)),
             back.eq((steps[4].update & lstm) | steps[4].reset),
         ]

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
 
+from .carry import add_with_carry
 from .rounding_shifter import RoundingShifter, shift_latency
 from .saturate import saturate
 from .sequential_memory import SequentialMemory
@@ -174,7 +175,7 @@ class Requantizer(wiring.Component):
         # The last stage.
         biased = Signal(signed(_QUOTIENT_BITS + 1))
         value = Signal(signed(PREACTIVATION_BITS), reset_less=True)
-        m.d.comb += biased.eq(shifter.floor + bias + shifter.up)
+        m.d.comb += biased.eq(add_with_carry(shifter.floor, bias, shifter.up))
         with m.If(advance):
             with m.If(tags[-2].hole):
                 m.d.sync += value.eq(0)
