@@ -12,7 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.config import MULTIPLIER_BITS, SHIFT_BITS, MachineConfig
-from sparnn.hdl.protocol import MaskFlag, Target, words_per_entry
+from sparnn.hdl.protocol import (
+    MASK_ALIGNMENT,
+    WEIGHT_ALIGNMENT,
+    MaskFlag,
+    Target,
+    words_per_entry,
+)
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
 from .layout import LayerLayout, NetworkLayout, by_position, ceil_div, chunks_per_row
@@ -54,9 +60,9 @@ class PackedLoop:
     -------
     halves: input and, unless the layer is linear, hidden half of each layer of the loop.
     masks, mask_counts, weights, weight_counts: as of :class:`PackedHalf`, now with the end of the
-        loop and the jump before it. The weights are those of one time through the loop; a loop of
-        fewer than three mask words is repeated in the mask memory, because the jump back stands two
-        words before the end.
+        loop and the jump before it, and rounded up, so that another loop may follow. The weights
+        are those of one time through the loop; a loop of fewer than three mask words is repeated in
+        the mask memory, because the jump back stands two words before the end.
     parameters: [post units, entries, host words per entry] of the halves in this order; a post unit
         without a neuron in the last broadcast word has fewer, and zeros at the end.
     """
@@ -109,8 +115,9 @@ def pack_loop(
     weight_counts = np.sum([half.weight_counts for half in halves], axis=0)
     repeats = -(-_LEAST_LOOP // once)
     lanes, host_words = len(once), halves[0].masks.shape[2]
-    masks = np.zeros((lanes, int((once * repeats).max()), host_words), np.uint32)
-    weights = np.zeros((lanes, int(weight_counts.max())), np.uint32)
+    mask_words = _round_up(int((once * repeats).max()), MASK_ALIGNMENT)
+    masks = np.zeros((lanes, mask_words, host_words), np.uint32)
+    weights = np.zeros((lanes, _round_up(int(weight_counts.max()), WEIGHT_ALIGNMENT)), np.uint32)
     for lane in range(lanes):
         words = np.concatenate([half.masks[lane, : half.mask_counts[lane]] for half in halves])
         _set_bit(words, once[lane] - 1, config.chunk + MaskFlag.LOOP_END)
@@ -134,6 +141,10 @@ def with_third_gate(layer: IntegerLayer) -> IntegerLayer:
         if (array := getattr(layer, name)) is not None
     }
     return replace(layer, kind="gru", **arrays)
+
+
+def _round_up(count: int, multiple: int) -> int:
+    return ceil_div(count, multiple) * multiple
 
 
 def _pack_half(

@@ -38,7 +38,7 @@ class MachineConfig:
         and of ``post_units``.
     sub_chunk: mask bits that the per-pair logic sees; a power of two, 4-32.
     weight_bits, activation_bits: 4-16 and 8-16.
-    queue_depth: partial sums that a lane may hold, 2-64.
+    queue_depth: partial sums that a lane may hold, 2-64, rounded up to a power of two.
     columns: largest number of columns of one half that one lane holds, a multiple of ``chunk``.
     mask_depth: mask words per lane. weight_depth: packed non-zero weights per lane.
     lut_memory: memories of a post unit, and activation masks of a lane, of at most so many words

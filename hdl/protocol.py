@@ -22,12 +22,14 @@ __all__ = [
     "Activation",
     "Counter",
     "Kind",
+    "MASK_ALIGNMENT",
     "MaskFlag",
     "Opcode",
     "Response",
     "RUN_RESET",
     "RUN_STEPS_BITS",
     "Target",
+    "WEIGHT_ALIGNMENT",
     "decode_descriptor",
     "encode_descriptor",
     "entry_bits",
@@ -84,6 +86,11 @@ class MaskFlag(IntEnum):
     HALF_END = 1  #: the last word of an input or hidden half
     LOOP_END = 2  #: of the last half of a step: the weights start again
     JUMP = 3  #: the third last word of the run: two more follow, then the first one
+
+
+#: What a layer's ``mask_base`` and ``weight_base`` are multiples of: a lane's address is loaded by
+#: clearing its low bits, which takes no logic.
+MASK_ALIGNMENT, WEIGHT_ALIGNMENT = 32, 128
 
 
 class Counter(IntEnum):

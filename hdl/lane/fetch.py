@@ -5,10 +5,12 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import MASK_ALIGNMENT
 
-from .counting import group_counts
+from .counting import group_counts, prefix_sums
 from .ports import (
     LANE_PROGRAM,
+    aligned,
     broadcast_layout,
     chunk_bits,
     local_word_bits,
@@ -22,14 +24,15 @@ __all__ = ["ChunkFetch", "chunk_layout"]
 def chunk_layout(config: MachineConfig) -> data.StructLayout:
     """A chunk on its way to the scan.
 
-    weights, activations: its masks. counts: ones of ``weights`` in each sub-mask. column: its
-    place in the local copy, as {half, parity, thread, chunk}. row_end, loop_end: mask word's flags.
+    weights, activations: its masks. counts: ones of ``weights`` up to the end of each sub-mask; the
+    last one those of the chunk. column: its place in the local copy, as {half, parity, thread,
+    chunk}. row_end, loop_end: the mask word's flags.
     """
     return data.StructLayout(
         {
             "weights": config.chunk,
             "activations": config.chunk,
-            "counts": data.ArrayLayout(config.sub_chunk.bit_length(), config.sub_chunks),
+            "counts": data.ArrayLayout(config.chunk.bit_length(), config.sub_chunks),
             "column": 2 + config.thread_bits + chunk_bits(config),
             "row_end": 1,
             "loop_end": 1,
@@ -91,7 +94,7 @@ class ChunkFetch(wiring.Component):
 
         # Address, memory output, word. They move together, so a word's distance from the address
         # is always two.
-        address = Signal(range(config.mask_depth))
+        address = Signal(range(config.mask_depth), reset_less=True)
         read_valid, word_valid = Signal(), Signal()
         word = Signal(entry, reset_less=True)
         jump = Signal()
@@ -108,7 +111,7 @@ class ChunkFetch(wiring.Component):
         with m.If(self.start):
             m.d.sync += [read_valid.eq(0), word_valid.eq(0), jump.eq(0)]
         with m.If(self.start | (move & jump)):
-            m.d.sync += address.eq(self.layer.mask_base)
+            m.d.sync += address.eq(aligned(self.layer.mask_base, MASK_ALIGNMENT))
 
         # The word's place, and whether its vector is there.
         chunk = Signal(chunk_bits(config))
@@ -116,9 +119,9 @@ class ChunkFetch(wiring.Component):
         column = Cat(chunk, thread, step[0], half)
         token = Signal()
         leave, room = Signal(), Signal()
-        counts = self.tokens[thread] if config.threads > 1 else self.tokens[0]
+        sent = self.tokens[thread] if config.threads > 1 else self.tokens[0]
         m.d.comb += [
-            token.eq((counts.x != step) & ~half | (counts.h != step) & half),
+            token.eq((sent.x != step) & ~half | (sent.h != step) & half),
             leave.eq(word_valid & token & room),
             move.eq(~word_valid | (token & room)),
         ]
@@ -157,6 +160,8 @@ class ChunkFetch(wiring.Component):
             mask_read.addr.eq(column),
             mask_read.en.eq(room),
         ]
+        counts = group_counts(m, word.mask, config.sub_chunk)
+        totals = prefix_sums(m, counts, config.sub_chunk)
         payload = Signal(chunk_layout(config), reset_less=True)
         valid = Signal()
         m.d.comb += [
@@ -174,8 +179,8 @@ class ChunkFetch(wiring.Component):
                 payload.row_end.eq(word.row_end),
                 payload.loop_end.eq(word.loop_end),
             ]
-            for k, count in enumerate(group_counts(m, word.mask, config.sub_chunk)):
-                m.d.sync += payload.counts[k].eq(count)
+            for count, total in zip(payload.counts, totals, strict=True):
+                m.d.sync += count.eq(total)
         with m.If(self.start):
             m.d.sync += valid.eq(0)
         return m

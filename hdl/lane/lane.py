@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 
 from .fetch import ChunkFetch
-from .pairs import PairStage
+from .pairs import ISSUE_TO_SUM, PairStage
 from .ports import LANE_PROGRAM, broadcast_layout, tokens_layout
 from .scan import MaskScan
 from .slots import Slot
@@ -85,31 +85,37 @@ class Lane(wiring.Component):
             ]
 
         # Partial-sum queue. A row claims its place when its last pair is issued, so a sum that
-        # arrives always finds room.
+        # arrives always finds room: where, is where it was claimed. Pointers count twice the depth.
         depth = 1 << (config.queue_depth - 1).bit_length()
         m.submodules.sums = sums = memory.Memory(
             shape=signed(config.lane_sum_bits), depth=depth, init=[]
         )
         write, read = sums.write_port(), sums.read_port(domain="comb")
-        claimed = Signal(range(config.queue_depth + 1))
-        head, tail = Signal(range(depth * 2)), Signal(range(depth * 2))
+        head, claim = Signal(range(depth * 2)), Signal(range(depth * 2))
+        tail = claim
+        for stage in range(ISSUE_TO_SUM - 1):
+            arriving = Signal.like(claim, name=f"tail{stage}")
+            m.d.sync += arriving.eq(tail)
+            tail = arriving
         m.d.comb += [
-            pairs.room.eq(claimed != config.queue_depth),
-            write.addr.eq(tail),
+            pairs.room.eq((claim ^ depth) != head),
+            write.addr.eq(tail[:-1]),
             write.data.eq(pairs.sum),
             write.en.eq(pairs.push),
-            read.addr.eq(head),
+            read.addr.eq(head[:-1]),
             self.valid.eq(head != tail),
         ]
-        m.d.sync += [
-            claimed.eq(claimed + pairs.commit - self.pop),
-            tail.eq(tail + pairs.push),
-            head.eq(head + self.pop),
-        ]
+        with m.If(pairs.commit):
+            m.d.sync += claim.eq(claim + 1)
+        with m.If(self.pop):
+            m.d.sync += head.eq(head + 1)
+        popped = Signal(signed(config.lane_sum_bits), reset_less=True)
+        m.d.comb += self.partial_sum.eq(popped)
         with m.If(self.advance):
-            m.d.sync += self.partial_sum.eq(0)
             with m.If(self.pop):
-                m.d.sync += self.partial_sum.eq(read.data)
+                m.d.sync += popped.eq(read.data)
+            with m.Else():
+                m.d.sync += popped.eq(0)
         if config.counters:
             m.d.sync += self.slot.eq(
                 Mux((pairs.slot == Slot.IDLE) & (fetch.busy | scan.busy), Slot.EMPTY, pairs.slot)

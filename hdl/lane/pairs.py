@@ -1,15 +1,12 @@
 """Back end of the lane: one non-zero pair per cycle, multiplied and accumulated."""
 
-from functools import reduce
-from operator import or_
-
 from amaranth.hdl import Cat, Const, Module, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
-from .counting import population_count
+from .counting import added, lower_ones, lowest_index, population_count
 from .ports import broadcast_layout, local_word_bits
 from .scan import sub_mask_layout
 from .slots import Slot
@@ -97,9 +94,10 @@ class PairStage(wiring.Component):
         # Issue: the lowest pair of the sub-mask at hand.
         sub = Signal(sub_mask_layout(config), reset_less=True)
         valid = Signal()
-        rest = (sub.work - 1)[:width]
-        one = sub.work & ~rest
-        single = (sub.work & rest) == 0
+        lower = Signal(width)
+        m.d.comb += lower.eq(lower_ones(sub.work))
+        rest = sub.work & lower
+        single = ~rest.any()
         last = sub.last & single
         issue = Signal()
         m.d.comb += [
@@ -108,7 +106,7 @@ class PairStage(wiring.Component):
             self.subs.ready.eq(~valid | (issue & single)),
         ]
         with m.If(issue):
-            m.d.sync += sub.work.eq(sub.work & rest)
+            m.d.sync += sub.work.eq(rest)
         with m.If(self.subs.ready):
             m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
 
@@ -120,12 +118,8 @@ class PairStage(wiring.Component):
             m.d.comb += self.slot.eq(Slot.EMPTY)
 
         # Address: weights below the pair, and the pair's column.
-        below = population_count(m, (sub.weights & (rest & ~sub.work))[: width - 1])
-        index = [
-            reduce(or_, (one[k] for k in range(width) if k >> bit & 1))
-            for bit in range((width - 1).bit_length())
-        ]
-        column = Cat(*index, sub.column)
+        below = population_count(m, (sub.weights & ~(sub.work | lower))[: width - 1])
+        column = Cat(lowest_index(sub.work), sub.column)
         below_r = Signal(range(width), reset_less=True)
         base_r = Signal(range(config.weight_depth), reset_less=True)
         offset_r = Signal.like(sub.offset, reset_less=True)
@@ -137,7 +131,7 @@ class PairStage(wiring.Component):
             column_r.eq(column),
         ]
         m.d.comb += [
-            weight_read.addr.eq(base_r + (offset_r + below_r)),
+            weight_read.addr.eq(base_r + added(m, offset_r, below_r, config.chunk - 1)),
             activation_read.addr.eq(column_r[element_bits:]),
         ]
 

@@ -2,17 +2,17 @@
 
 from functools import reduce
 from operator import or_
-from typing import Any
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.protocol import WEIGHT_ALIGNMENT
 
-from .counting import prefix_sums
+from .counting import lower_ones, lowest_index, split
 from .fetch import chunk_layout
-from .ports import LANE_PROGRAM
+from .ports import LANE_PROGRAM, aligned
 
 __all__ = ["MaskScan", "sub_mask_layout"]
 
@@ -37,14 +37,15 @@ def sub_mask_layout(config: MachineConfig) -> data.StructLayout:
 
 
 class MaskScan(wiring.Component):
-    """ANDs the masks of a chunk, and passes on the sub-masks with work.
+    """ANDs the masks of a chunk, and passes on the sub-masks with work, one per cycle.
 
-    Two chunks are held: one whose sub-masks leave, one per cycle, and the next one. A chunk without
-    work is dropped there in one cycle, also while the other one has to wait; if it ends a row, that
-    end is added to the other one where it can be. So chunks come at up to one per cycle and
-    sub-masks leave at up to one per cycle, neither of them waiting for the other without need.
+    A chunk without work goes by in one cycle, also while the chunk before it or a sub-mask has to
+    wait. If it ends a row, that end is added to the sub-mask that waits, where there is one. So
+    chunks come at up to one per cycle and sub-masks leave at up to one per cycle.
 
-    Pipeline: flags of the sub-masks; selection; 2 cycles from chunk to sub-mask.
+    Pipeline: flags of the sub-masks; selection; 2 cycles from chunk to sub-mask. The selection is
+    a register for each place that a sub-mask can have in a chunk, all but one of them zero: the OR
+    of them takes a third of the multiplexer's logic.
 
     Members
     -------
@@ -71,100 +72,101 @@ class MaskScan(wiring.Component):
         config = self._config
         subs = config.sub_chunks
         chunk = self.chunks.payload
+        layout = sub_mask_layout(config)
 
-        def of(bits: Any, sub: int) -> Any:
-            return bits[sub * config.sub_chunk : (sub + 1) * config.sub_chunk]
-
-        held = data.StructLayout(
-            {
-                "weights": config.chunk,
-                "activations": config.chunk,
-                "flags": subs,
-                "column": chunk.column.shape(),
-                "row_end": 1,
-            }
-        )
-        offset = sub_mask_layout(config)["offset"].width
-
-        # The next chunk: which sub-masks have work, and the weights below each of them.
-        next_valid, next_chunk = Signal(), Signal(held, reset_less=True)
-        next_offsets = [
-            Signal(offset, name=f"next_offset{k}", reset_less=True) for k in range(subs)
+        # Which sub-masks have work, and the weights below each of them.
+        pairs = chunk.weights & chunk.activations
+        new_flags = Signal(subs)
+        m.d.comb += new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk)))
+        skip, leave = Signal(), Signal()
+        valid = Signal()
+        m.d.comb += [
+            skip.eq(~new_flags.any() & ~chunk.row_end),
+            self.chunks.ready.eq(~valid | leave | skip),
         ]
-        next_count = Signal(config.chunk.bit_length(), reset_less=True)
-        loop_end = Signal(reset_less=True)
-        drop, taken = Signal(), Signal()
-        m.d.comb += self.chunks.ready.eq(~next_valid | drop | taken)
-        sums = prefix_sums(list(chunk.counts))
-        with m.If(self.chunks.ready):
-            m.d.sync += [
-                next_valid.eq(self.chunks.valid),
-                next_chunk.weights.eq(chunk.weights),
-                next_chunk.activations.eq(chunk.activations),
-                next_chunk.column.eq(chunk.column),
-                next_chunk.row_end.eq(chunk.row_end),
-                loop_end.eq(chunk.loop_end),
-                next_count.eq(sums[-1]),
-            ]
-            for k in range(subs):
-                pairs = of(chunk.weights, k) & of(chunk.activations, k)
-                m.d.sync += next_chunk.flags[k].eq(pairs.any())
-            for k in range(1, subs):
-                m.d.sync += next_offsets[k].eq(sums[k - 1])
 
-        # Address of the next chunk's first weight.
-        base = Signal(range(config.weight_depth))
-        with m.If(next_valid & (drop | taken)):
-            m.d.sync += base.eq(base + next_count)
-        with m.If(self.start | (next_valid & (drop | taken) & loop_end)):
-            m.d.sync += base.eq(self.layer.weight_base)
+        # Address of the chunk's first weight.
+        base = Signal(layout["base"].width, reset_less=True)
+        passes = self.chunks.valid & self.chunks.ready
+        with m.If(passes):
+            m.d.sync += base.eq(base + chunk.counts[subs - 1])
+        with m.If(self.start | (passes & chunk.loop_end)):
+            m.d.sync += base.eq(aligned(self.layer.weight_base, WEIGHT_ALIGNMENT))
 
         # The chunk at hand: its sub-masks with work leave, the lowest first.
-        valid, now = Signal(), Signal(held, reset_less=True)
-        offsets = [Signal(offset, name=f"offset{k}", reset_less=True) for k in range(subs)]
-        now_base = Signal.like(base, reset_less=True)
-        rest = (now.flags - 1)[:subs]
-        first = now.flags & ~rest
-        single = (now.flags & rest) == 0
-        next_work = next_chunk.flags.any()
-        merge = next_valid & ~next_work & next_chunk.row_end & ~now.row_end
-        m.d.comb += [
-            drop.eq(~next_work & (~next_chunk.row_end | (valid & ~now.row_end))),
-            taken.eq(~valid | (self.subs.ready & single)),
-            self.busy.eq(next_valid | valid),
+        here = Signal(chunk_layout(config), reset_less=True)
+        here_base = Signal.like(base, reset_less=True)
+        flags = Signal(subs, reset_less=True)
+        offsets = [
+            Signal(layout["offset"].width, name=f"offset{k}", reset_less=True)
+            for k in range(1, subs)
         ]
-        with m.If(self.subs.ready):
-            m.d.sync += now.flags.eq(now.flags & rest)
-        with m.If(merge):
-            m.d.sync += now.row_end.eq(1)
-        with m.If(taken):
+        below = lower_ones(flags)
+        work = flags.any()
+        room, merge = Signal(), Signal()
+        last = Signal(reset_less=True)
+        m.d.comb += [
+            merge.eq(valid & ~work & here.row_end & self.subs.valid & ~last),
+            leave.eq(
+                valid & Mux(work | (here.row_end & ~merge), room & ~(flags & below).any(), 1)
+            ),
+        ]
+        with m.If(room):
+            m.d.sync += flags.eq(flags & below)
+        with m.If(~valid | leave):
             m.d.sync += [
-                valid.eq(next_valid & ~drop),
-                now.eq(next_chunk),
-                now_base.eq(base),
-                *(offsets[k].eq(next_offsets[k]) for k in range(1, subs)),
+                valid.eq(self.chunks.valid & ~skip),
+                here.eq(chunk),
+                here_base.eq(base),
+                flags.eq(new_flags),
+                *(offset.eq(chunk.counts[k]) for k, offset in enumerate(offsets)),
             ]
 
-        def select(parts: list[Any]) -> Any:
-            return reduce(
-                or_, (part & first[k].replicate(len(part)) for k, part in enumerate(parts))
-            )
-
-        sub_index = [
-            reduce(or_, (first[k] for k in range(subs) if k >> bit & 1))
-            for bit in range((subs - 1).bit_length())
-        ]
-        weights = Signal(config.sub_chunk)
-        activations = Signal(config.sub_chunk)
+        # The sub-mask that leaves, in its place.
+        first = Signal(subs)
         m.d.comb += [
-            weights.eq(select([of(now.weights, k) for k in range(subs)])),
-            activations.eq(select([of(now.activations, k) for k in range(subs)])),
-            self.subs.valid.eq(valid),
-            self.subs.payload.work.eq(weights & activations),
+            first.eq(flags & ~below),
+            room.eq(~self.subs.valid | self.subs.ready),
+            self.busy.eq(valid | self.subs.valid),
+        ]
+        one = {"weights": config.sub_chunk, "work": config.sub_chunk}
+        layout_one = data.StructLayout(one)
+        places = [Signal(layout_one, name=f"place{k}", reset_less=True) for k in range(subs)]
+        shifted = [Signal.like(offset, name=f"below{k}") for k, offset in enumerate(offsets, 1)]
+        sub_valid = Signal()
+        sub_index = Signal((subs - 1).bit_length(), reset_less=True)
+        sub_base = Signal.like(here_base, reset_less=True)
+        sub_column = Signal(len(here.column), reset_less=True)
+        with m.If(room):
+            m.d.sync += [
+                sub_valid.eq(valid & (work | (here.row_end & ~merge))),
+                sub_base.eq(here_base),
+                sub_column.eq(here.column),
+                sub_index.eq(lowest_index(flags)),
+                last.eq(here.row_end & ~(flags & below).any()),
+            ]
+            for k, place in enumerate(places):
+                with m.If(first[k]):
+                    m.d.sync += [
+                        place.weights.eq(split(here.weights, config.sub_chunk)[k]),
+                        place.work.eq(split(here.activations, config.sub_chunk)[k]),
+                    ]
+                    if k:
+                        m.d.sync += shifted[k - 1].eq(offsets[k - 1])
+                with m.Else():
+                    m.d.sync += place.as_value().eq(0)
+                    if k:
+                        m.d.sync += shifted[k - 1].eq(0)
+        with m.Elif(merge):
+            m.d.sync += last.eq(1)
+        weights = reduce(or_, (place.weights for place in places))
+        m.d.comb += [
+            self.subs.valid.eq(sub_valid),
             self.subs.payload.weights.eq(weights),
-            self.subs.payload.base.eq(now_base),
-            self.subs.payload.offset.eq(select(offsets)),
-            self.subs.payload.column.eq(Cat(*sub_index, now.column)),
-            self.subs.payload.last.eq((now.row_end | merge) & single),
+            self.subs.payload.work.eq(weights & reduce(or_, (place.work for place in places))),
+            self.subs.payload.base.eq(sub_base),
+            self.subs.payload.offset.eq(reduce(or_, shifted)),
+            self.subs.payload.column.eq(Cat(sub_index, sub_column)),
+            self.subs.payload.last.eq(last | merge),
         ]
         return m
