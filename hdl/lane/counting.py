@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 __all__ = [
     "added",
+    "at_most_one",
     "group_counts",
     "lower_ones",
     "lowest_index",
@@ -38,11 +39,8 @@ def _byte_counts(bits: Value) -> Value:
 
 
 def added(m: Module, a: Value, b: Value, most: int) -> Value:
-    """The sum, of at most ``most``, as an adder of its own; ``m`` gets the logic.
-
-    Synthesis would else join sums of sums into adders of three terms, which take more.
-    """
-    total = Signal(range(most + 1), attrs={"keep": 1})
+    """The sum, of at most ``most``; ``m`` gets the logic."""
+    total = Signal(range(most + 1))
     m.d.comb += total.eq(a + b)
     return total
 
@@ -99,6 +97,15 @@ def lower_ones(bits: Value) -> Value:
         smear = (smear | (smear << width))[: len(bits)]
         width *= 2
     return (smear << 1)[: len(bits)]
+
+
+def at_most_one(bits: Value) -> Value:
+    """Whether no two bits are one; the width is a power of two."""
+    if len(bits) == 1:
+        return Const(1)
+    half = len(bits) // 2
+    low, high = bits[:half], bits[half:]
+    return at_most_one(low) & at_most_one(high) & ~(low.any() & high.any())
 
 
 def lowest_index(bits: Value) -> Value:

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import MASK_ALIGNMENT
 
-from .counting import group_counts, prefix_sums
+from .counting import group_counts
 from .ports import (
     LANE_PROGRAM,
     aligned,
@@ -24,15 +24,14 @@ __all__ = ["ChunkFetch", "chunk_layout"]
 def chunk_layout(config: MachineConfig) -> data.StructLayout:
     """A chunk on its way to the scan.
 
-    weights, activations: its masks. counts: ones of ``weights`` up to the end of each sub-mask; the
-    last one those of the chunk. column: its place in the local copy, as {half, parity, thread,
-    chunk}. row_end, loop_end: the mask word's flags.
+    weights, activations: its masks. counts: ones of ``weights`` in each sub-mask. column: its
+    place in the local copy, as {half, parity, thread, chunk}. row_end, loop_end: mask word's flags.
     """
     return data.StructLayout(
         {
             "weights": config.chunk,
             "activations": config.chunk,
-            "counts": data.ArrayLayout(config.chunk.bit_length(), config.sub_chunks),
+            "counts": data.ArrayLayout(config.sub_chunk.bit_length(), config.sub_chunks),
             "column": 2 + config.thread_bits + chunk_bits(config),
             "row_end": 1,
             "loop_end": 1,
@@ -58,7 +57,7 @@ class ChunkFetch(wiring.Component):
     broadcast, broadcast_en: writes the activation masks.
     load_addr, load_data, load_en: writes the mask memory.
     busy: a chunk is there; low while the next half has to wait.
-    chunks: stream of chunks.
+    chunks: stream of chunks. drop: takes back the one that is offered.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -74,6 +73,7 @@ class ChunkFetch(wiring.Component):
                 "load_data": In(config.mask_entry_bits),
                 "load_en": In(1),
                 "busy": Out(1),
+                "drop": In(1),
                 "chunks": Out(stream.Signature(chunk_layout(config))),
             }
         )
@@ -161,7 +161,6 @@ class ChunkFetch(wiring.Component):
             mask_read.en.eq(room),
         ]
         counts = group_counts(m, word.mask, config.sub_chunk)
-        totals = prefix_sums(m, counts, config.sub_chunk)
         payload = Signal(chunk_layout(config), reset_less=True)
         valid = Signal()
         m.d.comb += [
@@ -171,6 +170,8 @@ class ChunkFetch(wiring.Component):
             self.chunks.payload.activations.eq(mask_read.data),
             self.busy.eq(valid | (word_valid & token)),
         ]
+        with m.If(self.drop):
+            m.d.sync += valid.eq(0)
         with m.If(room):
             m.d.sync += [
                 valid.eq(word_valid & token),
@@ -179,8 +180,8 @@ class ChunkFetch(wiring.Component):
                 payload.row_end.eq(word.row_end),
                 payload.loop_end.eq(word.loop_end),
             ]
-            for count, total in zip(payload.counts, totals, strict=True):
-                m.d.sync += count.eq(total)
+            for counted, count in zip(payload.counts, counts, strict=True):
+                m.d.sync += counted.eq(count)
         with m.If(self.start):
             m.d.sync += valid.eq(0)
         return m

@@ -69,6 +69,7 @@ class Lane(wiring.Component):
         wiring.connect(m, scan.subs, pairs.subs)
         m.d.comb += [
             fetch.tokens.eq(self.tokens),
+            fetch.drop.eq(scan.drop),
             fetch.load_addr.eq(self.load_addr),
             fetch.load_data.eq(self.load_data),
             fetch.load_en.eq(self.mask_load_en),
@@ -92,23 +93,25 @@ class Lane(wiring.Component):
         )
         write, read = sums.write_port(), sums.read_port(domain="comb")
         head, claim = Signal(range(depth * 2)), Signal(range(depth * 2))
+        full = Signal()
         tail = claim
         for stage in range(ISSUE_TO_SUM - 1):
             arriving = Signal.like(claim, name=f"tail{stage}")
             m.d.sync += arriving.eq(tail)
             tail = arriving
         m.d.comb += [
-            pairs.room.eq((claim ^ depth) != head),
+            pairs.room.eq(~full),
             write.addr.eq(tail[:-1]),
             write.data.eq(pairs.sum),
             write.en.eq(pairs.push),
             read.addr.eq(head[:-1]),
             self.valid.eq(head != tail),
         ]
+        next_claim = (claim + 1)[: len(claim)]
         with m.If(pairs.commit):
-            m.d.sync += claim.eq(claim + 1)
+            m.d.sync += [claim.eq(next_claim), full.eq(next_claim == head ^ depth)]
         with m.If(self.pop):
-            m.d.sync += head.eq(head + 1)
+            m.d.sync += [head.eq(head + 1), full.eq(0)]
         popped = Signal(signed(config.lane_sum_bits), reset_less=True)
         m.d.comb += self.partial_sum.eq(popped)
         with m.If(self.advance):

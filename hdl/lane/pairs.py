@@ -1,12 +1,12 @@
 """Back end of the lane: one non-zero pair per cycle, multiplied and accumulated."""
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
-from .counting import added, lower_ones, lowest_index, population_count
+from .counting import added, at_most_one, lower_ones, lowest_index, population_count
 from .ports import broadcast_layout, local_word_bits
 from .scan import sub_mask_layout
 from .slots import Slot
@@ -94,21 +94,21 @@ class PairStage(wiring.Component):
         # Issue: the lowest pair of the sub-mask at hand.
         sub = Signal(sub_mask_layout(config), reset_less=True)
         valid = Signal()
-        lower = Signal(width)
-        m.d.comb += lower.eq(lower_ones(sub.work))
-        rest = sub.work & lower
-        single = ~rest.any()
+        single = Signal(reset_less=True)  # at most one pair is left; known early for the clock
+        lower, work = Signal(width), Signal(width)
         last = sub.last & single
         issue = Signal()
         m.d.comb += [
+            lower.eq(lower_ones(sub.work)),
+            work.eq(Mux(self.subs.ready, self.subs.payload.work, sub.work & lower)),
             issue.eq(valid & ~(last & ~self.room)),
             self.commit.eq(issue & last),
             self.subs.ready.eq(~valid | (issue & single)),
         ]
-        with m.If(issue):
-            m.d.sync += sub.work.eq(rest)
         with m.If(self.subs.ready):
             m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
+        with m.If(self.subs.ready | issue):
+            m.d.sync += [sub.work.eq(work), single.eq(~(work & lower_ones(work)).any())]
 
         with m.If(~valid):
             m.d.comb += self.slot.eq(Slot.IDLE)
@@ -135,11 +135,11 @@ class PairStage(wiring.Component):
             activation_read.addr.eq(column_r[element_bits:]),
         ]
 
-        # {multiply, end of row} beside the pair: address, read, operands, product.
-        multiply = Signal(ISSUE_TO_SUM - 1)
+        # {no pair, end of row} beside the pair: address, read, operands, product.
+        nothing = Signal(ISSUE_TO_SUM - 2, init=-1)
         ends = Signal(ISSUE_TO_SUM - 1)
         m.d.sync += [
-            multiply.eq(Cat(issue & sub.work.any(), multiply)),
+            nothing.eq(Cat(~(issue & sub.work.any()), nothing)),
             ends.eq(Cat(self.commit, ends)),
         ]
         weight = Signal(signed(config.weight_bits), reset_less=True)
@@ -149,9 +149,8 @@ class PairStage(wiring.Component):
         m.d.sync += element.eq(column_r[:element_bits])
         read_data = activation_read.data.word_select(element, config.activation_bits)
         m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data.as_signed())]
-        with m.If(multiply[2]):
-            m.d.sync += product.eq(weight * activation)
-        with m.Else():
+        m.d.sync += product.eq(weight * activation)
+        with m.If(nothing[-1]):
             m.d.sync += product.eq(0)
 
         # Accumulate. The finished sum leaves from the adder, so that clearing is a plain reset.

@@ -3,14 +3,14 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import WEIGHT_ALIGNMENT
 
-from .counting import lower_ones, lowest_index, split
+from .counting import lower_ones, lowest_index, prefix_sums, split
 from .fetch import chunk_layout
 from .ports import LANE_PROGRAM, aligned
 
@@ -39,9 +39,10 @@ def sub_mask_layout(config: MachineConfig) -> data.StructLayout:
 class MaskScan(wiring.Component):
     """ANDs the masks of a chunk, and passes on the sub-masks with work, one per cycle.
 
-    A chunk without work goes by in one cycle, also while the chunk before it or a sub-mask has to
-    wait. If it ends a row, that end is added to the sub-mask that waits, where there is one. So
-    chunks come at up to one per cycle and sub-masks leave at up to one per cycle.
+    A chunk without work takes one cycle; while the chunk before it has to wait it is dropped, and
+    the next one comes two cycles later. If it ends a row, that end is added to the sub-mask that
+    waits, where there is one. So chunks come at up to one per cycle and sub-masks leave at up to
+    one per cycle.
 
     Pipeline: flags of the sub-masks; selection; 2 cycles from chunk to sub-mask. The selection is
     a register for each place that a sub-mask can have in a chunk, all but one of them zero: the OR
@@ -50,7 +51,7 @@ class MaskScan(wiring.Component):
     Members
     -------
     layer, start: as of :class:`~sparnn.hdl.lane.fetch.ChunkFetch`.
-    chunks: stream of chunks.
+    chunks: stream of chunks. drop: the one that is offered need not be taken.
     busy: something is held.
     subs: stream of sub-masks. While one waits, its ``last`` may still become 1.
     """
@@ -62,6 +63,7 @@ class MaskScan(wiring.Component):
                 "layer": In(LANE_PROGRAM),
                 "start": In(1),
                 "chunks": In(stream.Signature(chunk_layout(config))),
+                "drop": Out(1),
                 "busy": Out(1),
                 "subs": Out(stream.Signature(sub_mask_layout(config))),
             }
@@ -74,26 +76,34 @@ class MaskScan(wiring.Component):
         chunk = self.chunks.payload
         layout = sub_mask_layout(config)
 
-        # Which sub-masks have work, and the weights below each of them.
+        # Which sub-masks have work. What has none and ends no row goes by.
         pairs = chunk.weights & chunk.activations
         new_flags = Signal(subs)
-        m.d.comb += new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk)))
-        skip, leave = Signal(), Signal()
-        valid = Signal()
+        take = Signal()
         m.d.comb += [
-            skip.eq(~new_flags.any() & ~chunk.row_end),
-            self.chunks.ready.eq(~valid | leave | skip),
+            new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk))),
+            self.drop.eq(~new_flags.any() & ~chunk.row_end),
+            self.chunks.ready.eq(take),
         ]
 
-        # Address of the chunk's first weight.
-        base = Signal(layout["base"].width, reset_less=True)
-        passes = self.chunks.valid & self.chunks.ready
+        # Address of the chunk's first weight: that of the chunk before it, and the weights there.
+        before = Signal(layout["base"].width, reset_less=True)
+        count = Signal(config.chunk.bit_length(), reset_less=True)
+        base = Signal.like(before)
+        totals = prefix_sums(m, list(chunk.counts), config.sub_chunk)
+        passes = self.chunks.valid & (take | self.drop)
+        m.d.comb += base.eq(before + count)
         with m.If(passes):
-            m.d.sync += base.eq(base + chunk.counts[subs - 1])
+            m.d.sync += [before.eq(base), count.eq(totals[-1])]
         with m.If(self.start | (passes & chunk.loop_end)):
-            m.d.sync += base.eq(aligned(self.layer.weight_base, WEIGHT_ALIGNMENT))
+            m.d.sync += [
+                before.eq(aligned(self.layer.weight_base, WEIGHT_ALIGNMENT)),
+                count.eq(0),
+            ]
 
-        # The chunk at hand: its sub-masks with work leave, the lowest first.
+        # The chunk at hand, if any: its sub-masks with work leave, the lowest first. Without work
+        # it is the end of a row.
+        valid = Signal()
         here = Signal(chunk_layout(config), reset_less=True)
         here_base = Signal.like(base, reset_less=True)
         flags = Signal(subs, reset_less=True)
@@ -102,24 +112,22 @@ class MaskScan(wiring.Component):
             for k in range(1, subs)
         ]
         below = lower_ones(flags)
-        work = flags.any()
+        more = (flags & below).any()
         room, merge = Signal(), Signal()
         last = Signal(reset_less=True)
         m.d.comb += [
-            merge.eq(valid & ~work & here.row_end & self.subs.valid & ~last),
-            leave.eq(
-                valid & Mux(work | (here.row_end & ~merge), room & ~(flags & below).any(), 1)
-            ),
+            merge.eq(~flags.any() & self.subs.valid & ~last),
+            take.eq(~valid | merge | (room & ~more)),
         ]
         with m.If(room):
             m.d.sync += flags.eq(flags & below)
-        with m.If(~valid | leave):
+        with m.If(take):
             m.d.sync += [
-                valid.eq(self.chunks.valid & ~skip),
+                valid.eq(self.chunks.valid & ~self.drop),
                 here.eq(chunk),
                 here_base.eq(base),
                 flags.eq(new_flags),
-                *(offset.eq(chunk.counts[k]) for k, offset in enumerate(offsets)),
+                *(offset.eq(total) for offset, total in zip(offsets, totals[:-1], strict=True)),
             ]
 
         # The sub-mask that leaves, in its place.
@@ -139,11 +147,11 @@ class MaskScan(wiring.Component):
         sub_column = Signal(len(here.column), reset_less=True)
         with m.If(room):
             m.d.sync += [
-                sub_valid.eq(valid & (work | (here.row_end & ~merge))),
+                sub_valid.eq(valid & ~merge),
                 sub_base.eq(here_base),
                 sub_column.eq(here.column),
                 sub_index.eq(lowest_index(flags)),
-                last.eq(here.row_end & ~(flags & below).any()),
+                last.eq(here.row_end & ~more),
             ]
             for k, place in enumerate(places):
                 with m.If(first[k]):
@@ -157,7 +165,7 @@ class MaskScan(wiring.Component):
                     m.d.sync += place.as_value().eq(0)
                     if k:
                         m.d.sync += shifted[k - 1].eq(0)
-        with m.Elif(merge):
+        with m.Elif(valid & merge):
             m.d.sync += last.eq(1)
         weights = reduce(or_, (place.weights for place in places))
         m.d.comb += [
@@ -167,6 +175,6 @@ class MaskScan(wiring.Component):
             self.subs.payload.base.eq(sub_base),
             self.subs.payload.offset.eq(reduce(or_, shifted)),
             self.subs.payload.column.eq(Cat(sub_index, sub_column)),
-            self.subs.payload.last.eq(last | merge),
+            self.subs.payload.last.eq(last | (valid & merge)),
         ]
         return m

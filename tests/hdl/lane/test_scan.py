@@ -41,6 +41,7 @@ class Front(Elaboratable):
         m = Module()
         m.submodules.fetch, m.submodules.scan = self.fetch, self.scan
         wiring.connect(m, self.fetch.chunks, self.scan.chunks)
+        m.d.comb += self.fetch.drop.eq(self.scan.drop)
         m.d.comb += [self.scan.layer.eq(self.fetch.layer), self.scan.start.eq(self.start)]
         return m
 
