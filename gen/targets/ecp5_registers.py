@@ -3,7 +3,7 @@
 A block RAM of speed grade 6 gives its data 5.7 ns after the clock, a multiplier takes 3.6 ns from
 operand to product. Both have registers of their own. A register is moved where all its bits lie
 directly behind or before one port and share clock and enable; it must start at zero and have no
-reset, as those in the cells have none here.
+reset, except that behind a multiplier, whose own may be reset where it has no enable.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,8 +17,8 @@ _RAM_BITS = 18
 
 Cell = dict[str, Any]
 Bit = int | str
-#: Clock and enable; "1" for none.
-Control = tuple[Bit, Bit]
+#: Clock, enable ("1" for none) and reset ("0" for none).
+Control = tuple[Bit, Bit, Bit]
 
 
 def absorb_registers(netlist: Mapping[str, Any]) -> int:
@@ -85,8 +85,8 @@ class _Module:
             return
         for number, side in enumerate("AB"):
             found = registers[number]
-            clock, enable = _control(next(iter(found.values())))
-            self._clocked(name, cell, f"REG_INPUT{side}", number, clock, enable)
+            control = _control(next(iter(found.values())))
+            self._clocked(name, cell, f"REG_INPUT{side}", number, control)
             for k in range(_MULTIPLIER_BITS):
                 port = f"{side}{k}"
                 bit = cell["connections"][port][0]
@@ -108,9 +108,9 @@ class _Module:
         ports = [f"P{k}" for k in range(_PRODUCT_BITS)]
 
         def moved(control: Control) -> None:
-            self._clocked(name, cell, "REG_OUTPUT", 2, *control)
+            self._clocked(name, cell, "REG_OUTPUT", 2, control)
 
-        self._behind(cell, ports, None, moved)
+        self._behind(cell, ports, None, moved, resets=True)
 
     # Moves -----------------------------------------------------------------------------------
 
@@ -120,6 +120,8 @@ class _Module:
         ports: Iterable[str],
         clock: Bit | None,
         moved: Callable[[Control], None],
+        *,
+        resets: bool = False,
     ) -> None:
         """Where each used bit feeds one register alone, the cell drives what they drove."""
         registers: dict[str, str] = {}
@@ -129,7 +131,8 @@ class _Module:
             if not sinks:
                 continue
             register, pin = sinks[0]
-            if len(sinks) > 1 or pin != "DI" or not _plain(self._cells.get(register, {})):
+            found = self._cells.get(register, {})
+            if len(sinks) > 1 or pin != "DI" or not _plain(found, resets):
                 return
             registers[port] = register
         controls = {_control(self._cells[register]) for register in registers.values()}
@@ -141,9 +144,9 @@ class _Module:
             self._remove(register)
 
     def _clocked(
-        self, name: str, cell: Cell, register: str, number: int, clock: Bit, enable: Bit
+        self, name: str, cell: Cell, register: str, number: int, control: Control
     ) -> None:
-        for kind, net in (("CLK", clock), ("CE", enable), ("RST", "0")):
+        for kind, net in zip(("CLK", "CE", "RST"), control, strict=True):
             cell["parameters"][f"{register}_{kind}"] = f"{kind}{number}"
             self._connect(cell, name, f"{kind}{number}", net)
         cell["parameters"]["GSR"] = "DISABLED"
@@ -177,19 +180,23 @@ def _text(cell: Cell, parameter: str, default: str) -> str:
     return str(cell.get("parameters", {}).get(parameter, default)).rstrip()
 
 
-def _plain(register: Cell) -> bool:
-    """A rising-edge register that starts at zero and is never reset."""
+def _plain(register: Cell, resets: bool = False) -> bool:
+    """A rising-edge register that starts at zero and is never reset; if ``resets``, it may be, at
+    the clock, where it has no enable."""
+    reset = register.get("connections", {}).get("LSR", ["0"])[0]
+    if resets and _text(register, "CEMUX", "1") == "1":
+        reset = "0" if _text(register, "SRMODE", "LSR_OVER_CE") == "LSR_OVER_CE" else reset
     return (
         register.get("type") == "TRELLIS_FF"
         and _text(register, "REGSET", "RESET") == "RESET"
         and _text(register, "CLKMUX", "CLK") == "CLK"
         and _text(register, "CEMUX", "1") in ("1", "CE")
         and _text(register, "LSRMUX", "LSR") == "LSR"
-        and register["connections"].get("LSR", ["0"])[0] == "0"
+        and reset == "0"
     )
 
 
 def _control(register: Cell) -> Control:
     connections = register["connections"]
     enable = connections["CE"][0] if _text(register, "CEMUX", "1") == "CE" else "1"
-    return connections["CLK"][0], enable
+    return connections["CLK"][0], enable, connections.get("LSR", ["0"])[0]

@@ -97,20 +97,18 @@ class ChunkFetch(wiring.Component):
         address = Signal(range(config.mask_depth), reset_less=True)
         read_valid, word_valid = Signal(), Signal()
         word = Signal(entry, reset_less=True)
-        jump = Signal()
-        move = Signal()
+        move, leave = Signal(), Signal()
         m.d.comb += [read.addr.eq(address), read.en.eq(move)]
         with m.If(move):
             m.d.sync += [
                 read_valid.eq(1),
                 word_valid.eq(read_valid),
                 word.eq(read.data),
-                jump.eq(read_valid & read.data.jump),
                 address.eq(address + 1),
             ]
         with m.If(self.start):
-            m.d.sync += [read_valid.eq(0), word_valid.eq(0), jump.eq(0)]
-        with m.If(self.start | (move & jump)):
+            m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
+        with m.If(self.start | (leave & word.jump)):
             m.d.sync += address.eq(aligned(self.layer.mask_base, MASK_ALIGNMENT))
 
         # The word's place, and whether its vector is there.
@@ -118,7 +116,7 @@ class ChunkFetch(wiring.Component):
         half, thread, step = Signal(), Signal(config.thread_bits), Signal(2)
         column = Cat(chunk, thread, step[0], half)
         token = Signal()
-        leave, room = Signal(), Signal()
+        room = Signal()
         sent = self.tokens[thread] if config.threads > 1 else self.tokens[0]
         m.d.comb += [
             token.eq((sent.x != step) & ~half | (sent.h != step) & half),

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
-from .counting import added, at_most_one, lower_ones, lowest_index, population_count
+from .counting import added, lower_ones, lowest_index, population_count
 from .ports import broadcast_layout, local_word_bits
 from .scan import sub_mask_layout
 from .slots import Slot

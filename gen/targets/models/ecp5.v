@@ -291,7 +291,7 @@ module MULT18X18D(
   wire signed [35:0] wide_b = {{18{SIGNEDB & used_b[17]}}, used_b};
   wire [35:0] product = wide_a * wide_b;
   reg [35:0] kept;
-  always @(posedge CLK2) if (CE2) kept <= product;
+  always @(posedge CLK2) if (RST2) kept <= 0; else if (CE2) kept <= product;
   assign {P35, P34, P33, P32, P31, P30, P29, P28, P27, P26, P25, P24, P23, P22, P21, P20, P19, P18,
     P17, P16, P15, P14, P13, P12, P11, P10, P9, P8, P7, P6, P5, P4, P3, P2, P1, P0}
     = REG_OUTPUT_CLK == "NONE" ? product : kept;
