@@ -38,6 +38,8 @@ IntArray = npt.NDArray[np.int64]
 MASR_BITS = 10
 #: Steps on which the formats of the workload are calibrated.
 _CALIBRATION_STEPS = 64
+#: Sub-masks of a chunk whose size is given.
+_SUB_MASKS = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,7 @@ class MasrOptions:
     """What of the machine and the compiler is on, so that the gain of each can be measured.
 
     v, balance, rotate, interleave: see :func:`~sparnn.gen.layout.lay_out`. unfolded: see
-    :func:`~sparnn.gen.program.build_program`. chunk: of the machine.
+    :func:`~sparnn.gen.program.build_program`. chunk: of the machine, in at most eight sub-masks.
     """
 
     v: int | None = None
@@ -122,6 +124,7 @@ def masr_point(
         threads=directions,
         counters=1,
         chunk=options.chunk,
+        sub_chunk=None if options.chunk is None else max(8, options.chunk // _SUB_MASKS),
     )
     sample = InputSequence(workload.x[:_CALIBRATION_STEPS], {})
     network = quantize_network(

@@ -19,7 +19,10 @@ from sparnn.hdl.control.dispatcher import Dispatcher
 from sparnn.hdl.control.host_port import HostPort
 from sparnn.hdl.control.results import ResultWriter
 from sparnn.hdl.emit import modules_verilog
+from sparnn.hdl.lane.fetch import ChunkFetch
 from sparnn.hdl.lane.lane import Lane
+from sparnn.hdl.lane.pairs import PairStage
+from sparnn.hdl.lane.scan import MaskScan
 from sparnn.hdl.link.link import SerialLink
 from sparnn.hdl.post.activation import ActivationUnit
 from sparnn.hdl.post.cell import CellUpdater
@@ -40,6 +43,9 @@ __all__ = ["MACHINE_BLOCKS", "block_verilog", "measure_block"]
 #: Name -> the block of a machine.
 MACHINE_BLOCKS: Mapping[str, Callable[[MachineConfig], wiring.Component]] = {
     "lane": Lane,
+    "lane_fetch": ChunkFetch,
+    "lane_scan": MaskScan,
+    "lane_pairs": PairStage,
     "collector": Collector,
     "tree": ReductionTree,
     "requantizer": Requantizer,

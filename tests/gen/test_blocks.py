@@ -6,6 +6,7 @@ from sparnn.gen.bench_fpga import bench_machine
 from sparnn.gen.blocks import MACHINE_BLOCKS, block_verilog, measure_block
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.targets import TARGETS
+from sparnn.hdl.config import MachineConfig
 
 #: LUT4 equivalents, flip-flops, multipliers, block RAMs of 18 kbit in the machine of 64 lanes for
 #: ECP5: a tenth above what was measured. Raise one only with the figure in docs/fpga.md.
@@ -19,6 +20,11 @@ CEILINGS = {
     "broadcaster": (390, 190, 0, 0),
 }
 
+#: The machine of docs/lane.md: 8 bits, chunks of 32, sub-masks of 8.
+LANE_MACHINE = MachineConfig(
+    lanes=64, post_units=1, max_v=2, columns=128, weight_depth=2048, mask_depth=512
+)
+
 
 @pytest.mark.parametrize("name", CEILINGS)
 def test_blocks_stay_below_their_ceilings(name: str) -> None:
@@ -31,3 +37,23 @@ def test_unknown_block() -> None:
     assert set(CEILINGS) <= set(MACHINE_BLOCKS)
     with pytest.raises(SparnnError, match="the blocks are lane, "):
         block_verilog("engine", bench_machine(8, TARGETS["ecp5"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "luts", "ffs", "lut_rams", "dsps", "brams"),
+    [
+        ("lane", 300, 465, 14, 1, 3),
+        ("lane_fetch", 88, 105, 8, 0, 1),
+        ("lane_scan", 116, 215, 0, 0, 0),
+        ("lane_pairs", 92, 100, 0, 1, 2),
+    ],
+)
+def test_the_lane_and_its_parts(
+    name: str, luts: int, ffs: int, lut_rams: int, dsps: int, brams: int
+) -> None:
+    """LUT4s, carry cells as two of them; LUT RAM apart, as in docs/lane.md."""
+    total = measure_block(name, LANE_MACHINE).total
+    assert total["lut_logic"] + total["lut_in_carry"] <= luts
+    assert total["ff"] <= ffs
+    assert total["lut_ram_cells"] <= lut_rams
+    assert (total["dsp"], total["bram"]) == (dsps, brams)
