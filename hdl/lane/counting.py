@@ -4,7 +4,6 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
 __all__ = [
     "added",
-    "at_most_one",
     "group_counts",
     "lower_ones",
     "lowest_index",
@@ -97,15 +96,6 @@ def lower_ones(bits: Value) -> Value:
         smear = (smear | (smear << width))[: len(bits)]
         width *= 2
     return (smear << 1)[: len(bits)]
-
-
-def at_most_one(bits: Value) -> Value:
-    """Whether no two bits are one; the width is a power of two."""
-    if len(bits) == 1:
-        return Const(1)
-    half = len(bits) // 2
-    low, high = bits[:half], bits[half:]
-    return at_most_one(low) & at_most_one(high) & ~(low.any() & high.any())
 
 
 def lowest_index(bits: Value) -> Value:
