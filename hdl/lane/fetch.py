@@ -57,7 +57,7 @@ class ChunkFetch(wiring.Component):
     broadcast, broadcast_en: writes the activation masks.
     load_addr, load_data, load_en: writes the mask memory.
     busy: a chunk is there; low while the next half has to wait.
-    chunks: stream of chunks. drop: takes back the one that is offered.
+    chunks: stream of chunks, also ready where none is valid. drop: takes back what is offered.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -162,7 +162,7 @@ class ChunkFetch(wiring.Component):
         payload = Signal(chunk_layout(config), reset_less=True)
         valid = Signal()
         m.d.comb += [
-            room.eq(~valid | self.chunks.ready),
+            room.eq(self.chunks.ready),
             self.chunks.valid.eq(valid),
             self.chunks.payload.eq(payload),
             self.chunks.payload.activations.eq(mask_read.data),

@@ -83,7 +83,6 @@ class MaskScan(wiring.Component):
         m.d.comb += [
             new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk))),
             self.drop.eq(~new_flags.any() & ~chunk.row_end),
-            self.chunks.ready.eq(take),
         ]
 
         # Address of the chunk's first weight: that of the chunk before it, and the weights there.
@@ -113,11 +112,14 @@ class MaskScan(wiring.Component):
         ]
         below = lower_ones(flags)
         more = (flags & below).any()
-        room, merge = Signal(), Signal()
+        room, merge, free = Signal(), Signal(), Signal()
         last = Signal(reset_less=True)
         m.d.comb += [
             merge.eq(~flags.any() & self.subs.valid & ~last),
-            take.eq(~valid | merge | (room & ~more)),
+            # In this form the pair stage's answer, which comes late, passes one LUT.
+            free.eq(~valid | merge | (~self.subs.valid & ~more)),
+            take.eq(free | (self.subs.ready & ~more)),
+            self.chunks.ready.eq((free | ~self.chunks.valid) | (self.subs.ready & ~more)),
         ]
         with m.If(room):
             m.d.sync += flags.eq(flags & below)
