@@ -252,13 +252,15 @@ def memory_needs(
     outputs: see :func:`build_program`.
     """
     halves = [half for pack in packed for half in pack.halves]
+    *before, last = packed  # all but the last one are rounded up
     out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
     wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
     store = allocate(network, config, read_stages(network, wanted))
     return {
         "columns": max(half.chunks for half in halves) * config.chunk,
-        "mask_depth": sum(pack.masks.shape[1] for pack in packed),
-        "weight_depth": sum(pack.weights.shape[1] for pack in packed),
+        "mask_depth": sum(pack.masks.shape[1] for pack in before) + int(last.mask_counts.max()),
+        "weight_depth": sum(pack.weights.shape[1] for pack in before)
+        + int(last.weight_counts.max()),
         "rows": max(
             w * _rows_per_neuron(layer) for w, layer in zip(out_words, network.layers, strict=True)
         ),
