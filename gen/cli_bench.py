@@ -36,6 +36,7 @@ __all__ = [
 
 # Defaults; typer copies them.
 _MASR_LANES, _EIE_LANES = [64, 256, 1024], [128, 256, 512]
+_ENCODING_LANES = [32, 64, 128, 256, 512, 1024]
 _FIFO_DEPTHS = [1, 2, 4, 8, 16]
 
 bench_app = typer.Typer(
@@ -135,6 +136,7 @@ Steps = Annotated[
 Seed = Annotated[
     int, typer.Option(callback=_within(0, 2**32 - 1), metavar="S", help="Of weights and inputs.")
 ]
+Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the points: .svg or .png.")]
 Json = Annotated[
     str | None, typer.Option(metavar="FILE|-", help="Write the points as JSON; - prints it.")
 ]
@@ -218,13 +220,18 @@ def masr_command(
         ),
     ] = Schedule.INTERLEAVED,
     json: Json = None,
+    plot: Plot = None,
 ) -> None:
     """MASR's layer on machines of several sizes: cycles, utilization, where the slots go."""
     from dataclasses import asdict
 
     from .bench_masr import MasrOptions, masr_points
+    from .masr_plot import plot_utilization
+    from .synth_plot import check_plot
 
     check_json(json)
+    if plot is not None:
+        check_plot(plot)
     points = masr_points(
         lanes,
         MasrOptions(
@@ -244,7 +251,37 @@ def masr_command(
         directions=directions,
     )
     settings = {"balance": balance.value, "rotate": rotate, "schedule": schedule.value}
-    publish("MASR's layer", [asdict(point) | settings for point in points], json)
+    rows = [asdict(point) | settings for point in points]
+    if plot is not None:
+        plot_utilization(rows, plot)
+    publish("MASR's layer", rows, json)
+
+
+@bench_app.command("encodings", cls=ListCommand)
+def encodings_command(
+    lanes: LaneCounts = _ENCODING_LANES,
+    hidden: HiddenUnits = 800,
+    weight_density: WeightDensity = 0.33,
+    seed: Seed = 0,
+    json: Json = None,
+    plot: Plot = None,
+) -> None:
+    """Bits of MASR's weights in all lanes, as masks and as zero runs with column pointers."""
+    from dataclasses import asdict
+
+    from .bench_encodings import encoding_points
+    from .masr_plot import plot_encodings
+    from .synth_plot import check_plot
+    from .workload import masr_workload
+
+    check_json(json)
+    if plot is not None:
+        check_plot(plot)
+    workload = masr_workload(hidden=hidden, weight_density=weight_density, steps=16, seed=seed)
+    rows = [asdict(point) for point in encoding_points(workload, lanes)]
+    if plot is not None:
+        plot_encodings(rows, plot)
+    publish("Weights in bits", rows, json)
 
 
 @bench_app.command("eie", cls=ListCommand)

@@ -67,6 +67,7 @@ def test_the_machines_cover_the_corners():
     assert values("chunk") == {8, 16, 32, 64, 128}
     assert values("sub_chunk") == {4, 8, 16, 32}
     assert values("queue_depth") == {2, 3, 8}
+    assert values("threads") == {1, 2}
     assert values("weight_bits") >= {4, 16}
     assert values("activation_bits") >= {8, 16}
 
