@@ -15,14 +15,15 @@ from sparnn.hdl.tile.descriptor import (
     phase_field,
 )
 from sparnn.sim.machine_program import LayerProgram, MachineProgram
-from sparnn.sim.network import IntegerNetwork
+from sparnn.sim.network import WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import write_packet
 from sparnn.sim.tile_cycle_model import TileLayer, TilePlan
 
 from .errors import SparnnError
 from .layout import ceil_div
 from .loops import single_steps
-from .program import CELL_OPTIONS, cell_options
+from .pack import with_third_gate
+from .program import CELL_OPTIONS, cell_options, runs_step_by_step
 from .program import _check_single as check_single
 from .program import _formats as descriptor_formats
 from .tile_layout import explore, wide_outputs
@@ -89,8 +90,9 @@ def place_tiles(
     SparnnError: the network does not fit, or the machine cannot compute it.
     """
     if fit:
+        options = cell_options(network)
         config = replace(
-            config, hard_sigmoid=max(config.hard_sigmoid, cell_options(network)["hard_sigmoid"])
+            config, **{name: max(getattr(config, name), need) for name, need in options.items()}
         )
     _check(network, config)
     if fit:
@@ -128,7 +130,8 @@ def _packed(
     for number, stage in enumerate(network.stages):
         places = input_order(network, config, number)
         packed += [
-            packed_lanes(config, network.layers[index], plans[index], places) for index in stage
+            packed_lanes(config, worked_layer(network.layers[index]), plans[index], places)
+            for index in stage
         ]
     return packed
 
@@ -149,7 +152,7 @@ def explore_network(
             if index - 1 in pairs:
                 plans.append(plans[-1])
                 continue
-            layer = network.layers[index]
+            layer = worked_layer(network.layers[index])
             plans.append(
                 explore(config, layer, inputs=inputs, paired=index in pairs, **options)
             )
@@ -181,7 +184,7 @@ def model_layers(
                 len(input_order(network, config, number)),
                 layer.units,
                 placed.steps(steps),
-                layer.kind,
+                worked_layer(layer).kind,
                 wide_outputs(config, layer),
                 fresh,
                 bool(placed.descriptor["reverse"]),
@@ -190,6 +193,16 @@ def model_layers(
             )
         )
     return layers
+
+
+def worked_layer(layer: IntegerLayer) -> IntegerLayer:
+    """The layer as the machine works through its rows: the layers of a GRU that resets first are
+    a GRU with an empty third row, and an RNN."""
+    if layer.kind == "gru_gates":
+        return with_third_gate(layer)
+    if layer.kind == "gru_candidate":
+        return replace(layer, kind="rnn", activation="tanh", f_state=0, join="")
+    return layer
 
 
 def _stages(network: IntegerNetwork) -> range:
@@ -218,7 +231,9 @@ def tile_memory_needs(
             ceil_div(w, config.cell_rows) if plan.order.gate_major else 0
             for w, plan in zip(words, plans, strict=True)
         ),
-        "state_depth": sum(words),
+        "state_depth": sum(
+            w for w, one in zip(words, network.layers, strict=True) if one.join != "reset"
+        ),
         "store_depth": store.fixed + steps * sum(store.per_step),
         "program_depth": len(plans),
     }
@@ -235,18 +250,13 @@ def _check(network: IntegerNetwork, config: TileConfig) -> None:
             f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
             f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
         )
-    if cell_options(network)["hard_sigmoid"] > config.hard_sigmoid:
-        raise SparnnError(
-            f"the network has {CELL_OPTIONS['hard_sigmoid']}, for which the machine lacks the "
-            "cells: it has hard_sigmoid = 0; set hard_sigmoid = 1"
-        )
-    for layer in network.layers:
-        if layer.join == "reset" or layer.kind not in ("lstm", "gru", "rnn", "linear"):
+    for name, need in cell_options(network).items():
+        if need > getattr(config, name):
             raise SparnnError(
-                f"layer {layer.name!r} is a GRU that resets before the product "
-                f"(linear_before_reset = 0), which the dense machine does not compute; compile for "
-                f"a sparse machine, such as --config m64"
+                f"the network has {CELL_OPTIONS[name]}, for which the machine lacks the cells: it "
+                f"has {name} = 0; set {name} = 1"
             )
+    for layer in network.layers:
         for field in fields(layer):
             value = getattr(layer, field.name)
             if field.name not in _COMPUTED and value != field.default:
@@ -269,6 +279,8 @@ def _program(
     max_steps = min(
         (config.store_depth - store.fixed) // sum(store.per_step), (1 << RUN_STEPS_BITS) - 1
     )
+    if runs_step_by_step(network):
+        max_steps = 1
     weight = mask = parameter = state = bound = 0
     layers: list[LayerProgram] = []
     for number, stage in enumerate(network.stages):
@@ -279,6 +291,7 @@ def _program(
         paired = stage[0] in pairs
         for index in stage:
             layer, plan = network.layers[index], plans[index]
+            seen = layer.kind != "gru_gates"  # nobody but its candidate sees the gates' output
             check_single(network, single, index, what)
             formats = descriptor_formats(layer)
             wide = wide_outputs(config, layer)
@@ -290,10 +303,11 @@ def _program(
                 "wide": int(wide),
                 "out_shift": formats["out_shift"],
                 "hard_sigmoid": formats["hard_sigmoid"],
+                "reset_first": formats["reset_first"],
                 "state_up": formats["state_up"],
                 "pre_shift": 15 - layer.f_pre,
-                "emit": int(bool(emitted)),
-                "emit_last": int(bool(emitted) and "sequence" not in emitted),
+                "emit": int(seen and bool(emitted)),
+                "emit_last": int(seen and bool(emitted) and "sequence" not in emitted),
                 "single_step": int(single[index]),
                 **{name: int(value) for name, value in asdict(plan.order).items()},
                 "reverse": int(layer.reverse and not single[index]),
@@ -323,12 +337,12 @@ def _program(
                         phase_field(half, place, "passes"): phase.passes,
                     }
             encode_tile_descriptor(entry)  # refuses what does not fit
-            placed += words << wide
+            placed += words << wide if seen else 0
             weight += lanes[index].weights.shape[1]
             mask += len(lanes[index].lengths)
             parameter += entries * (2 if layer.has_hidden else 1)
-            state += words
-            bound += issues(plan, layer) + entry["in_words"] + 3 * layer.units + 64
+            state += words if seen else 0
+            bound += issues(plan, worked_layer(layer)) + entry["in_words"] + 3 * layer.units + 64
             bound += config.tail(gru=True)
             layers.append(
                 LayerProgram(
@@ -337,7 +351,7 @@ def _program(
                     tuple(range(layer.units)),
                     layer.f_out,
                     layer.f_state,
-                    "state_c" in what and layer.kind in ("lstm", "gru"),
+                    "state_c" in what and layer.kind in WITH_STATE,
                 )
             )
         if read:
@@ -394,7 +408,7 @@ def _image(
         parts.append(write_packet(config, Target.MASK, config.lanes, 0, lengths))
     parameters = np.concatenate(
         [
-            packed_parameters(config, layer, plan)
+            packed_parameters(config, worked_layer(layer), plan)
             for layer, plan in zip(network.layers, plans, strict=True)
         ],
         axis=1,

@@ -88,9 +88,15 @@ def input_order(network: IntegerNetwork, config: TileConfig, number: int) -> Int
     return output_order(network, config, number - 1)
 
 
+def _giving(network: IntegerNetwork, number: int) -> tuple[int, ...]:
+    """The layers whose outputs a stage gives: of a GRU that resets first the candidate alone."""
+    stage = network.stages[number]
+    return stage[-1:] if network.layers[stage[-1]].join == "reset" else stage
+
+
 def output_order(network: IntegerNetwork, config: TileConfig, number: int) -> IntArray:
     """Place -> feature of what a stage gives; -1: an empty place."""
-    stage = network.stages[number]
+    stage = _giving(network, number)
     return side_by_side([np.arange(network.layers[one].units) for one in stage], config.word)
 
 
@@ -122,25 +128,30 @@ def allocate(network: IntegerNetwork, config: TileConfig, outputs: Outputs) -> T
         joined with another: only one of the two is kept.
     """
     wanted, single = wanted_outputs(network, outputs), single_steps(network)
-    hidden, fixed = [], 0
+    hidden: list[int] = []
+    fixed = 0
     for layer in network.layers:
+        if layer.join == "reset":  # both read and write the same place in turn
+            hidden.append(hidden[-1])
+            continue
         hidden.append(fixed)
         fixed += ceil_div(layer.units, config.word) if layer.has_hidden else 0
     per_step = [ceil_div(network.layers[0].inputs, config.word), 0]
     region, stage_words = [], []
     last_hidden = [False] * len(network.layers)
     for number, stage in enumerate(network.stages):
-        layers = [network.layers[index] for index in stage]
+        giving = _giving(network, number)
+        layers = [network.layers[index] for index in giving]
         words = sum(
             ceil_div(one.units, config.word) << wide_outputs(config, one) for one in layers
         )
-        ordered = len(stage) == 1 and (not layers[0].reverse or single[stage[0]])
+        ordered = len(giving) == 1 and (not layers[0].reverse or single[stage[0]])
         what = wanted[number]
         after = network.stages[number + 1][0] if number + 1 < len(network.stages) else None
         last_read = after is not None and single[after] and not network.layers[after].last_step
         states = bool(what & {"last", "state_h"}) or last_read
         read = not ordered and bool(what & {"sequence", "step"})
-        if len(stage) > 1 and network.layers[stage[-1]].join != "concat":
+        if len(giving) > 1 and network.layers[stage[-1]].join != "concat":
             raise SparnnError(
                 f"layer {layers[-1].name!r} is added to the layer before it, which the dense "
                 f"machine does not compute; compile for a sparse machine, such as --config m64"
@@ -152,8 +163,8 @@ def allocate(network: IntegerNetwork, config: TileConfig, outputs: Outputs) -> T
                 f"one of them; leave out an output, or compile for a sparse machine, such as "
                 f"--config m64"
             )
-        for index, layer in zip(stage, layers, strict=True):
-            last_hidden[index] = layer.has_hidden and (ordered or states)
+        for index in stage:
+            last_hidden[index] = network.layers[index].has_hidden and (ordered or states)
         stage_words.append(words)
         if read:
             region.append(len(per_step))

@@ -19,7 +19,7 @@ from sparnn.hdl.tile.config import TileConfig
 from sparnn.sim.golden import run_network
 from sparnn.sim.hardware import run_sequences
 from sparnn.sim.machine_program import MachineProgram
-from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
+from sparnn.sim.network import GATES, WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import constant_states
 from sparnn.sim.runner import mismatches
 from sparnn.sim.tile_cycle_model import SCHEDULES, Order, TilePlan, network_cycles
@@ -35,6 +35,7 @@ SMALL = TileConfig(
     store_depth=8192,
     gate_depth=16,
     hard_sigmoid=1,
+    reset_first=1,
 )
 #: Several slices, of one and of two rows, which go gate by gate only, and of
 #: four, with the activation's register.
@@ -76,7 +77,9 @@ def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
     """A random network that the dense machine takes."""
     rng = np.random.default_rng(seed)
     while True:
-        network = random_network(rng, SMALL, layers=1 if kind else None)
+        network = random_network(
+            rng, replace(SMALL, reset_first=0, hard_sigmoid=0), layers=1 if kind else None
+        )
         if kind is not None and [one.kind for one in network.layers] != [kind]:
             continue
         # What is refused: see below.
@@ -98,7 +101,8 @@ def _run(
     outputs = [
         {"layer": stage[-1], "what": "state_c"}
         for stage in network.stages
-        if all(network.layers[index].kind in ("lstm", "gru") for index in stage)
+        if all(network.layers[index].kind in WITH_STATE for index in stage)
+        or network.layers[stage[-1]].join == "reset"
     ]
     outputs.append({"layer": len(network.layers) - 1, "what": what})
     pairs = paired_layers(network, config, outputs) if interleave else set()
@@ -113,8 +117,14 @@ def _run(
     if any(one.descriptor["emit"] for one in program.layers[:-1]):
         return program  # the next layer waits for the host, of which the model knows nothing
     for (x, states), result in zip(sequences, results, strict=True):
-        layers = model_layers(network, program, plans, len(x), fresh=not states)
-        assert network_cycles(config, layers) == result.cycles
+        cycles = 0
+        for first in range(0, len(x), program.max_steps):
+            steps = min(program.max_steps, len(x) - first)
+            fresh = not states and not first
+            cycles += network_cycles(
+                config, model_layers(network, program, plans, steps, fresh=fresh)
+            )
+        assert cycles == result.cycles
     return program
 
 
@@ -369,6 +379,21 @@ def test_the_hard_sigmoid_is_there_on_demand(folder: Path) -> None:
     assert place_tiles(hard, without, fit=True)[0].hard_sigmoid == 1
     x = np.random.default_rng(4).integers(-128, 128, (5, 7))
     _run(folder, hard, [(x, {})])
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_a_gru_that_resets_first(folder: Path, schedule: str, layers: int) -> None:
+    rng = np.random.default_rng(9)
+    while True:
+        network = random_network(rng, SMALL, layers=layers)
+        if any(one.join == "reset" for one in network.layers):
+            break
+    states = constant_states(network) | random_initial(rng, network)
+    sequences = [(random_x(rng, network, 6), given) for given in ({}, states)]
+    _run(folder, network, sequences, schedule=schedule)
+    with pytest.raises(SparnnError, match="reset_first = 0; set reset_first = 1"):
+        place_tiles(network, replace(SMALL, reset_first=0))
 
 
 def test_refuses_too_many_columns() -> None:

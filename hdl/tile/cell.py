@@ -32,6 +32,10 @@ def cell_signature(config: TileConfig) -> wiring.Signature:
             "hidden": In(value),
             "lstm": In(1),
             "gru": In(1),
+            "resets": In(1),
+            "mixes": In(1),
+            "update_en": In(1),
+            "update_addr": In(address),
             "tabular": In(1),
             "relu": In(1),
             "wide": In(1),
@@ -62,7 +66,10 @@ class CellUnit(wiring.Component):
     gates: σ or tanh of the rows i, f, g, o; r, z; or the only one. plain: the first row's
         pre-activation. candidate, hidden: the two halves of the GRU's n row. Cycle 6.
     lstm, gru, tabular, relu, wide, pre_up, state_up, out_shift: static; ``*_up`` is 15 - f.
-    read_addr: of the old state, in cycle 5 (LSTM) or 10 (GRU). zero: it is zero, a cycle later.
+    resets, mixes: static; the gates and the candidate of a GRU that resets first, with
+        ``config.reset_first``. update_en, update_addr: z of the gates is kept, in cycle 6.
+    read_addr: of the old state, and of z, in cycle 5 (GRU: 10, gates that reset first: 12). zero:
+        the state is zero, a cycle later.
     write_en, write_addr: of the new state, in cycle 9 or 14.
     load_en, load_addr, load_data: the host writes a state. state: what ``read_addr`` read.
     output: in cycle 14 (LSTM, RNN, linear) or 15 (GRU).
@@ -81,6 +88,24 @@ class CellUnit(wiring.Component):
         )
         write, read = states.write_port(), states.read_port()
         new = Signal(signed(bits), reset_less=True)
+        resets, mixes = self.resets, self.mixes
+        old, update_gate = Signal(signed(bits)), Signal(signed(bits))
+        m.d.comb += old.eq(Mux(self.zero, 0, read.data))
+        if self._config.reset_first:
+            m.submodules.update_gates = update_gates = Memory(
+                shape=signed(bits),
+                depth=self._config.state_depth,
+                init=[],
+                attrs={"no_rw_check": 1},
+            )
+            put, get = update_gates.write_port(), update_gates.read_port()
+            m.d.comb += [
+                put.en.eq(self.update_en),
+                put.addr.eq(self.update_addr),
+                put.data.eq(self.gates[1]),
+                get.addr.eq(self.read_addr),
+                update_gate.eq(get.data),
+            ]
         m.d.comb += [
             write.en.eq(self.load_en | self.write_en),
             write.addr.eq(Mux(self.load_en, self.load_addr, self.write_addr)),
@@ -96,20 +121,24 @@ class CellUnit(wiring.Component):
             Mux(self.tabular, self.gates[0], Mux(self.relu & self.plain[-1], 0, self.plain))
         )
         line = [Signal(signed(bits), name=f"line{k}", reset_less=k > 0) for k in range(8)]
-        m.d.comb += line[0].eq(Mux(lstm, self.gates[3], Mux(gru, self.gates[1], value)))
+        waiting = Mux(gru, self.gates[1], Mux(resets, self.gates[0], value))
+        m.d.comb += line[0].eq(Mux(lstm, self.gates[3], waiting))
         m.d.sync += [b.eq(a) for a, b in itertools.pairwise(line)]
+        with m.If(mixes):  # the new state is the output
+            m.d.sync += line[4].eq(new)
 
         # New state: cycle 6 (LSTM) or 11 (GRU), three stages.
         rest = Signal(signed(bits + 1))
         update = Signal(signed(2 * bits), reset_less=True)  # i · g or (32768 - z) · n
         keep = Signal(signed(2 * bits), reset_less=True)  # f · c or z · s
         keep2 = Signal.like(keep, reset_less=True)
-        m.d.comb += rest.eq((1 << 15) - line[5])
+        m.d.comb += rest.eq((1 << 15) - Mux(mixes, update_gate, line[5]))
         m.d.sync += [
             update.eq(
-                Mux(gru, rest, self.gates[0]).as_signed() * Mux(gru, tanh.result, self.gates[2])
+                Mux(gru | mixes, rest, self.gates[0]).as_signed()
+                * Mux(gru, tanh.result, Mux(mixes, self.gates[0], self.gates[2]))
             ),
-            keep.eq(Mux(gru, line[5], self.gates[1]) * Mux(self.zero, 0, read.data)),
+            keep.eq(Mux(gru, line[5], Mux(mixes, update_gate, self.gates[1])) * old),
             keep2.eq(keep),
         ]
         share = rounded(m, "share", update, self.state_up, 2 * bits)
@@ -119,7 +148,7 @@ class CellUnit(wiring.Component):
         state = rounded(m, "new_state", total, 15, bits)
         m.d.sync += [share2.eq(share), new.eq(state)]
 
-        # r · v_n in cycle 6, o · tanh(c') in cycle 12.
+        # r · v_n in cycle 6, o · tanh(c') in cycle 12, r · s in cycle 13.
         product = Signal(signed(2 * bits), reset_less=True)
         candidate = Signal(signed(bits), reset_less=True)
         pre = Signal(signed(bits), reset_less=True)
@@ -128,7 +157,8 @@ class CellUnit(wiring.Component):
         m.d.comb += joined.eq(part + candidate)
         m.d.sync += [
             product.eq(
-                Mux(gru, self.gates[0], line[6]) * Mux(gru, self.hidden, tanh.result)
+                Mux(gru, self.gates[0], Mux(resets, line[7], line[6]))
+                * Mux(gru, self.hidden, Mux(resets, old, tanh.result))
             ),
             candidate.eq(self.candidate),
             pre.eq(saturate(joined, bits)),
@@ -145,7 +175,7 @@ class CellUnit(wiring.Component):
         exact = Signal(signed(2 * bits))
         m.d.comb += [
             single.eq(Mux(gru, new, line[7])),
-            exact.eq(Mux(lstm, product, single << 15)),
+            exact.eq(Mux(lstm | resets, product, single << 15)),
         ]
         near = rounded(m, "near", exact, self.out_shift, bits + 2)
         m.d.sync += self.output.eq(

@@ -47,6 +47,7 @@ class TileConfig:
     extra_stages: registers added between the cell's output and the lanes, to study deep pipelines.
     link_words: 32-bit words that the host's link carries at once, a power of two but 2.
     hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
+    reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
     """
 
     lanes: int = 8
@@ -68,6 +69,7 @@ class TileConfig:
     extra_stages: int = 0
     link_words: int = 1
     hard_sigmoid: int = 0
+    reset_first: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -90,6 +92,7 @@ class TileConfig:
             ("extra_stages", 0, 1024),
             ("link_words", 1, 64),
             ("hard_sigmoid", 0, 1),
+            ("reset_first", 0, 1),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -181,11 +184,6 @@ class TileConfig:
     @property
     def counters(self) -> int:
         """This machine counts no slots: the cycle model says where they go."""
-        return 0
-
-    @property
-    def reset_first(self) -> int:
-        """This machine has no GRU that resets before the product."""
         return 0
 
     @property

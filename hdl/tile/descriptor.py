@@ -72,6 +72,7 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "state_up": (9, 15, 4, False),  # 15 - f_state
     "out_shift": (9, 19, 6, False),
     "hard_sigmoid": (9, 25, 1, False),  # σ is the hard one
+    "reset_first": (9, 26, 1, False),
     **_phases(),
 }
 

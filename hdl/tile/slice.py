@@ -38,6 +38,7 @@ def post_program_layout() -> data.StructLayout:
             "activation": 2,
             "wide": 1,
             "hard_sigmoid": 1,
+            "reset_first": 1,
             "gate_major": 1,
             "pre_shift": 5,
             "state_up": 4,
@@ -126,9 +127,13 @@ class PostSlice(wiring.Component):
         m.d.sync += [b.eq(a) for line in (tags, neurons) for a, b in itertools.pairwise(line)]
         lstm, gru, has_state, has_hidden = Signal(), Signal(), Signal(), Signal()
         tabular, rnn_sigmoid = Signal(), Signal()
+        resets, mixes = Signal(), Signal()  # the two layers of a GRU that resets first
+        split = program.reset_first & bool(config.reset_first)
         m.d.sync += [
             lstm.eq(program.kind == Kind.LSTM),
-            gru.eq(program.kind == Kind.GRU),
+            gru.eq((program.kind == Kind.GRU) & ~split),
+            resets.eq((program.kind == Kind.GRU) & split),
+            mixes.eq((program.kind == Kind.RNN) & split),
             has_state.eq(program.kind[1]),
             has_hidden.eq(program.kind != Kind.LINEAR),
             rnn_sigmoid.eq(program.activation == Activation.SIGMOID),
@@ -182,8 +187,11 @@ class PostSlice(wiring.Component):
             return tag.word + Mux(tag.second, second_base, program.state_base)
 
         read, visible, written = (
-            data.View(neuron_tag_layout(), Mux(gru, neurons[late], neurons[early]))
-            for early, late in ((5, 10), (6, 11), (9, 14))
+            data.View(
+                neuron_tag_layout(),
+                Mux(resets, neurons[reset], Mux(gru, neurons[late], neurons[early])),
+            )
+            for early, late, reset in ((5, 10, 12), (6, 11, 13), (9, 14, 14))
         )
         for index in range(config.cells):
             cell = place(m, f"cell{index}", cell_signature(config), CELL_MODULE)
@@ -191,7 +199,7 @@ class PostSlice(wiring.Component):
             own_rows = rows[count * index : count * (index + 1)]
             if config.gate_depth:
                 source = self._gate_buffer(
-                    m, index, own_rows, tags, neurons, lstm, gru, program
+                    m, index, own_rows, tags, neurons, lstm, gru | resets, program
                 )
                 m.d.comb += [to.eq(one) for to, one in zip(cell.gates, source.gates, strict=True)]
                 m.d.comb += [
@@ -209,6 +217,10 @@ class PostSlice(wiring.Component):
             m.d.comb += [
                 cell.lstm.eq(lstm),
                 cell.gru.eq(gru),
+                cell.resets.eq(resets),
+                cell.mixes.eq(mixes),
+                cell.update_en.eq(neurons[6].valid & resets),
+                cell.update_addr.eq(state_addr(neurons[6])),
                 cell.tabular.eq(tabular),
                 cell.relu.eq(program.activation == Activation.RELU),
                 cell.wide.eq(program.wide),
@@ -219,7 +231,7 @@ class PostSlice(wiring.Component):
                     Mux(self.read_en, self.read_addr, state_addr(read))
                 ),
                 cell.zero.eq(visible.fresh),
-                cell.write_en.eq(written.valid & has_state),
+                cell.write_en.eq(written.valid & (has_state & ~resets | mixes)),
                 cell.write_addr.eq(state_addr(written)),
                 cell.load_en.eq(
                     load.state_en & (load.index == self.number * config.cells + index)
@@ -239,8 +251,8 @@ class PostSlice(wiring.Component):
         rows: list[Any],
         tags: list[Any],
         neurons: list[Any],
-        lstm: Signal,
-        gru: Signal,
+        lstm: Value,
+        gru: Value,
         program: data.View,
     ) -> Any:
         """The buffer between some rows and their cell unit."""

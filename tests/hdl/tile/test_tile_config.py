@@ -26,6 +26,7 @@ from sparnn.hdl.tile.descriptor import TILE_FIELDS, encode_tile_descriptor
         ({"activation_bits": 7}, "activation_bits = 7"),
         ({"lanes": True}, "lanes = True"),
         ({"hard_sigmoid": 2}, "hard_sigmoid = 2"),
+        ({"reset_first": 2}, "reset_first = 2"),
     ],
 )
 def test_refused(wrong: dict[str, int], named: str) -> None:
