@@ -36,8 +36,6 @@ IntArray = npt.NDArray[np.int64]
 
 #: Bits of weights and activations in MASR's machine.
 MASR_BITS = 10
-#: Steps on which the formats of the workload are calibrated.
-_CALIBRATION_STEPS = 64
 #: Sub-masks of a chunk whose size is given.
 _SUB_MASKS = 8
 
@@ -126,7 +124,7 @@ def masr_point(
         chunk=options.chunk,
         sub_chunk=None if options.chunk is None else max(8, options.chunk // _SUB_MASKS),
     )
-    sample = InputSequence(workload.x[:_CALIBRATION_STEPS], {})
+    sample = InputSequence(workload.sample, {})
     network = quantize_network(
         workload.network, calibrate(workload.network, [sample]), MASR_BITS, MASR_BITS
     ).network

@@ -60,7 +60,8 @@ class HalfRows:
         """From the non-zero weights of all gates, [positions, columns], and the columns that are
         not zero, [steps, columns], both by position. ``slice_``: of each column, of so many
         ``slices``; ``chunks``: of one row."""
-        steps = active[np.arange(_STEPS) % len(active)].astype(np.float64)
+        # The last ones: a sequence's first steps are quieter.
+        steps = active[np.arange(-_STEPS, 0) % len(active)].astype(np.float64)
         values = present.astype(np.float64)
         pairs = np.stack(
             [steps[:, slice_ == s] @ values[:, slice_ == s].T for s in range(slices)], axis=-1

@@ -149,8 +149,12 @@ def lay_out(
             choices = _fitting(choices, config, stage.layers, positions)
         if len(choices) > 1:
             costs = [stage.cost(stage.lay_out(one, _SHORT_EFFORT * balance)) for one in choices]
-            choices = [choices[costs.index(min(costs))]]
-        layouts += stage.lay_out(choices[0], float(balance))
+            # The two best, in their order, are compared again with all of the balance.
+            choices = [choices[k] for k in sorted(np.argsort(costs, kind="stable")[:2])]
+        places = [stage.lay_out(one, float(balance)) for one in choices]
+        if len(choices) > 1:
+            places = [min(places, key=stage.cost)]
+        layouts += places[0]
         if stage.layers[-1].join == "reset":
             before, arriving = layouts[-1].neurons, stage.outputs[-1]
         elif stage.layers[-1].join == "sum":

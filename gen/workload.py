@@ -28,11 +28,15 @@ _MEMORY, _SHARED = 0.8, 0.3
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """A network of one layer, in one direction or two, and its input, [steps, inputs], which is
-    not negative."""
+    """A network of one layer, in one direction or two, and its input.
+
+    x: [steps, inputs], not negative. sample: other steps of the same processes, those on which the
+    biases were tuned: for calibration.
+    """
 
     network: FloatNetwork
     x: FloatArray
+    sample: FloatArray
 
 
 def masr_workload(
@@ -92,7 +96,7 @@ def masr_workload(
             }
         ],
     }
-    return Workload(FloatNetwork(tuple(layers), io), x[:steps])
+    return Workload(FloatNetwork(tuple(layers), io), x[:steps], x[steps:])
 
 
 def _bias(
