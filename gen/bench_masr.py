@@ -46,6 +46,7 @@ class MasrOptions:
 
     v, balance, rotate, interleave: see :func:`~sparnn.gen.layout.lay_out`. unfolded: see
     :func:`~sparnn.gen.program.build_program`. chunk: of the machine, in at most eight sub-masks.
+    queue: partial sums that a lane may hold.
     """
 
     v: int | None = None
@@ -54,6 +55,7 @@ class MasrOptions:
     interleave: bool = True
     unfolded: bool = True
     chunk: int | None = None
+    queue: int | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class MasrPoint:
     directions: int
     v: int
     chunk: int
+    queue: int
     seed: int
     steps: int
     bit_exact: bool
@@ -122,6 +125,7 @@ def masr_point(
         threads=directions,
         counters=1,
         chunk=options.chunk,
+        queue_depth=options.queue,
         sub_chunk=None if options.chunk is None else max(8, options.chunk // _SUB_MASKS),
     )
     sample = InputSequence(workload.sample, {})
@@ -171,6 +175,7 @@ def masr_point(
         directions=directions,
         v=1 << layout.layers[0].v_log2,
         chunk=config.chunk,
+        queue=config.queue_depth,
         seed=seed,
         steps=len(x),
         bit_exact=different == 0,

@@ -203,6 +203,9 @@ def masr_command(
     chunk: Annotated[
         int | None, typer.Option(metavar="C", help="Mask bits that a lane reads at once.")
     ] = None,
+    queue: Annotated[
+        int | None, typer.Option(metavar="N", help="Partial sums that a lane may hold.")
+    ] = None,
     balance: Annotated[
         Balance, typer.Option(help="How rows and columns are dealt: evened, or as they come.")
     ] = Balance.STATIC,
@@ -237,6 +240,7 @@ def masr_command(
         MasrOptions(
             v=v,
             chunk=chunk,
+            queue=queue,
             balance=balance is Balance.STATIC,
             rotate=rotate,
             interleave=schedule is Schedule.INTERLEAVED,

@@ -234,7 +234,7 @@ def test_emit(replace, files, capsys):
 def noisy(replace):
     """A simulation that prints, from Python and from a program that it starts."""
 
-    def simulate(folder, inputs, *, output, waves):
+    def simulate(folder, inputs, *, output, waves, verilog):
         print("from python")
         subprocess.run(["echo", "from a program"], check=True)
         return Report()
