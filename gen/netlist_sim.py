@@ -33,7 +33,8 @@ def netlist_verilog(verilog: str, top: str, target: Target) -> str:
     ------
     SparnnError: Yosys is missing or fails; a cell has no model.
     """
-    result = synthesize(verilog, top, target, netlist=False)
+    # Flat: Yosys 0.69 ends in an assertion where it keeps the blocks of some small machines apart.
+    result = synthesize(verilog, top, target, flat=True, netlist=False)
     netlist = result.verilog.read_text(encoding="utf-8")
     head, models = _models(target)
     wanted = set(result.cells)
