@@ -21,7 +21,8 @@ from .model import FloatNetwork
 from .onnx_import import import_onnx
 from .pack import pack_network
 from .presets import structure
-from .program import cell_options, memory_needs
+from .program import memory_needs
+from .program_common import cell_options
 from .quantize import quantize
 from .targets import Device, Target, find_device, find_target
 
@@ -138,7 +139,7 @@ def smallest_machine(
         "state_depth": 16,
         "store_depth": config.store_entry_bits,
     }
-    values = asdict(config) | cell_options(network)
+    values = asdict(config) | cell_options(network, config)
     for name, need in needs.items():
         if name == "columns":
             values[name] = config.chunk << max(0, (need // config.chunk - 1).bit_length())

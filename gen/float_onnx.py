@@ -90,12 +90,12 @@ class _Builder:
         self.batch = ""
 
     def node(self, operator: str, *inputs: str, outputs: Sequence[str] = (), **fields: Any) -> str:
-        names = list(outputs) or [f"v{len(self.nodes)}"]
+        names = list(outputs) or [f"sparnn_v{len(self.nodes)}"]  # none of the model's own names
         self.nodes.append(helper.make_node(operator, inputs, names, **fields))
         return names[0]
 
     def constant(self, array: np.ndarray[Any, Any]) -> str:
-        name = f"c{len(self.constants)}"
+        name = f"sparnn_c{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
@@ -161,6 +161,8 @@ class _Builder:
         inputs += [self.floats(bias), "", self.state(layer, layer.initial_h, states["initial_h"])]
         if layer.kind == "lstm":
             inputs.append(self.state(layer, layer.initial_c, states["initial_c"]))
+            if layer.w_c is not None:  # ONNX: i, o, f
+                inputs.append(self.floats(layer.w_c[[0, 2, 1]].reshape(1, -1)))
         fields: dict[str, Any] = {"hidden_size": layer.units}
         if layer.kind == "gru":
             fields["linear_before_reset"] = int(not reset_first)
@@ -174,7 +176,8 @@ class _Builder:
                 fields |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
         if layer.reverse:
             fields["direction"] = "reverse"
-        outputs = [f"{layer.kind}{len(self.nodes)}_{k}" for k in range(2 + (layer.kind == "lstm"))]
+        name = f"sparnn_{layer.kind}{len(self.nodes)}"
+        outputs = [f"{name}_{k}" for k in range(2 + (layer.kind == "lstm"))]
         self.node(layer.kind.upper(), *inputs, outputs=outputs, **fields)
         sequence = self.node("Squeeze", outputs[0], self.integers(1))
         found = {"sequence": sequence, "step": self.last(sequence), "last": outputs[1]}

@@ -158,9 +158,12 @@ def run_layer(
         v[:, t] = (h @ w_h).reshape(batch, layer.gates, layer.units) + b_h
         pre[:, t] = u[:, t] + v[:, t]
         if layer.kind == "lstm":
-            i, f, o = (sigma(pre[:, t, gate]) for gate in (0, 1, 3))
-            c = f * c + i * np.tanh(pre[:, t, 2])
-            h = o * np.tanh(c)
+            if layer.w_c is not None:
+                pre[:, t, :2] += layer.w_c[:2] * c[:, np.newaxis]
+            c = sigma(pre[:, t, 1]) * c + sigma(pre[:, t, 0]) * np.tanh(pre[:, t, 2])
+            if layer.w_c is not None:
+                pre[:, t, 3] += layer.w_c[2] * c
+            h = sigma(pre[:, t, 3]) * np.tanh(c)
             state[:, t] = c
         elif layer.kind == "gru":
             r, z = sigma(pre[:, t, 0]), sigma(pre[:, t, 1])

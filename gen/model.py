@@ -53,6 +53,7 @@ class FloatLayer:
         layer has computed first.
     reverse : the layer goes from the last step to the first.
     join : how it meets the layer before it, one of ``sparnn.sim.network.JOINS``.
+    w_c : [3, units], peepholes of an LSTM's i, f and o; None: it has none.
     """
 
     name: str
@@ -68,6 +69,7 @@ class FloatLayer:
     last_step: bool = False
     reverse: bool = False
     join: str = ""
+    w_c: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in GATES:
@@ -88,9 +90,12 @@ class FloatLayer:
             ("b_h", self.b_h, (gates, units)),
             ("initial_h", self.initial_h, (units,)),
             ("initial_c", self.initial_c, (units,)),
+            ("w_c", self.w_c, (3, units)),
         ):
             if array is not None and array.shape != shape:
                 raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
+        if self.w_c is not None and self.kind != "lstm":
+            raise ValueError(f"w_c is for an lstm, not for kind {self.kind!r}")
         if self.last_only and self.kind != "linear":
             raise ValueError(f"last_only is for linear layers, not for kind {self.kind!r}")
 

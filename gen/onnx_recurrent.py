@@ -118,6 +118,20 @@ def _initial(
     return nothing
 
 
+def _peepholes(call: Call, directions: int, units: int) -> list[FloatArray | None]:
+    """P of each direction: [3, units] of i, f, o, or None where there is none or all are zero."""
+    value = call.input(7)
+    if value is None or (isinstance(value, Fill) and not value.value):
+        return [None] * directions
+    array = weight(call.node, value, "P")
+    if array.shape != (directions, 3 * units):
+        raise refuse(
+            call.node, f"P has shape {list(array.shape)}, expected [{directions}, {3 * units}]"
+        )
+    each = array.reshape(directions, 3, units)[:, [0, 2, 1]]  # ONNX: i, o, f
+    return [one.copy() if one.any() else None for one in each]
+
+
 def _check_lengths(call: Call, time: Axis) -> None:
     """Refuse sequence_lens, unless each is the whole length, which the model fixes."""
     value = call.input(4)
@@ -171,12 +185,7 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
                 node, f"B has shape {list(flat.shape)}, expected [{count}, {2 * gates * units}]"
             )
         b = flat.reshape(count, 2, gates, units)[:, :, list(ORDER[op])]
-    peephole = call.input(7) if op == "LSTM" else None
-    zero = (isinstance(peephole, Const) and not peephole.array.any()) or (
-        isinstance(peephole, Fill) and not peephole.value
-    )
-    if peephole is not None and not zero:
-        raise refuse(node, "peepholes (input P) are not supported; retrain without them")
+    w_c = _peepholes(call, count, units) if op == "LSTM" else [None] * count
     if len(signal.axes) != 3:
         raise refuse(node, f"X has shape {signal.shape_text}; it needs three axes")
     if signal.last:
@@ -204,9 +213,15 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
             b[k] * one.scale[:, None],
         )
         b[k, 0] += one.shift[:, None]
+        seen = w_c[k]
+        if seen is not None:
+            seen *= one.scale[[0, 1, 3], None]
     if call.attrs.get("input_forget", 0):  # f = 1 - i, as ONNX Runtime has it: σ(-a) = 1 - σ(a)
         for array in (w_x, w_h, b[:, 0], b[:, 1]):
             array[:, 1] = -array[:, 0]
+        for seen in w_c:
+            if seen is not None:
+                seen[1] = -seen[0]
     for k, reverse in enumerate(backwards):
         layer = FloatLayer(
             name=chain.name(call),
@@ -220,6 +235,7 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
             initial_c=c0[k],
             reverse=reverse,
             join="concat" if k else "",
+            w_c=w_c[k],
         )
         layers: tuple[FloatLayer, ...] = (layer,)
         if op == "GRU" and not call.attrs.get("linear_before_reset", 0):

@@ -1,6 +1,6 @@
 """The program of a packed network: memory allocation, layer descriptors, loading packets."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +11,6 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import (
     DESCRIPTOR_FIELDS,
     RUN_STEPS_BITS,
-    Activation,
-    Kind,
     Target,
     encode_descriptor,
 )
@@ -26,13 +24,19 @@ from .layout import NetworkLayout, ceil_div
 from .loops import single_steps
 from .pack import PackedLoop, pack_network
 from .presets import enlarge
+from .program_common import (
+    KINDS,
+    cell_options,
+    check_machine,
+    check_single,
+    descriptor_formats,
+    runs_step_by_step,
+)
 from .store import allocate, read_stages, source, stage_order, stored
 
 __all__ = [
-    "CELL_OPTIONS",
     "FITTED_STEPS",
     "build_program",
-    "cell_options",
     "fit_config",
     "image_words",
     "longest_run",
@@ -41,12 +45,6 @@ __all__ = [
 
 #: Steps of one run that :func:`fit_config` makes room for in the store.
 FITTED_STEPS = 64
-
-#: The descriptor's kind by that of the layer.
-_KINDS = {kind.name.lower(): kind for kind in Kind} | {
-    "gru_gates": Kind.GRU,
-    "gru_candidate": Kind.RNN,
-}
 
 #: parameter of MachineConfig -> what it counts, for messages.
 _WHAT = {
@@ -59,13 +57,6 @@ _WHAT = {
     "store_depth": "words in the sequence store for one step",
     "program_depth": "layer descriptors",
 }
-#: parameter of MachineConfig that is 0 or 1 -> what it has the cells for.
-CELL_OPTIONS = {
-    "hard_sigmoid": "gates or a layer with HardSigmoid",
-    "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
-}
-
-
 def build_program(
     network: IntegerNetwork,
     layout: NetworkLayout,
@@ -88,13 +79,7 @@ def build_program(
     SparnnError: a memory is too small, a value is out of the machine's range, or the sequence of a
         layer is wanted whose last step alone is computed.
     """
-    _check_widths(network, config)
-    for name, need in cell_options(network).items():
-        if need > getattr(config, name):
-            raise SparnnError(
-                f"the network has {CELL_OPTIONS[name]}, for which the machine lacks the cells: it "
-                f"has {name} = 0; set {name} = 1"
-            )
+    check_machine(network, config)
     needs = memory_needs(network, layout, packed, config, outputs=outputs)
     for name, need in needs.items():
         limit = getattr(config, name)
@@ -131,14 +116,14 @@ def build_program(
         for index in stage:
             layer, place = network.layers[index], layout.layers[index]
             loop = next(k for k, loop in enumerate(layout.loops) if index in loop)
-            _check_single(network, single, index, what)
+            check_single(network, single, index, what)
             out_words = ceil_div(layer.units, config.post_units)
             ordered = number not in read  # the host is sent each step when it is computed
             emit = what - {"state_c"} if ordered else what & {"last", "state_h"}
             hidden = layer.kind == "gru_gates"  # nobody but its candidate sees its output
             if hidden:
                 emit = set()
-            fields = dict.fromkeys(DESCRIPTOR_FIELDS, 0) | _formats(layer)
+            fields = dict.fromkeys(DESCRIPTOR_FIELDS, 0) | descriptor_formats(layer)
             fields |= {
                 "v_log2": place.v_log2,
                 "store_out": int(
@@ -198,44 +183,6 @@ def build_program(
     return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(network, packed))
 
 
-def runs_step_by_step(network: IntegerNetwork) -> bool:
-    """Whether each step has to be a run of its own: two layers take turns.
-
-    Raises
-    ------
-    SparnnError: another layer cannot be run so.
-    """
-    turns = [layer for layer in network.layers if layer.join == "reset"]
-    single = single_steps(network)
-    for index, layer in enumerate(network.layers):
-        if turns and (layer.reverse or (single[index] and layer.has_hidden)):
-            raise SparnnError(
-                f"layer {turns[0].name!r} resets before the product (linear_before_reset = 0), so "
-                f"the machine takes one step at a time, but layer {layer.name!r} needs the whole "
-                "sequence first; retrain with linear_before_reset = 1, or split the model between "
-                "the two"
-            )
-    return bool(turns)
-
-
-def _check_single(
-    network: IntegerNetwork, single: Sequence[bool], index: int, what: Set[str]
-) -> None:
-    """Refuse outputs and inputs that a layer of one step cannot give or have."""
-    layer = network.layers[index]
-    shortened = single[index] and not any(one.last_only for one in network.layers[: index + 1])
-    if shortened and "sequence" in what:
-        raise SparnnError(
-            f"layer {layer.name!r}: its whole sequence is an output, but the layer after it "
-            f"reads the last step only; leave that output out of the model"
-        )
-    if single[index] and not single[index - 1] and not network.layers[index - 1].has_hidden:
-        raise SparnnError(
-            f"layer {layer.name!r} reads the last step of a sequence that no recurrent layer "
-            f"has made; feed that step alone and leave out its selection in the model"
-        )
-
-
 def memory_needs(
     network: IntegerNetwork,
     layout: NetworkLayout,
@@ -275,15 +222,6 @@ def memory_needs(
     }
 
 
-def cell_options(network: IntegerNetwork) -> dict[str, int]:
-    """Whether the network needs the cells that a machine has only where it is asked for them, by
-    the parameter of MachineConfig."""
-    return {
-        "hard_sigmoid": int(any(one.activation == "hard_sigmoid" for one in network.layers)),
-        "reset_first": int(any(one.join == "reset" for one in network.layers)),
-    }
-
-
 def fit_config(
     config: MachineConfig,
     network: IntegerNetwork,
@@ -297,7 +235,7 @@ def fit_config(
     """
     packed = pack_network(network, layout, config)
     needs = memory_needs(network, layout, packed, config, steps, outputs)
-    return enlarge(config, needs | cell_options(network))
+    return enlarge(config, needs | cell_options(network, config))
 
 
 def longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:
@@ -346,46 +284,4 @@ def _ends(loops: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.
 
 
 def _rows_per_neuron(layer: IntegerLayer) -> int:
-    return _KINDS[layer.kind].gates
-
-
-def _formats(layer: IntegerLayer) -> dict[str, int]:
-    """The descriptor fields that follow from a layer's kind and formats (docs/numerics.md)."""
-    kind = _KINDS[layer.kind]
-    reset_first = layer.kind in ("gru_gates", "gru_candidate")
-    hard = layer.activation == "hard_sigmoid"
-    activation = Activation.IDENTITY
-    if layer.kind in ("rnn", "linear"):
-        activation = Activation.SIGMOID if hard else Activation[layer.activation.upper()]
-    if layer.kind == "gru_candidate":
-        activation = Activation.TANH
-    if kind == Kind.GRU or reset_first:
-        out_shift = 15 + layer.f_state - layer.f_out
-    elif kind == Kind.LSTM or activation in (Activation.TANH, Activation.SIGMOID):
-        out_shift = 30 - layer.f_out
-    else:
-        out_shift = 15 + layer.f_pre - layer.f_out
-    return {
-        "kind": kind,
-        "activation": activation,
-        "pre_shift": layer.f_pre - 12,
-        "state_up": 15 - layer.f_state,
-        "state_shift": layer.f_state - 12,
-        "out_shift": out_shift,
-        "wide": int(layer.kind == "linear" and layer.out_bits == 16),
-        "reset_first": int(reset_first),
-        "hard_sigmoid": int(hard),
-    }
-
-
-def _check_widths(network: IntegerNetwork, config: MachineConfig) -> None:
-    if network.activation_bits != config.activation_bits:
-        raise SparnnError(
-            f"the network has activations of {network.activation_bits} bits, the machine of "
-            f"activation_bits = {config.activation_bits}; compile for the same number"
-        )
-    if network.weight_bits > config.weight_bits:
-        raise SparnnError(
-            f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
-            f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
-        )
+    return KINDS[layer.kind].gates

@@ -351,8 +351,24 @@ def _layer(layer: FloatLayer, formats: _Formats, weight_bits: int, sum_shift: in
         sum_shift=sum_shift,
         initial_h=_state(layer.initial_h, formats.out, formats.out_bits),
         initial_c=_state(layer.initial_c, formats.state, 16),
+        **_peepholes(layer, formats),
         **hidden,
     )
+
+
+def _peepholes(layer: FloatLayer, formats: _Formats) -> dict[str, Any]:
+    """16-bit weights of the state, in the finest common scale that a shift of 0 … 31 can undo."""
+    if layer.w_c is None:
+        return {}
+    ratio = np.ldexp(layer.w_c, formats.pre - formats.state)
+    largest = float(np.abs(ratio).max())
+    if largest > MAX_MULT:
+        raise SparnnError(
+            f"layer {layer.name!r}: the peepholes have to be scaled by {largest:g}, but the limit "
+            f"is {MAX_MULT}; scale the layer's peepholes down"
+        )
+    shift = int(np.clip(np.floor(np.log2(MAX_MULT / max(largest, 2.0**-32))), 0, 31))
+    return {"w_c": np.rint(np.ldexp(ratio, shift)).astype(np.int32), "cell_shift": shift}
 
 
 def _bias(bias: FloatArray, f_pre: int, where: str) -> Int32Array:

@@ -105,6 +105,9 @@ def _second(
     if twin:
         layer |= {"activation": first.activation, "f_pre": first.f_pre, "f_state": first.f_state}
         layer["reverse"] = not first.reverse
+        layer |= {"w_c": first.w_c, "cell_shift": first.cell_shift}
+        if first.w_c is not None:
+            layer["bias_h"] = np.zeros_like(layer["bias_h"])
     if join == "sum" and first.f_out > -4:
         layer["sum_shift"] = int(rng.integers(0, 2))
     return [IntegerLayer(**layer)]
@@ -172,6 +175,12 @@ def _layer(
     has_sigma = fields["activation"] == "sigmoid" or kind in WITH_STATE
     if has_sigma and getattr(config, "hard_sigmoid", 0) and rng.random() < 0.4:
         fields["activation"] = "hard_sigmoid"
+    if kind == "lstm" and getattr(config, "peepholes", 0) == 1 and rng.random() < 0.5:
+        fields |= {
+            "w_c": _sparse(rng, (3, units), 16, low=1),
+            "cell_shift": int(rng.integers(0, 32)),
+            "bias_h": np.zeros_like(fields["bias_h"]),
+        }
     if hidden and kind != "gru_candidate" and rng.random() < 0.2:
         fields["initial_h"] = _sparse(rng, (units,), out_bits, low=1)
     if kind == "lstm" and rng.random() < 0.2:

@@ -15,7 +15,7 @@ from sparnn.hdl.tile.gates import GateBuffer
 from sparnn.hdl.tile.gather import OutputGather
 from sparnn.hdl.tile.lane import LANE_MODULE, VectorLane
 from sparnn.hdl.tile.loader import VectorLoader
-from sparnn.hdl.tile.row import RowUnit
+from sparnn.hdl.tile.row import RowUnit, row_kind
 from sparnn.hdl.tile.sequencer import Sequencer
 from sparnn.hdl.tile.sigma import SIGMA_MODULE, Sigma
 from sparnn.hdl.tile.tap import Tap
@@ -27,10 +27,10 @@ TILE_BLOCKS: Mapping[str, Callable[[TileConfig], wiring.Component]] = {
     "lane": VectorLane,
     "bank": Bank,
     "tap": Tap,
-    "row": lambda config: RowUnit(config, keep=True),
+    "row": lambda config: RowUnit(config, row_kind(config, 0)),
     "gates": GateBuffer,
     "cell": CellUnit,
-    "sigma": lambda config: Sigma(),
+    "sigma": lambda config: Sigma(config.post_stages, with_hard=bool(config.hard_sigmoid)),
     "sequencer": Sequencer,
     "loader": VectorLoader,
     "gather": OutputGather,
@@ -53,5 +53,5 @@ def block_components(
             for bits, operands in nodes
         ]
     if name in ("row", "cell"):
-        parts.append((Sigma(), SIGMA_MODULE))
+        parts.append((TILE_BLOCKS["sigma"](config), SIGMA_MODULE))
     return parts

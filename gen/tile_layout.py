@@ -66,7 +66,10 @@ def tile_layer(
 ) -> TileLayer:
     """What the cycle model has to know of a layer."""
     wide = wide_outputs(config, layer)
-    return TileLayer(plan, layer.inputs, layer.units, steps, layer.kind, wide, fresh)
+    peephole = layer.w_c is not None
+    return TileLayer(
+        plan, layer.inputs, layer.units, steps, layer.kind, wide, fresh, peephole=peephole
+    )
 
 
 def half_plans(
@@ -147,6 +150,7 @@ def explore(
         kind=layer.kind,
         wide=wide_outputs(config, layer),
         name=layer.name,
+        peephole=layer.w_c is not None,
         paired=paired,
         schedule=schedule,
         orders=orders,
@@ -164,6 +168,7 @@ def explore_shape(
     kind: str = "lstm",
     wide: bool = False,
     name: str = "",
+    peephole: bool = False,
     paired: bool = False,
     schedule: str = "unfolded",
     orders: Sequence[Order] | None = None,
@@ -178,7 +183,13 @@ def explore_shape(
         order
         for order in orders or SCHEDULES[schedule]
         if (config.gate_depth if order.gate_major else config.cell_rows == 4)
+        and not (peephole and order.gate_major)
     ]
+    if not possible and peephole:
+        raise SparnnError(
+            f"schedule {schedule!r}: layer {name!r} has peepholes, which need the gates of a "
+            f"neuron side by side; use intergate or unfolded"
+        )
     if not possible:
         reason = (
             f"has no gate buffers (gate_depth = {config.gate_depth})"
@@ -223,7 +234,9 @@ def explore_shape(
         for x in halves_x:
             for h in halves_h:
                 plan = _unhurried(config, TilePlan(x, h, order))
-                layer = TileLayer(plan, inputs, units, steps, kind, wide, paired=paired)
+                layer = TileLayer(
+                    plan, inputs, units, steps, kind, wide, paired=paired, peephole=peephole
+                )
                 key = (layer_cycles(config, layer)[0], len(x) + len(h))
                 if chosen is None or key < chosen[0]:
                     chosen = key, plan

@@ -186,7 +186,7 @@ def packed_parameters(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -
         entry = (
             mult.astype(np.uint64)
             | getattr(layer, f"shift_{half}").astype(np.uint64) << np.uint64(16)
-            | (getattr(layer, f"bias_{half}") & 0xFFFF).astype(np.uint64) << np.uint64(22)
+            | (_biases(layer, half) & 0xFFFF).astype(np.uint64) << np.uint64(22)
         )
         rows = _segment_rows(config, entry, segments, plan.order.gate_major)
         passes = 4 if plan.order.gate_major else 1
@@ -202,6 +202,14 @@ def packed_parameters(config: TileConfig, layer: IntegerLayer, plan: TilePlan) -
         packed[..., 1] = by_word >> np.uint64(32)
         parts.append(packed)
     return np.concatenate(parts, axis=1)
+
+
+def _biases(layer: IntegerLayer, half: str) -> npt.NDArray[np.int32]:
+    """[gates, units]; those of an LSTM's hidden half are its peepholes."""
+    biases: npt.NDArray[np.int32] = getattr(layer, f"bias_{half}")
+    if half == "h" and layer.w_c is not None:
+        biases = np.insert(layer.w_c, 2, 0, axis=0)  # g has none
+    return biases
 
 
 def _host_words(values: npt.NDArray[np.int32], bits: int, words: int) -> Words:

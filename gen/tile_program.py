@@ -23,9 +23,13 @@ from .errors import SparnnError
 from .layout import ceil_div
 from .loops import single_steps
 from .pack import with_third_gate
-from .program import CELL_OPTIONS, cell_options, runs_step_by_step
-from .program import _check_single as check_single
-from .program import _formats as descriptor_formats
+from .program_common import (
+    cell_options,
+    check_machine,
+    check_single,
+    descriptor_formats,
+    runs_step_by_step,
+)
 from .tile_layout import explore, wide_outputs
 from .tile_pack import (
     PackedLanes,
@@ -61,6 +65,7 @@ _COMPUTED = {
     *("name", "kind", "activation", "w_x", "w_h", "mult_x", "shift_x", "bias_x"),
     *("mult_h", "shift_h", "bias_h", "f_x", "f_pre", "f_state", "f_out", "out_bits"),
     *("last_only", "last_step", "reverse", "join", "initial_h", "initial_c"),
+    *("w_c", "cell_shift"),
 }
 
 Words = npt.NDArray[np.uint32]
@@ -90,7 +95,7 @@ def place_tiles(
     SparnnError: the network does not fit, or the machine cannot compute it.
     """
     if fit:
-        options = cell_options(network)
+        options = cell_options(network, config)
         config = replace(
             config, **{name: max(getattr(config, name), need) for name, need in options.items()}
         )
@@ -190,6 +195,7 @@ def model_layers(
                 bool(placed.descriptor["reverse"]),
                 paired,
                 tuple(int(one) for part in lengths for one in part),
+                layer.w_c is not None,
             )
         )
     return layers
@@ -240,22 +246,7 @@ def tile_memory_needs(
 
 
 def _check(network: IntegerNetwork, config: TileConfig) -> None:
-    if network.activation_bits != config.activation_bits:
-        raise SparnnError(
-            f"the network has activations of {network.activation_bits} bits, the machine of "
-            f"activation_bits = {config.activation_bits}; compile for the same number"
-        )
-    if network.weight_bits > config.weight_bits:
-        raise SparnnError(
-            f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
-            f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
-        )
-    for name, need in cell_options(network).items():
-        if need > getattr(config, name):
-            raise SparnnError(
-                f"the network has {CELL_OPTIONS[name]}, for which the machine lacks the cells: it "
-                f"has {name} = 0; set {name} = 1"
-            )
+    check_machine(network, config)
     for layer in network.layers:
         for field in fields(layer):
             value = getattr(layer, field.name)
@@ -304,6 +295,8 @@ def _program(
                 "out_shift": formats["out_shift"],
                 "hard_sigmoid": formats["hard_sigmoid"],
                 "reset_first": formats["reset_first"],
+                "peephole": int(layer.w_c is not None),
+                "cell_shift": layer.cell_shift,
                 "state_up": formats["state_up"],
                 "pre_shift": 15 - layer.f_pre,
                 "emit": int(seen and bool(emitted)),
@@ -343,7 +336,7 @@ def _program(
             parameter += entries * (2 if layer.has_hidden else 1)
             state += words if seen else 0
             bound += issues(plan, worked_layer(layer)) + entry["in_words"] + 3 * layer.units + 64
-            bound += config.tail(gru=True)
+            bound += max(config.tail(gru=True), config.tail(peephole=True))
             layers.append(
                 LayerProgram(
                     layer.name,

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 #: What two layers have in common that take turns: all but weights and parameters.
-_SHARED = ("kind", "activation", "units", "f_pre", "f_state", "f_out")
+_SHARED = ("kind", "activation", "units", "f_pre", "f_state", "f_out", "cell_shift")
 
 IntArray = npt.NDArray[np.int64]
 Outputs = Sequence[Mapping[str, Any]]
@@ -111,6 +111,7 @@ def paired_layers(network: IntegerNetwork, config: TileConfig, outputs: Outputs)
         places = ceil_div(first.units, config.word) * config.word
         if (
             all(getattr(first, name) == getattr(other, name) for name in _SHARED)
+            and (first.w_c is None) == (other.w_c is None)
             and (first.reverse, other.reverse) == (False, True)
             and not what & {"last", "state_h"}  # these are sent, in an order of their own
             and ceil_div(places, config.bank_lanes) <= config.columns // 2

@@ -381,10 +381,16 @@ def _lstm(
     layer: IntegerLayer, u: IntArray, v: IntArray, c: IntArray | None, clamp: _Clamp
 ) -> tuple[IntArray, IntArray | None]:
     pre = clamp("pre", u + v, 16)
-    i, f, o = _sigma(layer)(pre[[0, 1, 3]], layer.f_pre)
+    assert c is not None
+    if layer.w_c is not None:  # peepholes: of i, f
+        pre[:2] = clamp("pre", pre[:2] + rne(layer.w_c[:2] * c, layer.cell_shift), 16)
+    i, f = _sigma(layer)(pre[:2], layer.f_pre)
     g = tanh(pre[2], layer.f_pre)
     p = rne(i * g, 15 - layer.f_state)
     c = clamp("state", rne(f * c + p, 15), 16)
+    if layer.w_c is not None:
+        pre[3] = clamp("pre", pre[3] + rne(layer.w_c[2] * c, layer.cell_shift), 16)
+    o = _sigma(layer)(pre[3], layer.f_pre)
     return rne(o * tanh(c, layer.f_state), 30 - layer.f_out), c
 
 

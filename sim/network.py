@@ -98,6 +98,9 @@ class IntegerLayer:
         One of `JOINS`.
     sum_shift
         Of the join `sum`: the sum has the format `f_out - sum_shift`.
+    w_c, cell_shift
+        Peepholes of an LSTM, [3, units] of i, f, o, and the shift of their products with the state;
+        `bias_h` is zero with them. None: there are none.
 
     Raises
     ------
@@ -128,6 +131,8 @@ class IntegerLayer:
     reverse: bool = False
     join: str = ""
     sum_shift: int = 0
+    w_c: Int32Array | None = None
+    cell_shift: int = 0
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -143,7 +148,7 @@ class IntegerLayer:
                 f"{where} ({self.kind}) has the activation {self.activation!r}: "
                 f"use one of {list(activations)}"
             )
-        for name in ("f_x", "f_pre", "f_state", "f_out", "out_bits", "sum_shift"):
+        for name in ("f_x", "f_pre", "f_state", "f_out", "out_bits", "sum_shift", "cell_shift"):
             check_number(where, name, getattr(self, name))
         if self.kind not in (*WITH_STATE, "gru_candidate") and self.f_state != 0:
             raise SimulationError(
@@ -190,6 +195,8 @@ class IntegerLayer:
             "shift_h": hidden,
             "bias_h": hidden,
         }
+        if self.w_c is not None:
+            shapes["w_c"] = (3, self.units) if self.kind == "lstm" else None
         if self.initial_h is not None:
             takes = self.has_hidden and self.join != "reset"
             shapes["initial_h"] = (self.units,) if takes else None
@@ -202,6 +209,13 @@ class IntegerLayer:
                 raise SimulationError(
                     f"{where} ({self.kind}): {name} has the shape {actual}, it must be {shape}"
                 )
+        if (self.w_c is None and self.cell_shift) or (
+            self.w_c is not None and self.bias_h is not None and self.bias_h.any()
+        ):
+            raise SimulationError(
+                f"{where} has cell_shift = {self.cell_shift} and a bias_h: a shift belongs to "
+                "peepholes, and with them bias_h is zero"
+            )
         if max(self.inputs, self.units) > _MAX_COLUMNS:
             raise SimulationError(
                 f"{where} has {self.inputs} inputs and {self.units} units: "

@@ -13,6 +13,7 @@ Int32Array = npt.NDArray[np.int32]
 LIMITS = {
     "w_x": (-32767, 32767),
     "w_h": (-32767, 32767),
+    "w_c": (-32768, 32767),
     "mult_x": (0, 32767),
     "mult_h": (0, 32767),
     "shift_x": (0, 47),
@@ -27,6 +28,7 @@ LIMITS = {
     "f_out": (-16, 15),
     "out_bits": (8, 16),
     "sum_shift": (0, 1),
+    "cell_shift": (0, 31),
     "weight_bits": (4, 16),
     "activation_bits": (8, 16),
 }

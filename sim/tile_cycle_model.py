@@ -90,6 +90,7 @@ class TileLayer:
     inputs: places of the input vector. steps: that it runs. kind: of GATES. wide: of its outputs.
     fresh: from state zero. reverse: it begins with the last step. paired: it is two layers that
     take turns. lengths: cycles of each pass of a step, in order, where columns are masked.
+    peephole: it is an LSTM with peepholes.
     """
 
     plan: TilePlan
@@ -102,6 +103,7 @@ class TileLayer:
     reverse: bool = False
     paired: bool = False
     lengths: tuple[int, ...] = ()
+    peephole: bool = False
 
 
 def half_cycles(phases: Sequence[Phase]) -> int:
@@ -134,7 +136,7 @@ class _Run:
         self.out_words = -(-layer.units // config.word)
         # From the go of a pass's last cycle: to the tap, to the announcement's effect, to the bus.
         self.to_tap = config.issue_to_operand
-        after = config.post_latency(layer.kind == "gru") + 1
+        after = config.post_latency(layer.kind == "gru", layer.peephole) + 1
         self.to_use = self.to_tap + after - config.issue_to_read
         self.to_bus = self.to_tap + after
 

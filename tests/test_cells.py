@@ -23,6 +23,19 @@ columns = 64
 store_depth = 256
 """
 OPTIONS = "reset_first = 1\nhard_sigmoid = 1\n"
+#: The same for cells that only the dense machine has.
+DENSE = """
+lanes = 8
+width = 4
+banks = 4
+slices = 2
+weight_bits = 12
+activation_bits = 14
+columns = 32
+store_depth = 256
+hard_sigmoid = 1
+peepholes = 1
+"""
 #: Cells that differ in the hardware.
 MODELS = [name for name in CELLS if name.startswith(("hard", "reset"))]
 
@@ -47,6 +60,20 @@ def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
     assert report.bit_exact, report.first_mismatch
     assert report.sqnr_db is not None
     assert report.sqnr_db > 48
+
+
+@pytest.mark.xdist_group("peepholes")
+@pytest.mark.parametrize("name", [name for name in CELLS if name.startswith("peepholes")])
+def test_peepholes_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
+    report = simulate(*compiled(CELLS[name](), tmp_path, DENSE))
+    assert report.bit_exact, report.first_mismatch
+    assert report.sqnr_db is not None
+    assert report.sqnr_db > 48
+
+
+def test_the_sparse_machine_has_no_peepholes(tmp_path: Path) -> None:
+    with pytest.raises(SparnnError, match=r"sparse machine does not compute; .* --config dense64"):
+        compiled(CELLS["peepholes"](), tmp_path, MACHINE)
 
 
 @pytest.mark.parametrize(

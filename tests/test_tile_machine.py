@@ -36,9 +36,10 @@ SMALL = TileConfig(
     gate_depth=16,
     hard_sigmoid=1,
     reset_first=1,
+    peepholes=1,
 )
 #: Several slices, of one and of two rows, which go gate by gate only, and of
-#: four, with the activation's register.
+#: four, with the activation's register; the last two with more stages behind the sums.
 NARROW = {
     width: TileConfig(
         lanes=8,
@@ -49,6 +50,8 @@ NARROW = {
         store_depth=8192,
         gate_depth=64,
         operand_stage=width // 4,
+        peepholes=width // 4,
+        post_stages=min(width, 2),
     )
     for width in (1, 2, 4)
 }
@@ -78,7 +81,9 @@ def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
     rng = np.random.default_rng(seed)
     while True:
         network = random_network(
-            rng, replace(SMALL, reset_first=0, hard_sigmoid=0), layers=1 if kind else None
+            rng,
+            replace(SMALL, reset_first=0, hard_sigmoid=0, peepholes=0),
+            layers=1 if kind else None,
         )
         if kind is not None and [one.kind for one in network.layers] != [kind]:
             continue
@@ -394,6 +399,63 @@ def test_a_gru_that_resets_first(folder: Path, schedule: str, layers: int) -> No
     _run(folder, network, sequences, schedule=schedule)
     with pytest.raises(SparnnError, match="reset_first = 0; set reset_first = 1"):
         place_tiles(network, replace(SMALL, reset_first=0))
+
+
+def _peepholes(seed: int, config: TileConfig) -> IntegerNetwork:
+    """A random network with peepholes, a layer of two directions among them."""
+    rng = np.random.default_rng(seed)
+    while True:
+        network = random_network(rng, replace(config, reset_first=0), layers=2)
+        if any(one.join == "concat" and one.w_c is not None for one in network.layers) and not any(
+            one.join == "sum" for one in network.layers
+        ):
+            return network
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_peepholes(folder: Path, seed: int) -> None:
+    network = _peepholes(seed, SMALL)
+    rng = np.random.default_rng([seed, 2])
+    states = constant_states(network) | random_initial(rng, network)
+    sequences = [(random_x(rng, network, steps), given) for steps, given in ((6, {}), (1, states))]
+    _run(folder, network, sequences)
+    _run(folder, network, sequences, schedule="intergate")
+
+
+def test_peepholes_of_several_slices(narrow: tuple[Path, TileConfig]) -> None:
+    folder, config = narrow
+    network = _peepholes(5, replace(SMALL, hard_sigmoid=0))
+    sequences = [(random_x(np.random.default_rng(2), network, 5), {})]
+    if config.peepholes:
+        _run(folder, network, sequences, config=config)
+        return
+    with pytest.raises(SparnnError, match="lacks the cells: it has peepholes = 0; set peepholes"):
+        place_tiles(network, config)
+
+
+@pytest.mark.parametrize("weight", [-32768, 32767])
+def test_extreme_peepholes(folder: Path, weight: int) -> None:
+    """Products of the most negative values, and the tail that the machine declares."""
+    (layer,) = _extreme(2, 2, 127).layers
+    layer = replace(
+        layer, w_c=np.full((3, 2), weight), cell_shift=0, bias_h=np.zeros((4, 2), int), f_state=15
+    )
+    network = IntegerNetwork((layer,), 8, 8)
+    state = {("initial_c", 0): np.full(2, -32768)}
+    cycles = []
+    for steps in (10, 11):
+        x = np.where(np.arange(2 * steps).reshape(steps, 2) % 3, 127, -128)
+        _run(folder, network, [(x, state)])
+        program = place_tiles(network, SMALL)[1]
+        layers = model_layers(network, program, [explore(SMALL, layer)], steps)
+        cycles.append(network_cycles(SMALL, layers))
+    assert cycles[1] - cycles[0] == SMALL.tail(peephole=True)
+
+
+def test_peepholes_need_their_gates_side_by_side() -> None:
+    layer = next(one for one in _peepholes(1, SMALL).layers if one.w_c is not None)
+    with pytest.raises(SparnnError, match="peepholes, which need the gates of a neuron side by"):
+        explore(SMALL, layer, schedule="batch")
 
 
 def test_refuses_too_many_columns() -> None:

@@ -44,10 +44,14 @@ class TileConfig:
     tree_radix: operands that one pipeline stage of the reduction tree adds, a power of two.
     operand_stage: 1: the activation is registered before it is multiplied, for a shorter path and
         a tail that is one cycle longer. Not with masks.
+    post_stages: 1 or 2 registers for each stage of the post slices; 2: a faster clock, and a tail
+        that is 14 cycles longer, which layers hide whose input half takes longer than the tail.
     extra_stages: registers added between the cell's output and the lanes, to study deep pipelines.
     link_words: 32-bit words that the host's link carries at once, a power of two but 2.
     hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
+    peepholes: 1 has the rows and cells of LSTMs with peepholes, one stage more for all layers and
+        two more for those; 0 refuses them. Needs the gates side by side: ``width`` of 4 or more.
     """
 
     lanes: int = 8
@@ -66,10 +70,12 @@ class TileConfig:
     program_depth: int = 16
     tree_radix: int = 4
     operand_stage: int = 0
+    post_stages: int = 1
     extra_stages: int = 0
     link_words: int = 1
     hard_sigmoid: int = 0
     reset_first: int = 0
+    peepholes: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -89,10 +95,12 @@ class TileConfig:
             ("program_depth", 1, 256),
             ("tree_radix", 2, 16),
             ("operand_stage", 0, 1),
+            ("post_stages", 1, 2),
             ("extra_stages", 0, 1024),
             ("link_words", 1, 64),
             ("hard_sigmoid", 0, 1),
             ("reset_first", 0, 1),
+            ("peepholes", 0, 1),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -127,6 +135,11 @@ class TileConfig:
                 f"configuration: width = {self.width} and gate_depth = 0: a segment of fewer than "
                 f"4 rows holds one gate at a time, and gates must be able to wait for one another; "
                 f"set gate_depth to the units of the largest layer divided by {self.width}"
+            )
+        if self.peepholes and self.width < 4:
+            raise ConfigurationError(
+                f"configuration: peepholes = 1 with width = {self.width}: the gates of a neuron "
+                f"have to be side by side; use a width of 4 or more"
             )
         if self.lanes % self.banks:
             raise ConfigurationError(
@@ -237,17 +250,24 @@ class TileConfig:
         """Cycles from a pass's last issue to its sums in the post slices' operand registers."""
         return 4 + self.tree_stages + 1
 
-    def post_latency(self, gru: bool = False) -> int:
-        """Cycles from the operand register to the output register, the broadcast bus."""
-        return (15 if gru else 14) + self.extra_stages
+    @property
+    def row_latency(self) -> int:
+        """Cycles from the operand register to the gate values: requantization in three stages, one
+        of peepholes, σ in three."""
+        return self.post_stages * (6 + self.peepholes)
 
-    def tail(self, gru: bool = False) -> int:
+    def post_latency(self, gru: bool = False, peephole: bool = False) -> int:
+        """Cycles from the operand register to the output register, the broadcast bus."""
+        return self.row_latency + self.post_stages * (8 + gru + 2 * peephole) + self.extra_stages
+
+    def tail(self, gru: bool = False, peephole: bool = False) -> int:
         """Cycles from a pass's last issue to the first issue that can use what it makes; one less
         are idle between them.
 
         The word is in the lane's memory one cycle after it was on the bus.
         """
-        return self.issue_to_operand + self.post_latency(gru) + 1 - self.issue_to_read
+        after = self.post_latency(gru, peephole) + 1
+        return self.issue_to_operand + after - self.issue_to_read
 
     @property
     def issue_to_read(self) -> int:

@@ -54,6 +54,7 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "reverse": (0, 18, 1, False),  # from the last step to the first; one step: the last one
     "paired": (0, 19, 1, False),  # with the next layer, which goes backwards, in turn
     "last_hidden": (0, 20, 1, False),  # the last step goes to hidden_base instead
+    "peephole": (0, 21, 1, False),  # of an LSTM; the hidden halves' biases are their weights
     "units": (1, 0, 16, False),
     "out_stride": (1, 16, 16, False),  # store words from one step's outputs to the next
     "in_words": (2, 0, 16, False),
@@ -73,6 +74,7 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "out_shift": (9, 19, 6, False),
     "hard_sigmoid": (9, 25, 1, False),  # σ is the hard one
     "reset_first": (9, 26, 1, False),
+    "cell_shift": (9, 27, 5, False),  # of the products of peepholes and state
     **_phases(),
 }
 

@@ -8,7 +8,7 @@ from .cell import CELL_MODULE, CellUnit
 from .config import TileConfig
 from .gates import GATES_MODULE, GateBuffer
 from .lane import LANE_MODULE, VectorLane
-from .row import ROW_MODULES, RowUnit
+from .row import RowUnit, row_kinds
 from .sigma import SIGMA_MODULE, Sigma
 from .slice import SLICE_MODULE, PostSlice
 from .top import TileMachine
@@ -28,12 +28,8 @@ def tile_components(config: TileConfig, top: str) -> list[tuple[wiring.Component
             for bits, operands in nodes
         ),
         (PostSlice(config), SLICE_MODULE),
-        *(
-            (RowUnit(config, keep), name)
-            for keep, name in ROW_MODULES.items()
-            if keep or not config.gate_depth
-        ),
+        *((RowUnit(config, kind), kind.module) for kind in row_kinds(config)),
         *([(GateBuffer(config), GATES_MODULE)] if config.gate_depth else []),
         (CellUnit(config), CELL_MODULE),
-        (Sigma(with_hard=bool(config.hard_sigmoid)), SIGMA_MODULE),
+        (Sigma(config.post_stages, with_hard=bool(config.hard_sigmoid)), SIGMA_MODULE),
     ]

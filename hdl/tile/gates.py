@@ -52,13 +52,13 @@ class GateBuffer(wiring.Component):
     R rows belongs to another neuron: gates are kept until the last one comes, and then the R
     neurons go to the cell unit one by one, the first at once.
 
-    Cycles count as in the row unit, whose results come in cycle 6.
+    Cycles count as in the row unit, whose results come in cycle G = ``config.row_latency``.
 
     Members
     -------
-    row_gates, row_kept, row_hidden: cycle 6. gate_major, lstm, gru: static.
-    read_addr: in cycle 5, of the segment that comes in cycle 6.
-    write_en, write_addr, gate: in cycle 6, keeps the gates as number ``gate``, 0-2. load: these
+    row_gates, row_kept, row_hidden: cycle G. gate_major, lstm, gru: static.
+    read_addr: in cycle G - 1, of the segment that comes in cycle G.
+    write_en, write_addr, gate: in cycle G, keeps the gates as number ``gate``, 0-2. load: these
         are the last gates of their neurons. next: a neuron goes to the cell unit; with ``load`` or
         later, R times before the next ``load``.
     gates, plain, candidate, hidden: for the cell unit, in the cycle of ``next``.

@@ -30,7 +30,7 @@ class OutputGather(wiring.Component):
     Members
     -------
     layer, steps, out_ahead: static from ``start``. neurons, complete: of the tap, in cycle -1.
-    outputs: of the cell units, in cycle 14 (GRU: 15).
+    outputs: of the cell units, in the cycle that ``config.post_latency`` says.
     h_word, h_end: announce a word to the sequencer, ``issue_to_read + 1`` cycles before it is on
         the bus.
     bus: for the lanes' copies of h. store_en: of each slice's part. step: a step's last word is
@@ -64,22 +64,35 @@ class OutputGather(wiring.Component):
         config, layer = self._config, self.layer
         bits = config.activation_bits
         m.submodules.place = place = WordPlace(config)
-        gru, recurrent = Signal(), Signal()
-        m.d.sync += [gru.eq(layer.kind == Kind.GRU), recurrent.eq(layer.kind != Kind.LINEAR)]
+        gru, peephole, recurrent = Signal(), Signal(), Signal()
+        m.d.sync += [
+            gru.eq(layer.kind == Kind.GRU),
+            peephole.eq(layer.peephole),
+            recurrent.eq(layer.kind != Kind.LINEAR),
+        ]
+        # When the outputs come, in this and the other kinds of cells.
+        own = 1 - config.extra_stages
+        shortest = config.post_latency() + own
+        others = [(gru, config.post_latency(gru=True) + own)]
+        if config.peepholes:
+            others.append((peephole, config.post_latency(peephole=True) + own))
 
         side = data.StructLayout({"valid": config.slices, "word": 16, "second": 1, "end": 1})
         first = Signal(side)
         ended = self.neurons.step_end & self.neurons.valid
         known = Cat(self.complete, self.neurons.word, self.neurons.second, ended)
         m.d.comb += first.as_value().eq(delayed(m, "late_side", known, config.extra_stages))
-        length = config.post_latency(gru=True) + 1 - config.extra_stages
+        length = max(cycle for _, cycle in others)
         stages = [first, *(Signal(side, name=f"side{k}") for k in range(1, length + 1))]
         m.d.sync += [b.eq(a) for a, b in itertools.pairwise(stages)]
         now, soon = Signal(side), Signal(side)
         before = config.issue_to_read + 1
+        for signal, ahead in ((now, 0), (soon, before)):
+            m.d.comb += signal.eq(stages[shortest - ahead])
+            for such, cycle in others:
+                with m.If(such):
+                    m.d.comb += signal.eq(stages[cycle - ahead])
         m.d.comb += [
-            now.eq(Mux(gru, stages[-1], stages[-2])),
-            soon.eq(Mux(gru, stages[-1 - before], stages[-2 - before])),
             self.h_end.eq(soon.end),
             self.h_word.eq(recurrent & (soon.end | soon.valid[-1])),
         ]

@@ -1,14 +1,28 @@
-"""``rne`` of docs/numerics.md without a pipeline stage of its own."""
+"""``rne`` of docs/numerics.md within one stage, and registers between stages."""
 
 from amaranth.hdl import Cat, Const, Module, Signal, Value, signed
 
 from sparnn.hdl.post.saturate import saturate
 
-__all__ = ["rounded"]
+__all__ = ["later", "rounded"]
 
 
-def rounded(m: Module, name: str, value: Value, amount: Value | int, bits: int) -> Signal:
-    """``value / 2^amount``, ties to even, clamped to ``bits`` bits. Combinational."""
+def later(m: Module, name: str, value: Value, cycles: int) -> Value:
+    """``value`` of so many cycles ago; it is not reset."""
+    for number in range(cycles):
+        register = Signal.like(value, name=f"{name}_later{number}", reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value
+
+
+def rounded(
+    m: Module, name: str, value: Value, amount: Value | int, bits: int, *, split: int = 0
+) -> Signal:
+    """``value / 2^amount``, ties to even, clamped to ``bits`` bits.
+
+    Combinational; with ``split`` = 1 there is a register behind the shift.
+    """
     wide = Signal(signed(len(value) + 1), name=f"{name}_wide")
     floor = Signal(signed(len(value) + 1), name=f"{name}_floor")
     sticky, sum_ = Signal(name=f"{name}_sticky"), Signal(signed(len(value) + 1), name=f"{name}_sum")
@@ -18,7 +32,10 @@ def rounded(m: Module, name: str, value: Value, amount: Value | int, bits: int) 
         wide.eq(Cat(Const(0, 1), value)),  # the lowest bit is worth one half after the shift
         floor.eq(wide >> amount),
         sticky.eq((wide & below).any()),
-        sum_.eq((floor >> 1) + (floor[0] & (sticky | floor[1]))),
+    ]
+    whole, rest = later(m, f"{name}_floor", floor, split), later(m, f"{name}_rest", sticky, split)
+    m.d.comb += [
+        sum_.eq((whole >> 1) + (whole[0] & (rest | whole[1]))),
         result.eq(saturate(sum_, bits) if bits < len(sum_) else sum_),
     ]
     return result

@@ -1,4 +1,4 @@
-"""σ and tanh in three cycles: the table of :mod:`sparnn.hdl.post.activation`, fewer stages."""
+"""σ and tanh in three stages: the table of :mod:`sparnn.hdl.post.activation`, fewer stages."""
 
 from itertools import pairwise
 
@@ -9,6 +9,8 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS
 from sparnn.hdl.post.activation import HARD_TABLE, TANH_TABLE
+
+from .rounding import later
 
 __all__ = ["SIGMA_MODULE", "Sigma", "sigma_signature"]
 
@@ -38,18 +40,28 @@ class Sigma(wiring.Component):
     Members
     -------
     value: signed, format f. up: 15 - f. sigmoid: instead of tanh. hard: static, σ is the hard one;
-    only with ``with_hard``. result: Q15, :attr:`LATENCY` cycles later.
+    only with ``with_hard``. result: Q15, :attr:`latency` cycles later.
+
+    Parameters
+    ----------
+    stages: 1 or 2 registers for each stage. with_hard: the table of the hard σ as well.
     """
 
     #: Magnitude, shift and rounding; table; interpolation and sign.
-    LATENCY = 3
+    STAGES = 3
 
-    def __init__(self, *, with_hard: bool = False) -> None:
-        self._with_hard = with_hard
+    def __init__(self, stages: int = 1, *, with_hard: bool = False) -> None:
+        self._stages, self._with_hard = stages, with_hard
         super().__init__(sigma_signature())
+
+    @property
+    def latency(self) -> int:
+        """Cycles from ``value`` to ``result``."""
+        return self.STAGES * self._stages
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        more = self._stages - 1  # registers within a stage
         negative = self.value[-1]
         # tanh takes twice what σ takes.
         operand = Mux(self.sigmoid, Cat(self.value, negative), Cat(Const(0, 1), self.value))
@@ -59,11 +71,12 @@ class Sigma(wiring.Component):
         m.d.comb += [
             magnitude.eq((operand ^ negative.replicate(len(operand))) + negative),
             moved.eq(magnitude << self.up),
-            near.eq(
-                moved[_GUARD_BITS:]
-                + (moved[_GUARD_BITS - 1] & (moved[: _GUARD_BITS - 1].any() | moved[_GUARD_BITS]))
-            ),
         ]
+        shifted = later(m, "moved", moved, more)
+        odd, below = shifted[_GUARD_BITS], shifted[: _GUARD_BITS - 1].any()
+        m.d.comb += near.eq(
+            shifted[_GUARD_BITS:] + (shifted[_GUARD_BITS - 1] & (below | odd))
+        )
         argument = Signal(15, reset_less=True)
         m.d.sync += argument.eq(near[:15] | near[15:].any().replicate(15))
 
@@ -78,24 +91,24 @@ class Sigma(wiring.Component):
             ],
         )
         read = table.read_port()
-        rest = Signal(_REST_BITS, reset_less=True)
-        m.d.sync += rest.eq(argument[:_REST_BITS])
+        sides = Cat(negative, self.sigmoid)
+        at_table = later(m, "side", sides, self._stages)
+        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & at_table[1]))
+        rest = later(m, "rest", argument[:_REST_BITS], self._stages)
+        base = later(m, "base", read.data.base, more)
+        slope = later(m, "slope", read.data.slope, more)
+        rise = later(m, "rise", slope * rest, more)
+        minus, is_sigmoid = later(m, "at_sum", at_table, 2 * self._stages - 1)
 
-        signs = [Signal(2, name=f"side{k}", reset_less=True) for k in range(2)]
-        m.d.sync += [signs[0].eq(Cat(negative, self.sigmoid)), signs[1].eq(signs[0])]
-        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & signs[0][1]))
         height, turned = Signal(16), Signal(signed(PREACTIVATION_BITS))
-        minus = signs[1][0]
         half = 1 << _REST_BITS - 1
+        foot = Cat(Const(half, _REST_BITS), later(m, "foot", base, more))
         m.d.comb += [
-            height.eq(
-                (Cat(Const(half, _REST_BITS), read.data.base) + read.data.slope * rest)
-                >> _REST_BITS
-            ),
+            height.eq((foot + rise) >> _REST_BITS),
             turned.eq((height ^ minus.replicate(16)) + minus),
         ]
         # For σ, 32768 is added and half of it taken, which moves bits only.
         m.d.sync += self.result.eq(
-            Mux(signs[1][1], Cat(turned[1:15], ~turned[15], Const(0, 1)), turned)
+            Mux(is_sigmoid, Cat(turned[1:15], ~turned[15], Const(0, 1)), turned)
         )
         return m

@@ -15,7 +15,7 @@ from sparnn.hdl.protocol import Activation, Kind
 from .cell import CELL_MODULE, cell_signature
 from .config import TileConfig
 from .gates import GATES_MODULE, gates_signature
-from .row import ROW_MODULES, row_signature
+from .row import PEEPHOLE_SHIFT_BITS, row_kind, row_signature
 
 __all__ = [
     "SLICE_MODULE",
@@ -48,6 +48,8 @@ def post_program_layout() -> data.StructLayout:
             "state_base": 10,
             "out_words": 16,
             "pair_parameters": 12,
+            "peephole": 1,
+            "cell_shift": PEEPHOLE_SHIFT_BITS,
         }
     )
 
@@ -108,7 +110,7 @@ class PostSlice(wiring.Component):
     tag, sums: a row segment, in cycle -1. neurons: what it completes, or one before it has, in
         cycle -1 of the cell units. load: from the host, while no layer runs.
     read_en, read_addr, read_cell: the host reads a state; ``state`` two cycles later.
-    outputs: of the cell units, in cycle 14 (GRU: 15), sign-extended.
+    outputs: of the cell units, in the cycle that ``config.post_latency`` says, sign-extended.
     """
 
     def __init__(self, config: TileConfig) -> None:
@@ -121,13 +123,19 @@ class PostSlice(wiring.Component):
         # Kept here, so that nothing but registers follows from what comes in from far away.
         program = Signal.like(self.settings)
         m.d.sync += program.eq(self.settings)
-        tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(7)]
-        neurons = [Signal(neuron_tag_layout(), name=f"neurons{k}") for k in range(15)]
+        stage, gates_at = config.post_stages, config.row_latency
+        tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(gates_at + 1)]
+        neurons = [
+            Signal(neuron_tag_layout(), name=f"neurons{k}")
+            for k in range(gates_at + 8 * stage + 1)
+        ]
         m.d.sync += [tags[0].eq(self.tag), neurons[0].eq(self.neurons)]
         m.d.sync += [b.eq(a) for line in (tags, neurons) for a, b in itertools.pairwise(line)]
         lstm, gru, has_state, has_hidden = Signal(), Signal(), Signal(), Signal()
         tabular, rnn_sigmoid = Signal(), Signal()
         resets, mixes = Signal(), Signal()  # the two layers of a GRU that resets first
+        peephole = program.peephole & bool(config.peepholes)
+        at_bias, at_join = tags[2 * stage], tags[3 * stage - 1]
         split = program.reset_first & bool(config.reset_first)
         m.d.sync += [
             lstm.eq(program.kind == Kind.LSTM),
@@ -154,17 +162,19 @@ class PostSlice(wiring.Component):
         rows = []
         for index in range(config.width):
             gate = index % 4
-            keep = gate in (0, 2) or bool(config.gate_depth)
-            own = Mux(program.gate_major, tags[3].gate, gate) if config.gate_depth else gate
-            row = place(m, f"row{index}", row_signature(config, keep), ROW_MODULES[keep])
+            kind = row_kind(config, gate)
+            own: Value | int = gate
+            if config.gate_depth:
+                own = Mux(program.gate_major, tags[gates_at - 3 * stage].gate, gate)
+            row = place(m, f"row{index}", row_signature(config, kind), kind.module)
             m.d.comb += [
                 row.en.eq(self.tag.valid),
                 row.psum.eq(self.sums.word_select(index, config.sum_bits)),
                 row.parameter_addr.eq(parameter_addr),
-                row.word1.eq(tags[1].word),
-                row.word2.eq(tags[2].word),
-                row.store.eq(tags[2].valid & ~tags[2].hidden),
-                row.join.eq(tags[2].hidden),
+                row.word1.eq(tags[3 * stage - 2].word),
+                row.word2.eq(at_join.word),
+                row.store.eq(at_join.valid & ~at_join.hidden),
+                row.join.eq(at_join.hidden),
                 row.up.eq(program.pre_shift),
                 row.sigmoid.eq(Mux(has_state, own != 2, rnn_sigmoid)),
                 row.hard.eq(program.hard_sigmoid),
@@ -174,8 +184,12 @@ class PostSlice(wiring.Component):
                 row.load_addr.eq(load.addr),
                 row.load_data.eq(load.data),
             ]
-            if keep:
+            if kind.keep:
                 m.d.comb += row.apart.eq(gru)
+            if config.peepholes:
+                m.d.comb += row.unbiased.eq(peephole & at_bias.hidden)
+            if kind.sees_state:
+                m.d.comb += row.state_shift.eq(program.cell_shift)
             rows.append(row)
 
         states = []
@@ -186,13 +200,25 @@ class PostSlice(wiring.Component):
         def state_addr(tag: data.View) -> Value:
             return tag.word + Mux(tag.second, second_base, program.state_base)
 
+        # When the old state is used, and from when on the new one is there: of an LSTM, a GRU, and
+        # the gates of one that resets first. With peepholes the rows use the old one before.
+        used = gates_at, gates_at + 5 * stage, gates_at + 7 * stage
+        there = gates_at + 3 * stage, gates_at + 8 * stage, gates_at + 8 * stage
+
+        def chosen(early: data.View, late: data.View, reset: data.View) -> data.View:
+            return data.View(neuron_tag_layout(), Mux(resets, reset, Mux(gru, late, early)))
+
         read, visible, written = (
-            data.View(
-                neuron_tag_layout(),
-                Mux(resets, neurons[reset], Mux(gru, neurons[late], neurons[early])),
-            )
-            for early, late, reset in ((5, 10, 12), (6, 11, 13), (9, 14, 14))
+            chosen(*(neurons[cycle - ahead] for cycle in cycles))
+            for cycles, ahead in ((used, 1), (used, 0), (there, 0))
         )
+        if config.peepholes:
+            read, visible = (
+                data.View(
+                    neuron_tag_layout(), Mux(peephole, neurons[2 * stage - ahead], otherwise)
+                )
+                for otherwise, ahead in ((read, 1), (visible, 0))
+            )
         for index in range(config.cells):
             cell = place(m, f"cell{index}", cell_signature(config), CELL_MODULE)
             count = config.cell_rows
@@ -219,8 +245,8 @@ class PostSlice(wiring.Component):
                 cell.gru.eq(gru),
                 cell.resets.eq(resets),
                 cell.mixes.eq(mixes),
-                cell.update_en.eq(neurons[6].valid & resets),
-                cell.update_addr.eq(state_addr(neurons[6])),
+                cell.update_en.eq(neurons[gates_at].valid & resets),
+                cell.update_addr.eq(state_addr(neurons[gates_at])),
                 cell.tabular.eq(tabular),
                 cell.relu.eq(program.activation == Activation.RELU),
                 cell.wide.eq(program.wide),
@@ -240,6 +266,16 @@ class PostSlice(wiring.Component):
                 cell.load_data.eq(load.data[:PREACTIVATION_BITS]),
                 self.outputs[index].eq(cell.output),
             ]
+            if config.peepholes:
+                m.d.comb += [
+                    cell.peephole.eq(peephole),
+                    cell.hard.eq(program.hard_sigmoid),
+                    cell.state_shift.eq(program.cell_shift),
+                    cell.weight.eq(own_rows[3].weight),
+                    cell.pre.eq(own_rows[3].pre),
+                    own_rows[0].state.eq(cell.old),
+                    own_rows[1].state.eq(cell.old),
+                ]
             states.append(cell.state)
         m.d.sync += self.state.eq(Array(states)[self.read_cell])
         return m
@@ -257,6 +293,7 @@ class PostSlice(wiring.Component):
     ) -> Any:
         """The buffer between some rows and their cell unit."""
         config = self._config
+        now = config.row_latency
         buffer = place(m, f"gates{index}", gates_signature(config), GATES_MODULE)
         for number, row in enumerate(rows):
             m.d.comb += [
@@ -268,11 +305,11 @@ class PostSlice(wiring.Component):
             buffer.gate_major.eq(program.gate_major),
             buffer.lstm.eq(lstm),
             buffer.gru.eq(gru),
-            buffer.read_addr.eq(tags[5].word >> 2),
-            buffer.write_addr.eq(tags[6].word >> 2),
-            buffer.gate.eq(tags[6].gate),
-            buffer.write_en.eq(tags[6].valid & (tags[6].gate != 3)),
-            buffer.load.eq(tags[6].valid & tags[6].final),
-            buffer.next.eq(neurons[6].valid),
+            buffer.read_addr.eq(tags[now - 1].word >> 2),
+            buffer.write_addr.eq(tags[now].word >> 2),
+            buffer.gate.eq(tags[now].gate),
+            buffer.write_en.eq(tags[now].valid & (tags[now].gate != 3)),
+            buffer.load.eq(tags[now].valid & tags[now].final),
+            buffer.next.eq(neurons[now].valid),
         ]
         return buffer

@@ -170,7 +170,6 @@ def node_tests() -> list[tuple[str, Any, list[Any], list[Any]]]:
 
 
 NODE_TESTS_REFUSED = {
-    "test_lstm_with_peepholes": "peepholes",
     "test_gru_reverse": "linear_before_reset = 0 .* direction = reverse",
     "test_gru_bidirectional": "linear_before_reset = 0 .* direction = bidirectional",
 }

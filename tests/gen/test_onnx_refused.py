@@ -51,7 +51,7 @@ def _inputs_changed(position: int, value: str, **extra: Any) -> ModelProto:
     if value == "lens":
         names[position] = g.const(np.full(3, 5, np.int32))
     elif value == "peepholes":
-        names[position] = g.weights(1, 18)
+        names[position] = g.weights(1, 17)
     elif value == "rows differ":
         names[position] = g.weights(1, 3, 6)
     elif value == "runtime weights":
@@ -210,7 +210,7 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
         "hidden_size = 9, but R has 7 columns",
     ),
     "sequence_lens": (lambda: _inputs_changed(4, "lens"), "sequence_lens is not supported"),
-    "peepholes": (lambda: _inputs_changed(7, "peepholes"), "peepholes .* not supported"),
+    "peepholes": (lambda: _inputs_changed(7, "peepholes"), r"P has shape \[1, 17\], expected"),
     "state per sequence": (lambda: _inputs_changed(5, "rows differ"), "initial_h differs between"),
     "state from x": (lambda: _inputs_changed(5, "from x"), "which something else reads too"),
     "state from layer": (_encoder_decoder, "initial_h .* is computed inside the graph"),

@@ -33,6 +33,26 @@ def _lengths() -> ModelProto:
     return g.model()
 
 
+def _two_directions() -> ModelProto:
+    """Peepholes forwards and backwards, and initial states that they see."""
+    g = Graph(34)
+    c0 = g.input("c0", [2, "batch", 5])
+    x = g.input("x", ["time", "batch", 4])
+    y, _ = g.recurrent("LSTM", x, 4, 5, direction="bidirectional", peepholes=True, initial_c=c0)
+    g.output(y)
+    return g.model()
+
+
+def _no_peepholes() -> ModelProto:
+    """Peepholes that are all zero: any machine has an LSTM without them."""
+    g = Graph(33)
+    x = g.input("x", ["time", "batch", 4])
+    none = g.const(np.zeros((1, 15), np.float32))
+    names = [x, g.weights(1, 20, 4), g.weights(1, 20, 5), *[""] * 4, none]
+    g.output(g.add("LSTM", names, hidden_size=5))
+    return g.model()
+
+
 CELLS: dict[str, Callable[[], ModelProto]] = {
     "hard_lstm": lambda: single(activations=["HardSigmoid", "Tanh", "Tanh"]),
     "hard_lstm_steep": lambda: single(
@@ -68,6 +88,13 @@ CELLS: dict[str, Callable[[], ModelProto]] = {
     "clip_beyond_the_ends": lambda: single(clip=12.0),
     "clip_hard": lambda: single("RNN", activations=["HardSigmoid"], clip=2.5),
     "lengths": _lengths,
+    "peepholes": lambda: single(peepholes=True),
+    "peepholes_hard": lambda: single(
+        peepholes=True, activations=["HardSigmoid", "Tanh", "Tanh"], activation_alpha=[0.4]
+    ),
+    "peepholes_directions": _two_directions,
+    "peepholes_coupled": lambda: single(peepholes=True, input_forget=1),
+    "peepholes_of_zero": _no_peepholes,
     "reset_first": lambda: single("GRU", linear_before_reset=0),
     "reset_first_one_unit": lambda: single("GRU", linear_before_reset=0, inputs=1, units=1),
     "reset_first_stacked": lambda: _reset_first(False),

@@ -84,6 +84,7 @@ class Graph:
         bias: bool = True,
         initial_h: str = "",
         initial_c: str = "",
+        peepholes: bool = False,
         outputs: int = 2,
         **attrs: Any,
     ) -> list[str]:
@@ -100,6 +101,7 @@ class Graph:
             "",
             initial_h,
             initial_c,
+            self.weights(directions, 3 * units, scale=0.7) if peepholes else "",
         ]
         while not names[-1]:
             names.pop()
