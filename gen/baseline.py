@@ -162,6 +162,11 @@ def _check(layer: IntegerLayer) -> None:
             f"layer {layer.name}: the EIE and ESE arrays run ReLU layers (rnn or linear), not "
             f"{layer.kind} with activation {layer.activation or 'none'}; compare with one of those"
         )
+    if layer.split:
+        raise SparnnError(
+            f"layer {layer.name}: the EIE and ESE arrays have one scale for each row; quantize "
+            "without split scales"
+        )
 
 
 def _matrices(layer: IntegerLayer) -> list[IntArray]:

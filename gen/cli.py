@@ -71,6 +71,10 @@ ActivationBits = Annotated[
     int | None,
     typer.Option(callback=_within(8, 16), metavar="BITS", help="Bits of an activation, 8 to 16."),
 ]
+SplitScales = Annotated[
+    bool | None,
+    typer.Option(help="A scale each for the positive and the negative weights of a row."),
+]
 Config = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE.toml", help="A preset's name, or a file that describes one."),
@@ -139,6 +143,7 @@ def compile_command(
     ] = None,
     weight_bits: WeightBits = None,
     activation_bits: ActivationBits = None,
+    split_scales: SplitScales = None,
 ) -> None:
     """Compile a model: Verilog, weight images, program, C header, manifest."""
     from sparnn.gen.compile import compile_model
@@ -152,6 +157,7 @@ def compile_command(
         prune=prune,
         weight_bits=weight_bits,
         activation_bits=activation_bits,
+        split_scales=split_scales,
     )
     _print(summary.lines())
 
@@ -222,6 +228,7 @@ def emit(
     lanes: Lanes = None,
     weight_bits: WeightBits = None,
     activation_bits: ActivationBits = None,
+    split_scales: SplitScales = None,
 ) -> None:
     """Write the hardware alone, for any network that fits it."""
     from sparnn.gen.emit import emit as run
@@ -233,6 +240,7 @@ def emit(
             lanes=lanes,
             weight_bits=weight_bits,
             activation_bits=activation_bits,
+            split_scales=split_scales,
         )
     )
 

@@ -110,6 +110,7 @@ def compile_model(
     prune: float | None = None,
     weight_bits: int | None = None,
     activation_bits: int | None = None,
+    split_scales: bool | None = None,
 ) -> CompileSummary:
     """Compile a model into a folder; nothing is written unless all of it succeeds.
 
@@ -117,9 +118,9 @@ def compile_model(
     ----------
     model: an ONNX file. calibrate: an npz file with sample inputs.
     output: the folder; a previous output of sparnn is replaced.
-    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_machine`. The
-        memories of a machine from a preset are enlarged to what the network needs; a file is taken
-        as it is.
+    config, lanes, weight_bits, activation_bits, split_scales: see
+        :func:`~sparnn.gen.presets.load_machine`. The memories of a machine from a preset are
+        enlarged to what the network needs; a file is taken as it is.
     prune: share of the weights to set to zero.
 
     Raises
@@ -128,7 +129,13 @@ def compile_model(
     """
     model, calibrate, output = Path(model), Path(calibrate), Path(output)
     check_replaceable(output)
-    machine = load_machine(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
+    machine = load_machine(
+        config,
+        lanes,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        split_scales=split_scales,
+    )
     network = import_onnx(model)
     pruned = prune is not None and prune > 0
     if prune is not None:
@@ -136,7 +143,13 @@ def compile_model(
     sequences = load_inputs(calibrate, network.io, network.input_sizes)
     with progress("Calibrating"):
         ranges = measure_ranges(network, sequences)
-        quantized = quantize(network, ranges, machine.weight_bits, machine.activation_bits)
+        quantized = quantize(
+            network,
+            ranges,
+            machine.weight_bits,
+            machine.activation_bits,
+            split_scales=isinstance(machine, MachineConfig) and machine.split_scales == 1,
+        )
     with progress("Packing"):
         compiled = place_network(
             quantized.network,
@@ -169,6 +182,7 @@ def compile_model(
             "prune": prune,
             "weight_bits": weight_bits,
             "activation_bits": activation_bits,
+            "split_scales": split_scales,
         }
         sections: Mapping[str, Any] = {
             "io": quantized.io,

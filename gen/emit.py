@@ -25,12 +25,14 @@ def emit(
     lanes: int | None = None,
     weight_bits: int | None = None,
     activation_bits: int | None = None,
+    split_scales: bool | None = None,
 ) -> list[str]:
     """Write the Verilog, the C header and the manifest of a machine.
 
     Parameters
     ----------
-    config, lanes, weight_bits, activation_bits: see :func:`~sparnn.gen.presets.load_machine`.
+    config, lanes, weight_bits, activation_bits, split_scales: see
+        :func:`~sparnn.gen.presets.load_machine`.
 
     Returns
     -------
@@ -40,7 +42,13 @@ def emit(
     ------
     SparnnError, ConfigurationError: a bad configuration, or a folder that holds something else.
     """
-    machine = load_machine(config, lanes, weight_bits=weight_bits, activation_bits=activation_bits)
+    machine = load_machine(
+        config,
+        lanes,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        split_scales=split_scales,
+    )
     check_replaceable(output)
     with written_aside(output) as folder:
         size = write_verilog(folder, machine)
@@ -52,6 +60,7 @@ def emit(
                 "lanes": lanes,
                 "weight_bits": weight_bits,
                 "activation_bits": activation_bits,
+                "split_scales": split_scales,
             },
             config=machine,
             files=file_hashes(folder),
@@ -88,6 +97,7 @@ def machine_lines(config: MachineConfig | TileConfig) -> list[str]:
     return [
         f"machine        {config.lanes} lanes, {config.post_units} post units, V up to "
         f"{config.max_v}, chunks of {config.chunk}",
-        f"widths         weights {config.weight_bits} bits, activations "
+        f"widths         weights {config.weight_bits} bits"
+        f"{' with split scales' if config.split_scales else ''}, activations "
         f"{config.activation_bits} bits",
     ]

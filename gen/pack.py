@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.hdl.config import MULTIPLIER_BITS, SHIFT_BITS, MachineConfig
+from sparnn.hdl.config import FACTOR_BITS, MULTIPLIER_BITS, SHIFT_BITS, MachineConfig
 from sparnn.hdl.protocol import (
     MASK_ALIGNMENT,
     WEIGHT_ALIGNMENT,
@@ -99,7 +99,7 @@ def pack_loop(
             layer = with_third_gate(layer)
         neurons = layout.neurons
         ordered = by_position(layer.w_x[:, neurons], layout.columns)
-        halves.append(_pack_half(ordered, layout, config, 0))
+        halves.append(_pack_half(ordered, layout, config, 0, layer.factors_x))
         parameters.append(_parameters(layer.mult_x, layer.shift_x, layer.bias_x, layout, config))
         if layer.has_hidden:
             assert layer.w_h is not None
@@ -107,7 +107,7 @@ def pack_loop(
             assert layer.shift_h is not None
             assert layer.bias_h is not None
             ordered = layer.w_h[:, neurons][:, :, neurons]
-            halves.append(_pack_half(ordered, layout, config, 1))
+            halves.append(_pack_half(ordered, layout, config, 1, layer.factors_h))
             parameters.append(
                 _parameters(layer.mult_h, layer.shift_h, layer.bias_h, layout, config)
             )
@@ -140,6 +140,9 @@ def with_third_gate(layer: IntegerLayer) -> IntegerLayer:
         for name in (f"w_{half}", f"mult_{half}", f"shift_{half}", f"bias_{half}")
         if (array := getattr(layer, name)) is not None
     }
+    for name in ("factors_x", "factors_h"):
+        if (factors := getattr(layer, name)) is not None:
+            arrays[name] = np.concatenate([factors, np.ones_like(factors[:, :1])], axis=1)
     return replace(layer, kind="gru", **arrays)
 
 
@@ -148,13 +151,18 @@ def _round_up(count: int, multiple: int) -> int:
 
 
 def _pack_half(
-    weights: npt.NDArray[np.integer], layout: LayerLayout, config: MachineConfig, half: int
+    weights: npt.NDArray[np.integer],
+    layout: LayerLayout,
+    config: MachineConfig,
+    half: int,
+    factors: npt.NDArray[np.int32] | None,
 ) -> PackedHalf:
     """Pack one half of a layer.
 
     Parameters
     ----------
     weights: [gates, units, columns], both orders by position.
+    factors: of positive and negative weights, [2, gates, units] by neuron; None is 1.
     """
     gates, units, columns = weights.shape
     post_units, v = config.post_units, 1 << layout.v_log2
@@ -193,6 +201,17 @@ def _pack_half(
     row_ends = (number % chunks == chunks - 1) & (number < (rows * chunks)[:, None])
     _set_bit(masks, row_ends, config.chunk + MaskFlag.ROW_END)
     _set_bit(masks, (np.arange(config.lanes), counts - 1), config.chunk + MaskFlag.HALF_END)
+    if config.split_scales:
+        if factors is None:
+            factors = np.ones((2, gates, units), np.int32)
+        positive, negative = factors[:, :, layout.neurons]
+        row = position // groups * gates + np.arange(gates)[:, None]
+        codes = np.zeros((config.lanes, ceil_div(units, groups) * gates), np.int32)
+        for slice_ in range(v):
+            codes[first_lane + slice_, row] = positive | negative << FACTOR_BITS
+        codes = codes.repeat(chunks, axis=1)
+        for bit in range(config.factor_bits):
+            _set_bit(masks, codes >> bit & 1 != 0, config.chunk + len(MaskFlag) + bit)
 
     flat = by_lane.reshape(config.lanes, -1)
     lane, place = np.nonzero(flat)

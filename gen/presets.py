@@ -31,6 +31,13 @@ PRESETS: Mapping[str, Mapping[str, int]] = {
     "m64": {"lanes": 64},
     "m256": {"lanes": 256},
     "m1024": {"lanes": 1024},
+    "masr": {
+        "lanes": 64,
+        "weight_bits": 10,
+        "activation_bits": 10,
+        "split_scales": 1,
+        "threads": 2,
+    },
     **{board.name: board.machine for board in BOARDS.values()},
 }
 
@@ -99,7 +106,7 @@ def load_config(
         chosen = _read(name_or_path)
     if lanes is not None:
         chosen["lanes"] = lanes
-    chosen.update({name: value for name, value in overrides.items() if value is not None})
+    chosen.update({name: int(value) for name, value in overrides.items() if value is not None})
     count = chosen.setdefault("lanes", PRESETS["default"]["lanes"])
     if count >= 1:  # MachineConfig refuses the others
         chosen = structure(count, post_units=chosen.get("post_units")) | chosen
@@ -114,7 +121,8 @@ def load_machine(
 
     Raises
     ------
-    SparnnError, ConfigurationError: as :func:`load_config`; a number of lanes for a dense machine.
+    SparnnError, ConfigurationError: as :func:`load_config`; lanes or split scales for a dense
+        machine.
     """
     dense = name_or_path in TILE_PRESETS
     file = None
@@ -130,6 +138,11 @@ def load_machine(
             f"{', '.join(TILE_PRESETS)}"
         )
     chosen = {name: value for name, value in overrides.items() if value is not None}
+    if chosen.pop("split_scales", 0):
+        raise SparnnError(
+            f"--split-scales: {name_or_path} is a dense machine, whose rows have one scale each; "
+            f"leave the option out, or choose a sparse machine, such as --config masr"
+        )
     if file:
         return TileConfig(**file | chosen)
     return tile_preset(name_or_path, **chosen)

@@ -31,6 +31,7 @@ _CELL_OPTIONS = {
     "hard_sigmoid": "gates or a layer with HardSigmoid",
     "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
     "peepholes": "an LSTM with peepholes",
+    "split_scales": "split scales",
 }
 
 
@@ -48,6 +49,7 @@ def _needed(network: IntegerNetwork) -> dict[str, bool]:
         "hard_sigmoid": any(one.activation == "hard_sigmoid" for one in network.layers),
         "reset_first": any(one.join == "reset" for one in network.layers),
         "peepholes": any(one.w_c is not None for one in network.layers),
+        "split_scales": any(one.split for one in network.layers),
     }
 
 
@@ -69,11 +71,14 @@ def check_machine(network: IntegerNetwork, config: MachineConfig | TileConfig) -
             f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
         )
     known = {field.name for field in fields(config)}
+    this, other, preset = "sparse", "dense", "dense64"
+    if isinstance(config, TileConfig):
+        this, other, preset = "dense", "sparse", "masr"
     for name, need in _needed(network).items():
         if need and name not in known:
             raise SparnnError(
-                f"the network has {_CELL_OPTIONS[name]}, which the sparse machine does not "
-                f"compute; compile for a dense one, such as --config dense64"
+                f"the network has {_CELL_OPTIONS[name]}, which the {this} machine does not "
+                f"compute; compile for a {other} one, such as --config {preset}"
             )
         if need and not getattr(config, name):
             raise SparnnError(

@@ -21,6 +21,7 @@ from sparnn.gen.formats import (
     sqnr_db,
 )
 from sparnn.gen.model import FloatArray, FloatLayer, FloatNetwork
+from sparnn.gen.weight_rows import quantize_rows
 from sparnn.sim.network import Int32Array, IntegerLayer, IntegerNetwork
 
 __all__ = [
@@ -28,7 +29,6 @@ __all__ = [
     "TensorReport",
     "proposals",
     "quantize",
-    "quantize_rows",
     "requantizer",
     "saturation_report",
 ]
@@ -91,7 +91,12 @@ class _Formats:
 
 
 def quantize(
-    network: FloatNetwork, ranges: Ranges, weight_bits: int = 8, activation_bits: int = 8
+    network: FloatNetwork,
+    ranges: Ranges,
+    weight_bits: int = 8,
+    activation_bits: int = 8,
+    *,
+    split_scales: bool = False,
 ) -> Quantized:
     """Choose formats and turn a float network into an integer one.
 
@@ -99,6 +104,7 @@ def quantize(
     ----------
     ranges : what ``calibrate`` measured on the same network (after pruning).
     weight_bits : 4 … 16; activation_bits : 8 … 16.
+    split_scales : see ``split`` of :func:`~sparnn.gen.weight_rows.quantize_rows`.
 
     Raises
     ------
@@ -127,8 +133,8 @@ def quantize(
             formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports, given)
             joined = ranges.layers[index].joined
             shift = 0 if joined is None else _sum_shift(joined, formats.out, activation_bits)
-            layers.append(_layer(layer, formats, weight_bits, shift))
-            reports.append(_weights_report(layer, weight_bits))
+            layers.append(_layer(layer, formats, weight_bits, shift, split_scales))
+            reports.append(_weights_report(layer, weight_bits, split_scales))
         f_x = formats.out - shift
     integer = IntegerNetwork(tuple(layers), weight_bits, activation_bits)
     return Quantized(integer, _io(network, integer), tuple(reports))
@@ -263,24 +269,6 @@ def _proposal(tensor: str, db: float, bits: int, at: Any) -> int | None:
 # Integers ------------------------------------------------------------------------------------
 
 
-def quantize_rows(weights: FloatArray, bits: int) -> tuple[Int32Array, FloatArray]:
-    """Symmetric integers with one scale per row.
-
-    Parameters
-    ----------
-    weights : [gates, units, columns].
-
-    Returns
-    -------
-    Integers within ±(2^(bits-1) − 1) of the same shape, and scales [gates, units]: the largest
-    magnitude of the row divided by the largest integer; 0 for a row of zeros.
-    """
-    top = float((1 << (bits - 1)) - 1)
-    largest = np.abs(weights).max(axis=2, keepdims=True)
-    integers = np.rint(weights / np.where(largest > 0, largest, 1.0) * top)
-    return integers.astype(np.int32), largest[..., 0] / top
-
-
 def requantizer(ratio: FloatArray, where: str) -> tuple[Int32Array, Int32Array]:
     """``mult`` 0 … 32767 and ``shift`` 0 … 47 with ``mult · 2^-shift ≈ ratio``.
 
@@ -317,25 +305,34 @@ def _sum_shift(total: TensorRange, f_out: int, bits: int) -> int:
     return int(errors[1] < errors[0] and f_out > -16)
 
 
-def _layer(layer: FloatLayer, formats: _Formats, weight_bits: int, sum_shift: int) -> IntegerLayer:
+def _layer(
+    layer: FloatLayer, formats: _Formats, weight_bits: int, sum_shift: int, split: bool
+) -> IntegerLayer:
     where = f"layer {layer.name!r}"
     bias_x, bias_h = machine_biases(layer)
-    w_x, scale_x = quantize_rows(layer.w_x, weight_bits)
+    rows_x = quantize_rows(layer.w_x, weight_bits, split=split)
     mult_x, shift_x = requantizer(
-        np.ldexp(scale_x, formats.pre - formats.x), f"{where}, input half"
+        np.ldexp(rows_x.scale, formats.pre - formats.x), f"{where}, input half"
     )
     hidden: dict[str, Any] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
     if layer.w_h is not None:
-        w_h, scale_h = quantize_rows(layer.w_h, weight_bits)
-        ratio = np.ldexp(scale_h, formats.pre - formats.out)
+        rows_h = quantize_rows(layer.w_h, weight_bits, split=split)
+        ratio = np.ldexp(rows_h.scale, formats.pre - formats.out)
         mult_h, shift_h = requantizer(ratio, f"{where}, hidden half")
         bias = _bias(bias_h, formats.pre, where)
-        hidden = {"w_h": w_h, "mult_h": mult_h, "shift_h": shift_h, "bias_h": bias}
+        hidden = {
+            "w_h": rows_h.integers,
+            "factors_h": rows_h.factors,
+            "mult_h": mult_h,
+            "shift_h": shift_h,
+            "bias_h": bias,
+        }
     return IntegerLayer(
         name=layer.name,
         kind=layer.kind,
         activation=layer.activation,
-        w_x=w_x,
+        w_x=rows_x.integers,
+        factors_x=rows_x.factors,
         mult_x=mult_x,
         shift_x=shift_x,
         bias_x=_bias(bias_x, formats.pre, where),
@@ -390,15 +387,13 @@ def _state(values: FloatArray | None, f: int, bits: int) -> Int32Array | None:
 # Reports -------------------------------------------------------------------------------------
 
 
-def _weights_report(layer: FloatLayer, bits: int) -> TensorReport:
+def _weights_report(layer: FloatLayer, bits: int, split: bool) -> TensorReport:
     matrices = [m for m in (layer.w_x, layer.w_h) if m is not None]
     exact = np.concatenate([m.reshape(-1) for m in matrices])
 
     def at(width: int) -> float:
-        pairs = [quantize_rows(m, width) for m in matrices]
-        return sqnr_db(
-            exact, np.concatenate([(q * scale[..., np.newaxis]).reshape(-1) for q, scale in pairs])
-        )
+        rows = [quantize_rows(m, width, split=split) for m in matrices]
+        return sqnr_db(exact, np.concatenate([one.values.reshape(-1) for one in rows]))
 
     db = at(bits)
     largest = float(np.abs(exact).max())

@@ -33,6 +33,7 @@ def random_config(rng: np.random.Generator, **fixed: int) -> MachineConfig:
         "reset_first": int(rng.integers(0, 2)),
         "threads": int(rng.integers(1, 3)),
         "hard_sigmoid": int(rng.integers(0, 2)),
+        "split_scales": int(rng.integers(0, 2)),
     }
     return MachineConfig(**values | fixed)
 
@@ -172,6 +173,8 @@ def _layer(
         fields[f"mult_{half}"] = rng.integers(0, 32768, (gates, units))
         fields[f"shift_{half}"] = shift
         fields[f"bias_{half}"] = rng.integers(-32768, 32768, (gates, units)) >> rng.integers(0, 16)
+        if getattr(config, "split_scales", 0) and rng.random() < 0.7:
+            fields[f"factors_{half}"] = rng.integers(1, 4, (2, gates, units))
     has_sigma = fields["activation"] == "sigmoid" or kind in WITH_STATE
     if has_sigma and getattr(config, "hard_sigmoid", 0) and rng.random() < 0.4:
         fields["activation"] = "hard_sigmoid"

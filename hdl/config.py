@@ -4,7 +4,13 @@ from dataclasses import dataclass
 
 from .errors import ConfigurationError
 
-__all__ = ["MachineConfig", "PREACTIVATION_BITS", "MULTIPLIER_BITS", "SHIFT_BITS"]
+__all__ = [
+    "FACTOR_BITS",
+    "MULTIPLIER_BITS",
+    "MachineConfig",
+    "PREACTIVATION_BITS",
+    "SHIFT_BITS",
+]
 
 #: Width of pre-activations, cell state and gate values (docs/numerics.md).
 PREACTIVATION_BITS = 16
@@ -12,6 +18,8 @@ PREACTIVATION_BITS = 16
 MULTIPLIER_BITS = 16
 #: Width of a requantization shift; the largest legal shift is 47.
 SHIFT_BITS = 6
+#: Width of the factor of a row's positive or negative weights, 1 to 3.
+FACTOR_BITS = 2
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -53,6 +61,8 @@ class MachineConfig:
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
     hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
+    split_scales: 1 has a factor for the positive and one for the negative weights of each row
+        (docs/numerics.md, *Split scales*); 0 refuses such networks.
     """
 
     lanes: int = 8
@@ -76,6 +86,7 @@ class MachineConfig:
     counters: int = 0
     hard_sigmoid: int = 0
     reset_first: int = 0
+    split_scales: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -100,6 +111,7 @@ class MachineConfig:
             ("counters", 0, 1),
             ("hard_sigmoid", 0, 1),
             ("reset_first", 0, 1),
+            ("split_scales", 0, 1),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -166,9 +178,19 @@ class MachineConfig:
     # Widths ----------------------------------------------------------------------------------
 
     @property
+    def factor_bits(self) -> int:
+        """The two factors of a row, positive and negative, side by side; 0: there are none."""
+        return 2 * FACTOR_BITS * self.split_scales
+
+    @property
+    def operand_bits(self) -> int:
+        """A weight as it is multiplied: times its factor, of at most 3."""
+        return self.weight_bits + FACTOR_BITS * self.split_scales
+
+    @property
     def lane_sum_bits(self) -> int:
         """A lane's accumulator: cannot overflow, by the number of columns it can hold."""
-        return self.weight_bits + self.activation_bits - 1 + _clog2(self.columns)
+        return self.operand_bits + self.activation_bits - 1 + _clog2(self.columns)
 
     @property
     def sum_bits(self) -> int:
@@ -196,8 +218,9 @@ class MachineConfig:
 
     @property
     def mask_entry_bits(self) -> int:
-        """Mask word: ``chunk`` bits, then four flags (:class:`~sparnn.hdl.protocol.MaskFlag`)."""
-        return self.chunk + 4
+        """Mask word: ``chunk`` bits, then four flags (:class:`~sparnn.hdl.protocol.MaskFlag`) and
+        the row's factors, if any."""
+        return self.chunk + 4 + self.factor_bits
 
     @property
     def store_entry_bits(self) -> int:

@@ -71,7 +71,7 @@ class Target(IntEnum):
     """Memories that SELECT names."""
 
     PROGRAM = 0  #: 32-bit descriptor words
-    MASK = 1  #: per lane: chunk bits, then those of MaskFlag
+    MASK = 1  #: per lane: chunk bits, then those of MaskFlag, then the row's factors, if any
     WEIGHT = 2  #: per lane: packed non-zero weights
     PARAMETER = 3  #: per post unit: multiplier, shift, bias of one row and half, LSB first
     STATE = 4  #: per post unit: cell state

@@ -1,8 +1,8 @@
 """The integer golden model: docs/numerics.md in numpy, independent of the hardware.
 
 Vectorized over units; the only loop is over the steps of a recurrent layer. Everything is int64.
-The validated ranges of `IntegerLayer` bound every value: an accumulator by 2^15 · 2^15 · 2^16 =
-2^46, its product with a multiplier by 2^61, and all others by 2^47.
+The validated ranges of `IntegerLayer` bound every value: an accumulator by 3 · 2^15 · 2^15 · 2^16 <
+2^48, its product with a multiplier by 2^63, and all others by 2^49.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -346,16 +346,20 @@ class _Half:
     def __init__(
         self,
         weights: npt.NDArray[np.int32],
+        factors: npt.NDArray[np.int32] | None,
         mult: npt.NDArray[np.int32],
         shift: npt.NDArray[np.int32],
         bias: npt.NDArray[np.int32],
     ):
         self.rows, columns = weights.shape[:2], weights.shape[2]
-        # Products and all their partial sums are below 2^46, so float64 holds them exactly, and
+        # Products and all their partial sums are below 2^48, so float64 holds them exactly, and
         # its matrix product is many times faster than the one of int64.
         assert columns <= 1 << 16
-        self.weights = weights.reshape(-1, columns).T.astype(np.float64)
         self.nonzero = np.count_nonzero(weights, axis=(0, 1))
+        if factors is not None:
+            positive, negative = factors[..., np.newaxis]
+            weights = np.where(weights > 0, weights * positive, weights * negative)
+        self.weights = weights.reshape(-1, columns).T.astype(np.float64)
         self.mult, self.shift, self.bias = (a.astype(np.int64) for a in (mult, shift, bias))
 
     def __call__(self, x: IntArray) -> IntArray:
@@ -370,7 +374,8 @@ class _Half:
 
 def _half(layer: IntegerLayer, which: str) -> _Half:
     """The input half (`x`) or the hidden half (`h`) of a layer."""
-    return _Half(*(getattr(layer, f"{name}_{which}") for name in ("w", "mult", "shift", "bias")))
+    names = ("w", "factors", "mult", "shift", "bias")
+    return _Half(*(getattr(layer, f"{name}_{which}") for name in names))
 
 
 # A cell takes the saturated halves u and v, [gates, units], and the state, and gives the output,

@@ -38,7 +38,7 @@ WITH_STATE = ("lstm", "gru", "gru_gates")
 
 _ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "hard_sigmoid")
 _MAX_COLUMNS = 1 << 16
-_FORMAT_VERSION = 1
+_FORMAT_VERSION = 2
 
 
 class Joined(Protocol):
@@ -101,6 +101,9 @@ class IntegerLayer:
     w_c, cell_shift
         Peepholes of an LSTM, [3, units] of i, f, o, and the shift of their products with the state;
         `bias_h` is zero with them. None: there are none.
+    factors_x, factors_h
+        What the positive and the negative weights of each row are multiplied by (split scales), [2,
+        gates, units]; None is 1.
 
     Raises
     ------
@@ -133,6 +136,8 @@ class IntegerLayer:
     sum_shift: int = 0
     w_c: Int32Array | None = None
     cell_shift: int = 0
+    factors_x: Int32Array | None = None
+    factors_h: Int32Array | None = None
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -197,6 +202,10 @@ class IntegerLayer:
         }
         if self.w_c is not None:
             shapes["w_c"] = (3, self.units) if self.kind == "lstm" else None
+        if self.factors_x is not None:
+            shapes["factors_x"] = (2, *rows)
+        if self.factors_h is not None:
+            shapes["factors_h"] = (2, *rows) if self.has_hidden else None
         if self.initial_h is not None:
             takes = self.has_hidden and self.join != "reset"
             shapes["initial_h"] = (self.units,) if takes else None
@@ -243,6 +252,11 @@ class IntegerLayer:
     def has_hidden(self) -> bool:
         """The output is fed back."""
         return self.kind != "linear"
+
+    @property
+    def split(self) -> bool:
+        """Some weights have factors."""
+        return self.factors_x is not None or self.factors_h is not None
 
 
 @dataclass(frozen=True, eq=False)

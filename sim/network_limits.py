@@ -14,6 +14,8 @@ LIMITS = {
     "w_x": (-32767, 32767),
     "w_h": (-32767, 32767),
     "w_c": (-32768, 32767),
+    "factors_x": (1, 3),
+    "factors_h": (1, 3),
     "mult_x": (0, 32767),
     "mult_h": (0, 32767),
     "shift_x": (0, 47),
@@ -32,7 +34,11 @@ LIMITS = {
     "weight_bits": (4, 16),
     "activation_bits": (8, 16),
 }
-ARRAYS = tuple(name for name in LIMITS if name.startswith(("w_", "mult", "shift", "bias", "ini")))
+ARRAYS = tuple(
+    name
+    for name in LIMITS
+    if name.startswith(("w_", "factors", "mult", "shift", "bias", "initial"))
+)
 
 
 def check_number(where: str, name: str, value: object) -> None:

@@ -40,6 +40,7 @@ CONFIG = MachineConfig(
     state_depth=64,
     store_depth=256,
     program_depth=4,
+    split_scales=1,
 )
 KINDS = [
     ("lstm", ""),
@@ -68,6 +69,7 @@ def test_the_machines_cover_the_corners():
     assert values("sub_chunk") == {4, 8, 16, 32}
     assert values("queue_depth") == {2, 3, 8}
     assert values("threads") == {1, 2}
+    assert values("split_scales") == {0, 1}
     assert values("weight_bits") >= {4, 16}
     assert values("activation_bits") >= {8, 16}
 
@@ -168,6 +170,9 @@ def test_everything_at_its_limits(machine, kind, activation, weight):
             half["bias_x"] = np.full(rows, bias)
             if kind != "linear":
                 half |= {name.replace("_x", "_h"): value for name, value in half.items()}
+            if bias > 0:  # the largest sums that split scales give
+                half["factors_x"] = np.full((2, *rows), 3)
+                half["factors_h"] = None if kind == "linear" else half["factors_x"]
             states = {} if kind == "linear" else {"initial_h": np.full(16, -128)}
             if kind == "lstm":
                 states["initial_c"] = np.full(16, -32768)
@@ -240,6 +245,21 @@ def test_the_plain_schedule_gives_the_same_bits(machine):
     (folded,) = run(machine, stacked(), [x], change=plain)
     assert np.array_equal(folded.outputs[-1], unfolded.outputs[-1])
     assert folded.cycles > unfolded.cycles
+
+
+@extreme
+def test_rows_of_one_sign_with_split_scales(machine):
+    """Rows of positive, of negative and of both signs, each with the factors 1 to 3."""
+    rng = np.random.default_rng(5)
+    signs = np.array([1, -1, 0])[np.arange(18) % 3][np.newaxis, :, np.newaxis]
+    factors = np.stack(np.divmod(np.arange(18) % 9, 3))[:, np.newaxis] + 1
+    weights = {}
+    for name, columns in (("w_x", 20), ("w_h", 18)):
+        drawn = rng.integers(-127, 128, (1, 18, columns))
+        weights[name] = np.where(signs == 0, drawn, signs * np.abs(drawn))
+    one = replace(layer("rnn", "relu", 20, 18, 0), factors_x=factors, factors_h=factors, **weights)
+    for v in (1, 2):
+        run(machine, network(one), [rng.integers(-128, 128, (6, 20))], v=v)
 
 
 @extreme

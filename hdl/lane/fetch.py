@@ -13,6 +13,7 @@ from .ports import (
     aligned,
     broadcast_layout,
     chunk_bits,
+    factors_layout,
     local_word_bits,
     mask_load_layout,
     tokens_layout,
@@ -25,7 +26,8 @@ def chunk_layout(config: MachineConfig) -> data.StructLayout:
     """A chunk on its way to the scan.
 
     weights, activations: its masks. counts: ones of ``weights`` in each sub-mask. column: its
-    place in the local copy, as {half, parity, thread, chunk}. row_end, loop_end: mask word's flags.
+    place in the local copy, as {half, parity, thread, chunk}. row_end, loop_end, factors: of the
+    mask word.
     """
     return data.StructLayout(
         {
@@ -35,6 +37,7 @@ def chunk_layout(config: MachineConfig) -> data.StructLayout:
             "column": 2 + config.thread_bits + chunk_bits(config),
             "row_end": 1,
             "loop_end": 1,
+            "factors": factors_layout(config),
         }
     )
 
@@ -177,6 +180,7 @@ class ChunkFetch(wiring.Component):
                 payload.column.eq(column),
                 payload.row_end.eq(word.row_end),
                 payload.loop_end.eq(word.loop_end),
+                payload.factors.eq(word.factors),
             ]
             for counted, count in zip(payload.counts, counts, strict=True):
                 m.d.sync += counted.eq(count)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 
 from .fetch import ChunkFetch
-from .pairs import ISSUE_TO_SUM, PairStage
+from .pairs import PairStage, issue_to_sum
 from .ports import LANE_PROGRAM, broadcast_layout, tokens_layout
 from .scan import MaskScan
 from .slots import Slot
@@ -95,7 +95,7 @@ class Lane(wiring.Component):
         head, claim = Signal(range(depth * 2)), Signal(range(depth * 2))
         full = Signal()
         tail = claim
-        for stage in range(ISSUE_TO_SUM - 1):
+        for stage in range(issue_to_sum(config) - 1):
             arriving = Signal.like(claim, name=f"tail{stage}")
             m.d.sync += arriving.eq(tail)
             tail = arriving

@@ -1,20 +1,23 @@
 """Back end of the lane: one non-zero pair per cycle, multiplied and accumulated."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
-from amaranth.lib import memory, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
 from .counting import added, lower_ones, lowest_index, population_count
-from .ports import broadcast_layout, local_word_bits
+from .ports import broadcast_layout, factors_layout, local_word_bits
 from .scan import sub_mask_layout
 from .slots import Slot
 
-__all__ = ["PairStage", "ISSUE_TO_SUM"]
+__all__ = ["PairStage", "issue_to_sum"]
 
-#: Cycles from issuing a pair to its product in the sum: address, read, operands, product, add.
-ISSUE_TO_SUM = 5
+
+def issue_to_sum(config: MachineConfig) -> int:
+    """Cycles from issuing a pair to its product in the sum: address, read, operands, product, add;
+    with split scales, the weight times its factor before the product."""
+    return 5 + config.split_scales
 
 
 class PairStage(wiring.Component):
@@ -29,7 +32,7 @@ class PairStage(wiring.Component):
     room: the queue can take another row's sum; sampled when a row's last pair is issued.
     commit: a row's last pair is issued in this cycle.
     slot: what this cycle is used for; IDLE also where the scan has not delivered.
-    push, sum: that row's sum, ``ISSUE_TO_SUM - 1`` cycles later; signed, exact.
+    push, sum: that row's sum, :func:`issue_to_sum` - 1 cycles later; signed, exact.
     broadcast, broadcast_en: writes the local activation copy, a word of ``post_units`` at once.
     load_addr, load_data, load_en: writes the weight memory.
     """
@@ -136,27 +139,50 @@ class PairStage(wiring.Component):
         ]
 
         # {no pair, end of row} beside the pair: address, read, operands, product.
-        nothing = Signal(ISSUE_TO_SUM - 2, init=-1)
-        ends = Signal(ISSUE_TO_SUM - 1)
+        nothing = Signal(issue_to_sum(config) - 2, init=-1)
+        ends = Signal(issue_to_sum(config) - 1)
         m.d.sync += [
             nothing.eq(Cat(~(issue & sub.work.any()), nothing)),
             ends.eq(Cat(self.commit, ends)),
         ]
         weight = Signal(signed(config.weight_bits), reset_less=True)
         activation = Signal(signed(config.activation_bits), reset_less=True)
-        product = Signal(signed(config.weight_bits + config.activation_bits), reset_less=True)
+        product = Signal(signed(config.operand_bits + config.activation_bits), reset_less=True)
         element = Signal(element_bits, reset_less=True)
         m.d.sync += element.eq(column_r[:element_bits])
         read_data = activation_read.data.word_select(element, config.activation_bits)
         m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data.as_signed())]
-        m.d.sync += product.eq(weight * activation)
+        operands: tuple[Value, Value] = (weight, activation)
+        if config.split_scales:
+            operands = self._scaled(m, sub.factors, weight, activation)
+        m.d.sync += product.eq(operands[0] * operands[1])
         with m.If(nothing[-1]):
             m.d.sync += product.eq(0)
 
         # Accumulate. The finished sum leaves from the adder, so that clearing is a plain reset.
         accumulator = Signal(signed(config.lane_sum_bits))
-        m.d.comb += [self.sum.eq(accumulator + product), self.push.eq(ends[ISSUE_TO_SUM - 2])]
+        m.d.comb += [self.sum.eq(accumulator + product), self.push.eq(ends[-1])]
         m.d.sync += accumulator.eq(self.sum)
         with m.If(self.push):
             m.d.sync += accumulator.eq(Const(0))
         return m
+
+    def _scaled(
+        self, m: Module, factors: data.View, weight: Signal, activation: Signal
+    ) -> tuple[Signal, Signal]:
+        """The operands a cycle later, the weight times the factor of its sign: 1, 2 or 3.
+
+        ``factors`` are those of the pair that is issued, three cycles before its operands.
+        """
+        for stage in ("address", "read", "operands"):
+            delayed = Signal(factors_layout(self._config), name=f"{stage}_factors", reset_less=True)
+            m.d.sync += delayed.eq(factors)
+            factors = delayed
+        factor = Mux(weight[-1], factors.negative, factors.positive)
+        scaled = Signal(signed(self._config.operand_bits), reset_less=True)
+        later = Signal.like(activation, name="later_activation")
+        m.d.sync += [
+            scaled.eq(Mux(factor[0], weight, 0) + Mux(factor[1], weight << 1, 0)),
+            later.eq(activation),
+        ]
+        return scaled, later

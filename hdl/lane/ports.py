@@ -12,6 +12,7 @@ __all__ = [
     "aligned",
     "broadcast_layout",
     "chunk_bits",
+    "factors_layout",
     "local_word_bits",
     "mask_load_layout",
     "tokens_layout",
@@ -70,7 +71,19 @@ def broadcast_layout(config: MachineConfig) -> data.StructLayout:
 
 
 def mask_load_layout(config: MachineConfig) -> data.StructLayout:
-    """A mask memory entry, least significant bit first as the host sends it."""
+    """A mask memory entry, least significant bit first as the host sends it.
+
+    ``factors``: of the row's positive weights, then of its negative ones (:func:`factors_layout`).
+    """
     return data.StructLayout(
-        {"mask": config.chunk} | {flag.name.lower(): 1 for flag in sorted(MaskFlag)}
+        {"mask": config.chunk}
+        | {flag.name.lower(): 1 for flag in sorted(MaskFlag)}
+        | {"factors": factors_layout(config)}
+    )
+
+
+def factors_layout(config: MachineConfig) -> data.StructLayout:
+    """What a row's weights are multiplied by; without bits on a machine without split scales."""
+    return data.StructLayout(
+        {"positive": config.factor_bits // 2, "negative": config.factor_bits // 2}
     )

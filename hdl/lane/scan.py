@@ -12,7 +12,7 @@ from sparnn.hdl.protocol import WEIGHT_ALIGNMENT
 
 from .counting import lower_ones, lowest_index, prefix_sums, split
 from .fetch import chunk_layout
-from .ports import LANE_PROGRAM, aligned
+from .ports import LANE_PROGRAM, aligned, factors_layout
 
 __all__ = ["MaskScan", "sub_mask_layout"]
 
@@ -22,7 +22,7 @@ def sub_mask_layout(config: MachineConfig) -> data.StructLayout:
 
     work, weights: the sub-mask's pairs and its non-zero weights. base: address of its chunk's first
     weight. offset: weights of the chunk below the sub-mask. column: its place in the local copy, as
-    {half, parity, thread, chunk, sub-mask}. last: ends the row.
+    {half, parity, thread, chunk, sub-mask}. factors: of the row. last: ends the row.
     """
     return data.StructLayout(
         {
@@ -31,6 +31,7 @@ def sub_mask_layout(config: MachineConfig) -> data.StructLayout:
             "base": (config.weight_depth - 1).bit_length(),
             "offset": (config.chunk - config.sub_chunk).bit_length(),
             "column": chunk_layout(config)["column"].width + (config.sub_chunks - 1).bit_length(),
+            "factors": factors_layout(config),
             "last": 1,
         }
     )
@@ -147,11 +148,13 @@ class MaskScan(wiring.Component):
         sub_index = Signal((subs - 1).bit_length(), reset_less=True)
         sub_base = Signal.like(here_base, reset_less=True)
         sub_column = Signal(len(here.column), reset_less=True)
+        sub_factors = Signal(factors_layout(config), reset_less=True)
         with m.If(room):
             m.d.sync += [
                 sub_valid.eq(valid & ~merge),
                 sub_base.eq(here_base),
                 sub_column.eq(here.column),
+                sub_factors.eq(here.factors),
                 sub_index.eq(lowest_index(flags)),
                 last.eq(here.row_end & ~more),
             ]
@@ -177,6 +180,7 @@ class MaskScan(wiring.Component):
             self.subs.payload.base.eq(sub_base),
             self.subs.payload.offset.eq(reduce(or_, shifted)),
             self.subs.payload.column.eq(Cat(sub_index, sub_column)),
+            self.subs.payload.factors.eq(sub_factors),
             self.subs.payload.last.eq(last | (valid & merge)),
         ]
         return m

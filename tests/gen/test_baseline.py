@@ -69,6 +69,9 @@ def test_only_relu_layers(comparison):
     layer = replace(comparison.layer, activation="tanh")
     with pytest.raises(SparnnError, match="activation tanh"):
         baseline_config(layer, 6, 8, design="eie", **BITS)
+    split = replace(comparison.layer, factors_x=np.full((2, 1, 19), 2))
+    with pytest.raises(SparnnError, match="without split scales"):
+        baseline_config(split, 6, 8, design="eie", **BITS)
 
 
 def test_compare(comparison):

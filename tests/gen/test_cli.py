@@ -201,7 +201,8 @@ def test_compile(replace, files, capsys):
         return Report()
 
     replace("gen.compile", compile_model=compile_model)
-    line = "compile m.onnx --calibrate x.npz --lanes 64 --prune 0.6 --weight-bits 6 -o out"
+    line = "compile m.onnx --calibrate x.npz --lanes 64 --prune 0.6 --weight-bits 6"
+    line += " --no-split-scales -o out"
     assert status(*line.split()) == 0
     (arguments, options) = called[0]
     assert [str(argument) for argument in arguments] == ["m.onnx", "x.npz", "out"]
@@ -211,6 +212,7 @@ def test_compile(replace, files, capsys):
         "prune": 0.6,
         "weight_bits": 6,
         "activation_bits": None,
+        "split_scales": False,
     }
     assert capsys.readouterr().out == "one\ntwo\n"
 
@@ -224,9 +226,10 @@ def test_golden(replace, files):
 
 def test_emit(replace, files, capsys):
     replace("gen.emit", emit=lambda output, **options: [f"{output} {options}"])
-    widths = ["--weight-bits", "5", "--activation-bits", "9"]
+    widths = ["--weight-bits", "5", "--activation-bits", "9", "--split-scales"]
     assert status("emit", "--lanes", "4", "--config", "small", *widths, "-o", "out") == 0
     options = {"config": "small", "lanes": 4, "weight_bits": 5, "activation_bits": 9}
+    options["split_scales"] = True
     assert capsys.readouterr().out == f"out {options}\n"
 
 

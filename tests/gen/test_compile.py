@@ -91,6 +91,19 @@ def test_widths_and_lanes(tmp_path):
     assert (config["lanes"], config["weight_bits"], config["activation_bits"]) == (3, 5, 11)
 
 
+def test_split_scales(tmp_path):
+    for name, options in (("masr", {"config": "masr"}), ("option", {"split_scales": True})):
+        summary = compile_digits(tmp_path / name, "rnn_relu", **options)
+        assert json.loads((tmp_path / name / "manifest.json").read_text())["config"]["split_scales"]
+        assert all(
+            layer.split for layer in IntegerNetwork.load(tmp_path / name / "network.npz").layers
+        )
+        assert "with split scales" in "\n".join(summary.lines())
+    compile_digits(tmp_path / "without", "rnn_relu", config="masr", split_scales=False)
+    network = IntegerNetwork.load(tmp_path / "without" / "network.npz")
+    assert not any(layer.split for layer in network.layers)
+
+
 def test_a_file_is_taken_as_it_is(tmp_path):
     (tmp_path / "small.toml").write_text("lanes = 2\nweight_depth = 64\n")
     with pytest.raises(SparnnError, match="has weight_depth = 64; raise weight_depth to"):
@@ -104,6 +117,7 @@ def test_a_file_is_taken_as_it_is(tmp_path):
         ({"lanes": 2000}, ConfigurationError),
         ({"config": "nothing"}, SparnnError),
         ({"prune": 1.0}, SparnnError),
+        ({"config": "dense64", "split_scales": True}, SparnnError),
     ],
 )
 def test_refused(tmp_path, options, error):

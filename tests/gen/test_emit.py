@@ -18,6 +18,7 @@ def test_writes_the_hardware(tmp_path):
         "lanes": 1,
         "weight_bits": None,
         "activation_bits": None,
+        "split_scales": None,
     }
     assert set(manifest["files"]) == {"sparnn.v", "sparnn.h"}
     assert lines[0].startswith("machine        1 lanes")

@@ -18,11 +18,13 @@ def entry(words):
 
 
 def read_half(half, config, v, gates, units, columns, first_row, first_column):
-    """The weight matrix by position, [gates, units, columns], from the lanes' images."""
+    """By position, from the lanes' images: the weights, [gates, units, columns], and the factors of
+    the positive and the negative ones, [2, gates, units]."""
     P, S, C = config.post_units, config.lanes // config.post_units, config.chunk
     G = config.lanes // v
     weights = np.zeros((gates, units, columns), int)
     seen = np.zeros((gates, units), int)
+    factors = np.ones((2, gates, units), int)
     words = -(-columns // P)
     chunks = -(-(-(-words // v) * P) // C)
     assert half.chunks == chunks
@@ -48,7 +50,12 @@ def read_half(half, config, v, gates, units, columns, first_row, first_column):
                     mask = masks[at]
                     at += 1
                     row_end, half_end = k + 1 == chunks, at == len(masks)
-                    assert mask >> C == row_end << MaskFlag.ROW_END | half_end << MaskFlag.HALF_END
+                    flags, both = mask >> C & 15, mask >> C + 4
+                    assert flags == row_end << MaskFlag.ROW_END | half_end << MaskFlag.HALF_END
+                    if config.split_scales:
+                        factors[:, gate, s] = both & 3, both >> 2
+                    else:
+                        assert both == 0
                     for bit in range(C):
                         if mask >> bit & 1:
                             local_word, b = divmod(k * C + bit, P)
@@ -60,7 +67,7 @@ def read_half(half, config, v, gates, units, columns, first_row, first_column):
         assert at == len(masks)
         assert not stored
     assert (seen == v).all()
-    return weights
+    return weights, factors
 
 
 def check_loop(loop, halves, config):
@@ -114,15 +121,22 @@ def test_images_hold_the_network(seed):
                 assert not layer.w_x[2].any()
                 assert not layer.w_h[2].any()
             shape = layer.gates, layer.units
-            for half, wanted, triple in (
-                (0, layer.w_x[:, place.neurons], (layer.mult_x, layer.shift_x, layer.bias_x)),
-                (1, layer.w_h, (layer.mult_h, layer.shift_h, layer.bias_h)),
+            for half, wanted, split, triple in (
+                (
+                    0,
+                    layer.w_x[:, place.neurons],
+                    layer.factors_x,
+                    (layer.mult_x, layer.shift_x, layer.bias_x),
+                ),
+                (1, layer.w_h, layer.factors_h, (layer.mult_h, layer.shift_h, layer.bias_h)),
             ):
                 if wanted is None:
                     continue
                 width = layer.units if half else len(place.columns)
                 first = (rows, columns) if layout.rotate else (0, 0)
-                read = read_half(halves.pop(0), config, v[index], *shape, width, *first)
+                read, factors = read_half(halves.pop(0), config, v[index], *shape, width, *first)
+                split = np.ones_like(factors) if split is None else split[:, :, place.neurons]
+                np.testing.assert_array_equal(factors, split)
                 if half:
                     wanted = wanted[:, place.neurons][:, :, place.neurons]
                 else:

@@ -1,7 +1,7 @@
 import pytest
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.presets import PRESETS, enlarge, is_file, load_config, structure
+from sparnn.gen.presets import PRESETS, enlarge, is_file, load_config, load_machine, structure
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.errors import ConfigurationError
 
@@ -24,6 +24,21 @@ def test_structure(lanes, post_units, max_v):
 def test_every_number_of_lanes_is_legal():
     for lanes in range(1, 1025):
         assert load_config(None, lanes).lanes == lanes
+
+
+def test_masr_is_what_its_benchmark_runs_on():
+    config = load_config("masr")
+    assert (config.weight_bits, config.activation_bits) == (10, 10)
+    assert (config.split_scales, config.threads) == (1, 2)
+    assert load_config("masr", 256, split_scales=False) == MachineConfig(
+        lanes=256, post_units=16, max_v=16, weight_bits=10, activation_bits=10, threads=2
+    )
+
+
+def test_a_dense_machine_has_no_split_scales(tmp_path):
+    with pytest.raises(SparnnError, match="--split-scales: dense64 is a dense machine"):
+        load_machine("dense64", split_scales=True)
+    assert load_machine("dense64", split_scales=False) == load_machine("dense64")
 
 
 def test_default_is_a_preset():

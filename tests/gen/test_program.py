@@ -8,6 +8,8 @@ from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
 from sparnn.gen.program import FITTED_STEPS, build_program, fit_config, memory_needs
 from sparnn.gen.random_networks import random_config, random_network
+from sparnn.gen.tile_presets import tile_preset
+from sparnn.gen.tile_program import place_tiles
 from sparnn.hdl.config import MachineConfig
 from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
 
@@ -141,6 +143,16 @@ def test_widths():
     program_of(network, MachineConfig(activation_bits=9))
     with pytest.raises(SparnnError, match="weights of 6 bits"):
         program_of(network, MachineConfig(activation_bits=9, weight_bits=5))
+
+
+def test_split_scales_need_a_machine_that_has_them():
+    factors = np.full((2, 1, 3), 2)
+    network = IntegerNetwork((layer("rnn", 3, 3, factors_h=factors),), 8, 8)
+    with pytest.raises(SparnnError, match="split_scales = 0; set split_scales = 1"):
+        program_of(network)
+    program_of(network, MachineConfig(split_scales=1))
+    with pytest.raises(SparnnError, match="split scales, which the dense machine"):
+        place_tiles(network, tile_preset("dense64"), [])
 
 
 @pytest.mark.parametrize("seed", range(30))

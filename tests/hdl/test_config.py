@@ -32,6 +32,7 @@ LIMITS = {
     "counters": (0, 1),
     "hard_sigmoid": (0, 1),
     "reset_first": (0, 1),
+    "split_scales": (0, 1),
 }
 
 #: What else has to change for a parameter to reach its limit.
@@ -51,8 +52,9 @@ def test_all_parameters_have_limits() -> None:
 
 def test_default_is_valid_and_frozen() -> None:
     config = MachineConfig()
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        config.lanes = 3  # type: ignore[misc]  # what is tested
+    for name in LIMITS:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(config, name, 3)
     assert hash(config) == hash(MachineConfig())
 
 
@@ -105,7 +107,10 @@ def test_cross_checks(options: dict[str, int], words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("columns", [8, 16, 24, 512, 520])
 @pytest.mark.parametrize(("weight_bits", "activation_bits"), list(product((4, 16), (8, 16))))
-def test_sums_cannot_overflow(weight_bits: int, activation_bits: int, columns: int) -> None:
+@pytest.mark.parametrize("split", [0, 1])
+def test_sums_cannot_overflow(
+    weight_bits: int, activation_bits: int, columns: int, split: int
+) -> None:
     """The largest sums that docs/numerics.md allows, and not a bit more than its formula."""
     config = MachineConfig(
         chunk=8,
@@ -113,15 +118,16 @@ def test_sums_cannot_overflow(weight_bits: int, activation_bits: int, columns: i
         columns=columns,
         weight_bits=weight_bits,
         activation_bits=activation_bits,
+        split_scales=split,
     )
-    # Weights are symmetric, activations are not.
-    weight = (1 << weight_bits - 1) - 1
+    # Weights are symmetric, activations are not. A factor is 3 at most.
+    weight = ((1 << weight_bits - 1) - 1) * (3 if split else 1)
     activation = 1 << activation_bits - 1
     for bits, count in (
         (config.lane_sum_bits, columns),
         (config.sum_bits, columns * config.max_v),
     ):
-        assert bits == weight_bits + activation_bits - 1 + sum(
+        assert bits == weight_bits + 2 * split + activation_bits - 1 + sum(
             math.ceil(math.log2(n)) for n in (columns, count // columns)
         )
         assert -(1 << bits - 1) <= -count * weight * activation
@@ -143,6 +149,7 @@ def test_derived_values() -> None:
     assert config.column_chunks == 3
     assert config.local_words == 48
     assert config.mask_entry_bits == 68
+    assert dataclasses.replace(config, split_scales=1).mask_entry_bits == 72
     assert config.store_entry_bits == 40
     assert config.v_log2_max == 2
 

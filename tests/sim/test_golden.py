@@ -56,26 +56,27 @@ def slow_sigmoid(p, f):
     return (32768 + slow_tanh15(slow_norm(p, f - 11))) // 2
 
 
-def slow_row(weights, values, mult, shift, bias):
-    acc = sum(int(w) * int(a) for w, a in zip(weights, values, strict=True))
+def slow_row(layer, half, g, k, values):
+    """Row g of unit k of the half x or h."""
+    weights, mult, shift, bias = (
+        getattr(layer, f"{name}_{half}")[g, k] for name in ("w", "mult", "shift", "bias")
+    )
+    acc = 0
+    for weight, value in zip(weights.tolist(), values, strict=True):
+        factors = getattr(layer, f"factors_{half}")
+        if factors is not None:
+            weight *= int(factors[0 if weight > 0 else 1, g, k])
+        acc += weight * int(value)
     return slow_saturate(slow_rne(acc * int(mult), int(shift)) + int(bias), 16)
 
 
 def slow_unit(layer, k, x, h, state):
     """One step of unit `k`: its new output and state."""
     rows = range(layer.gates)
-    u = [
-        slow_row(layer.w_x[g, k], x, layer.mult_x[g, k], layer.shift_x[g, k], layer.bias_x[g, k])
-        for g in rows
-    ]
+    u = [slow_row(layer, "x", g, k, x) for g in rows]
     v = [0] * layer.gates
     if layer.has_hidden:
-        v = [
-            slow_row(
-                layer.w_h[g, k], h, layer.mult_h[g, k], layer.shift_h[g, k], layer.bias_h[g, k]
-            )
-            for g in rows
-        ]
+        v = [slow_row(layer, "h", g, k, h) for g in rows]
     pre = [slow_saturate(a + b, 16) for a, b in zip(u, v, strict=True)]
     fp, fs, fh = layer.f_pre, layer.f_state, layer.f_out
 
@@ -132,6 +133,8 @@ def random_layer(rng, kind, activation, **formats):
         # Mostly shifts that give pre-activations that do not saturate.
         fields[f"shift_{half}"] = pick(rows, bits + 8, bits + 20, [0, 1, 47, bits + 14])
         fields[f"bias_{half}"] = pick(rows, -2000, 2000, [-32768, 32767, 0])
+        if rng.random() < 0.5:
+            fields[f"factors_{half}"] = rng.integers(1, 4, (2, *rows))
     has_state = kind in ("lstm", "gru")
     fields |= {
         "f_x": int(rng.integers(-16, 16)),
@@ -182,16 +185,18 @@ def test_every_format_equals_the_slow_model(kind, activation):
             check_layer(rng, random_layer(rng, kind, activation, **formats))
 
 
-def test_extremes_do_not_overflow():
+@pytest.mark.parametrize("factor", [None, 3])
+def test_extremes_do_not_overflow(factor):
     columns, full = 1 << 16, np.full((1, 1), 47)
     layer = IntegerLayer(
         "wide", "linear", "identity",
         np.full((1, 1, columns), -32767), None,
         np.full((1, 1), 32767), full, np.zeros((1, 1), int), None, None, None,
         0, 0, 0, 0, 16,
+        factors_x=None if factor is None else np.full((2, 1, 1), factor),
     )  # fmt: skip
     trace = golden.run_layer(layer, np.full((1, columns), -32768))
-    exact = slow_rne(32767 * 32768 * columns * 32767, 47)
+    exact = slow_rne((factor or 1) * 32767 * 32768 * columns * 32767, 47)
     assert trace.outputs.tolist() == [[slow_saturate(exact, 16)]]
     assert trace.useful_macs == columns
 

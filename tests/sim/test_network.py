@@ -41,7 +41,7 @@ def network(**changes):
     layers = (
         layer(initial_h=np.array([-128, 127]), initial_c=np.array([-32768, 32767])),
         layer("gru", 2, 2),
-        layer("rnn", 2, 2),
+        layer("rnn", 2, 2, factors_h=np.array([[[1, 2]], [[3, 1]]])),
         layer("linear", 2, 2),
         head(),
     )
@@ -96,6 +96,9 @@ def test_arrays_are_copied_and_read_only():
         ({"bias_x": np.zeros(4, int)}, "bias_x has the shape"),
         ({"initial_h": np.array([0, 128])}, "initial_h holds 0 … 128, 8 bits hold -128 … 127"),
         ({"initial_c": np.array([0])}, "initial_c has the shape"),
+        ({"factors_x": np.full((2, 4, 2), 4)}, r"factors_x\[0, 0, 0\] is 4, it must be 1 … 3"),
+        ({"factors_h": np.zeros((2, 4, 2), int)}, "factors_h.* is 0, it must be 1 … 3"),
+        ({"factors_h": np.ones((4, 2), int)}, r"factors_h has the shape \(4, 2\), it must be"),
     ],
 )
 def test_impossible_layers_are_refused(changes, message):
@@ -183,12 +186,12 @@ def test_other_files_are_refused(tmp_path):
     write_npz(path, {"x": np.zeros(3)})
     with pytest.raises(SimulationError, match="is not an integer network"):
         IntegerNetwork.load(path)
-    for header in ("[]", "{}", "nonsense", '{"version": 1, "layers": [3]}'):
+    for header in ("[]", "{}", "nonsense", '{"version": 2, "layers": [3]}'):
         write_npz(path, {"header": np.array(header)})
         with pytest.raises(SimulationError, match="is not an integer network"):
             IntegerNetwork.load(path)
     write_npz(path, {"header": np.array('{"version": 9}')})
-    with pytest.raises(SimulationError, match="has the version 9, this sparnn reads 1"):
+    with pytest.raises(SimulationError, match="has the version 9, this sparnn reads 2"):
         IntegerNetwork.load(path)
     network().save(path)
     arrays = read_npz(path)

@@ -244,7 +244,10 @@ class HostModel:
                 if mask >> bit & 1:
                     weight = self.memories[Target.WEIGHT, lane, weight_at]
                     weight_at += 1
-                    row.append((chunk * config.chunk + bit, signed(weight, config.weight_bits)))
+                    weight = signed(weight, config.weight_bits)
+                    if config.split_scales:
+                        weight *= mask >> config.chunk + (4 if weight > 0 else 6) & 3
+                    row.append((chunk * config.chunk + bit, weight))
                     assert row[-1][1] != 0
             chunk += 1
             assert chunk * config.chunk <= config.columns

@@ -19,16 +19,16 @@ class Work:
 
     rows: tuple[list[list[int]], list[list[int]]]  # [half][row][column]
     vectors: tuple[list[list[int]], list[list[int]]]  # [half][step][column]
+    factors: tuple[list[tuple[int, int]], list[tuple[int, int]]]  # [half][row]: positive, negative
 
     @property
     def expected(self) -> list[int]:
         sums = []
         for step in range(len(self.vectors[0])):
             for half in (0, 1):
-                for row in self.rows[half]:
-                    sums.append(
-                        sum(w * a for w, a in zip(row, self.vectors[half][step], strict=True))
-                    )
+                for row, factors in zip(self.rows[half], self.factors[half], strict=True):
+                    pairs = zip(row, self.vectors[half][step], strict=True)
+                    sums.append(sum(w * factors[w < 0] * a for w, a in pairs))
         return sums
 
 
@@ -60,7 +60,9 @@ def make_work(config: MachineConfig, seed: int, density: float, extreme: bool = 
                 for _ in range(steps)
             ]
         )
-    return Work(tuple(rows), tuple(vectors))
+    most = 3 if config.split_scales else 1
+    factors = tuple([(rng.randint(1, most), rng.randint(1, most)) for _ in half] for half in rows)
+    return Work(tuple(rows), tuple(vectors), factors)
 
 
 def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tuple[list[int], int]:
@@ -111,12 +113,15 @@ def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tupl
 
         masks, weight_addr = [], 0
         for half in (0, 1):
-            for row in work.rows[half]:
+            for row, (positive, negative) in zip(work.rows[half], work.factors[half], strict=True):
                 for start in range(0, len(row), config.chunk):
                     part = row[start : start + config.chunk]
                     row_end = start + config.chunk == len(row)
                     mask = sum(1 << k for k, weight in enumerate(part) if weight)
-                    masks.append(mask | row_end << config.chunk + MaskFlag.ROW_END)
+                    mask |= row_end << config.chunk + MaskFlag.ROW_END
+                    if config.split_scales:
+                        mask |= (positive | negative << 2) << config.chunk + 4
+                    masks.append(mask)
                 for weight in row:
                     if weight:
                         bits = weight & (1 << config.weight_bits) - 1
@@ -190,3 +195,21 @@ def test_extremes_never_overflow() -> None:
     config = MachineConfig(lanes=1, max_v=1, weight_bits=4, activation_bits=16, **SMALL)
     work = make_work(config, 7, 1.0, extreme=True)
     assert simulate(config, work, 7, stall=0.0)[0] == work.expected
+
+
+@pytest.mark.parametrize("density", [0.1, 0.5, 1.0])
+def test_split_scales(density: float) -> None:
+    """Each row has a factor for its positive and one for its negative weights."""
+    config = MachineConfig(
+        lanes=2,
+        post_units=2,
+        max_v=1,
+        chunk=16,
+        sub_chunk=4,
+        split_scales=1,
+        queue_depth=2,
+        **SMALL,
+    )
+    for seed in range(3):
+        work = make_work(config, seed, density, extreme=seed == 2)
+        assert simulate(config, work, seed, stall=0.3)[0] == work.expected, f"seed {seed}"

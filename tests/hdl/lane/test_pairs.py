@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import pytest
 
 from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.lane.pairs import ISSUE_TO_SUM, PairStage
+from sparnn.hdl.lane.pairs import PairStage, issue_to_sum
 from tests.hdl.stream_helpers import run
 
 SHAPES = {
     "small": {"chunk": 8, "sub_chunk": 4, "columns": 24},
     "one bank": {"chunk": 64, "sub_chunk": 32, "columns": 128},
+    "split": {"chunk": 16, "sub_chunk": 8, "columns": 64, "split_scales": 1},
     "banks": {"chunk": 16, "sub_chunk": 8, "columns": 32, "lanes": 4, "post_units": 4, "max_v": 1},
     "more banks than sub-mask bits": {
         "chunk": 32,
@@ -55,7 +56,10 @@ class Contents:
                 if sub["work"] >> k & 1:
                     column = place * config.sub_chunk + k
                     activation = self.activations[vector >> 1][vector & 1][column]
-                    total += self.weights[address] * activation
+                    weight = self.weights[address]
+                    if config.split_scales:
+                        weight *= sub["factors"]["positive" if weight > 0 else "negative"]
+                    total += weight * activation
                 address += sub["weights"] >> k & 1
         return total
 
@@ -101,6 +105,10 @@ def make_rows(
         if not row or rng.random() < 0.1:
             row.append(empty)
         row[-1]["last"] = 1
+        if config.split_scales:
+            factors = {"positive": rng.randint(1, 3), "negative": rng.randint(1, 3)}
+            for sub in row:
+                sub["factors"] = factors
         rows.append(row)
     return rows
 
@@ -158,7 +166,7 @@ async def check_rows(ctx, dut, config, contents, rows, rng, idle, full):
         room = rng.random() >= full
         ctx.set(dut.room, room)
         if ctx.get(dut.push):
-            assert clock == committed[len(sums)] + ISSUE_TO_SUM - 1
+            assert clock == committed[len(sums)] + issue_to_sum(config) - 1
             sums.append(ctx.get(dut.sum))
         if ctx.get(dut.commit):
             assert room
@@ -173,7 +181,7 @@ async def check_rows(ctx, dut, config, contents, rows, rng, idle, full):
     ctx.set(dut.room, 1)
     assert sums == wanted
     assert not subs
-    for _ in range(ISSUE_TO_SUM + 2):
+    for _ in range(issue_to_sum(config) + 2):
         assert not ctx.get(dut.commit)
         assert not ctx.get(dut.push)
         await ctx.tick()
@@ -220,6 +228,31 @@ def test_extremes(weight_bits: int, activation_bits: int) -> None:
         await check_rows(ctx, dut, config, contents, rows, rng, 0.1, 0.1)
 
     run(dut, bench, cycles=20_000)
+
+
+def test_extremes_of_split_scales() -> None:
+    """The widest sum with factors of 3 on either side, and with only one sign in a row."""
+    config = make_config("split", 10, 10)
+    dut = PairStage(config)
+    rng = random.Random(0)
+
+    async def bench(ctx):
+        for sign in (-1, 1):
+            contents = Contents(
+                [sign * 511] * config.weight_depth, [[[-512] * config.columns] * 2] * 2
+            )
+            await fill(ctx, dut, config, contents)
+            rows = []
+            for positive, negative in ((3, 3), (3, 1), (1, 3), (2, 1)):
+                (row,) = make_rows(rng, config, 1, 1.0)
+                for sub in row:
+                    sub["factors"] = {"positive": positive, "negative": negative}
+                factor = positive if sign > 0 else negative
+                assert contents.sum(config, row) == sign * factor * 511 * -512 * config.columns
+                rows.append(row)
+            await check_rows(ctx, dut, config, contents, rows, rng, 0.0, 0.0)
+
+    run(dut, bench, cycles=5000)
 
 
 @pytest.mark.parametrize("density", [0.3, 1.0])
@@ -269,7 +302,7 @@ def test_only_the_last_pair_waits_for_room() -> None:
         assert ctx.get(dut.commit)
         await ctx.tick()
         ctx.set(dut.room, 0)
-        for _ in range(ISSUE_TO_SUM - 2):
+        for _ in range(issue_to_sum(config) - 2):
             assert not ctx.get(dut.push)
             await ctx.tick()
         assert ctx.get(dut.push)
