@@ -25,7 +25,7 @@ from .balance import Balance, HalfWork
 from .calibrate import calibrate
 from .layout import NetworkLayout, lay_out
 from .pack import pack_network
-from .presets import load_config
+from .presets import PRESETS, load_config
 from .program import build_program, fit_config, image_words
 from .quantize import quantize as quantize_network
 from .workload import Workload, masr_workload
@@ -35,7 +35,7 @@ __all__ = ["MASR_BITS", "MasrOptions", "MasrPoint", "masr_point", "masr_points"]
 IntArray = npt.NDArray[np.int64]
 
 #: Bits of weights and activations in MASR's machine.
-MASR_BITS = 10
+MASR_BITS = PRESETS["masr"]["weight_bits"]
 #: Sub-masks of a chunk whose size is given.
 _SUB_MASKS = 8
 
@@ -46,7 +46,7 @@ class MasrOptions:
 
     v, balance, rotate, interleave: see :func:`~sparnn.gen.layout.lay_out`. unfolded: see
     :func:`~sparnn.gen.program.build_program`. chunk: of the machine, in at most eight sub-masks.
-    queue: partial sums that a lane may hold.
+    queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them.
     """
 
     v: int | None = None
@@ -56,6 +56,7 @@ class MasrOptions:
     unfolded: bool = True
     chunk: int | None = None
     queue: int | None = None
+    split_scales: bool = True
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,9 @@ def masr_point(
     options = options or MasrOptions()
     directions = len(workload.network.layers)
     config = load_config(
-        None,
+        "masr",
         lanes,
-        weight_bits=MASR_BITS,
-        activation_bits=MASR_BITS,
+        split_scales=options.split_scales,
         threads=directions,
         counters=1,
         chunk=options.chunk,
@@ -130,9 +130,13 @@ def masr_point(
     )
     sample = InputSequence(workload.sample, {})
     network = quantize_network(
-        workload.network, calibrate(workload.network, [sample]), MASR_BITS, MASR_BITS
+        workload.network,
+        calibrate(workload.network, [sample]),
+        config.weight_bits,
+        config.activation_bits,
+        split_scales=options.split_scales,
     ).network
-    x, _ = quantize(workload.x, network.layers[0].f_x, MASR_BITS)
+    x, _ = quantize(workload.x, network.layers[0].f_x, config.activation_bits)
     trace = run_network(network, x)
     layout = lay_out(
         network,

@@ -19,7 +19,7 @@ from typing import Annotated
 
 import typer
 
-from sparnn.gen.cli_bench_sharp import bench_app  # with the dense machines' commands
+from sparnn.gen.cli_bench_accuracy import bench_app  # with the commands of all its modules
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.synth_cli import fit_command, synth_command
 from sparnn.hdl.errors import ConfigurationError

@@ -222,6 +222,9 @@ def masr_command(
             "same as unfolded); one direction after the other; without running ahead either."
         ),
     ] = Schedule.INTERLEAVED,
+    split_scales: Annotated[
+        bool, typer.Option(help="Scales for both signs, as the preset masr has them.")
+    ] = True,
     json: Json = None,
     plot: Plot = None,
 ) -> None:
@@ -245,6 +248,7 @@ def masr_command(
             rotate=rotate,
             interleave=schedule is Schedule.INTERLEAVED,
             unfolded=schedule is not Schedule.INTERGATE,
+            split_scales=split_scales,
         ),
         hidden=hidden,
         weight_density=weight_density,

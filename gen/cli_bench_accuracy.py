@@ -1,0 +1,82 @@
+"""`sparnn bench scales`: what arithmetic costs or gains in accuracy, without the hardware."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .cli_bench import Json, ListCommand, Seed, WeightDensity, check_json, publish
+from .cli_bench_sharp import bench_app
+from .errors import SparnnError
+
+__all__ = ["bench_app"]
+
+# A default; typer copies it.
+_WEIGHT_BITS = [4, 6, 8, 10]
+
+
+def _widths(values: list[int]) -> list[int]:
+    for bits in values:
+        if not 4 <= bits <= 16:
+            raise typer.BadParameter(f"{bits} is outside 4 to 16")
+    return values
+
+
+Model = Annotated[
+    Path | None,
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        metavar="[MODEL.onnx]",
+        help="A trained classifier; MASR's layer by default.",
+    ),
+]
+Calibrate = Annotated[
+    Path | None,
+    typer.Option(exists=True, dir_okay=False, metavar="X.npz", help="Sample inputs of the model."),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True, dir_okay=False, metavar="T.npz", help="Arrays x, labels and perhaps lengths."
+    ),
+]
+
+
+@bench_app.command("scales", cls=ListCommand)
+def scales_command(
+    model: Model = None,
+    calibrate: Calibrate = None,
+    test: Test = None,
+    weight_bits: Annotated[
+        list[int], typer.Option(callback=_widths, metavar="BITS...", help="Widths, 4 to 16.")
+    ] = _WEIGHT_BITS,
+    weight_density: WeightDensity = 0.33,
+    skew: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            max=1,
+            metavar="F",
+            help="MASR's layer with all positive weights times F, before pruning.",
+        ),
+    ] = 1.0,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Weights with one scale for each matrix or row, or for each sign: noise and accuracy."""
+    check_json(json)
+    from dataclasses import asdict
+
+    from .bench_scales import classification, load_network, scale_points, skewed
+    from .workload import masr_workload
+
+    if model is None:
+        drawn = masr_workload(weight_density=1, steps=1, seed=seed)
+        points = scale_points(skewed(drawn.network, skew, weight_density), weight_bits)
+    elif calibrate is None or test is None:
+        raise SparnnError(f"{model} needs --calibrate and --test: sample inputs, and labels")
+    else:
+        network = load_network(model)
+        points = scale_points(network, weight_bits, classification(network, calibrate, test))
+    publish("Scales of the weights", [asdict(point) for point in points], json)
