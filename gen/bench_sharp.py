@@ -55,20 +55,22 @@ PAPER_UTILIZATION = {
 
 @dataclass(frozen=True)
 class SharpPoint:
-    """One layer on one machine; utilization and bound count all its directions.
+    """One layer on one machine; utilization and bound count all its directions and streams.
 
     Members
     -------
     tile: rows × columns of each phase, input half / hidden half. bit_exact: every output of every
         step and the final state; None where the model alone ran.
-    cycles: from RUN to the last output. bound_cycles_per_step: max(all MACs / units, hidden half /
-        units + tail), the tail being that of this machine. model_cycles: the cycle model's.
+    cycles: from RUN to the last output. cycles_per_step: divided among the streams.
+    bound_cycles_per_step: max(all MACs / units, hidden half / units + tail), the tail being that of
+        this machine, which streams share. model_cycles: the cycle model's.
     """
 
     macs: int
     hidden: int
     cell: str
     directions: int
+    streams: int
     density: float
     tile: str
     schedule: str
@@ -151,10 +153,13 @@ def model_point(
     plan: TilePlan,
     steps: int,
     seed: int,
+    streams: int = 1,
 ) -> SharpPoint:
     """A point by the cycle model alone; ``cycles`` are the model's."""
     layer, directions = network.layers[0], len(network.layers)
-    run = replace(tile_layer(config, layer, plan, steps), paired=directions > 1)
+    run = replace(
+        tile_layer(config, layer, plan, steps), paired=directions > 1, streams=streams
+    )
     if config.mask_depth:
         places = np.arange(layer.inputs)
         packed = [packed_lanes(config, one, plan, places) for one in network.layers]
@@ -174,6 +179,7 @@ def model_point(
         hidden=layer.units,
         cell=layer.kind,
         directions=directions,
+        streams=streams,
         density=true / directions / (layer.gates * layer.units * (layer.inputs + layer.units)),
         tile=" / ".join(
             " + ".join(f"{one.passes} of {tile_shape(config, one)}" for one in half)
@@ -184,11 +190,11 @@ def model_point(
         seed=seed,
         bit_exact=None,
         cycles=cycles,
-        cycles_per_step=cycles / steps,
-        utilization=true * steps / (config.mac_units * cycles),
+        cycles_per_step=cycles / steps / streams,
+        utilization=true * steps * streams / (config.mac_units * cycles),
         bound_cycles_per_step=max(
             true / config.mac_units,
-            hidden / config.mac_units + config.tail(layer.kind == "gru") - 1,
+            (hidden / config.mac_units + config.tail(layer.kind == "gru") - 1) / streams,
         ),
         model_cycles=cycles,
     )
@@ -201,6 +207,7 @@ def sharp_points(
     cell: str = "lstm",
     directions: int = 1,
     density: float = 1,
+    streams: int = 1,
     schedule: str = "unfolded",
     steps: int = 25,
     seed: int = 0,
@@ -215,6 +222,7 @@ def sharp_points(
     directions: 2: a bidirectional layer, whose directions take turns.
     density: below 1, of blocks of K rows of a column, on a machine with masks; its points count
         the weights that are not zero.
+    streams: sequences that take turns, on a machine with memories for so many.
     fixed, reconfigure: see :func:`~sparnn.gen.tile_layout.half_plans`.
     simulate: False: by the cycle model alone.
 
@@ -227,28 +235,43 @@ def sharp_points(
         config = machine_of(size)
         if density < 1:
             config = replace(config, mask_depth=_MASK_DEPTH)
+        if streams > 1:
+            config = _for_streams(config, streams)
         cases = []
         for units in hidden:
             rng = np.random.default_rng([seed, units])
             network = dense_network(
                 rng, cell, units, directions, density=density, block=config.cells
             )
-            x = rng.integers(-128, 128, (steps, units))
+            x = rng.integers(-128, 128, (streams, steps, units))
             plan = explore(
                 config,
                 network.layers[0],
                 paired=directions > 1,
+                streams=streams,
                 schedule=schedule,
                 fixed=fixed,
                 reconfigure=reconfigure,
                 steps=steps,
             )
-            cases.append((network, x, plan, model_point(config, network, plan, steps, seed)))
+            point = model_point(config, network, plan, steps, seed, streams)
+            cases.append((network, x, plan, point))
         if simulate:
             points += _simulated(config, cases)
         else:
             points += [point for *_, point in cases]
     return points
+
+
+def _for_streams(config: TileConfig, streams: int) -> TileConfig:
+    """With memories for the hidden states of so many streams."""
+    return replace(
+        config,
+        streams=streams,
+        columns=config.columns * (2 if streams == 2 else 4),
+        state_depth=config.state_depth * streams,
+        store_depth=config.store_depth * streams,
+    )
 
 
 @cache
@@ -270,17 +293,20 @@ def _simulated(
             if network.layers[0].kind in ("lstm", "gru"):
                 outputs.append({"layer": last, "what": "state_c"})
             plans = [plan] * len(network.layers)
-            _, program, image = place_tiles(network, config, outputs, plans=plans)
+            streams = len(x)
+            _, program, image = place_tiles(
+                network, config, outputs, plans=plans, streams=streams
+            )
             (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
-            results, _ = run_sequences(folder, program, [(x, {})])
-            different, _ = mismatches(program, results, [run_network(network, x)])
-            cycles = results[0].cycles
+            results, _ = run_sequences(folder, program, [(one, {}) for one in x])
+            different, _ = mismatches(program, results, [run_network(network, one) for one in x])
+            cycles = sum(result.cycles for result in results)
             points.append(
                 replace(
                     point,
                     bit_exact=different == 0,
                     cycles=cycles,
-                    cycles_per_step=cycles / point.steps,
+                    cycles_per_step=cycles / point.steps / streams,
                     utilization=point.utilization * point.cycles / cycles,
                 )
             )

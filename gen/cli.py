@@ -144,6 +144,12 @@ def compile_command(
     weight_bits: WeightBits = None,
     activation_bits: ActivationBits = None,
     split_scales: SplitScales = None,
+    streams: Annotated[
+        int,
+        typer.Option(
+            min=1, max=4, help="Sequences that take turns on the same weights, on a dense machine."
+        ),
+    ] = 1,
 ) -> None:
     """Compile a model: Verilog, weight images, program, C header, manifest."""
     from sparnn.gen.compile import compile_model
@@ -158,6 +164,7 @@ def compile_command(
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         split_scales=split_scales,
+        streams=streams,
     )
     _print(summary.lines())
 

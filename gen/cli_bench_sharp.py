@@ -71,6 +71,9 @@ def sharp_command(
     directions: Annotated[
         int, typer.Option(min=1, max=2, help="2: forwards and backwards, in turn.")
     ] = 1,
+    streams: Annotated[
+        int, typer.Option(min=1, max=4, help="Sequences that take turns on the same weights.")
+    ] = 1,
     density: Annotated[
         float,
         typer.Option(
@@ -93,6 +96,7 @@ def sharp_command(
         cell=cell.value,
         directions=directions,
         density=density,
+        streams=streams,
         schedule=schedule.value,
         steps=steps,
         seed=seed,

@@ -33,6 +33,7 @@ from sparnn.sim.progress import progress
 from .activity import BoolArray, measure_activity
 from .calibrate import calibrate as measure_ranges
 from .emit import HEADER, config_option, machine_lines, write_verilog
+from .errors import SparnnError
 from .float_onnx import float_model
 from .folder import check_replaceable, written_aside
 from .header import header_text
@@ -111,6 +112,7 @@ def compile_model(
     weight_bits: int | None = None,
     activation_bits: int | None = None,
     split_scales: bool | None = None,
+    streams: int = 1,
 ) -> CompileSummary:
     """Compile a model into a folder; nothing is written unless all of it succeeds.
 
@@ -122,6 +124,7 @@ def compile_model(
         :func:`~sparnn.gen.presets.load_machine`. The memories of a machine from a preset are
         enlarged to what the network needs; a file is taken as it is.
     prune: share of the weights to set to zero.
+    streams: sequences that take turns, on a dense machine.
 
     Raises
     ------
@@ -158,6 +161,7 @@ def compile_model(
             fit=not is_file(config),
             activity=measure_activity(quantized.network, sequences),
             steps=longest_run(quantized.network, sequences),
+            streams=streams,
         )
     with written_aside(output) as folder:
         size = write_verilog(folder, compiled.config)
@@ -183,6 +187,7 @@ def compile_model(
             "weight_bits": weight_bits,
             "activation_bits": activation_bits,
             "split_scales": split_scales,
+            "streams": streams,
         }
         sections: Mapping[str, Any] = {
             "io": quantized.io,
@@ -210,6 +215,7 @@ def place_network(
     balance: bool = True,
     activity: Sequence[BoolArray] | None = None,
     steps: int = FITTED_STEPS,
+    streams: int = 1,
 ) -> Compiled:
     """Lay out, pack and program an integer network.
 
@@ -217,6 +223,7 @@ def place_network(
     ----------
     outputs: see :func:`~sparnn.gen.program.build_program`.
     fit: enlarge the machine's memories to what the network needs, with so many ``steps`` in a run.
+    streams: sequences that take turns, on a dense machine.
     v, balance, activity: see :func:`~sparnn.gen.layout.lay_out`.
 
     Raises
@@ -224,7 +231,14 @@ def place_network(
     SparnnError: the network does not fit.
     """
     if isinstance(config, TileConfig):
-        return Compiled(*place_tiles(network, config, outputs, fit=fit, steps=steps))
+        return Compiled(
+            *place_tiles(network, config, outputs, fit=fit, steps=steps, streams=streams)
+        )
+    if streams > 1:
+        raise SparnnError(
+            f"streams = {streams}: only the dense machine lets sequences take turns; compile for "
+            f"one, such as --config dense64"
+        )
     layout = lay_out(
         network, config, v=v, balance=balance, activity=activity, limit_columns=not fit
     )

@@ -97,6 +97,9 @@ def _network(program: MachineProgram) -> list[str]:
         _define("NETWORK_INPUT_ADDRESS", first["in_base"]),
         _define("NETWORK_INPUT_WORDS", first["in_words"]),
         _define("NETWORK_MAX_STEPS", program.max_steps),
+        "/* Above 1: vectors and states of so many sequences lie one after the other; read outputs",
+        "   from the store. */",
+        _define("NETWORK_STREAMS", program.streams),
         "/* Feature of the network's input at each position. */",
         _array("NETWORK_INPUT_ORDER", program.inputs),
     ]

@@ -88,7 +88,8 @@ def half_plans(
     Parameters
     ----------
     spacing: cycles of a pass at least, where there are several.
-    fixed: row groups of every phase, as of a machine with one tile.
+    fixed: row groups of every phase, as of a machine with one tile; no plan where they are not
+        possible.
     reconfigure: False: one tile for all rows.
     """
     segments = row_segments(config, units, gate_major)
@@ -105,7 +106,7 @@ def half_plans(
     if wide or gate_major:  # a word takes two cycles to write, a segment has several words
         choices = [groups for groups in choices if groups <= config.slices]
     if fixed is not None:
-        choices = [fixed]
+        choices = [groups for groups in choices if groups == fixed]
 
     def further(left: int, allowed: list[int], count: int) -> Iterator[tuple[Phase, ...]]:
         for position, groups in enumerate(allowed):
@@ -125,6 +126,7 @@ def explore(
     *,
     inputs: int | None = None,
     paired: bool = False,
+    streams: int = 1,
     schedule: str = "unfolded",
     orders: Sequence[Order] | None = None,
     fixed: int | None = None,
@@ -136,12 +138,14 @@ def explore(
     Parameters
     ----------
     inputs: places of the input vector. paired: with a layer of the same shape, in turn.
+    streams: sequences that take turns.
     schedule: one of SCHEDULES. orders: instead of all that the schedule allows.
     fixed, reconfigure: see :func:`half_plans`.
 
     Raises
     ------
-    SparnnError: an unknown schedule, or more columns than the lanes hold.
+    SparnnError: an unknown schedule, a tile that is not possible, or more columns than the lanes
+        hold.
     """
     return explore_shape(
         config,
@@ -152,6 +156,7 @@ def explore(
         name=layer.name,
         peephole=layer.w_c is not None,
         paired=paired,
+        streams=streams,
         schedule=schedule,
         orders=orders,
         fixed=fixed,
@@ -170,6 +175,7 @@ def explore_shape(
     name: str = "",
     peephole: bool = False,
     paired: bool = False,
+    streams: int = 1,
     schedule: str = "unfolded",
     orders: Sequence[Order] | None = None,
     fixed: int | None = None,
@@ -235,12 +241,25 @@ def explore_shape(
             for h in halves_h:
                 plan = _unhurried(config, TilePlan(x, h, order))
                 layer = TileLayer(
-                    plan, inputs, units, steps, kind, wide, paired=paired, peephole=peephole
+                    plan,
+                    inputs,
+                    units,
+                    steps,
+                    kind,
+                    wide,
+                    paired=paired,
+                    peephole=peephole,
+                    streams=streams,
                 )
                 key = (layer_cycles(config, layer)[0], len(x) + len(h))
                 if chosen is None or key < chosen[0]:
                     chosen = key, plan
-    assert chosen is not None
+    if chosen is None:
+        limit = config.slices if wide or all(one.gate_major for one in possible) else config.banks
+        raise SparnnError(
+            f"layer {name!r}: a tile of {fixed} row groups is not possible here; choose a power of "
+            f"two up to {limit}"
+        )
     return chosen[1]
 
 

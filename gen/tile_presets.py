@@ -24,6 +24,7 @@ TILE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "gate_depth": 16,
         "store_depth": 2048,
         "operand_stage": 1,
+        "post_stages": 2,
     },
     "sharp1k": {
         "lanes": 32,

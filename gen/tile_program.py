@@ -48,6 +48,7 @@ from .tile_store import (
     paired_layers,
     wanted_outputs,
 )
+from .tile_streams import check_streams, copy_columns
 
 __all__ = [
     "TILE_FITTED_STEPS",
@@ -80,6 +81,7 @@ def place_tiles(
     steps: int = TILE_FITTED_STEPS,
     plans: Sequence[TilePlan] | None = None,
     interleave: bool = True,
+    streams: int = 1,
 ) -> tuple[TileConfig, MachineProgram, Words]:
     """The machine (enlarged with ``fit``), the program and the packets that load it.
 
@@ -89,6 +91,7 @@ def place_tiles(
     steps: of one run, that a fitted store has room for.
     plans: of the layers, instead of the explorer's choice.
     interleave: the directions of a layer take turns, where that is possible.
+    streams: sequences that take turns.
 
     Raises
     ------
@@ -96,6 +99,7 @@ def place_tiles(
     """
     if fit:
         options = cell_options(network, config)
+        options |= {"streams": streams}
         config = replace(
             config, **{name: max(getattr(config, name), need) for name, need in options.items()}
         )
@@ -104,11 +108,13 @@ def place_tiles(
         widest = max(max(one.units, one.inputs) for one in network.layers)
         widest = max(widest, *(len(input_order(network, config, k)) for k in _stages(network)))
         columns = max(config.columns, ceil_div(widest, config.bank_lanes))
+        columns = max(columns, copy_columns(network, config, streams))
         config = replace(config, columns=1 << (columns - 1).bit_length())
+    check_streams(network, config, streams)
     pairs = paired_layers(network, config, outputs) if interleave else set()
-    chosen = list(plans) if plans is not None else explore_network(network, config, pairs)
+    chosen = list(plans or explore_network(network, config, pairs, streams=streams))
     lanes = _packed(network, config, chosen)
-    needs = tile_memory_needs(network, chosen, config, lanes, steps if fit else 1, outputs)
+    needs = tile_memory_needs(network, chosen, config, lanes, steps if fit else 1, outputs, streams)
     if fit:
         config = replace(
             config,
@@ -124,7 +130,7 @@ def place_tiles(
                 f"the network needs {name} = {need}, the machine has {getattr(config, name)}; "
                 f"raise {name} to {1 << (need - 1).bit_length()}"
             )
-    program = _program(network, chosen, config, outputs, pairs, lanes)
+    program = _program(network, chosen, config, outputs, pairs, lanes, streams)
     return config, program, _image(network, chosen, config, program, lanes)
 
 
@@ -196,6 +202,7 @@ def model_layers(
                 paired,
                 tuple(int(one) for part in lengths for one in part),
                 layer.w_c is not None,
+                program.streams,
             )
         )
     return layers
@@ -222,10 +229,11 @@ def tile_memory_needs(
     lanes: Sequence[PackedLanes],
     steps: int,
     outputs: Sequence[Mapping[str, Any]] = (),
+    streams: int = 1,
 ) -> dict[str, int]:
     """Entries of each memory, by the parameter of TileConfig."""
     words = [ceil_div(one.units, config.word) for one in network.layers]
-    store = allocate(network, config, outputs)
+    store = allocate(network, config, outputs, streams)
     return {
         "weight_depth": sum(one.weights.shape[1] for one in lanes),
         "mask_depth": sum(len(one.lengths) for one in lanes),
@@ -237,7 +245,8 @@ def tile_memory_needs(
             ceil_div(w, config.cell_rows) if plan.order.gate_major else 0
             for w, plan in zip(words, plans, strict=True)
         ),
-        "state_depth": sum(
+        "state_depth": streams
+        * sum(
             w for w, one in zip(words, network.layers, strict=True) if one.join != "reset"
         ),
         "store_depth": store.fixed + steps * sum(store.per_step),
@@ -264,9 +273,10 @@ def _program(
     outputs: Sequence[Mapping[str, Any]],
     pairs: Set[int],
     lanes: Sequence[PackedLanes],
+    streams: int,
 ) -> MachineProgram:
     wanted, single = wanted_outputs(network, outputs), single_steps(network)
-    store = allocate(network, config, outputs)
+    store = allocate(network, config, outputs, streams)
     max_steps = min(
         (config.store_depth - store.fixed) // sum(store.per_step), (1 << RUN_STEPS_BITS) - 1
     )
@@ -278,6 +288,8 @@ def _program(
         what = wanted[number]
         read = store.region[number] > 1
         emitted = what & {"last", "state_h"} if read else what - {"state_c"}
+        if streams > 1:  # the host reads all of them from the store
+            emitted = set()
         placed = 0  # words of this stage's step that lie before this layer's
         paired = stage[0] in pairs
         for index in stage:
@@ -304,6 +316,7 @@ def _program(
                 "single_step": int(single[index]),
                 **{name: int(value) for name, value in asdict(plan.order).items()},
                 "reverse": int(layer.reverse and not single[index]),
+                "streams_last": streams - 1,
                 "paired": int(paired and index == stage[0]),
                 "last_hidden": int(store.last_hidden[index]),
                 "last_layer": int((stage[-1] if paired else index) == len(network.layers) - 1),
@@ -334,7 +347,7 @@ def _program(
             weight += lanes[index].weights.shape[1]
             mask += len(lanes[index].lengths)
             parameter += entries * (2 if layer.has_hidden else 1)
-            state += words if seen else 0
+            state += words * streams if seen else 0
             bound += issues(plan, worked_layer(layer)) + entry["in_words"] + 3 * layer.units + 64
             bound += max(config.tail(gru=True), config.tail(peephole=True))
             layers.append(
@@ -357,7 +370,7 @@ def _program(
                 ),
             )
     inputs = tuple(range(network.layers[0].inputs))
-    return MachineProgram(config, tuple(layers), inputs, max_steps, bound)
+    return MachineProgram(config, tuple(layers), inputs, max_steps, bound * streams, streams)
 
 
 def _source(

@@ -120,8 +120,10 @@ def paired_layers(network: IntegerNetwork, config: TileConfig, outputs: Outputs)
     return pairs
 
 
-def allocate(network: IntegerNetwork, config: TileConfig, outputs: Outputs) -> TileStore:
-    """Place sequences and hidden states.
+def allocate(
+    network: IntegerNetwork, config: TileConfig, outputs: Outputs, streams: int = 1
+) -> TileStore:
+    """Place sequences and hidden states; of several streams each has its own.
 
     Raises
     ------
@@ -136,7 +138,7 @@ def allocate(network: IntegerNetwork, config: TileConfig, outputs: Outputs) -> T
             hidden.append(hidden[-1])
             continue
         hidden.append(fixed)
-        fixed += ceil_div(layer.units, config.word) if layer.has_hidden else 0
+        fixed += ceil_div(layer.units, config.word) * streams if layer.has_hidden else 0
     per_step = [ceil_div(network.layers[0].inputs, config.word), 0]
     region, stage_words = [], []
     last_hidden = [False] * len(network.layers)
@@ -152,6 +154,7 @@ def allocate(network: IntegerNetwork, config: TileConfig, outputs: Outputs) -> T
         last_read = after is not None and single[after] and not network.layers[after].last_step
         states = bool(what & {"last", "state_h"}) or last_read
         read = not ordered and bool(what & {"sequence", "step"})
+        read |= streams > 1 and bool(what - {"state_c"})
         if len(giving) > 1 and network.layers[stage[-1]].join != "concat":
             raise SparnnError(
                 f"layer {layers[-1].name!r} is added to the layer before it, which the dense "
@@ -176,7 +179,7 @@ def allocate(network: IntegerNetwork, config: TileConfig, outputs: Outputs) -> T
     return TileStore(
         tuple(hidden),
         fixed,
-        tuple(per_step),
+        tuple(streams * one for one in per_step),
         tuple(region),
         tuple(stage_words),
         tuple(last_hidden),

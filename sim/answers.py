@@ -20,7 +20,15 @@ from sparnn.hdl.tile.config import TileConfig
 from .errors import SimulationError
 from .machine_program import LayerProgram, MachineProgram, Run
 
-__all__ = ["SequenceResult", "expected_words", "parse_results"]
+__all__ = [
+    "Reader",
+    "SequenceResult",
+    "answered_words",
+    "expected_words",
+    "layer_state",
+    "parse_results",
+    "store_elements",
+]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -63,7 +71,7 @@ def expected_words(program: MachineProgram, runs: list[Run]) -> int:
         for layer in program.layers:
             if layer.sequence_order:
                 entries = layer.steps(run.steps) * layer.sequence_words
-                total += 1 + entries * _answered_words(program.config)
+                total += 1 + entries * answered_words(program.config)
         if program.config.counters:
             total += program.config.post_units * (1 + len(Counter) * COUNTER_WORDS)
     return total
@@ -78,7 +86,7 @@ def parse_results(
     ------
     SimulationError: the machine refused a packet, or answered less, more or something else.
     """
-    reader = _Reader(np.asarray(words, np.int64))
+    reader = Reader(np.asarray(words, np.int64))
     sequences: dict[int, list[tuple[list[IntArray | None], int]]] = {}
     states: dict[int, dict[int, IntArray]] = {}
     stored: dict[int, dict[int, list[IntArray]]] = {}
@@ -95,7 +103,7 @@ def parse_results(
         if run.read_states:
             for index, layer in enumerate(program.layers):
                 if layer.read_state:
-                    states[run.sequence][index] = _state(reader, program.config, layer)
+                    states[run.sequence][index] = layer_state(reader, program.config, layer)
         for index, layer in enumerate(program.layers):
             if layer.sequence_order:
                 values = _sequence(reader, program.config, layer, layer.steps(run.steps))
@@ -120,7 +128,7 @@ def parse_results(
 
 
 def _add_counters(
-    reader: "_Reader", config: MachineConfig | TileConfig, slots: dict[Counter, int]
+    reader: "Reader", config: MachineConfig | TileConfig, slots: dict[Counter, int]
 ) -> None:
     """Add one run's counters of all post units."""
     count = len(Counter) * COUNTER_WORDS
@@ -139,7 +147,7 @@ def _join(segments: list[IntArray | None], layer: LayerProgram) -> IntArray | No
     return np.concatenate(present) if present else None
 
 
-def _results(reader: "_Reader", layer: LayerProgram, count: int) -> IntArray:
+def _results(reader: "Reader", layer: LayerProgram, count: int) -> IntArray:
     units = len(layer.neurons)
     rows = np.stack([reader.take(Response.RESULT, units, units) for _ in range(count)])
     outputs = np.empty_like(rows)
@@ -147,7 +155,10 @@ def _results(reader: "_Reader", layer: LayerProgram, count: int) -> IntArray:
     return outputs
 
 
-def _state(reader: "_Reader", config: MachineConfig | TileConfig, layer: LayerProgram) -> IntArray:
+def layer_state(
+    reader: "Reader", config: MachineConfig | TileConfig, layer: LayerProgram
+) -> IntArray:
+    """The final cell states of a layer, by neuron."""
     by_position = np.empty(len(layer.neurons), np.int64)
     for unit, count in layer.state_entries(config.post_units):
         by_position[unit :: config.post_units] = reader.take(Response.DATA, count, count)
@@ -157,15 +168,13 @@ def _state(reader: "_Reader", config: MachineConfig | TileConfig, layer: LayerPr
 
 
 def _sequence(
-    reader: "_Reader", config: MachineConfig | TileConfig, layer: LayerProgram, steps: int
+    reader: "Reader", config: MachineConfig | TileConfig, layer: LayerProgram, steps: int
 ) -> IntArray:
     """The outputs of a layer, or of two that are joined, as they lie in the store."""
-    each, bits = _answered_words(config), config.activation_bits
+    each, bits = answered_words(config), config.activation_bits
     count = steps * layer.sequence_words * each
-    words = reader.take(Response.DATA, count, count).astype("<u4").reshape(-1, each)
-    raised = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")
-    elements = raised[:, : config.post_units * bits].reshape(steps, -1, bits).astype(np.int64)
-    values = _signed(elements @ (1 << np.arange(bits, dtype=np.int64)), bits)
+    elements = store_elements(config, reader.take(Response.DATA, count, count))
+    values = _signed(elements.reshape(steps, -1), bits)
     order = np.array(layer.sequence_order)
     present = np.flatnonzero(order >= 0)
     outputs = np.empty((steps, len(present)), np.int64)
@@ -173,7 +182,16 @@ def _sequence(
     return outputs
 
 
-def _answered_words(config: MachineConfig | TileConfig) -> int:
+def store_elements(config: MachineConfig | TileConfig, words: IntArray) -> IntArray:
+    """Store words that the host has read as [store words, elements], not yet signed."""
+    each, bits = answered_words(config), config.activation_bits
+    flat = words.astype("<u4").reshape(-1, each).view(np.uint8)
+    raised = np.unpackbits(flat, axis=1, bitorder="little")[:, : config.post_units * bits]
+    split = raised.reshape(len(raised), -1, bits).astype(np.int64)
+    return np.asarray(split @ (1 << np.arange(bits, dtype=np.int64)))
+
+
+def answered_words(config: MachineConfig | TileConfig) -> int:
     """Words of the answer to reading one store word; answers have no beats to fill."""
     return -(-entry_bits(config, Target.STORE) // 32)
 
@@ -182,7 +200,7 @@ def _signed(values: IntArray, bits: int) -> IntArray:
     return values - ((values >> bits - 1 & 1) << bits)
 
 
-class _Reader:
+class Reader:
     """Takes packets off the machine's answer."""
 
     def __init__(self, words: IntArray):

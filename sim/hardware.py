@@ -15,6 +15,7 @@ from .errors import SimulationError
 from .machine_program import MachineProgram, Run
 from .packets import sequence_packets
 from .progress import progress
+from .streams import StreamGroup, expected_stream_words, parse_streams, stream_packets
 from .verilate import build_driver
 
 __all__ = ["DriverRun", "load_program", "run_driver", "run_sequences"]
@@ -80,7 +81,8 @@ def run_sequences(
     Parameters
     ----------
     sequences
-        Integers [steps, inputs], and initial states as for `packets.sequence_packets`.
+        Integers [steps, inputs], and initial states as for `packets.sequence_packets`. Where
+        streams take turns, those of equal length run together.
     verilog
         Another description of the same machine, such as its netlist.
 
@@ -92,12 +94,20 @@ def run_sequences(
     image = _read_image(Path(folder) / IMAGE)
     parts: list[npt.NDArray[np.uint32]] = [image]
     runs: list[Run] = []
-    for number, (x, initial) in enumerate(sequences):
-        words, more = sequence_packets(program, number, x, initial)
-        parts.append(words)
-        runs.extend(more)
+    groups: list[StreamGroup] = []
+    if program.streams > 1:
+        packets, groups = stream_packets(program, sequences)
+        parts += packets
+        longest = max(steps for group in groups for steps in group.runs)
+        expected = expected_stream_words(program, groups)
+    else:
+        for number, (x, initial) in enumerate(sequences):
+            words, more = sequence_packets(program, number, x, initial)
+            parts.append(words)
+            runs.extend(more)
+        longest = max(run.steps for run in runs)
+        expected = expected_words(program, runs)
     binary = build_driver(verilog or Path(folder) / VERILOG, waves=waves is not None)
-    longest = max(run.steps for run in runs)
     slowest = max(idle, stall)
     watchdog = 10000 + _WATCHDOG_FACTOR * longest * program.step_bound * 100 // (100 - slowest)
     options: dict[str, object] = {
@@ -109,10 +119,10 @@ def run_sequences(
     }
     if waves is not None:
         options["--waves"] = str(waves.resolve())
-    answer, driver, problem = run_driver(
-        binary, np.concatenate(parts), expected_words(program, runs), options
-    )
+    answer, driver, problem = run_driver(binary, np.concatenate(parts), expected, options)
     try:
+        if groups:
+            return parse_streams(program, groups, answer), driver
         return parse_results(program, runs, answer), driver
     except SimulationError as error:
         raise SimulationError(f"{error}{f' ({problem})' if problem else ''}") from None

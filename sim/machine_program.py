@@ -110,6 +110,7 @@ class MachineProgram:
     inputs: position -> feature of the network's input.
     max_steps: most steps of one RUN.
     step_bound: more cycles than any step takes, whatever overlaps: for a watchdog.
+    streams: sequences that take turns; above 1 the host reads all outputs from the store.
     """
 
     config: MachineConfig | TileConfig
@@ -117,6 +118,7 @@ class MachineProgram:
     inputs: tuple[int, ...]
     max_steps: int
     step_bound: int
+    streams: int = 1
 
     def to_dict(self) -> dict[str, Any]:
         """For program.json."""
@@ -128,6 +130,7 @@ class MachineProgram:
             "config": asdict(self.config),
             "max_steps": self.max_steps,
             "step_bound": self.step_bound,
+            "streams": self.streams,
             "inputs": list(self.inputs),
             "layers": layers,
         }
@@ -165,6 +168,7 @@ class MachineProgram:
                 tuple(content["inputs"]),
                 content["max_steps"],
                 content["step_bound"],
+                content.get("streams", 1),
             )
         except (KeyError, TypeError, ValueError, ConfigurationError) as error:
             raise SimulationError(

@@ -23,7 +23,16 @@ from .errors import SimulationError
 from .machine_program import MachineProgram, Run
 from .network import IntegerNetwork
 
-__all__ = ["constant_states", "sequence_packets", "write_packet"]
+__all__ = [
+    "Words",
+    "constant_states",
+    "header_words",
+    "read_state_packets",
+    "sequence_packets",
+    "sequence_words",
+    "state_packets",
+    "write_packet",
+]
 
 IntArray = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint32]
@@ -46,7 +55,7 @@ def write_packet(
     assert len(payload) % words_per_entry(config, target) == 0
     return np.concatenate(
         [
-            _headers(
+            header_words(
                 config,
                 header(Opcode.SELECT, target << 20 | index),
                 header(Opcode.ADDRESS, address),
@@ -57,7 +66,7 @@ def write_packet(
     )
 
 
-def _headers(config: MachineConfig | TileConfig, *headers: int) -> Words:
+def header_words(config: MachineConfig | TileConfig, *headers: int) -> Words:
     """Header words, each in a beat of its own where the link carries several words."""
     beats = np.zeros((len(headers), config.link_words), np.uint32)
     beats[:, 0] = headers
@@ -100,12 +109,7 @@ def sequence_packets(
     SimulationError: the sequence is empty, of another width, holds values that do not fit, or is
         too long where it cannot be split.
     """
-    values = np.asarray(x, np.int64)
-    if values.ndim != 2 or values.shape[1] != len(program.inputs) or not len(values):
-        raise SimulationError(
-            f"sequence {number} has the shape {values.shape}: it must be [steps, "
-            f"{len(program.inputs)}] with at least one step"
-        )
+    values = _checked(program, x, f"sequence {number}")
     backwards = [one for one in program.layers if one.reverse]
     if backwards and len(values) > program.max_steps:
         raise SimulationError(
@@ -125,26 +129,42 @@ def sequence_packets(
     parts: list[Words] = []
     reset = not initial
     if initial:
-        parts.extend(_state_packets(program, initial))
-    stored = _store_words(config, values[:, list(program.inputs)], f"sequence {number}")
+        parts.extend(state_packets(program, initial))
+    stored = sequence_words(program, values, f"sequence {number}")
     runs = []
     for start in range(0, len(values), program.max_steps):
         steps = min(program.max_steps, len(values) - start)
         base = program.layers[0].descriptor["in_base"]
         parts.append(write_packet(config, Target.STORE, 0, base, stored[start : start + steps]))
         flag = RUN_RESET if reset else 0
-        parts.append(_headers(config, header(Opcode.RUN, flag | steps)))
+        parts.append(header_words(config, header(Opcode.RUN, flag | steps)))
         reset = False
         final = start + steps == len(values)
         if final:
-            parts.extend(_read_states(program))
+            parts.extend(read_state_packets(program))
         parts.extend(_read_sequences(program, steps))
         parts.extend(_read_counters(config))
         runs.append(Run(number, steps, final))
     return np.concatenate(parts), runs
 
 
-def _state_packets(
+def sequence_words(program: MachineProgram, x: npt.NDArray[np.integer], what: str) -> Words:
+    """A sequence as host words of the store, [steps, words]; errors as of sequence_packets."""
+    values = _checked(program, x, what)
+    return _store_words(program.config, values[:, list(program.inputs)], what)
+
+
+def _checked(program: MachineProgram, x: npt.NDArray[np.integer], what: str) -> IntArray:
+    values = np.asarray(x, np.int64)
+    if values.ndim != 2 or values.shape[1] != len(program.inputs) or not len(values):
+        raise SimulationError(
+            f"{what} has the shape {values.shape}: it must be [steps, "
+            f"{len(program.inputs)}] with at least one step"
+        )
+    return values
+
+
+def state_packets(
     program: MachineProgram, initial: Mapping[tuple[str, int], npt.NDArray[np.integer]]
 ) -> list[Words]:
     """Write the states of every layer: a run without reset takes all of them from the machine."""
@@ -194,13 +214,13 @@ def _reformat(values: IntArray, shift: int) -> IntArray:
     return np.clip(rounded, -32768, 32767)
 
 
-def _read_states(program: MachineProgram) -> list[Words]:
+def read_state_packets(program: MachineProgram) -> list[Words]:
     parts = []
     for layer in program.layers:
         if layer.read_state:
             base = layer.descriptor["state_base"]
             for unit, count in layer.state_entries(program.config.post_units):
-                packet = _headers(
+                packet = header_words(
                     program.config,
                     header(Opcode.SELECT, Target.STATE << 20 | unit),
                     header(Opcode.ADDRESS, base),
@@ -232,7 +252,7 @@ def _read_sequences(program: MachineProgram, steps: int) -> list[Words]:
                 header(Opcode.ADDRESS, layer.sequence_base),
                 header(Opcode.READ, layer.steps(steps) * layer.sequence_words),
             ]
-            parts.append(_headers(program.config, *packet))
+            parts.append(header_words(program.config, *packet))
     return parts
 
 

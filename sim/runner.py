@@ -202,7 +202,8 @@ def hardware_outputs(io: Mapping[str, Any], result: SequenceResult) -> dict[str,
             outputs[name] = np.concatenate([result.states[index] for index in both])
             continue
         stored = result.sequences.get(layer)
-        if stored is not None and what in ("sequence", "step"):
+        alone = len(both) == 1 and result.outputs[layer] is None  # and so runs forwards
+        if stored is not None and (what in ("sequence", "step") or alone):
             outputs[name] = stored if what == "sequence" else stored[-1]
             continue
         emitted = [result.outputs[index] for index in both]

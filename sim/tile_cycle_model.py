@@ -90,7 +90,7 @@ class TileLayer:
     inputs: places of the input vector. steps: that it runs. kind: of GATES. wide: of its outputs.
     fresh: from state zero. reverse: it begins with the last step. paired: it is two layers that
     take turns. lengths: cycles of each pass of a step, in order, where columns are masked.
-    peephole: it is an LSTM with peepholes.
+    peephole: it is an LSTM with peepholes. streams: sequences that take turns.
     """
 
     plan: TilePlan
@@ -104,6 +104,7 @@ class TileLayer:
     paired: bool = False
     lengths: tuple[int, ...] = ()
     peephole: bool = False
+    streams: int = 1
 
 
 def half_cycles(phases: Sequence[Phase]) -> int:
@@ -148,7 +149,7 @@ class _Run:
         used = [-(1 << 60), -(1 << 60)]
         sent = -(1 << 60)  # when the emitter last began to skip a step
         # Of each layer of a pair: by columns; the last: whole.
-        turns = 1 + layer.paired
+        turns = 2 if layer.paired else layer.streams
         ready = [[self.start + 1]] * turns
         end = 0
         steps = layer.steps * turns
@@ -169,7 +170,8 @@ class _Run:
             least = go + 1
             if recurrent and not layer.plan.order.unfolded:
                 least = max(least, ready[turn][-1])
-            self.lengths = iter(layer.lengths[turn * len(layer.lengths) // turns :])
+            own = turn * len(layer.lengths) // 2 if layer.paired else 0
+            self.lengths = iter(layer.lengths[own:])
             go, x_go, ends = self._step(least, x_ready, ready[turn] if recurrent else None)
             used = [used[1], x_go]
             words = self._words(layer.plan.h if recurrent else layer.plan.x, ends)

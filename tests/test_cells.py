@@ -35,12 +35,15 @@ columns = 32
 store_depth = 256
 hard_sigmoid = 1
 peepholes = 1
+streams = 2
 """
 #: Cells that differ in the hardware.
 MODELS = [name for name in CELLS if name.startswith(("hard", "reset"))]
 
 
-def compiled(model: onnx.ModelProto, folder: Path, machine: str) -> tuple[Path, Path]:
+def compiled(
+    model: onnx.ModelProto, folder: Path, machine: str, streams: int = 1
+) -> tuple[Path, Path]:
     onnx.save(model, folder / "model.onnx")
     np.savez(folder / "x.npz", **feeds_for(model, steps=7, batch=3))
     (folder / "machine.toml").write_text(machine)
@@ -49,6 +52,7 @@ def compiled(model: onnx.ModelProto, folder: Path, machine: str) -> tuple[Path, 
         folder / "x.npz",
         folder / "out",
         config=str(folder / "machine.toml"),
+        streams=streams,
     )
     return folder / "out", folder / "x.npz"
 
@@ -69,6 +73,18 @@ def test_peepholes_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
     assert report.bit_exact, report.first_mismatch
     assert report.sqnr_db is not None
     assert report.sqnr_db > 48
+
+
+@pytest.mark.xdist_group("peepholes")
+def test_streams_from_onnx_to_verilog(tmp_path: Path) -> None:
+    """Three sequences, two of which take turns; the whole sequence and the last step are read."""
+    one = simulate(*compiled(CELLS["peepholes"](), tmp_path, DENSE))
+    report = simulate(*compiled(CELLS["peepholes"](), tmp_path, DENSE, streams=2))
+    assert report.bit_exact, report.first_mismatch
+    assert report.sqnr_db == one.sqnr_db
+    assert report.cycles < one.cycles
+    with pytest.raises(SparnnError, match="only the dense machine lets sequences take turns"):
+        compiled(CELLS["affine_rnn"](), tmp_path, MACHINE, streams=2)
 
 
 def test_the_sparse_machine_has_no_peepholes(tmp_path: Path) -> None:

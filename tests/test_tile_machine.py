@@ -11,7 +11,7 @@ import pytest
 from sparnn.gen.bench_reload import reload_networks, reload_points
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.random_networks import random_initial, random_network, random_x
-from sparnn.gen.tile_layout import explore
+from sparnn.gen.tile_layout import explore, explore_shape
 from sparnn.gen.tile_program import explore_network, model_layers, place_tiles
 from sparnn.gen.tile_store import paired_layers
 from sparnn.hdl.emit import machine_verilog
@@ -22,6 +22,7 @@ from sparnn.sim.machine_program import MachineProgram
 from sparnn.sim.network import GATES, WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import constant_states
 from sparnn.sim.runner import mismatches
+from sparnn.sim.streams import stream_packets
 from sparnn.sim.tile_cycle_model import SCHEDULES, Order, TilePlan, network_cycles
 
 pytestmark = pytest.mark.xdist_group("tile_machine")
@@ -37,6 +38,7 @@ SMALL = TileConfig(
     hard_sigmoid=1,
     reset_first=1,
     peepholes=1,
+    streams=4,
 )
 #: Several slices, of one and of two rows, which go gate by gate only, and of
 #: four, with the activation's register; the last two with more stages behind the sums.
@@ -101,6 +103,7 @@ def _run(
     plans: list[TilePlan] | None = None,
     what: str = "sequence",
     interleave: bool = True,
+    streams: int = 1,
     **link: int,
 ) -> MachineProgram:
     outputs = [
@@ -111,14 +114,17 @@ def _run(
     ]
     outputs.append({"layer": len(network.layers) - 1, "what": what})
     pairs = paired_layers(network, config, outputs) if interleave else set()
-    plans = plans or explore_network(network, config, pairs, schedule=schedule)
+    plans = plans or explore_network(network, config, pairs, schedule=schedule, streams=streams)
     _, program, image = place_tiles(
-        network, config, outputs, plans=plans, interleave=interleave
+        network, config, outputs, plans=plans, interleave=interleave, streams=streams
     )
     (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
     results, _ = run_sequences(folder, program, sequences, **link)
     traces = [run_network(network, x, states) for x, states in sequences]
     assert mismatches(program, results, traces) == (0, None)
+    if streams > 1:
+        _check_stream_cycles(network, program, plans, sequences, [one.cycles for one in results])
+        return program
     if any(one.descriptor["emit"] for one in program.layers[:-1]):
         return program  # the next layer waits for the host, of which the model knows nothing
     for (x, states), result in zip(sequences, results, strict=True):
@@ -252,7 +258,15 @@ def test_directions(folder: Path, kind: str, schedule: str) -> None:
 
 
 MASKED = TileConfig(
-    lanes=8, width=4, banks=4, slices=2, columns=32, store_depth=8192, gate_depth=16, mask_depth=512
+    lanes=8,
+    width=4,
+    banks=4,
+    slices=2,
+    columns=32,
+    store_depth=8192,
+    gate_depth=16,
+    mask_depth=512,
+    streams=2,
 )
 
 
@@ -456,6 +470,103 @@ def test_peepholes_need_their_gates_side_by_side() -> None:
     layer = next(one for one in _peepholes(1, SMALL).layers if one.w_c is not None)
     with pytest.raises(SparnnError, match="peepholes, which need the gates of a neuron side by"):
         explore(SMALL, layer, schedule="batch")
+
+
+def _check_stream_cycles(
+    network: IntegerNetwork,
+    program: MachineProgram,
+    plans: list[TilePlan],
+    sequences: list[tuple[np.ndarray, Mapping[tuple[str, int], np.ndarray]]],
+    cycles: list[int],
+) -> None:
+    """Of each group of sequences that run together."""
+    assert isinstance(program.config, TileConfig)
+    _, groups = stream_packets(program, sequences)
+    for group in groups:
+        fresh = not any(sequences[number][1] for number in group.numbers)
+        expected = sum(
+            network_cycles(
+                program.config,
+                model_layers(network, program, plans, steps, fresh=fresh and not number),
+            )
+            for number, steps in enumerate(group.runs)
+        )
+        assert [cycles[number] for number in group.numbers] == [
+            expected,
+            *[0] * (len(group.numbers) - 1),
+        ]
+
+
+def _forward(seed: int, config: TileConfig, kind: str | None = None) -> IntegerNetwork:
+    rng = np.random.default_rng([seed, 3])
+    while True:
+        network = random_network(
+            rng, replace(config, reset_first=0), directions=False, layers=1 if kind else None
+        )
+        if kind is None or network.layers[0].kind == kind:
+            return network
+
+
+@pytest.mark.parametrize("streams", [2, 3, 4])
+@pytest.mark.parametrize("seed", range(3))
+def test_streams(folder: Path, seed: int, streams: int) -> None:
+    """Sequences of several lengths, with and without states, one of them alone."""
+    network = _forward(10 * seed + streams, SMALL)
+    rng = np.random.default_rng([seed, 4])
+    sequences = []
+    for steps in (5, 1, 5, 5, 2, 5, 5):
+        states = constant_states(network)
+        if steps == 5:
+            states |= random_initial(rng, network)
+        sequences.append((random_x(rng, network, steps), states))
+    for what in ("sequence", "last"):
+        _run(folder, network, sequences, what=what, streams=streams)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "linear"])
+def test_streams_in_every_schedule(folder: Path, kind: str) -> None:
+    """And in runs that are shorter than the sequences."""
+    network = _forward(5, SMALL, kind)
+    rng = np.random.default_rng(8)
+    states = constant_states(network)
+    sequences = [(random_x(rng, network, 9), states) for _ in range(4)]
+    for schedule in SCHEDULES:
+        if network.layers[0].w_c is None or schedule in ("intergate", "unfolded"):
+            _run(folder, network, sequences, schedule=schedule, streams=3)
+    short = replace(place_tiles(network, SMALL, streams=3)[1], max_steps=4)
+    results, _ = run_sequences(folder, short, sequences)
+    traces = [run_network(network, x, states) for x, states in sequences]
+    assert mismatches(short, results, traces) == (0, None)
+
+
+def test_streams_with_masks(masked: Path) -> None:
+    network = _forward(7, MASKED)
+    rng, states = np.random.default_rng(2), constant_states(network)
+    sequences = [(random_x(rng, network, 4), states) for _ in range(3)]
+    _run(masked, network, sequences, config=MASKED, streams=2)
+
+
+def test_streams_that_cannot_take_turns() -> None:
+    with pytest.raises(SparnnError, match="streams = 2: the machine lets up to 1 take turns"):
+        place_tiles(_extreme(2, 2, 1), NARROW[4], streams=2)
+    with pytest.raises(SparnnError, match="or runs backwards, and streams take turns in layers"):
+        place_tiles(_bidirectional("lstm"), SMALL, streams=2)
+    with pytest.raises(SparnnError, match=r"3 streams need columns = 100 .* raise columns to 128"):
+        place_tiles(_extreme(50, 2, 1), SMALL, streams=3)
+    assert place_tiles(_extreme(50, 2, 1), SMALL, streams=3, fit=True)[0].columns == 128
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru"])
+def test_a_tile_that_is_fixed(kind: str) -> None:
+    """Gate by gate a tile has one segment a slice, so two leave but the other order."""
+    fixed = {"kind": kind, "fixed": 2}
+    plan = explore_shape(SMALL, 15, 15, **fixed)
+    assert not plan.order.gate_major
+    assert {phase.groups for phase in (*plan.x, *plan.h)} == {2}
+    with pytest.raises(SparnnError, match=r"2 row groups is not possible here; .* up to 1"):
+        explore_shape(SMALL, 15, 15, schedule="batch", **fixed)
+    with pytest.raises(SparnnError, match=r"3 row groups is not possible here; .* up to 4"):
+        explore_shape(SMALL, 15, 15, kind=kind, fixed=3)
 
 
 def test_refuses_too_many_columns() -> None:

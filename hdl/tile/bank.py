@@ -5,7 +5,7 @@ from functools import reduce
 from operator import add
 from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -21,7 +21,9 @@ __all__ = [
     "bank_signature",
     "broadcast_layout",
     "copy_base",
+    "copy_share",
     "issue_layout",
+    "times",
     "tree_nodes",
     "weight_load_layout",
 ]
@@ -32,7 +34,7 @@ BANK_MODULE = "sparnn_bank"
 def issue_layout(config: TileConfig) -> data.StructLayout:
     """One cycle of work of all lanes.
 
-    column: of the pass. joined_log2: banks that split the columns. buffer, second: of the local
+    column: of the pass. joined_log2: banks that split the columns. buffer, share: of the local
     copies, see :func:`copy_base`.
     zero: multiply by zero. first, last: cycle of the pass. mask_addr: of the pass, with masks.
     """
@@ -45,7 +47,7 @@ def issue_layout(config: TileConfig) -> data.StructLayout:
             "column": unsigned((config.columns - 1).bit_length()),
             "joined_log2": unsigned(max(1, config.banks_log2.bit_length())),
             "buffer": 1,
-            "second": 1,
+            "share": config.turn_bits,
             "hidden": 1,
             "zero": 1,
             "first": 1,
@@ -54,10 +56,23 @@ def issue_layout(config: TileConfig) -> data.StructLayout:
     )
 
 
-def copy_base(config: TileConfig, buffer: Value, second: Value | int = 0) -> Value:
-    """Where a vector begins in a local copy: two buffers, each halved between paired layers."""
-    half = Const(config.columns // 2)
-    return Mux(buffer, config.columns, 0) + Mux(second, half, 0)
+def copy_share(config: TileConfig, layer: data.View, turn: Value) -> Value:
+    """The part of a buffer of h that belongs to a layer or stream of those that take turns: a half,
+    or a quarter where there are more than two."""
+    if config.turn_bits == 1:
+        return turn
+    return Mux(layer.streams_last[1], turn, turn << 1)[: config.turn_bits]
+
+
+def copy_base(config: TileConfig, buffer: Value, share: Value) -> Value:
+    """Where a vector begins in a local copy: two buffers, each with equal shares."""
+    return Mux(buffer, config.columns, 0) + times(config.columns >> config.turn_bits, share)
+
+
+def times(value: Value | int, turn: Value) -> Value:
+    """``value · turn``, of very few bits."""
+    sums = [Mux(bit, Value.cast(value) << k, 0) for k, bit in enumerate(turn)]
+    return reduce(add, sums)
 
 
 def broadcast_layout(config: TileConfig) -> data.StructLayout:
@@ -151,7 +166,7 @@ class Bank(wiring.Component):
             for joined in range(config.banks_log2 + 1):
                 with m.Case(joined):
                     m.d.comb += local.eq(Cat(self.number[:joined], ahead.column))
-        start = copy_base(config, ahead.buffer, ahead.second)
+        start = copy_base(config, ahead.buffer, ahead.share)
         m.d.sync += [base.eq(start), address.eq(local + start)]
 
         load = Signal(weight_load_layout(config))

@@ -33,7 +33,8 @@ class TileConfig:
     columns: largest number of columns of one half that one lane holds where V is least.
     weight_depth: words of K weights per lane.
     parameter_depth: requantization entries per row of a slice, over all layers and both halves.
-    state_depth: cell states per cell unit, over all layers.
+    state_depth: cell states per cell unit, over all layers and streams.
+    streams: most independent sequences, 1-4, that take turns on the same weights.
     gate_depth: row segments of a slice whose gates can wait for one another, which the row order
         gate by gate needs (the schedules sequential and batch; GRU, RNN and linear layers without
         empty rows; any layer where ``width`` < 4). 0: that order is not built.
@@ -64,6 +65,7 @@ class TileConfig:
     weight_depth: int = 4096
     parameter_depth: int = 512
     state_depth: int = 256
+    streams: int = 1
     gate_depth: int = 0
     mask_depth: int = 0
     store_depth: int = 4096
@@ -89,6 +91,7 @@ class TileConfig:
             ("weight_depth", 2, 1 << 20),
             ("parameter_depth", 2, 1 << 16),
             ("state_depth", 2, 1 << 16),
+            ("streams", 1, 4),
             ("gate_depth", 0, 1 << 14),
             ("mask_depth", 0, 1 << 12),
             ("store_depth", 2, 1 << 20),
@@ -122,6 +125,12 @@ class TileConfig:
         if self.mask_depth and self.lanes > 4095:
             raise ConfigurationError(
                 f"configuration: lanes = {self.lanes} with masks: at most 4095 can be loaded"
+            )
+        if self.streams > 2 and self.columns % 4:
+            raise ConfigurationError(
+                f"configuration: columns = {self.columns} is not a multiple of 4 with streams = "
+                f"{self.streams}, whose hidden states share the copies; use "
+                f"{self.columns // 4 * 4 + 4}"
             )
         if self.link_words == 2:
             raise ConfigurationError("configuration: link_words = 2: use 1 or 4")
@@ -193,6 +202,12 @@ class TileConfig:
     def words_per_column(self) -> int:
         """Broadcast words that fill one column of every lane of a bank."""
         return self.bank_lanes // self.word
+
+    @property
+    def turn_bits(self) -> int:
+        """Of the number of a layer or stream among those that take turns; a copy of h has room for
+        as many vectors as it counts."""
+        return 2 if self.streams > 2 else 1
 
     @property
     def counters(self) -> int:

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import PREACTIVATION_BITS
 from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
 
-from .bank import broadcast_layout, copy_base
+from .bank import broadcast_layout, copy_base, copy_share, times
 from .config import TileConfig
 from .delay import delayed
 from .loader import WordPlace
@@ -24,8 +24,8 @@ class OutputGather(wiring.Component):
 
     A step goes to its place from ``out_base`` on, the last one to ``hidden_base`` where
     ``last_hidden`` says so. A reverse layer begins with the last place; of paired layers the second
-    one does, whose words lie behind the first one's. Wide outputs take a second cycle and a second
-    store word, ``out_words`` further on.
+    one does, whose words lie behind the first one's. Streams write one after the other. Wide
+    outputs take a second cycle and a second store word, ``out_words`` further on.
 
     Members
     -------
@@ -45,7 +45,7 @@ class OutputGather(wiring.Component):
                 "steps": In(RUN_STEPS_BITS),
                 "start": In(1),
                 "out_ahead": In((config.store_depth - 1).bit_length()),
-                "neurons": In(neuron_tag_layout()),
+                "neurons": In(neuron_tag_layout(config)),
                 "complete": In(config.slices),
                 "outputs": In(signed(PREACTIVATION_BITS)).array(config.word),
                 "h_word": Out(1),
@@ -77,10 +77,12 @@ class OutputGather(wiring.Component):
         if config.peepholes:
             others.append((peephole, config.post_latency(peephole=True) + own))
 
-        side = data.StructLayout({"valid": config.slices, "word": 16, "second": 1, "end": 1})
+        side = data.StructLayout(
+            {"valid": config.slices, "word": 16, "turn": config.turn_bits, "end": 1}
+        )
         first = Signal(side)
         ended = self.neurons.step_end & self.neurons.valid
-        known = Cat(self.complete, self.neurons.word, self.neurons.second, ended)
+        known = Cat(self.complete, self.neurons.word, self.neurons.turn, ended)
         m.d.comb += first.as_value().eq(delayed(m, "late_side", known, config.extra_stages))
         length = max(cycle for _, cycle in others)
         stages = [first, *(Signal(side, name=f"side{k}") for k in range(1, length + 1))]
@@ -105,18 +107,20 @@ class OutputGather(wiring.Component):
         buffer = Signal()
         up, down = Signal.like(self.store_addr), Signal.like(self.store_addr)
         hidden_base, base = Signal.like(self.store_addr), Signal.like(self.store_addr)
-        ends, step_ends = Signal(), Signal()
+        ends, step_ends, back = Signal(), Signal(), Signal()
+        share = copy_share(config, layer, now.turn)
         m.d.comb += [
             ends.eq(now.end),
-            step_ends.eq(now.end & (now.second | ~layer.paired)),
-            base.eq(Mux(layer.reverse | now.second, down, up)),
-            hidden_base.eq(layer.hidden_base + Mux(now.second, layer.out_words, 0)),
+            step_ends.eq(now.end & (now.turn == (layer.streams_last | layer.paired))),
+            back.eq(layer.reverse | (layer.paired & now.turn[0])),
+            base.eq(Mux(back, down, up)),
+            hidden_base.eq(layer.hidden_base + times(layer.out_words, now.turn)),
             place.clear.eq(self.start),
             place.word.eq(now.end | now.valid[-1]),
             place.end.eq(now.end),
             self.bus.valid.eq(Mux(recurrent, now.valid, 0)),
             self.bus.place.eq(place.place),
-            self.bus.addr.eq(place.column + copy_base(config, buffer, now.second)),
+            self.bus.addr.eq(place.column + copy_base(config, buffer, share)),
         ]
         for index, value in enumerate(values):
             m.d.comb += self.bus.data[index].eq(value)
@@ -147,7 +151,7 @@ class OutputGather(wiring.Component):
         with m.If(step_ends):
             m.d.sync += [left.eq(left - 1), buffer.eq(~buffer)]
         with m.If(ends):
-            with m.If(layer.reverse | now.second):
+            with m.If(back):
                 m.d.sync += down.eq(down - layer.out_stride)
             with m.Else():
                 m.d.sync += up.eq(up + layer.out_stride)

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
 
-from .bank import broadcast_layout, copy_base
+from .bank import broadcast_layout, copy_base, copy_share, times
 from .config import TileConfig
 from .sequencer import layer_layout
 
@@ -48,7 +48,8 @@ class VectorLoader(wiring.Component):
     """x_0, then the hidden state unless it is zero, then x_1, x_2, … as buffers become free.
 
     One word per cycle. A word is on the bus two cycles after its address. A reverse layer begins
-    with its last step. Paired layers take turns, the second one backwards.
+    with its last step. Paired layers take turns, the second one backwards. The vectors of streams
+    that take turns lie one after the other, step by step.
 
     Members
     -------
@@ -88,7 +89,9 @@ class VectorLoader(wiring.Component):
         up, down = Signal.like(address), Signal.like(address)  # where the next steps of x lie
         up_left, down_left = Signal(RUN_STEPS_BITS), Signal(RUN_STEPS_BITS)
         backwards = Signal()  # the next vector of x is of the layer that goes backwards
-        second = Signal()  # the next hidden state is of the second layer
+        turn = Signal(config.turn_bits)  # of the next hidden state
+        turns_last, next_stream = Signal(2), Signal(2)
+        round_end = Signal()  # the next vector of x is the last stream's
         word = Signal(16)
         hidden, reading, initial = Signal(), Signal(), Signal()
         buffer = Signal()
@@ -106,18 +109,20 @@ class VectorLoader(wiring.Component):
             self.h_end.eq(last),
             left.eq(Mux(backwards, down_left, up_left) != 0),
             onward.eq(Mux(backwards, down, up)),
+            turns_last.eq(layer.streams_last | layer.paired),
+            round_end.eq(next_stream == layer.streams_last),
         ]
         # The last step may lie apart: going backwards it comes first.
         with m.If(
             layer.last_apart & Mux(backwards, down_left == self.steps, up_left == 1)
         ):
-            m.d.comb += onward.eq(layer.in_last_base)
+            m.d.comb += onward.eq(layer.in_last_base + times(layer.in_words, next_stream))
         with m.If(reading):
             m.d.sync += [word.eq(word + 1), address.eq(address + 1)]
             with m.If(last):
                 m.d.sync += [reading.eq(0), hidden.eq(0), word.eq(0)]
                 with m.If(hidden):
-                    m.d.sync += [initial.eq(layer.paired & ~second), second.eq(~second)]
+                    m.d.sync += [initial.eq(turn != turns_last), turn.eq(turn + 1)]
                 with m.Else():
                     m.d.sync += buffer.eq(~buffer)
         with m.Elif(initial):
@@ -125,7 +130,7 @@ class VectorLoader(wiring.Component):
                 initial.eq(0),
                 reading.eq(1),
                 hidden.eq(1),
-                address.eq(layer.hidden_base + Mux(second, layer.out_words, 0)),
+                address.eq(layer.hidden_base + times(layer.out_words, turn)),
             ]
         with m.Elif(left & ~self.x_whole[1]):
             m.d.sync += [
@@ -136,20 +141,25 @@ class VectorLoader(wiring.Component):
             with m.If(backwards):
                 m.d.sync += [down.eq(down - layer.in_words), down_left.eq(down_left - 1)]
             with m.Else():
-                m.d.sync += [up.eq(up + layer.in_words), up_left.eq(up_left - 1)]
+                m.d.sync += [
+                    up.eq(up + layer.in_words),
+                    up_left.eq(up_left - round_end),
+                    next_stream.eq(Mux(round_end, 0, next_stream + 1)),
+                ]
         with m.If(self.start):
             end = Signal.like(address)
             m.d.comb += end.eq(layer.in_base + self.in_ahead)
             m.d.sync += [
                 word.eq(0),
                 buffer.eq(0),
-                second.eq(0),
+                turn.eq(0),
+                next_stream.eq(Mux(layer.streams_last == 0, 0, 1)),
                 reading.eq(1),
                 hidden.eq(0),
                 initial.eq(~self.fresh & (layer.kind != Kind.LINEAR)),
                 backwards.eq(layer.reverse | layer.paired),
                 up.eq(layer.in_base + layer.in_words),
-                up_left.eq(Mux(layer.reverse, 0, self.steps - 1)),
+                up_left.eq(Mux(layer.reverse, 0, self.steps - (layer.streams_last == 0))),
                 down.eq(Mux(layer.reverse, end - layer.in_words, end)),
                 down_left.eq(Mux(layer.paired, self.steps, Mux(layer.reverse, self.steps - 1, 0))),
                 address.eq(Mux(layer.reverse, end, layer.in_base)),
@@ -158,12 +168,14 @@ class VectorLoader(wiring.Component):
                 m.d.sync += address.eq(layer.in_last_base)
 
         # One cycle later the store has answered; one more and the word is on the bus.
-        side = data.StructLayout({"valid": 1, "hidden": 1, "second": 1, "end": 1, "buffer": 1})
+        side = data.StructLayout(
+            {"valid": 1, "hidden": 1, "share": config.turn_bits, "end": 1, "buffer": 1}
+        )
         asked, there = Signal(side), Signal(side)
         m.d.sync += [
             asked.valid.eq(reading),
             asked.hidden.eq(hidden),
-            asked.second.eq(second & hidden),
+            asked.share.eq(Mux(hidden, copy_share(config, layer, turn), 0)),
             asked.end.eq(last),
             asked.buffer.eq(buffer | hidden),  # the state before step 0 lies where step -1 would be
             there.eq(asked),
@@ -177,7 +189,7 @@ class VectorLoader(wiring.Component):
             self.to_hidden.eq(there.hidden),
             self.bus.valid.eq(there.valid.replicate(config.slices)),
             self.bus.place.eq(place.place),
-            self.bus.addr.eq(place.column + copy_base(config, there.buffer, there.second)),
+            self.bus.addr.eq(place.column + copy_base(config, there.buffer, there.share)),
             self.bus.data.eq(values),
         ]
         return m

@@ -139,8 +139,10 @@ class RowUnit(wiring.Component):
 
         factor = Signal(signed(MULTIPLIER_BITS))
         exact = Signal(signed(config.sum_bits + MULTIPLIER_BITS - 1))
-        m.d.comb += [factor.eq(entry.data.mult), exact.eq(operand * factor)]
-        product = later(m, "product", exact, stage)
+        m.d.comb += factor.eq(entry.data.mult)
+        # A block RAM's output is slow: nothing is done with it in its cycle where there is another.
+        m.d.comb += exact.eq(later(m, "operand", operand, more) * later(m, "factor", factor, more))
+        product = later(m, "product", exact, 1)
         shift1 = later(m, "shift", entry.data.shift, stage)
         quotient = rounded(m, "quotient", product, shift1, _QUOTIENT_BITS, split=more)
         quotient2 = later(m, "quotient", quotient, 1)

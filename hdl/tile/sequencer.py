@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.protocol import RUN_STEPS_BITS, Kind
 
-from .bank import issue_layout
+from .bank import copy_share, issue_layout
 from .config import PASS_LENGTH_BITS, TileConfig
 from .descriptor import HALVES, PHASES, TILE_FIELDS, phase_field
 from .tap import pass_layout
@@ -36,11 +36,11 @@ class Arrival(wiring.Component):
         super().__init__(
             {
                 "clear": In(1),
-                "preset": In(2),
+                "preset": In(3),
                 "word": In(1),
                 "end": In(1),
                 "used": In(1),
-                "whole": Out(2),
+                "whole": Out(3),
                 "columns": Out(range(config.columns + 1)),
             }
         )
@@ -75,7 +75,7 @@ class Sequencer(wiring.Component):
     ``gate_outer`` as well the step is X H of the first gate, X H of the second, and so on.
 
     ``paired`` layers take turns: X0 H0 of the one, X0 H0 of the other, X1 H1 of the one, …; their
-    weights follow one another.
+    weights follow one another. Streams take turns in the same way, on the same weights.
 
     Members
     -------
@@ -111,6 +111,8 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, layer = self._config, self.layer
+        turns_last = Signal(2)  # layers or streams that take turns, less one
+        m.d.comb += turns_last.eq(layer.streams_last | layer.paired)
         m.submodules.x = x = Arrival(config)
         m.submodules.h = h = Arrival(config)
         m.d.comb += [
@@ -118,7 +120,7 @@ class Sequencer(wiring.Component):
             x.word.eq(self.x_word),
             x.end.eq(self.x_end),
             h.clear.eq(self.start),
-            h.preset.eq(Mux(self.fresh, 1 << layer.paired, 0)),
+            h.preset.eq(Mux(self.fresh, turns_last + 1, 0)),
             h.word.eq(self.h_word),
             h.end.eq(self.h_end),
             self.x_whole.eq(x.whole),
@@ -133,11 +135,10 @@ class Sequencer(wiring.Component):
         column = Signal(12)
         segment = Signal(16)
         weight = Signal.like(self.issue.weight_addr)
-        # Of h, where this step's goes; that of the step before lies in the other one. Of x it is
-        # the step's, but paired layers have one each.
-        buffer = Signal()
-        second = Signal()  # of paired layers
-        turn_end = Signal()  # no layer is left in this step
+        buffer = Signal()  # of h, where this step's goes; that of the step before is in the other
+        x_buffer = Signal()
+        turn = Signal(config.turn_bits)  # of layers or streams
+        turn_end = Signal()  # none is left in this step
         gate = Signal(2)
         gates_last = Signal(2)
         with m.If(layer.gate_major):
@@ -209,7 +210,7 @@ class Sequencer(wiring.Component):
             half_end.eq(phase_end & (following == 0)),
             both_end.eq(half_end & (hidden | ~has_hidden)),
             step_end.eq(both_end & gate_end),
-            turn_end.eq(second | ~layer.paired),
+            turn_end.eq(turn == turns_last),
             x.used.eq(go & half_end & gate_end & ~hidden),
             h.used.eq(go & half_end & gate_end & hidden),
         ]
@@ -229,11 +230,11 @@ class Sequencer(wiring.Component):
             with m.If(half_end):
                 m.d.sync += [phase.eq(0), segment.eq(0), hidden.eq(has_hidden & ~hidden)]
             with m.If(step_end):
-                m.d.sync += second.eq(~turn_end)
+                m.d.sync += [turn.eq(Mux(turn_end, 0, turn + 1)), x_buffer.eq(~x_buffer)]
+            with m.If(step_end & (turn_end | ~layer.paired)):
+                m.d.sync += [weight.eq(layer.weight_base), mask.eq(layer.mask_base)]
             with m.If(step_end & turn_end):
                 m.d.sync += [
-                    weight.eq(layer.weight_base),
-                    mask.eq(layer.mask_base),
                     buffer.eq(~buffer),
                     first_step.eq(0),
                     left.eq(left - 1),
@@ -250,7 +251,8 @@ class Sequencer(wiring.Component):
                 column.eq(0),
                 segment.eq(0),
                 gate.eq(0),
-                second.eq(0),
+                turn.eq(0),
+                x_buffer.eq(0),
                 weight.eq(layer.weight_base),
                 mask.eq(layer.mask_base),
                 buffer.eq(0),
@@ -262,8 +264,8 @@ class Sequencer(wiring.Component):
             self.issue.weight_addr.eq(weight),
             self.issue.column.eq(column),
             self.issue.joined_log2.eq(joined),
-            self.issue.buffer.eq(Mux(hidden, ~buffer, Mux(layer.paired, second, buffer))),
-            self.issue.second.eq(second & hidden),
+            self.issue.buffer.eq(Mux(hidden, ~buffer, x_buffer)),
+            self.issue.share.eq(Mux(hidden, copy_share(config, layer, turn), 0)),
             self.issue.hidden.eq(hidden),
             self.issue.zero.eq(hidden & fresh),
             self.issue.first.eq(column == 0),
@@ -273,7 +275,7 @@ class Sequencer(wiring.Component):
             self.finished.segment.eq(segment),
             self.finished.hidden.eq(hidden),
             self.finished.gate.eq(gate),
-            self.finished.second.eq(second),
+            self.finished.turn.eq(turn),
             self.finished.end.eq(half_end),
             self.finished.final.eq((hidden | ~has_hidden) & gate_end),
             self.finished.fresh.eq(fresh),

@@ -54,19 +54,28 @@ def post_program_layout() -> data.StructLayout:
     )
 
 
-def segment_tag_layout() -> data.StructLayout:
+def segment_tag_layout(config: TileConfig) -> data.StructLayout:
     """What goes with a row segment. word: its place among the slice's parameters. gate: of all its
-    rows, gate by gate. second: of paired layers. hidden: which half. final: it completes
-    neurons."""
+    rows, gate by gate. turn: of layers or streams that take turns. hidden: which half. final: it
+    completes neurons."""
     return data.StructLayout(
-        {"valid": 1, "word": 16, "gate": 2, "second": 1, "hidden": 1, "final": 1}
+        {
+            "valid": 1,
+            "word": 16,
+            "gate": 2,
+            "turn": config.turn_bits,
+            "hidden": 1,
+            "final": 1,
+        }
     )
 
 
-def neuron_tag_layout() -> data.StructLayout:
-    """What goes with the neurons that are completed. word: of the output vector. second: of paired
-    layers. fresh: from state zero. step_end: last of the step."""
-    return data.StructLayout({"valid": 1, "word": 16, "second": 1, "fresh": 1, "step_end": 1})
+def neuron_tag_layout(config: TileConfig) -> data.StructLayout:
+    """What goes with the neurons that are completed. word: of the output vector. turn: of layers or
+    streams that take turns. fresh: from state zero. step_end: last of the step."""
+    return data.StructLayout(
+        {"valid": 1, "word": 16, "turn": config.turn_bits, "fresh": 1, "step_end": 1}
+    )
 
 
 def post_load_layout(config: TileConfig) -> data.StructLayout:
@@ -88,8 +97,8 @@ def slice_signature(config: TileConfig) -> wiring.Signature:
         {
             "number": In(unsigned(max(1, (config.slices - 1).bit_length()))),
             "settings": In(post_program_layout()),
-            "tag": In(segment_tag_layout()),
-            "neurons": In(neuron_tag_layout()),
+            "tag": In(segment_tag_layout(config)),
+            "neurons": In(neuron_tag_layout(config)),
             "sums": In(config.width * config.sum_bits),
             "load": In(post_load_layout(config)),
             "read_en": In(1),
@@ -124,9 +133,9 @@ class PostSlice(wiring.Component):
         program = Signal.like(self.settings)
         m.d.sync += program.eq(self.settings)
         stage, gates_at = config.post_stages, config.row_latency
-        tags = [Signal(segment_tag_layout(), name=f"tag{k}") for k in range(gates_at + 1)]
+        tags = [Signal(segment_tag_layout(config), name=f"tag{k}") for k in range(gates_at + 1)]
         neurons = [
-            Signal(neuron_tag_layout(), name=f"neurons{k}")
+            Signal(neuron_tag_layout(config), name=f"neurons{k}")
             for k in range(gates_at + 8 * stage + 1)
         ]
         m.d.sync += [tags[0].eq(self.tag), neurons[0].eq(self.neurons)]
@@ -156,7 +165,7 @@ class PostSlice(wiring.Component):
         for first in (program.parameter_base_x, program.parameter_base_h):
             other = Signal(16, name=f"other{len(bases)}")
             m.d.sync += other.eq(first + program.pair_parameters)
-            bases.append(Mux(self.tag.second, other, first))
+            bases.append(Mux(self.tag.turn.any(), other, first))
         m.d.comb += parameter_addr.eq(self.tag.word + Mux(self.tag.hidden, bases[1], bases[0]))
 
         rows = []
@@ -194,11 +203,15 @@ class PostSlice(wiring.Component):
 
         states = []
 
-        second_base = Signal(16)
-        m.d.sync += second_base.eq(program.state_base + program.out_words)
+        # Each that takes turns has states of its own.
+        state_bases = [Signal(16, name=f"states{k}") for k in range(1 << config.turn_bits)]
+        m.d.sync += [
+            base.eq(program.state_base + k * program.out_words)
+            for k, base in enumerate(state_bases)
+        ]
 
         def state_addr(tag: data.View) -> Value:
-            return tag.word + Mux(tag.second, second_base, program.state_base)
+            return tag.word + Array(state_bases)[tag.turn]
 
         # When the old state is used, and from when on the new one is there: of an LSTM, a GRU, and
         # the gates of one that resets first. With peepholes the rows use the old one before.
@@ -206,7 +219,7 @@ class PostSlice(wiring.Component):
         there = gates_at + 3 * stage, gates_at + 8 * stage, gates_at + 8 * stage
 
         def chosen(early: data.View, late: data.View, reset: data.View) -> data.View:
-            return data.View(neuron_tag_layout(), Mux(resets, reset, Mux(gru, late, early)))
+            return data.View(neuron_tag_layout(config), Mux(resets, reset, Mux(gru, late, early)))
 
         read, visible, written = (
             chosen(*(neurons[cycle - ahead] for cycle in cycles))
@@ -215,7 +228,7 @@ class PostSlice(wiring.Component):
         if config.peepholes:
             read, visible = (
                 data.View(
-                    neuron_tag_layout(), Mux(peephole, neurons[2 * stage - ahead], otherwise)
+                    neuron_tag_layout(config), Mux(peephole, neurons[2 * stage - ahead], otherwise)
                 )
                 for otherwise, ahead in ((read, 1), (visible, 0))
             )

@@ -12,15 +12,15 @@ __all__ = ["Tap", "pass_layout"]
 
 def pass_layout(config: TileConfig) -> data.StructLayout:
     """A finished pass. segment: its first row segment. gate: that its rows are of, gate by gate.
-    second: of paired layers. end: last pass of the half. final: it completes neurons. fresh: from
-    state zero."""
+    turn: of layers or streams that take turns. end: last pass of the half. final: it completes
+    neurons. fresh: from state zero."""
     return data.StructLayout(
         {
             "valid": 1,
             "joined_log2": unsigned(max(1, config.banks_log2.bit_length())),
             "segment": 16,
             "gate": 2,
-            "second": 1,
+            "turn": config.turn_bits,
             "hidden": 1,
             "end": 1,
             "final": 1,
@@ -58,9 +58,9 @@ class Tap(wiring.Component):
                 "gate_major": In(1),
                 "wide": In(1),
                 "sums": In(vector).array(config.banks),
-                "tag": Out(segment_tag_layout()),
+                "tag": Out(segment_tag_layout(config)),
                 "valid": Out(config.slices),
-                "neurons": Out(neuron_tag_layout()),
+                "neurons": Out(neuron_tag_layout(config)),
                 "complete": Out(config.slices),
                 "segments": Out(vector).array(config.slices),
             }
@@ -93,14 +93,14 @@ class Tap(wiring.Component):
             word.eq((now.segment >> slices_log2) + turn),
             self.tag.word.eq(word),
             self.tag.gate.eq(now.gate),
-            self.tag.second.eq(now.second),
+            self.tag.turn.eq(now.turn),
             self.tag.hidden.eq(now.hidden),
             self.tag.final.eq(now.final),
             # The words of a last pass that reach beyond the layer are dropped.
             self.tag.valid.eq(busy & (word < self.out_words)),
             self.neurons.word.eq(word),
             self.neurons.fresh.eq(now.fresh),
-            self.neurons.second.eq(now.second),
+            self.neurons.turn.eq(now.turn),
             self.neurons.valid.eq(self.tag.valid & now.final),
             self.neurons.step_end.eq(now.end & (word + 1 == self.out_words)),
             self.complete.eq(Mux(self.neurons.valid, self.valid, 0)),
@@ -151,7 +151,8 @@ class Tap(wiring.Component):
         rows_log2 = (self._config.cell_rows - 1).bit_length()
         following = Signal(range((2 << rows_log2) + 1))  # cycles to go
         slices, kept_slices = Signal(self._config.slices), Signal(self._config.slices)
-        kept, made = Signal(neuron_tag_layout()), Signal(neuron_tag_layout())
+        tag = neuron_tag_layout(self._config)
+        kept, made = Signal(tag), Signal(tag)
         first = Signal()
         part = Signal(rows_log2)
         word = Signal(16)
@@ -165,7 +166,7 @@ class Tap(wiring.Component):
             m.d.comb += [
                 made.word.eq(segment),
                 made.fresh.eq(now.fresh),
-                made.second.eq(now.second),
+                made.turn.eq(now.turn),
                 made.step_end.eq(now.end),
                 slices.eq(self.valid),
                 part.eq(0),

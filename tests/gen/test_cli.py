@@ -202,7 +202,7 @@ def test_compile(replace, files, capsys):
 
     replace("gen.compile", compile_model=compile_model)
     line = "compile m.onnx --calibrate x.npz --lanes 64 --prune 0.6 --weight-bits 6"
-    line += " --no-split-scales -o out"
+    line += " --no-split-scales --streams 3 -o out"
     assert status(*line.split()) == 0
     (arguments, options) = called[0]
     assert [str(argument) for argument in arguments] == ["m.onnx", "x.npz", "out"]
@@ -213,6 +213,7 @@ def test_compile(replace, files, capsys):
         "weight_bits": 6,
         "activation_bits": None,
         "split_scales": False,
+        "streams": 3,
     }
     assert capsys.readouterr().out == "one\ntwo\n"
 

@@ -12,7 +12,7 @@ CONFIG = tile_preset("dense64")
 
 @pytest.mark.parametrize(
     ("name", "lut", "ff", "dsp"),
-    [("lane", 400, 200, 8), ("row", 860, 340, 3), ("gates", 1270, 210, 0), ("sigma", 330, 50, 1)],
+    [("lane", 400, 200, 8), ("row", 860, 600, 3), ("gates", 1270, 210, 0), ("sigma", 330, 110, 1)],
 )
 def test_ceilings(name: str, lut: int, ff: int, dsp: int) -> None:
     total = measure_block(name, CONFIG).total

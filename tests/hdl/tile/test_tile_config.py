@@ -27,6 +27,11 @@ from sparnn.hdl.tile.descriptor import TILE_FIELDS, encode_tile_descriptor
         ({"lanes": True}, "lanes = True"),
         ({"hard_sigmoid": 2}, "hard_sigmoid = 2"),
         ({"reset_first": 2}, "reset_first = 2"),
+        ({"peepholes": 2}, "peepholes = 2"),
+        ({"peepholes": 1, "width": 2, "gate_depth": 8}, "use a width of 4 or more"),
+        ({"post_stages": 3}, "post_stages = 3"),
+        ({"streams": 5}, "streams = 5"),
+        ({"streams": 3, "columns": 6}, "columns = 6 is not a multiple of 4"),
     ],
 )
 def test_refused(wrong: dict[str, int], named: str) -> None:
@@ -49,6 +54,9 @@ def test_declared_tail(name: str, tail: int) -> None:
     config = tile_preset(name)
     assert config.tail() == tail
     assert config.tail(gru=True) == tail + 1
+    deep = tile_preset(name, post_stages=2, peepholes=1)
+    assert deep.tail() == tail + 16
+    assert deep.tail(peephole=True) == tail + 20
 
 
 def test_descriptor_fields_do_not_overlap() -> None:
