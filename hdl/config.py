@@ -171,6 +171,11 @@ class MachineConfig:
         return self.columns // self.post_units
 
     @property
+    def queue_places(self) -> int:
+        """Partial sums that a lane's queue holds."""
+        return 1 << _clog2(self.queue_depth)
+
+    @property
     def thread_bits(self) -> int:
         """Width of a thread's number."""
         return _clog2(self.threads)

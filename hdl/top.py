@@ -1,20 +1,21 @@
 """The machine: everything between the two host streams."""
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array.addends import StoredAddends
-from .array.broadcast import BROADCAST_PROGRAM, Broadcaster
+from .array.broadcast import BROADCAST_PROGRAM, Broadcaster, vector_word_layout
 from .array.cluster import cluster_signature
 from .array.gather import GATHER_PROGRAM, Gather
 from .array.load import load_layout
-from .config import MachineConfig
+from .config import PREACTIVATION_BITS, MachineConfig
 from .control.dispatcher import Dispatcher
 from .control.host_port import HostPort
 from .control.results import ResultWriter
 from .instance import place
 from .reset import with_registered_reset
+from .stream_buffer import StreamBuffer
 
 __all__ = ["Machine", "CLUSTER_MODULE"]
 
@@ -64,7 +65,10 @@ class Machine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.tx), host.tx)
         wiring.connect(m, results.words, host.results)
         wiring.connect(m, gather.results, results.results)
-        wiring.connect(m, dispatcher.vectors, broadcaster.stored)
+        # Behind a block RAM's output, which is late in its cycle.
+        m.submodules.vectors = vectors = StreamBuffer(vector_word_layout(config))
+        wiring.connect(m, dispatcher.vectors, vectors.i)
+        wiring.connect(m, vectors.o, broadcaster.stored)
         wiring.connect(m, addends.o, gather.addends)
         m.d.comb += [
             host.results_idle.eq(results.idle),
@@ -136,10 +140,12 @@ class Machine(wiring.Component):
                 cluster.state_read.en.eq(host.read_en),
                 cluster.state_read.addr.eq(host.read_addr),
                 dispatcher.x_taken[number].eq(cluster.x_taken),
-                gather.outputs[number].valid.eq(cluster.out.valid),
-                gather.outputs[number].payload.eq(cluster.out.payload),
-                cluster.out.ready.eq(gather.outputs[number].ready),
             ]
+            # Gather takes the outputs of all clusters at once, if all are there: from registers
+            # beside it, so that no path goes from a cluster to another.
+            m.submodules[f"output{number}"] = output = StreamBuffer(signed(PREACTIVATION_BITS))
+            wiring.connect(m, cluster.out, output.i)
+            wiring.connect(m, output.o, gather.outputs[number])
             for program in (
                 cluster.lane_program,
                 cluster.collector_program,

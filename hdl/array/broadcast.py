@@ -35,9 +35,9 @@ class Broadcaster(wiring.Component):
     mask chunk that it belongs to is put together here, once for all lanes, and sent again with
     every word, so that lanes need no logic for it.
 
-    Latency: 2 cycles from a word to ``broadcast``. ``tokens`` change one cycle after a vector's
-    last word, when it can be read; if not ``unfolded``, an input vector's once the hidden state
-    that it meets has been sent as well.
+    Latency: 2 cycles from a stored word to ``broadcast``, 3 from a fresh one, which is registered
+    first. ``tokens`` change one cycle after a vector's last word, when it can be read; if not
+    ``unfolded``, an input vector's once the hidden state that it meets has been sent as well.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -76,11 +76,13 @@ class Broadcaster(wiring.Component):
             before = program.out_words if one % 2 == 0 else program.in_words
             m.d.sync += first[one].eq(Mux(program.rotate, first[one - 1] + before, 0))
 
+        fresh, fresh_valid = Signal(vector_word_layout(config), reset_less=True), Signal()
         item, valid = Signal(vector_word_layout(config)), Signal()
+        m.d.sync += [fresh.eq(self.fresh), fresh_valid.eq(self.fresh_valid)]
         m.d.comb += [
-            self.stored.ready.eq(~self.fresh_valid),
-            valid.eq(self.fresh_valid | self.stored.valid),
-            item.eq(Mux(self.fresh_valid, self.fresh, self.stored.payload)),
+            self.stored.ready.eq(~fresh_valid),
+            valid.eq(fresh_valid | self.stored.valid),
+            item.eq(Mux(fresh_valid, fresh, self.stored.payload)),
         ]
         number = Cat(item.half, item.thread)
         here, local, count = slices[number], words[number], counts[number]

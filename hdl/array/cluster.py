@@ -8,13 +8,13 @@ from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.instance import place
 from sparnn.hdl.lane.lane import lane_signature
 from sparnn.hdl.lane.ports import LANE_PROGRAM, broadcast_layout, tokens_layout
+from sparnn.hdl.post.small_fifo import SmallFifo
 from sparnn.hdl.post.state import state_read_signature
 from sparnn.hdl.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.post.unit import PostUnit
 from sparnn.hdl.reset import with_registered_reset
-from sparnn.hdl.stream_buffer import StreamBuffer
 
-from .collector import COLLECTOR_PROGRAM, Collector
+from .collector import COLLECTOR_PROGRAM, Collector, rows_in_flight
 from .counters import SlotCounters, counter_read_signature
 from .load import load_layout
 from .tree import ReductionTree, tree_latency
@@ -141,31 +141,29 @@ class Cluster(wiring.Component):
                 lane.load_data.eq(load.data),
                 lane.mask_load_en.eq(mask_en),
                 lane.weight_load_en.eq(weight_en),
-                collector.lane_valid[index].eq(lane.valid),
+                collector.arrived[index].eq(lane.arrived),
                 lane.pop.eq(collector.pop[index]),
-                lane.advance.eq(tree.advance),
                 tree.partial_sums[index].eq(lane.partial_sum),
             ]
             if config.counters:
                 lane_slots.append(lane.slot)
 
-        # The tag travels beside the sum: one cycle in the lane, then the tree.
-        m.submodules.buffer = buffer = StreamBuffer(row_sum_layout(config))
+        # The tag travels beside the sum: one cycle in the lane, then the tree. Nothing of it can
+        # wait: the collector knows what the queue has room for.
+        m.submodules.rows = rows = SmallFifo(row_sum_layout(config), rows_in_flight(config))
         tag, tag_valid = collector.tag, collector.tag_valid
-        with m.If(tree.advance):
-            for stage in range(1 + tree_latency(config)):
-                next_tag = Signal(ROW_TAG, name=f"tag{stage}")
-                next_valid = Signal(name=f"tag_valid{stage}")
-                m.d.sync += [next_tag.eq(tag), next_valid.eq(tag_valid)]
-                tag, tag_valid = next_tag, next_valid
+        for stage in range(1 + tree_latency(config)):
+            next_tag = Signal(ROW_TAG, name=f"tag{stage}", reset_less=True)
+            next_valid = Signal(name=f"tag_valid{stage}")
+            m.d.sync += [next_tag.eq(tag), next_valid.eq(tag_valid)]
+            tag, tag_valid = next_tag, next_valid
         m.d.comb += [
-            collector.advance.eq(tree.advance),
-            tree.advance.eq(buffer.i.ready | ~tag_valid),
-            buffer.i.valid.eq(tag_valid),
-            buffer.i.payload.psum.eq(tree.sum),
-            buffer.i.payload.tag.eq(tag),
+            rows.push.eq(tag_valid),
+            rows.data.psum.eq(tree.sum),
+            rows.data.tag.eq(tag),
         ]
-        wiring.connect(m, buffer.o, post.sums)
+        m.d.sync += collector.taken.eq(rows.o.valid & rows.o.ready)
+        wiring.connect(m, rows.o, post.sums)
         wiring.connect(m, wiring.flipped(self.out), post.out)
         wiring.connect(m, wiring.flipped(self.state_read), post.state_read)
         if config.counters:

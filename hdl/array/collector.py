@@ -9,7 +9,9 @@ from sparnn.hdl.lane.ports import tokens_layout
 from sparnn.hdl.post.tags import ROW_TAG
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, Kind
 
-__all__ = ["Collector", "COLLECTOR_PROGRAM"]
+from .tree import tree_latency
+
+__all__ = ["Collector", "COLLECTOR_PROGRAM", "rows_in_flight"]
 
 #: What the collector must know of the loop that runs; static between two ``start`` pulses.
 COLLECTOR_PROGRAM = data.StructLayout(
@@ -20,6 +22,16 @@ COLLECTOR_PROGRAM = data.StructLayout(
 )
 
 
+#: Cycles from a decision until its place is free again at the earliest, without the tree: pop,
+#: popped sum, the queue's two, taken, its register, the count, and the one place kept back.
+_ROUND_TRIP = 8
+
+
+def rows_in_flight(config: MachineConfig) -> int:
+    """Rows between the collector and the post unit: enough for one per cycle; a power of two."""
+    return 1 << (tree_latency(config) + _ROUND_TRIP - 1).bit_length()
+
+
 class Collector(wiring.Component):
     """Pops the V queues of one group per cycle, in the fixed order thread, half, word, gate.
 
@@ -27,15 +39,19 @@ class Collector(wiring.Component):
     group: with ``rotate`` through the whole loop, else each half begins with the first group. A
     position past the layer's end ("hole") makes an item of its own, without a sum.
 
-    The next item is worked out while the one before waits, so that only the lanes' answers and
-    ``advance`` decide in a cycle: one row per cycle, and one cycle in which a half begins.
+    The next item is worked out while the one before waits, so that only the counts of the lanes'
+    sums and ``room`` decide in a cycle: one row per cycle, and one cycle in which a half begins.
+    Nothing goes from a lane to a lane in one cycle: lanes report sums, and the collector keeps
+    count, so that a decision stays within it; pops leave through registers.
+
+    Latency: 2 cycles from ``arrived`` to ``pop`` at best; 1 from a decision to ``pop``.
 
     Members
     -------
     program, start, tokens: as for the lanes; the tokens keep the collector within the step.
     cluster: this cluster's number.
-    lane_valid, pop: the lanes' queues.
-    advance: the adder tree moves. Nothing is popped otherwise.
+    arrived, pop: of each lane's queue: a sum is written; the oldest is taken.
+    taken: a row has left the queue behind the tree, which holds :func:`rows_in_flight`.
     tag, tag_valid: what is popped in this cycle, for the post unit.
     x_taken: of each thread, input halves collected so far, modulo 4: two bits.
     """
@@ -48,9 +64,9 @@ class Collector(wiring.Component):
                 "start": In(1),
                 "tokens": In(tokens_layout(config)),
                 "cluster": In(max(1, (config.post_units - 1).bit_length())),
-                "lane_valid": In(config.cluster_lanes),
+                "arrived": In(config.cluster_lanes),
                 "pop": Out(config.cluster_lanes),
-                "advance": In(1),
+                "taken": In(1),
                 "tag": Out(ROW_TAG),
                 "tag_valid": Out(1),
                 # Not an array: Yosys's abc9 takes an output's element 0 for its bit 0.
@@ -85,14 +101,26 @@ class Collector(wiring.Component):
         words = Signal(DESCRIPTOR_FIELDS["out_words"][2])  # left in this half
         step = Signal(2)
 
-        fire = Signal()
+        available, room, fire = Signal(lanes), Signal(), Signal()
         load = running & (fire | ~loaded)
-        m.d.comb += [
-            fire.eq(loaded & is_open & self.advance & (self.lane_valid | ~need).all()),
+        m.d.comb += fire.eq(loaded & is_open & room & (available | ~need).all())
+        m.d.sync += [
             self.pop.eq(need & fire.replicate(lanes)),
             self.tag.eq(item),
             self.tag_valid.eq(fire),
         ]
+
+        # What lies in the lanes' queues, and what is free behind the tree. ``room`` is a cycle
+        # late, so it keeps one place back.
+        free = Signal(range(rows_in_flight(config) + 1), init=rows_in_flight(config))
+        m.d.sync += [free.eq(free + self.taken - fire), room.eq(free > 1)]
+        for lane in range(lanes):
+            count = Signal(range(config.queue_places + 1), name=f"count{lane}")
+            arrived, taken = self.arrived[lane], need[lane] & fire
+            m.d.sync += [
+                count.eq(count + arrived - taken),
+                available[lane].eq(arrived | (count > 1) | (available[lane] & ~taken)),
+            ]
 
         last_word = words == 1
         hole = last_word & hole_last

@@ -33,14 +33,13 @@ class ReductionTree(wiring.Component):
     adders. The first log2(max_v) levels add; above them at most one operand is not zero and an OR
     does. Every level is registered.
 
-    Latency: :func:`tree_latency` cycles while ``advance`` is high; it holds otherwise.
+    Latency: :func:`tree_latency` cycles, one row per cycle; it never waits.
     """
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
-                "advance": In(1),
                 "partial_sums": In(signed(config.lane_sum_bits)).array(config.cluster_lanes),
                 "sum": Out(signed(config.sum_bits)),
             }
@@ -58,8 +57,7 @@ class ReductionTree(wiring.Component):
                     value if isinstance(value, Signal) else Signal(value.shape())
                 )
                 registers.append(register)
-                with m.If(self.advance):
-                    m.d.sync += register.eq(value)
+                m.d.sync += register.eq(value)
             return registers
 
         for _ in range(config.v_log2_max):

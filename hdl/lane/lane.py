@@ -28,9 +28,8 @@ def lane_signature(config: MachineConfig) -> wiring.Signature:
             "load_data": In(max(config.mask_entry_bits, config.weight_bits)),
             "mask_load_en": In(1),
             "weight_load_en": In(1),
-            "valid": Out(1),
+            "arrived": Out(1),
             "pop": In(1),
-            "advance": In(1),
             "partial_sum": Out(signed(config.lane_sum_bits)),
         }
         | ({"slot": Out(Slot)} if config.counters else {})
@@ -48,9 +47,8 @@ class Lane(wiring.Component):
     layer, start, tokens: see :class:`~sparnn.hdl.lane.fetch.ChunkFetch`.
     broadcast, broadcast_en: one word for the local copies; enabled only in this lane's slice.
     load_addr, load_data: host load bus; mask_load_en, weight_load_en choose the memory.
-    valid: a row's sum is in the queue.
-    pop: takes it; only while ``valid`` and ``advance``.
-    advance: the adder tree moves; ``partial_sum`` changes only then.
+    arrived: a row's sum is written to the queue; it may be popped from the next cycle on.
+    pop: takes the oldest sum; whoever pops keeps count of what arrived.
     partial_sum: the popped sum one cycle later, zero if none was popped.
     slot: what the cycle before was used for; only on a machine with ``counters``.
     """
@@ -87,7 +85,7 @@ class Lane(wiring.Component):
 
         # Partial-sum queue. A row claims its place when its last pair is issued, so a sum that
         # arrives always finds room: where, is where it was claimed. Pointers count twice the depth.
-        depth = 1 << (config.queue_depth - 1).bit_length()
+        depth = config.queue_places
         m.submodules.sums = sums = memory.Memory(
             shape=signed(config.lane_sum_bits), depth=depth, init=[]
         )
@@ -105,7 +103,7 @@ class Lane(wiring.Component):
             write.data.eq(pairs.sum),
             write.en.eq(pairs.push),
             read.addr.eq(head[:-1]),
-            self.valid.eq(head != tail),
+            self.arrived.eq(pairs.push),
         ]
         next_claim = (claim + 1)[: len(claim)]
         with m.If(pairs.commit):
@@ -114,11 +112,7 @@ class Lane(wiring.Component):
             m.d.sync += [head.eq(head + 1), full.eq(0)]
         popped = Signal(signed(config.lane_sum_bits), reset_less=True)
         m.d.comb += self.partial_sum.eq(popped)
-        with m.If(self.advance):
-            with m.If(self.pop):
-                m.d.sync += popped.eq(read.data)
-            with m.Else():
-                m.d.sync += popped.eq(0)
+        m.d.sync += popped.eq(Mux(self.pop, read.data, 0))
         if config.counters:
             m.d.sync += self.slot.eq(
                 Mux((pairs.slot == Slot.IDLE) & (fetch.busy | scan.busy), Slot.EMPTY, pairs.slot)

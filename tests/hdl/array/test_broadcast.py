@@ -117,7 +117,8 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
 
     sent: list[Word | None] = []
     ended = [[0] * config.threads for _ in range(2)]
-    tail = LATENCY + 4
+    late: Word | None = None  # a fresh word, registered
+    tail = LATENCY + 5
     while tail:
         # A fresh hidden state may come at any time behind the stored ones.
         initial_out = all(word.half == 0 for word in stored_left)
@@ -140,10 +141,9 @@ async def check_layer(ctx, dut, config, v_log2, rng, idle, full=False):
                 else {"values": rng.getrandbits(config.store_entry_bits), "half": 1, "last": 1}
             )
             ctx.set(port, value)
-        assert ctx.get(dut.stored.ready) == (not offer_fresh)
-        sent.append(
-            fresh_left.pop(0) if offer_fresh else stored_left.pop(0) if offer_stored else None
-        )
+        assert ctx.get(dut.stored.ready) == (late is None)
+        sent.append(late or (stored_left.pop(0) if offer_stored else None))
+        late = fresh_left.pop(0) if offer_fresh else None
 
         # A token follows the vector's last word.
         before = sent[-2 - LATENCY] if len(sent) > LATENCY + 1 else None

@@ -72,11 +72,16 @@ def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tupl
     simulator = Simulator(dut)
     simulator.add_clock(1e-6)
     taken: list[int] = []
-    cycles = 0
+    cycles = held = 0
     chunk_words = config.chunk // config.post_units
 
     async def bench(ctx):
-        nonlocal cycles
+        nonlocal cycles, held
+
+        async def tick():
+            nonlocal held
+            held += ctx.get(dut.arrived)
+            await ctx.tick()
 
         async def load(enable, addr, value):
             ctx.set(dut.load_addr, addr)
@@ -108,7 +113,7 @@ def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tupl
                     },
                 )
                 ctx.set(dut.broadcast_en, 1)
-                await ctx.tick()
+                await tick()
                 ctx.set(dut.broadcast_en, 0)
 
         masks, weight_addr = [], 0
@@ -156,16 +161,16 @@ def simulate(config: MachineConfig, work: Work, seed: int, stall: float) -> tupl
 
         while len(taken) < len(work.expected):
             await feed()
-            advance = rng.random() >= stall
-            pop = advance and ctx.get(dut.valid)
-            ctx.set(dut.advance, advance)
+            pop = held > 0 and rng.random() >= stall
+            held -= pop
             ctx.set(dut.pop, pop)
-            await ctx.tick()
+            await tick()
             cycles += 1
-            ctx.set(dut.advance, 0)
             ctx.set(dut.pop, 0)
             if pop:
                 taken.append(ctx.get(dut.partial_sum))
+            else:
+                assert ctx.get(dut.partial_sum) == 0
             assert cycles < 20_000, f"only {len(taken)} of {len(work.expected)} sums came"
 
     simulator.add_testbench(bench)
