@@ -111,6 +111,14 @@ class Dispatcher(wiring.Component):
             write.data.eq(self.load_data),
         ]
 
+        def keep(record: data.View, names: Iterable[str]) -> None:
+            """The fields of the word that is read. Others are nobody's flip-flops."""
+            with m.Switch(fetched):
+                for word, fields in _by_word(names).items():
+                    with m.Case(word + 1):
+                        for name, (low, width) in fields.items():
+                            m.d.sync += record[name].eq(read.data[low : low + width])
+
         # One layer after the other.
         steps = Signal(RUN_STEPS_BITS)
         fetch = Signal(range(config.program_depth * DESCRIPTOR_WORDS + 1))
@@ -144,12 +152,11 @@ class Dispatcher(wiring.Component):
                     ]
                     m.next = "FETCH"
             with m.State("FETCH"):
-                # A word arrives one cycle after its address; they shift in from the top.
+                # A word arrives one cycle after its address.
                 m.d.sync += fetched.eq(fetched + 1)
                 with m.If(fetched != DESCRIPTOR_WORDS):
                     m.d.sync += fetch.eq(fetch + 1)
-                with m.If(fetched != 0):
-                    m.d.sync += layer.as_value().eq(Cat(layer.as_value()[32:], read.data))
+                keep(layer, DESCRIPTOR_FIELDS)
                 with m.If(fetched == DESCRIPTOR_WORDS):
                     m.d.sync += fetched.eq(0)
                     m.next = "FETCHED" if config.threads > 1 else "START"
@@ -164,15 +171,8 @@ class Dispatcher(wiring.Component):
                     m.d.sync += fetched.eq(fetched + 1)
                     with m.If(fetched != DESCRIPTOR_WORDS):
                         m.d.sync += fetch.eq(fetch + 1)
-                    with m.Switch(fetched):
-                        for word, fields in _by_word(PARTNER.members).items():
-                            with m.Case(word + 1):
-                                for name, (low, width) in fields.items():
-                                    m.d.sync += partner[name].eq(read.data[low : low + width])
-                        for word, fields in _by_word(_PAIR).items():
-                            with m.Case(word + 1):
-                                for name, (low, width) in fields.items():
-                                    m.d.sync += layer[name].eq(read.data[low : low + width])
+                    keep(partner, PARTNER.members)
+                    keep(layer, _PAIR)
                     with m.If(fetched == DESCRIPTOR_WORDS):
                         m.d.sync += fetched.eq(0)
                         m.next = "START"

@@ -209,25 +209,28 @@ class CellUpdater(wiring.Component):
         is_c = decided(back_answer & lstm, "is_c")
 
         # r in the lower half, o and z in the upper one, each a ring of NEURONS entries.
-        m.submodules.gates = gates = Memory(shape=signed(bits), depth=2 * self.NEURONS, init=[])
-        write, read = gates.write_port(), gates.read_port(domain="comb")
+        # The next one to be read stands in the read port; it has been there for a cycle.
+        m.submodules.gates = gates = Memory(
+            shape=signed(bits), depth=2 * self.NEURONS, init=[], attrs={"no_rw_check": 1}
+        )
+        write, read = gates.write_port(), gates.read_port()
         r_tail, r_head = Signal(range(2 * self.NEURONS)), Signal(range(2 * self.NEURONS))
         oz_tail, oz_head = Signal(range(self.NEURONS)), Signal(range(self.NEURONS))
-        reset_gate = Signal()  # start r · v_n
+        reset_gate, r_waits = Signal(), Signal()  # start r · v_n; there is an r
+        r_next, oz_next = Signal.like(r_head), Signal.like(oz_head)
         m.d.comb += [
+            r_next.eq(r_head + reset_gate),
+            oz_next.eq(oz_head + from_back),
             write.en.eq(is_r | is_o | is_z),
             write.addr.eq(Mux(is_r, r_tail[:-1], Cat(oz_tail, 1))),
             write.data.eq(result),
-            read.addr.eq(Mux(from_back, Cat(oz_head, 1), r_head[:-1])),
+            read.addr.eq(Mux(back_answer, Cat(oz_next, 1), r_next[:-1])),
         ]
+        m.d.sync += [r_head.eq(r_next), oz_head.eq(oz_next), r_waits.eq(r_next != r_tail)]
         with m.If(is_r):
             m.d.sync += r_tail.eq(r_tail + 1)
-        with m.If(reset_gate):
-            m.d.sync += r_head.eq(r_head + 1)
         with m.If(is_o | is_z):
             m.d.sync += oz_tail.eq(oz_tail + 1)
-        with m.If(from_back):
-            m.d.sync += oz_head.eq(oz_head + 1)
 
         # Multiplications: stage 1 operands, stage 2 product --------------------------------------
         i_kept = Signal(signed(bits), reset_less=True)  # or r
@@ -243,7 +246,6 @@ class CellUpdater(wiring.Component):
         # emit: o · tanh(c') or r · s.
         step = data.StructLayout({"accumulate": 1, "update": 1, "reset": 1, "emit": 1})
         steps = [Signal(step, name=f"step{k}") for k in range(6)]
-        r_waits = r_head != r_tail
         m.d.comb += [
             # Every third cycle at most, so that answers n keep that distance: they take two.
             reset_gate.eq(

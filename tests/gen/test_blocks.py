@@ -15,9 +15,9 @@ CEILINGS = {
     "host_port": (630, 330, 0, 0),
     "results": (300, 100, 0, 0),
     "link": (390, 280, 0, 2),
-    "collector": (180, 80, 0, 0),
+    "collector": (310, 190, 0, 0),
     "gather": (620, 140, 0, 0),
-    "broadcaster": (390, 190, 0, 0),
+    "broadcaster": (390, 230, 0, 0),
 }
 
 #: The machine of docs/lane.md: 8 bits, chunks of 32, sub-masks of 8.

@@ -152,6 +152,8 @@ def test_derived_values() -> None:
     assert dataclasses.replace(config, split_scales=1).mask_entry_bits == 72
     assert config.store_entry_bits == 40
     assert config.v_log2_max == 2
+    assert config.queue_places == 8
+    assert MachineConfig(queue_depth=5).queue_places == 8
 
 
 @pytest.mark.parametrize("max_v", [1, 2, 8, 1024])

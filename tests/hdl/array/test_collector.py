@@ -248,3 +248,9 @@ def test_one_item_per_cycle() -> None:
         assert said[first:] == [1] * 24 + [0] + [1] * 24 + [0] * (len(said) - first - 49)
 
     run(dut, bench, cycles=200)
+
+
+@pytest.mark.parametrize(("lanes", "max_v", "rows"), [(1, 1, 8), (16, 16, 16), (1024, 1024, 32)])
+def test_rows_in_flight(lanes: int, max_v: int, rows: int) -> None:
+    config = MachineConfig(lanes=lanes, max_v=max_v)
+    assert rows_in_flight(config) == rows >= tree_latency(config) + 8
