@@ -235,8 +235,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     machines, latencies = list(_MACHINES), list(_LATENCIES)
     print("\n".join(_MACHINES))
-    for name in options.targets:
-        for lanes in options.lanes:
+    for lanes in options.lanes:
+        for name in options.targets:
             seeds = _CLOCKS.get((name, lanes), 0) if options.seeds is None else options.seeds
             entry = area_row(lanes, TARGETS[name], seeds)
             machines.append(show(machine_line(entry), entry))

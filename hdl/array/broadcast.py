@@ -65,7 +65,7 @@ class Broadcaster(wiring.Component):
         program = self.program
         vectors = range(2 * config.threads)  # {thread, half}
         v_mask = Signal(config.max_v.bit_length())
-        m.d.comb += v_mask.eq((1 << program.v_log2) - 1)
+        m.d.sync += v_mask.eq((1 << program.v_log2) - 1)  # static from the layer's start on
 
         # Where the next word of each vector goes.
         first = [Signal(max(1, slice_bits), name=f"first{one}") for one in vectors]
@@ -95,7 +95,7 @@ class Broadcaster(wiring.Component):
         m.d.sync += [
             placed_valid.eq(valid),
             placed.eq(item),
-            placed_slice.eq(here + Array(first)[number]),
+            placed_slice.eq((here + Array(first)[number]) & v_mask),
             placed_word.eq(local),
             placed_parity.eq(count[0]),
         ]
@@ -119,8 +119,7 @@ class Broadcaster(wiring.Component):
         granule = placed_word[:granule_bits]
         nonzero = Cat(placed.values[k * width : (k + 1) * width].any() for k in range(banks))
         chunk = Signal(config.chunk)
-        placed_in_v = placed_slice & v_mask  # what lies above V does not count
-        address = Cat(placed_in_v[:slice_bits], placed.half, placed.thread)
+        address = Cat(placed_slice[:slice_bits], placed.half, placed.thread)
         m.d.comb += chunk.eq(
             Mux(granule == 0, 0, read.data)
             | Cat(
