@@ -96,7 +96,7 @@ def _features(config: MachineConfig, target: Target) -> dict[str, FloatArray]:
     )
     small = sum(words * bits * copies for words, bits, copies in held if words <= SMALL)
     widths = config.weight_bits + config.activation_bits
-    logic = np.array([1, config.post_units, lanes, lanes * widths, small], np.float64)
+    logic = np.array([1, lanes, lanes * widths, small], np.float64)
     return {
         "lut": logic,
         "lut_logic": logic,
