@@ -80,6 +80,7 @@ def half_plans(
     wide: bool = False,
     gate_major: bool = False,
     spacing: int = 1,
+    close: bool = True,
     fixed: int | None = None,
     reconfigure: bool = True,
 ) -> Iterator[tuple[Phase, ...]]:
@@ -87,7 +88,8 @@ def half_plans(
 
     Parameters
     ----------
-    spacing: cycles of a pass at least, where there are several.
+    spacing: cycles of a pass at least, where another one may follow: where there are several, and
+        with ``close``.
     fixed: row groups of every phase, as of a machine with one tile; no plan where they are not
         possible.
     reconfigure: False: one tile for all rows.
@@ -98,7 +100,7 @@ def half_plans(
         length = max(
             -(-columns // (config.lanes // groups)),
             max(1, groups // config.slices) << wide,
-            spacing if segments > groups else 1,
+            spacing if close or segments > groups else 1,
         )
         return Phase(groups, length, passes)
 
@@ -220,6 +222,7 @@ def explore_shape(
             wide=wide,
             gate_major=order.gate_major,
             spacing=spacing,
+            close=not recurrent or paired or streams > 1,  # else the tail lies between two steps
             fixed=fixed,
             reconfigure=reconfigure,
         )

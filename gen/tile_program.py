@@ -66,7 +66,7 @@ _COMPUTED = {
     *("name", "kind", "activation", "w_x", "w_h", "mult_x", "shift_x", "bias_x"),
     *("mult_h", "shift_h", "bias_h", "f_x", "f_pre", "f_state", "f_out", "out_bits"),
     *("last_only", "last_step", "reverse", "join", "initial_h", "initial_c"),
-    *("w_c", "cell_shift"),
+    *("w_c", "cell_shift", "sum_shift"),
 }
 
 Words = npt.NDArray[np.uint32]
@@ -99,7 +99,7 @@ def place_tiles(
     """
     if fit:
         options = cell_options(network, config)
-        options |= {"streams": streams}
+        options |= {"streams": streams, "sums": int(_adds(network))}
         config = replace(
             config, **{name: max(getattr(config, name), need) for name, need in options.items()}
         )
@@ -203,6 +203,7 @@ def model_layers(
                 tuple(int(one) for part in lengths for one in part),
                 layer.w_c is not None,
                 program.streams,
+                layer.join == "sum",
             )
         )
     return layers
@@ -216,6 +217,10 @@ def worked_layer(layer: IntegerLayer) -> IntegerLayer:
     if layer.kind == "gru_candidate":
         return replace(layer, kind="rnn", activation="tanh", f_state=0, join="")
     return layer
+
+
+def _adds(network: IntegerNetwork) -> bool:
+    return any(layer.join == "sum" for layer in network.layers)
 
 
 def _stages(network: IntegerNetwork) -> range:
@@ -256,6 +261,11 @@ def tile_memory_needs(
 
 def _check(network: IntegerNetwork, config: TileConfig) -> None:
     check_machine(network, config)
+    if _adds(network) and not config.sums:
+        raise SparnnError(
+            "the network adds two directions, for which the machine lacks the second read port of "
+            "the store: it has sums = 0; set sums = 1"
+        )
     for layer in network.layers:
         for field in fields(layer):
             value = getattr(layer, field.name)
@@ -326,6 +336,8 @@ def _program(
                 "out_stride": store.words[number],
                 "in_base": store.base(store.source(number), max_steps),
                 "out_base": store.base(store.region[number], max_steps) + placed,
+                "add_stored": int(layer.join == "sum"),
+                "sum_shift": layer.sum_shift,
                 "hidden_base": store.hidden[index],
                 "weight_base": weight,
                 "mask_base": mask,
@@ -343,7 +355,7 @@ def _program(
                         phase_field(half, place, "passes"): phase.passes,
                     }
             encode_tile_descriptor(entry)  # refuses what does not fit
-            placed += words << wide if seen else 0
+            placed += words << wide if seen and network.layers[stage[-1]].join != "sum" else 0
             weight += lanes[index].weights.shape[1]
             mask += len(lanes[index].lengths)
             parameter += entries * (2 if layer.has_hidden else 1)

@@ -97,6 +97,8 @@ def _giving(network: IntegerNetwork, number: int) -> tuple[int, ...]:
 def output_order(network: IntegerNetwork, config: TileConfig, number: int) -> IntArray:
     """Place -> feature of what a stage gives; -1: an empty place."""
     stage = _giving(network, number)
+    if network.layers[stage[-1]].join == "sum":
+        stage = stage[-1:]
     return side_by_side([np.arange(network.layers[one].units) for one in stage], config.word)
 
 
@@ -105,7 +107,7 @@ def paired_layers(network: IntegerNetwork, config: TileConfig, outputs: Outputs)
     wanted, single = wanted_outputs(network, outputs), single_steps(network)
     pairs = set()
     for stage, what in zip(network.stages, wanted, strict=True):
-        if len(stage) < 2 or single[stage[0]]:
+        if network.layers[stage[-1]].join != "concat" or single[stage[0]]:
             continue
         first, other = (network.layers[index] for index in stage)
         places = ceil_div(first.units, config.word) * config.word
@@ -145,8 +147,10 @@ def allocate(
     for number, stage in enumerate(network.stages):
         giving = _giving(network, number)
         layers = [network.layers[index] for index in giving]
+        added = network.layers[stage[-1]].join == "sum"
         words = sum(
-            ceil_div(one.units, config.word) << wide_outputs(config, one) for one in layers
+            ceil_div(one.units, config.word) << wide_outputs(config, one)
+            for one in layers[added:]
         )
         ordered = len(giving) == 1 and (not layers[0].reverse or single[stage[0]])
         what = wanted[number]
@@ -155,11 +159,6 @@ def allocate(
         states = bool(what & {"last", "state_h"}) or last_read
         read = not ordered and bool(what & {"sequence", "step"})
         read |= streams > 1 and bool(what - {"state_c"})
-        if len(giving) > 1 and network.layers[stage[-1]].join != "concat":
-            raise SparnnError(
-                f"layer {layers[-1].name!r} is added to the layer before it, which the dense "
-                f"machine does not compute; compile for a sparse machine, such as --config m64"
-            )
         if not ordered and states and (read or (after is not None and not last_read)):
             raise SparnnError(
                 f"layer {layers[-1].name!r}: both its sequence and its final states are used, and "

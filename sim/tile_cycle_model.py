@@ -90,7 +90,8 @@ class TileLayer:
     inputs: places of the input vector. steps: that it runs. kind: of GATES. wide: of its outputs.
     fresh: from state zero. reverse: it begins with the last step. paired: it is two layers that
     take turns. lengths: cycles of each pass of a step, in order, where columns are masked.
-    peephole: it is an LSTM with peepholes. streams: sequences that take turns.
+    peephole: it is an LSTM with peepholes. streams: sequences that take turns. adds:
+    its outputs are added to those of the layer before.
     """
 
     plan: TilePlan
@@ -105,6 +106,7 @@ class TileLayer:
     lengths: tuple[int, ...] = ()
     peephole: bool = False
     streams: int = 1
+    adds: bool = False
 
 
 def half_cycles(phases: Sequence[Phase]) -> int:
@@ -144,6 +146,7 @@ class _Run:
     def run(self) -> tuple[int, int]:
         layer = self.layer
         recurrent = bool(layer.plan.h)
+        late = layer.wide or layer.adds  # what is written last
         go = self.start  # of the last issue
         fetched = self.start  # the loader's last word
         used = [-(1 << 60), -(1 << 60)]
@@ -177,7 +180,7 @@ class _Run:
             words = self._words(layer.plan.h if recurrent else layer.plan.x, ends)
             ready[turn] = self._arrival([tap + self.to_use - self.to_tap for tap in words])
             end = words[-1] + self.to_bus - self.to_tap
-            sent = max(end + 1 + layer.wide, sent + 3)
+            sent = max(end + 1 + late, sent + 3)
             step += 1
             if not skipped and step % turns == 0:
                 # All that the next step depends on, relative to now.
@@ -199,7 +202,7 @@ class _Run:
                     step += times * period
                     skipped = True
                 seen[state] = (step, go)
-        return end + layer.wide, sent + 4
+        return end + late, sent + 4
 
     def _vector(self, first: int, words: int) -> list[int]:
         return self._arrival([first + word + 1 for word in range(words)])

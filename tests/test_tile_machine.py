@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sparnn.gen.bench_reload import reload_networks, reload_points
+from sparnn.gen.bench_sharp import dense_network
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.random_networks import random_initial, random_network, random_x
 from sparnn.gen.tile_layout import explore, explore_shape
@@ -37,6 +38,7 @@ SMALL = TileConfig(
     gate_depth=16,
     hard_sigmoid=1,
     reset_first=1,
+    sums=1,
     peepholes=1,
     streams=4,
 )
@@ -52,6 +54,7 @@ NARROW = {
         store_depth=8192,
         gate_depth=64,
         operand_stage=width // 4,
+        sums=width // 4,
         peepholes=width // 4,
         post_stages=min(width, 2),
     )
@@ -78,8 +81,8 @@ def narrow(
     return _folder(tmp_path_factory, config), config
 
 
-def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
-    """A random network that the dense machine takes."""
+def _random(seed: int, kind: str | None = None, *, sums: bool = False) -> IntegerNetwork:
+    """A random network, with directions that are added or without."""
     rng = np.random.default_rng(seed)
     while True:
         network = random_network(
@@ -89,8 +92,7 @@ def _random(seed: int, kind: str | None = None) -> IntegerNetwork:
         )
         if kind is not None and [one.kind for one in network.layers] != [kind]:
             continue
-        # What is refused: see below.
-        if not any(one.join == "sum" for one in network.layers):
+        if sums == any(one.join == "sum" for one in network.layers):
             return network
 
 
@@ -150,6 +152,23 @@ def test_random_networks(folder: Path, seed: int) -> None:
             states |= random_initial(rng, network)
         sequences.append((random_x(rng, network, int(rng.integers(1, 9))), states))
     _run(folder, network, sequences)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sums_of_directions(folder: Path, narrow: tuple[Path, TileConfig], seed: int) -> None:
+    """Added, the most negative values among them; the next layer, or the host, reads the sums."""
+    network = _random(60 + seed, sums=True)
+    rng = np.random.default_rng([seed, 5])
+    states = constant_states(network) | random_initial(rng, network)
+    sequences = [(random_x(rng, network, steps), states) for steps in (1, 2, 7)]
+    machine, config = narrow
+    if config.sums:
+        _run(machine, network, sequences, config=config)
+        return
+    _run(folder, network, sequences)
+    with pytest.raises(SparnnError, match="it has sums = 0; set sums = 1"):
+        place_tiles(network, config)
+    assert place_tiles(network, config, fit=True)[0].sums == 1
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "linear"])
@@ -378,9 +397,6 @@ def test_networks_in_one_simulation() -> None:
 
 def test_refuses_what_it_does_not_compute() -> None:
     layer = _extreme(1, 2, 1).layers[0]
-    added = IntegerNetwork((layer, replace(layer, name="back", reverse=True, join="sum")), 8, 8)
-    with pytest.raises(SparnnError, match="'back' is added to the layer before it"):
-        place_tiles(added, SMALL)
     joined = IntegerNetwork((layer, replace(layer, name="back", join="concat")), 8, 8)
     outputs = [{"layer": 1, "what": "sequence"}, {"layer": 1, "what": "last"}]
     with pytest.raises(SparnnError, match="both its sequence and its final states"):
@@ -554,6 +570,18 @@ def test_streams_that_cannot_take_turns() -> None:
     with pytest.raises(SparnnError, match=r"3 streams need columns = 100 .* raise columns to 128"):
         place_tiles(_extreme(50, 2, 1), SMALL, streams=3)
     assert place_tiles(_extreme(50, 2, 1), SMALL, streams=3, fit=True)[0].columns == 128
+
+
+@pytest.mark.parametrize(("kind", "streams"), [("linear", 1), ("rnn", 4), ("rnn", 2), ("gru", 3)])
+def test_last_gates_do_not_follow_too_closely(folder: Path, kind: str, streams: int) -> None:
+    """Gate by gate a pass gives four words, which outlast a small layer's work of a step."""
+    rng = np.random.default_rng(1)
+    (layer,) = dense_network(rng, kind, 8).layers
+    network = IntegerNetwork((replace(layer, w_x=layer.w_x[..., :2]),), 8, 8)
+    order = Order(unfolded=True, gate_major=True)
+    plan = explore(SMALL, network.layers[0], orders=[order], streams=streams)
+    sequences = [(rng.integers(-128, 128, (6, 2)), {}) for _ in range(streams)]
+    _run(folder, network, sequences, plans=[plan], streams=streams)
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])

@@ -51,6 +51,8 @@ class TileConfig:
     link_words: 32-bit words that the host's link carries at once, a power of two but 2.
     hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
+    sums: 1 adds the outputs of two directions, with a second read port of the store (on FPGAs block
+        RAM twice); 0 refuses them.
     peepholes: 1 has the rows and cells of LSTMs with peepholes, one stage more for all layers and
         two more for those; 0 refuses them. Needs the gates side by side: ``width`` of 4 or more.
     """
@@ -77,6 +79,7 @@ class TileConfig:
     link_words: int = 1
     hard_sigmoid: int = 0
     reset_first: int = 0
+    sums: int = 0
     peepholes: int = 0
 
     def __post_init__(self) -> None:
@@ -103,6 +106,7 @@ class TileConfig:
             ("link_words", 1, 64),
             ("hard_sigmoid", 0, 1),
             ("reset_first", 0, 1),
+            ("sums", 0, 1),
             ("peepholes", 0, 1),
         ):
             value = getattr(self, name)

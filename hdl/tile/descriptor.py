@@ -56,6 +56,8 @@ TILE_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "last_hidden": (0, 20, 1, False),  # the last step goes to hidden_base instead
     "peephole": (0, 21, 1, False),  # of an LSTM; the hidden halves' biases are their weights
     "streams_last": (0, 22, 2, False),  # streams that take turns, less one; not with paired
+    "add_stored": (0, 24, 1, False),  # add what lies at the output's place in the store
+    "sum_shift": (0, 25, 1, False),  # halve that sum
     "units": (1, 0, 16, False),
     "out_stride": (1, 16, 16, False),  # store words from one step's outputs to the next
     "in_words": (2, 0, 16, False),

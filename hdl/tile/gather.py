@@ -1,8 +1,9 @@
 """Takes the slices' outputs to the lanes and to the sequence store."""
 
 import itertools
+from collections.abc import Sequence
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +14,7 @@ from .bank import broadcast_layout, copy_base, copy_share, times
 from .config import TileConfig
 from .delay import delayed
 from .loader import WordPlace
+from .rounding import later, rounded
 from .sequencer import layer_layout
 from .slice import neuron_tag_layout
 
@@ -25,7 +27,8 @@ class OutputGather(wiring.Component):
     A step goes to its place from ``out_base`` on, the last one to ``hidden_base`` where
     ``last_hidden`` says so. A reverse layer begins with the last place; of paired layers the second
     one does, whose words lie behind the first one's. Streams write one after the other. Wide
-    outputs take a second cycle and a second store word, ``out_words`` further on.
+    outputs take a second cycle and a second store word, ``out_words`` further on. Where outputs are
+    added to what lies at their place, the sums are written one cycle later.
 
     Members
     -------
@@ -33,14 +36,17 @@ class OutputGather(wiring.Component):
     outputs: of the cell units, in the cycle that ``config.post_latency`` says.
     h_word, h_end: announce a word to the sequencer, ``issue_to_read + 1`` cycles before it is on
         the bus.
+    stored: with ``config.sums``, what lies at ``target``, one cycle later.
     bus: for the lanes' copies of h. store_en: of each slice's part. step: a step's last word is
         being written. done: all steps are.
     """
 
     def __init__(self, config: TileConfig) -> None:
         self._config = config
+        sums = {"stored": In(config.store_entry_bits)} if config.sums else {}
         super().__init__(
-            {
+            sums
+            | {
                 "layer": In(layer_layout()),
                 "steps": In(RUN_STEPS_BITS),
                 "start": In(1),
@@ -53,6 +59,7 @@ class OutputGather(wiring.Component):
                 "bus": Out(broadcast_layout(config)),
                 "store_en": Out(config.slices),
                 "store_addr": Out((config.store_depth - 1).bit_length()),
+                "target": Out((config.store_depth - 1).bit_length()),
                 "store_data": Out(config.store_entry_bits),
                 "step": Out(1),
                 "done": Out(1),
@@ -129,12 +136,16 @@ class OutputGather(wiring.Component):
         high_en, high_end = Signal(config.slices), Signal()
         high_addr = Signal.like(self.store_addr)
         high = Signal(config.store_entry_bits, reset_less=True)
-        target = Signal.like(self.store_addr)
-        m.d.comb += target.eq(now.word + Mux(layer.last_hidden & (left == 1), hidden_base, base))
+        to_hidden, adds = Signal(), Signal()
+        m.d.comb += [
+            to_hidden.eq(layer.last_hidden & (left == 1)),
+            adds.eq(layer.add_stored & ~to_hidden & bool(config.sums)),
+            self.target.eq(now.word + Mux(to_hidden, hidden_base, base)),
+        ]
         m.d.sync += [
-            high_en.eq(Mux(layer.wide, now.valid, 0)),
-            high_end.eq(ends & layer.wide),
-            high_addr.eq(target + layer.out_words),
+            high_en.eq(Mux(layer.wide | adds, now.valid, 0)),
+            high_end.eq(ends & (layer.wide | adds)),
+            high_addr.eq(self.target + Mux(adds, 0, layer.out_words)),
             high.eq(
                 Cat(
                     Cat(v[bits:], v[-1].replicate(bits))[:bits] for v in values
@@ -142,10 +153,12 @@ class OutputGather(wiring.Component):
             ),
         ]
         m.d.comb += [
-            self.store_en.eq(now.valid | high_en),
-            self.store_addr.eq(Mux(high_en.any(), high_addr, target)),
-            self.store_data.eq(Mux(high_en.any(), high, Cat(v[:bits] for v in values))),
-            self.step.eq(Mux(layer.wide, high_end, ends)),
+            self.store_en.eq(Mux(adds, 0, now.valid) | high_en),
+            self.store_addr.eq(Mux(high_en.any(), high_addr, self.target)),
+            self.store_data.eq(
+                Mux(high_en.any(), self._second(m, high, values), Cat(v[:bits] for v in values))
+            ),
+            self.step.eq(high_end | (ends & ~(layer.wide | adds))),
             self.done.eq((left == 0) & ~high_end),
         ]
         with m.If(step_ends):
@@ -164,3 +177,18 @@ class OutputGather(wiring.Component):
                 down.eq(layer.out_base + self.out_ahead + behind),
             ]
         return m
+
+    def _second(self, m: Module, high: Value, values: Sequence[Value]) -> Value:
+        """What is written one cycle late: the high bits of wide outputs, or sums."""
+        bits = self._config.activation_bits
+        if not self._config.sums:
+            return high
+        sums = []
+        for index, value in enumerate(values):
+            total = Signal(signed(bits + 1), name=f"total{index}")
+            kept = later(m, f"value{index}", value[:bits].as_signed(), 1)
+            m.d.comb += total.eq(kept + self.stored.word_select(index, bits).as_signed())
+            sums.append(rounded(m, f"sum{index}", total, self.layer.sum_shift, bits))
+        late = Signal()
+        m.d.sync += late.eq(self.layer.add_stored)
+        return Mux(late, Cat(sums), high)

@@ -115,6 +115,9 @@ class TileMachine(wiring.Component):
             emitter.store_ready.eq(~loader.store_en),
             host.store_data.eq(read.data),
         ]
+        if config.sums:
+            addend = store.read_port()
+            m.d.comb += [addend.addr.eq(gather.target), gather.stored.eq(addend.data)]
 
         # The broadcast bus of h also brings the state that a run starts from.
         x_bus, h_bus = loader.bus, gather.bus

@@ -27,6 +27,7 @@ from sparnn.hdl.tile.descriptor import TILE_FIELDS, encode_tile_descriptor
         ({"lanes": True}, "lanes = True"),
         ({"hard_sigmoid": 2}, "hard_sigmoid = 2"),
         ({"reset_first": 2}, "reset_first = 2"),
+        ({"sums": 2}, "sums = 2"),
         ({"peepholes": 2}, "peepholes = 2"),
         ({"peepholes": 1, "width": 2, "gate_depth": 8}, "use a width of 4 or more"),
         ({"post_stages": 3}, "post_stages = 3"),
