@@ -74,30 +74,6 @@ def test_what_is_converted_silently_elsewhere(op: str, attributes: dict, tmp_pat
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_projection_as_the_user_guide_says(tmp_path: Path) -> None:
-    """A recurrent projection, folded into the recurrent weights."""
-    rng = np.random.default_rng(3)
-    inputs, units, size, steps = 4, 6, 3, 5
-    weights = rng.normal(size=(4 * units, inputs)) / 2  # ONNX: i, o, f, c
-    recurrent = rng.normal(size=(4 * units, size)) / 2
-    projection = rng.normal(size=(size, units)) / 2
-    x = rng.normal(size=(steps, inputs))
-    g = Graph(0)
-    folded = (recurrent @ projection)[np.newaxis]
-    names = [g.const(a.astype(np.float32)) for a in (weights[np.newaxis], folded)]
-    y = g.add("LSTM", [g.input("x", ["time", "batch", inputs]), *names], hidden_size=units)
-    weight = g.const(projection.T.astype(np.float32))
-    g.output(g.add("MatMul", [g.squeeze(y, 1), weight]), "y")
-    got = run_float(network_of(g.model()), {"x": x[:, None].astype(np.float32)}, tmp_path)["y"]
-    h, c = np.zeros(size), np.zeros(units)
-    for step in range(steps):
-        i, o, f, n = np.split(weights @ x[step] + recurrent @ h, 4)
-        i, o, f = (1 / (1 + np.exp(-a)) for a in (i, o, f))
-        c = f * c + i * np.tanh(n)
-        h = projection @ (o * np.tanh(c))
-        np.testing.assert_allclose(got[step, 0], h, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("op", "attributes", "message"),
     [
