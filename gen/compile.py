@@ -243,9 +243,9 @@ def place_network(
         network, config, v=v, balance=balance, activity=activity, limit_columns=not fit
     )
     if fit:
-        config = fit_config(config, network, layout, outputs, steps)
+        config = fit_config(config, network, layout, outputs, steps, activity)
     packed = pack_network(network, layout, config)
-    program = build_program(network, layout, packed, config, outputs)
+    program = build_program(network, layout, packed, config, outputs, activity=activity)
     return Compiled(config, program, image_words(program, packed))
 
 

@@ -19,10 +19,12 @@ from sparnn.sim.machine_program import LayerProgram, MachineProgram
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.packets import write_packet
 
+from .activity import BoolArray
 from .errors import SparnnError
 from .layout import NetworkLayout, ceil_div
 from .loops import single_steps
 from .pack import PackedLoop, pack_network
+from .packed_store import ValueRows, check_vectors, log_fields, packed_needs, shortest_vector
 from .presets import enlarge
 from .program_common import (
     KINDS,
@@ -56,6 +58,8 @@ _WHAT = {
     "state_depth": "cell states per post unit",
     "store_depth": "words in the sequence store for one step",
     "program_depth": "layer descriptors",
+    "dense_rows": "words that a packed store has to hold whole",
+    "value_rows": "rows of values in the packed store for one step",
 }
 def build_program(
     network: IntegerNetwork,
@@ -65,6 +69,7 @@ def build_program(
     outputs: Sequence[Mapping[str, Any]] = (),
     *,
     unfolded: bool = True,
+    activity: Sequence[BoolArray] | None = None,
 ) -> MachineProgram:
     """Place a packed network in the machine's memories and describe it.
 
@@ -73,6 +78,7 @@ def build_program(
     outputs: ``layer`` and ``what`` of each wanted output (the manifest's ``io["outputs"]``); the
         last layer's sequence by default.
     unfolded: lanes go on with the next step's input half under this step's tail.
+    activity: how full a packed store gets, see :class:`~sparnn.gen.packed_store.ValueRows`.
 
     Raises
     ------
@@ -80,7 +86,7 @@ def build_program(
         layer is wanted whose last step alone is computed.
     """
     check_machine(network, config)
-    needs = memory_needs(network, layout, packed, config, outputs=outputs)
+    needs = memory_needs(network, layout, packed, config, outputs=outputs, activity=activity)
     for name, need in needs.items():
         limit = getattr(config, name)
         if need > limit:
@@ -93,7 +99,7 @@ def build_program(
                     else ""
                 )
             )
-    wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
+    wanted = _wanted(network, outputs)
     single = single_steps(network)
     for entry in wanted:
         if all(entry["layer"] != stage[-1] for stage in network.stages):
@@ -104,7 +110,11 @@ def build_program(
     read = read_stages(network, wanted)
     store = allocate(network, config, read)
     per_step = sum(store.per_step)
-    max_steps = min((config.store_depth - store.fixed) // per_step, (1 << RUN_STEPS_BITS) - 1)
+    max_steps = min((config.store_depth - store.first) // per_step, (1 << RUN_STEPS_BITS) - 1)
+    if config.packed_store:
+        check_vectors(network, config, read)
+        rows = ValueRows(network, layout, config, store, read, activity)
+        max_steps = rows.steps(config.value_rows - config.dense_rows, max_steps)
     if runs_step_by_step(network):
         max_steps = 1
     base = {"mask": 0, "weight": 0, "parameter": 0, "state": 0}
@@ -113,6 +123,7 @@ def build_program(
         # Outputs are named by the last layer of their stage.
         what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
         placed = 0  # words of this stage's step that lie before this layer's
+        logged = False
         for index in stage:
             layer, place = network.layers[index], layout.layers[index]
             loop = next(k for k, loop in enumerate(layout.loops) if index in loop)
@@ -153,6 +164,9 @@ def build_program(
             if fields["store_out"]:
                 fields["out_base"] = store.output_base(stage, number, max_steps)
                 fields["out_stride"] = store.words[number]
+                if config.packed_store:
+                    fields |= log_fields(store, read, number, not logged)
+                    logged = True
                 if layer.join == "concat":
                     fields["out_base"] += placed
             placed += out_words
@@ -183,6 +197,12 @@ def build_program(
     return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(network, packed))
 
 
+def _wanted(
+    network: IntegerNetwork, outputs: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    return outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
+
+
 def memory_needs(
     network: IntegerNetwork,
     layout: NetworkLayout,
@@ -190,20 +210,26 @@ def memory_needs(
     config: MachineConfig,
     steps: int = 1,
     outputs: Sequence[Mapping[str, Any]] = (),
+    activity: Sequence[BoolArray] | None = None,
 ) -> dict[str, int]:
     """Entries of each memory that a network needs, by the parameter of MachineConfig.
 
     Parameters
     ----------
     steps: of one run.
-    outputs: see :func:`build_program`.
+    outputs, activity: see :func:`build_program`.
     """
     halves = [half for pack in packed for half in pack.halves]
     *before, last = packed  # all but the last one are rounded up
     out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
-    wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
-    store = allocate(network, config, read_stages(network, wanted))
-    return {
+    wanted = _wanted(network, outputs)
+    read = read_stages(network, wanted)
+    store = allocate(network, config, read)
+    extra = {}
+    if config.packed_store:
+        rows = ValueRows(network, layout, config, store, read, activity)
+        extra = packed_needs(rows, store, config, steps)
+    return extra | {
         "columns": max(half.chunks for half in halves) * config.chunk,
         "mask_depth": sum(pack.masks.shape[1] for pack in before) + int(last.mask_counts.max()),
         "weight_depth": sum(pack.weights.shape[1] for pack in before)
@@ -217,7 +243,7 @@ def memory_needs(
             for words, layer in zip(out_words, network.layers, strict=True)
             if layer.join != "reset"
         ),
-        "store_depth": store.fixed + steps * sum(store.per_step),
+        "store_depth": store.first + steps * sum(store.per_step),
         "program_depth": len(network.layers),
     }
 
@@ -228,13 +254,19 @@ def fit_config(
     layout: NetworkLayout,
     outputs: Sequence[Mapping[str, Any]] = (),
     steps: int = FITTED_STEPS,
+    activity: Sequence[BoolArray] | None = None,
 ) -> MachineConfig:
     """The machine with the cells, and memories enlarged to powers of two, that a network needs.
 
-    The store gets room for so many steps in one run. Nothing shrinks.
+    The store gets room for so many steps in one run; ``activity`` see :func:`build_program`.
+    Nothing shrinks, but ``vector_words`` of a packed store, to the shortest vector.
     """
     packed = pack_network(network, layout, config)
-    needs = memory_needs(network, layout, packed, config, steps, outputs)
+    if config.packed_store:
+        shortest = shortest_vector(network, config, read_stages(network, _wanted(network, outputs)))
+        least = 1 << shortest.bit_length() - 1
+        config = replace(config, vector_words=min(config.vector_words, least))
+    needs = memory_needs(network, layout, packed, config, steps, outputs, activity)
     return enlarge(config, needs | cell_options(network, config))
 
 

@@ -47,8 +47,9 @@ class Case:
 
 def random_machine(seed: int) -> MachineConfig:
     """The machine of a seed: small memories, but enough for any network of :func:`run_case`."""
-    return random_config(
-        np.random.default_rng(seed),
+    rng = np.random.default_rng(seed)
+    config = random_config(
+        rng,
         mask_depth=2048,
         weight_depth=1 << 14,
         rows=128,
@@ -57,6 +58,7 @@ def random_machine(seed: int) -> MachineConfig:
         store_depth=1024,
         program_depth=8,
     )
+    return replace(config, packed_store=int(rng.integers(0, 2)), vector_words=1)
 
 
 def run_case(machine: int, network: int, folder: Path) -> Case:

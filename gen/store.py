@@ -19,24 +19,27 @@ class Store:
 
     The hidden states come first, then the outputs of layers that run a single step, then the
     regions of sequences: two that hold the stages' input sequences in turn (stage k reads region
-    k mod 2), and one more for each sequence that the host reads after the run.
+    k mod 2), and one more for each sequence that the host reads after the run. In a packed store
+    what comes first lies in the rows that hold words whole, and the regions begin at address 0.
 
     Members
     -------
     hidden, single: by layer.
     region: of each stage's output; -1 where it is a single step, which lies at ``single``.
+    fixed: words before the regions, or in whole rows. first: address of the first region.
     words: broadcast words of one step of each stage's output.
     """
 
     hidden: tuple[int, ...]
     single: tuple[int, ...]
     fixed: int
+    first: int
     per_step: tuple[int, ...]
     region: tuple[int, ...]
     words: tuple[int, ...]
 
     def sequence_base(self, region: int, max_steps: int) -> int:
-        return self.fixed + sum(self.per_step[:region]) * max_steps
+        return self.first + sum(self.per_step[:region]) * max_steps
 
     def output_base(self, stage: tuple[int, ...], number: int, max_steps: int) -> int:
         """Where the first step of what a stage gives begins."""
@@ -59,7 +62,8 @@ def stored(network: IntegerNetwork, single: Sequence[bool], number: int) -> bool
 def allocate(network: IntegerNetwork, config: MachineConfig, read: Set[int]) -> Store:
     single = single_steps(network)
     stages = network.stages
-    base = 0
+    whole = config.store_depth if config.packed_store else 0
+    base = whole
     hidden: list[int] = []
     one_step = []
     out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
@@ -91,7 +95,13 @@ def allocate(network: IntegerNetwork, config: MachineConfig, read: Set[int]) -> 
         elif stored(network, single, number):
             per_step[region[-1]] = max(per_step[region[-1]], words)
     return Store(
-        tuple(hidden), tuple(one_step), base, tuple(per_step), tuple(region), tuple(stage_words)
+        hidden=tuple(hidden),
+        single=tuple(one_step),
+        fixed=base - whole,
+        first=0 if config.packed_store else base,
+        per_step=tuple(per_step),
+        region=tuple(region),
+        words=tuple(stage_words),
     )
 
 

@@ -56,6 +56,12 @@ class MachineConfig:
     parameter_depth: requantization entries per post unit, over all layers and both halves.
     state_depth: cell states per post unit, over all layers.
     store_depth: words of ``post_units`` activations in the sequence store.
+    packed_store: 1 keeps of the store's sequences masks and non-zero values only; ``store_depth``
+        is then a power of two.
+    value_rows: rows of ``post_units`` values that a packed store has room for; ``dense_rows``: the
+        first of them, which hold words whole: the states between runs, outputs of a single step.
+    vector_words: words that a vector in a packed store has at least, a power of two; what it may
+        cost to find a vector's values grows as it shrinks.
     program_depth: layer descriptors.
     threads: layers that the lanes may work on in turn, step by step, 1-2.
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
@@ -81,6 +87,10 @@ class MachineConfig:
     parameter_depth: int = 4096
     state_depth: int = 512
     store_depth: int = 4096
+    packed_store: int = 0
+    value_rows: int = 2048
+    dense_rows: int = 64
+    vector_words: int = 8
     program_depth: int = 16
     threads: int = 1
     counters: int = 0
@@ -106,6 +116,10 @@ class MachineConfig:
             ("parameter_depth", 2, 1 << 20),
             ("state_depth", 2, 1 << 16),
             ("store_depth", 2, 1 << 20),
+            ("packed_store", 0, 1),
+            ("value_rows", 2, 1 << 20),
+            ("dense_rows", 1, 1 << 16),
+            ("vector_words", 1, 1 << 16),
             ("program_depth", 1, 256),
             ("threads", 1, 2),
             ("counters", 0, 1),
@@ -147,6 +161,27 @@ class MachineConfig:
             raise ConfigurationError(
                 f"configuration: columns = {self.columns} is not a multiple of chunk = {self.chunk}"
             )
+        if self.packed_store:
+            self._check_packed_store()
+
+    def _check_packed_store(self) -> None:
+        for name in ("store_depth", "vector_words"):
+            if not _is_power_of_two(getattr(self, name)):
+                raise ConfigurationError(
+                    f"configuration: {name} = {getattr(self, name)} is not a power of two, which "
+                    f"packed_store = 1 needs"
+                )
+        for name, most, what in (
+            ("store_depth", 1 << 19, "the most with packed_store = 1"),
+            ("dense_rows", self.store_depth, "store_depth"),
+            ("dense_rows", self.value_rows - 1, "value_rows - 1"),
+            ("vector_words", self.store_depth // 2, "store_depth / 2"),
+        ):
+            if getattr(self, name) > most:
+                raise ConfigurationError(
+                    f"configuration: {name} = {getattr(self, name)} is more than {most}, {what}; "
+                    f"change one of them"
+                )
 
     # Structure -------------------------------------------------------------------------------
 
@@ -231,6 +266,20 @@ class MachineConfig:
     def store_entry_bits(self) -> int:
         """Sequence store word."""
         return self.post_units * self.activation_bits
+
+    @property
+    def store_words(self) -> int:
+        """Addresses of the store: its words, and behind those of a packed store its whole rows."""
+        return self.store_depth + self.dense_rows * self.packed_store
+
+    @property
+    def store_address_bits(self) -> int:
+        return _clog2(self.store_words) if not self.packed_store else _clog2(self.store_depth) + 1
+
+    @property
+    def store_latency(self) -> int:
+        """Cycles to read a word of the store."""
+        return 4 if self.packed_store else 1
 
     @property
     def v_log2_max(self) -> int:

@@ -62,7 +62,8 @@ class Response(IntEnum):
     """Machine to host, same header layout."""
 
     RESULT = 8  #: number of values that follow, one 32-bit word each, sign-extended
-    DONE = 9  #: end of a run; one word follows: cycles from RUN to the last output
+    DONE = 9  #: end of a run; one word follows: cycles from RUN to the last output. The argument is
+    #: 0, or says what a packed store has lost values of: 1 the input, 2 + n descriptor n's outputs
     DATA = 10  #: number of payload words that follow (answer to READ and IDENTIFY)
     ERROR = 15  #: the header that was refused, its low 28 bits
 
@@ -145,6 +146,8 @@ DESCRIPTOR_FIELDS: Mapping[str, tuple[int, int, int, bool]] = {
     "sum_shift": (0, 17, 1, False),  # halve that sum
     "rotate": (0, 18, 1, False),  # halves deal rows and columns on from where the last one stopped
     "paired": (0, 19, 1, False),  # the next descriptor is the other thread of this loop
+    "store_side": (0, 20, 1, False),  # of a packed store, the log that outputs are appended to
+    "store_anew": (0, 21, 1, False),  # it begins anew
     "units": (1, 0, 16, False),
     "tail": (1, 16, 16, False),  # units mod post_units
     "in_words": (2, 0, 16, False),  # broadcast words of one input step

@@ -1,7 +1,7 @@
 """The machine: everything between the two host streams."""
 
 from amaranth.hdl import Array, Module, Mux, Signal, signed
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array.addends import StoredAddends
@@ -15,6 +15,9 @@ from .control.host_port import HostPort
 from .control.results import ResultWriter
 from .instance import place
 from .reset import with_registered_reset
+from .store.dense import DenseStore
+from .store.packed import PackedStore
+from .store.ports import STORE_PROGRAM
 from .stream_buffer import StreamBuffer
 
 __all__ = ["Machine", "CLUSTER_MODULE"]
@@ -53,12 +56,7 @@ class Machine(wiring.Component):
         m.submodules.gather = gather = Gather(config)
         m.submodules.addends = addends = StoredAddends(config)
         m.submodules.results = results = ResultWriter(config)
-        m.submodules.store = store = memory.Memory(
-            shape=config.store_entry_bits,
-            depth=config.store_depth,
-            init=[],
-            attrs={"no_rw_check": 1},
-        )
+        m.submodules.store = store = (PackedStore if config.packed_store else DenseStore)(config)
         layer = dispatcher.descriptor
 
         wiring.connect(m, wiring.flipped(self.rx), host.rx)
@@ -72,7 +70,8 @@ class Machine(wiring.Component):
         wiring.connect(m, addends.o, gather.addends)
         m.d.comb += [
             host.results_idle.eq(results.idle),
-            host.busy.eq(dispatcher.busy),
+            host.busy.eq(dispatcher.busy | store.busy),
+            host.overflow.eq(store.overflow),
             host.cycles.eq(dispatcher.cycles),
             dispatcher.run.eq(host.run),
             dispatcher.steps.eq(host.steps),
@@ -98,28 +97,38 @@ class Machine(wiring.Component):
         for name in BROADCAST_PROGRAM.members:
             m.d.comb += broadcaster.program[name].eq(layer[name])
 
-        # The store: the host's while it loads or reads, the run's otherwise. A vector's word waits
-        # in the read port's register until it is taken. Addends come first: an output waits for
-        # them, and the lanes for it, while a vector is a step ahead.
-        write, read = store.write_port(), store.read_port()
+        # The store: the host's while it loads or reads, the run's otherwise. From a dense one, a
+        # vector's word waits in the read port's register until it is taken. Addends come first: an
+        # output waits for them, and the lanes for it, while a vector is a step ahead.
+        taken = ~dispatcher.vectors.valid | dispatcher.vectors.ready
+        host_reads, host_read_before = Signal(), Signal()
+        m.d.sync += host_read_before.eq(host.read_en)
         m.d.comb += [
-            addends.free.eq(~dispatcher.vectors.valid | dispatcher.vectors.ready),
+            host_reads.eq(host.read_en & ~host_read_before),  # it asks for as long as it waits
+            addends.free.eq(1 if config.packed_store else taken),
             dispatcher.store_free.eq(~addends.wanted),
-            addends.read_data.eq(read.data),
-            write.en.eq(host.write_en.store | gather.store_en),
-            write.addr.eq(Mux(host.write_en.store, host.addr, gather.store_addr)),
-            write.data.eq(Mux(host.write_en.store, host.entry, gather.store_data)),
-            read.en.eq(dispatcher.store_en | host.read_en | addends.read_en),
-            read.addr.eq(
+            addends.read_data.eq(store.read_data),
+            store.start.eq(dispatcher.start),
+            store.loop.eq(dispatcher.loop),
+            store.write_en.eq(host.write_en.store | gather.store_en),
+            store.write_host.eq(host.write_en.store),
+            store.write_addr.eq(Mux(host.write_en.store, host.addr, gather.store_addr)),
+            store.write_data.eq(Mux(host.write_en.store, host.entry, gather.store_data)),
+            store.write_begins.eq(Mux(host.write_en.store, host.begins, gather.store_begins)),
+            store.read_en.eq(dispatcher.store_en | host_reads | addends.read_en),
+            store.read_context.eq(addends.read_en),
+            store.read_addr.eq(
                 Mux(
-                    host.read_en,
+                    host_reads,
                     host.read_addr,
                     Mux(dispatcher.store_en, dispatcher.store_addr, addends.read_addr),
                 )
             ),
-            dispatcher.store_data.eq(read.data),
-            host.store_data.eq(read.data),
+            dispatcher.store_data.eq(store.read_data),
+            host.store_data.eq(store.read_data),
         ]
+        for name in STORE_PROGRAM.members:
+            m.d.comb += store.program[name].eq(layer[name])
 
         load = Signal(load_layout(config))
         m.d.comb += [load.index.eq(host.index), load.addr.eq(host.addr), load.data.eq(host.entry)]

@@ -84,7 +84,8 @@ def parse_results(
 
     Raises
     ------
-    SimulationError: the machine refused a packet, or answered less, more or something else.
+    SimulationError: the machine refused a packet, could not hold a run's values, or answered less,
+        more or something else.
     """
     reader = Reader(np.asarray(words, np.int64))
     sequences: dict[int, list[tuple[list[IntArray | None], int]]] = {}
@@ -96,7 +97,7 @@ def parse_results(
         for layer in program.layers:
             count = layer.emitted(run.steps)
             outputs.append(_results(reader, layer, count) if count else None)
-        cycles = int(reader.take(Response.DONE, 0, 1)[0])
+        cycles = _done(reader, program, run)
         sequences.setdefault(run.sequence, []).append((outputs, cycles))
         states[run.sequence] = {}
         read = stored.setdefault(run.sequence, {})
@@ -125,6 +126,29 @@ def parse_results(
         )
         for number, segments in sequences.items()
     ]
+
+
+def _done(reader: "_Reader", program: MachineProgram, run: Run) -> int:
+    """The run's cycles.
+
+    Raises
+    ------
+    SimulationError: the packed store of the machine could not hold the run's values.
+    """
+    lost = reader.argument(Response.DONE)
+    if lost:
+        config = program.config
+        assert isinstance(config, MachineConfig)
+        what = "the input"
+        if lost > 1:
+            what = f"the outputs of layer {program.layers[lost - 2].name!r}"
+        raise SimulationError(
+            f"sequence {run.sequence}: the packed store is full, {what} in a run of {run.steps} "
+            f"steps did not fit the {config.value_rows - config.dense_rows} rows of "
+            f"{config.post_units} non-zero values that it holds; calibrate with sequences as dense "
+            f"as this one, or compile for a machine with a larger value_rows, or packed_store = 0"
+        )
+    return int(reader.take(Response.DONE, 0, 1)[0])
 
 
 def _add_counters(
@@ -206,6 +230,11 @@ class Reader:
     def __init__(self, words: IntArray):
         self.words = words
         self.at = 0
+
+    def argument(self, response: Response) -> int:
+        """Of the next packet, if it is of this kind, else 0."""
+        first = int(self.words[self.at]) if self.at < len(self.words) else 0
+        return first & _ARGUMENT if first >> ARGUMENT_BITS == response else 0
 
     def take(self, response: Response, argument: int, count: int) -> IntArray:
         """The payload of the next packet, which must be this one."""

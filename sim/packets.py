@@ -110,12 +110,13 @@ def sequence_packets(
         too long where it cannot be split.
     """
     values = _checked(program, x, f"sequence {number}")
+    config = program.config
     backwards = [one for one in program.layers if one.reverse]
     if backwards and len(values) > program.max_steps:
         raise SimulationError(
             f"sequence {number} has {len(values)} steps, the store of this machine holds "
             f"{program.max_steps}, and layer {backwards[0].name!r} begins at the last step, so the "
-            "sequence cannot be split: compile for a machine with a larger store_depth, or with a "
+            f"sequence cannot be split: compile for a machine with {_larger(config)}, or with a "
             "calibration sequence of this length"
         )
     stuck = [one for one in program.layers if one.descriptor["single_step"] and one.has_hidden]
@@ -123,9 +124,8 @@ def sequence_packets(
         raise SimulationError(
             f"sequence {number} has {len(values)} steps, the store of this machine holds "
             f"{program.max_steps}, and layer {stuck[0].name!r} keeps it from being split: compile "
-            "for a machine with a larger store_depth"
+            f"for a machine with {_larger(config)}"
         )
-    config = program.config
     parts: list[Words] = []
     reset = not initial
     if initial:
@@ -135,7 +135,7 @@ def sequence_packets(
     for start in range(0, len(values), program.max_steps):
         steps = min(program.max_steps, len(values) - start)
         base = program.layers[0].descriptor["in_base"]
-        parts.append(write_packet(config, Target.STORE, 0, base, stored[start : start + steps]))
+        parts.append(_input_packets(config, base, stored[start : start + steps]))
         flag = RUN_RESET if reset else 0
         parts.append(header_words(config, header(Opcode.RUN, flag | steps)))
         reset = False
@@ -162,6 +162,22 @@ def _checked(program: MachineProgram, x: npt.NDArray[np.integer], what: str) -> 
             f"{len(program.inputs)}] with at least one step"
         )
     return values
+
+
+def _larger(config: MachineConfig | TileConfig) -> str:
+    """What would hold more steps."""
+    packed = getattr(config, "packed_store", 0)
+    return "a larger store_depth or value_rows" if packed else "a larger store_depth"
+
+
+def _input_packets(config: MachineConfig | TileConfig, base: int, steps: Words) -> Words:
+    """Write vectors, [steps, host words]: of a packed store each begins a WRITE of its own."""
+    if not getattr(config, "packed_store", 0):
+        return write_packet(config, Target.STORE, 0, base, steps)
+    parts = [write_packet(config, Target.STORE, 0, base, steps[0])]
+    for step in steps[1:]:
+        parts += [header_words(config, header(Opcode.WRITE, len(step))), step]
+    return np.concatenate(parts)
 
 
 def state_packets(

@@ -1,6 +1,6 @@
 """Reads from the store what a layer's outputs are added to."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,14 +12,14 @@ __all__ = ["StoredAddends"]
 
 
 class StoredAddends(wiring.Component):
-    """Fetches the words that lie at the places of a step's outputs, up to :attr:`AHEAD` ahead.
+    """Fetches the words that lie at the places of a step's outputs, up to :attr:`ahead` ahead.
 
     It begins when the step before has been written to its last word: what two directions add to may
     have been written only then.
 
     Parameters
     ----------
-    config: ``store_depth``, ``activation_bits``, ``post_units``.
+    config: the store's parameters, ``activation_bits``, ``post_units``.
 
     Members
     -------
@@ -27,16 +27,15 @@ class StoredAddends(wiring.Component):
         In(number) of its words.
     free: In(1), the read port may be used in this cycle. read_en, read_addr: Out; ``read_en`` is
         high only while ``free``. wanted: Out(1), it would be used.
-    read_data: In(store word), one cycle after ``read_en``.
+    read_data: In(store word), ``store_latency`` cycles after ``read_en``.
     o: Out(stream of the word's activations).
     """
 
-    #: Words fetched and not yet taken.
-    AHEAD = 4
-
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
-        address = (config.store_depth - 1).bit_length()
+        #: Words fetched and not yet taken: what hides the latency of the store.
+        self.ahead = 4 if config.store_latency == 1 else 8
+        address = config.store_address_bits
         super().__init__(
             {
                 "start": In(1),
@@ -55,19 +54,22 @@ class StoredAddends(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.fifo = fifo = SmallFifo(self.o.payload.shape(), self.AHEAD)
+        m.submodules.fifo = fifo = SmallFifo(self.o.payload.shape(), self.ahead)
         left = Signal.like(self.words)
-        ahead = Signal(range(self.AHEAD + 1))
-        arrives, leaves = Signal(), Signal()
+        ahead = Signal(range(self.ahead + 1))
+        reading, leaves = Signal(self._config.store_latency), Signal()
         wiring.connect(m, fifo.o, wiring.flipped(self.o))
         m.d.comb += [
-            self.wanted.eq((left != 0) & (ahead != self.AHEAD)),
+            self.wanted.eq((left != 0) & (ahead != self.ahead)),
             self.read_en.eq(self.wanted & self.free),
             leaves.eq(self.o.valid & self.o.ready),
-            fifo.push.eq(arrives),
+            fifo.push.eq(reading[-1]),
             fifo.data.eq(self.read_data),
         ]
-        m.d.sync += [arrives.eq(self.read_en), ahead.eq(ahead + self.read_en - leaves)]
+        m.d.sync += [
+            reading.eq(Cat(self.read_en, reading)),
+            ahead.eq(ahead + self.read_en - leaves),
+        ]
         with m.If(self.start):
             m.d.sync += [left.eq(self.words), self.read_addr.eq(self.first)]
         with m.Elif(self.read_en):

@@ -64,7 +64,8 @@ class Gather(wiring.Component):
     addends: stream of those words.
     outputs: one stream per cluster.
     fresh, fresh_valid: to the broadcaster, which always takes them.
-    store_en, store_addr, store_data: the store's write port.
+    store_en, store_addr, store_data: the store's write port. store_begins: with ``store_en``, the
+        word is the first one of its vector.
     results: stream to the host; back-pressure stops the array.
     done: all steps are out; from then to the next ``start``.
     """
@@ -76,12 +77,12 @@ class Gather(wiring.Component):
                 "program": In(GATHER_PROGRAM),
                 "start": In(1),
                 "steps": In(RUN_STEPS_BITS),
-                "partner_hidden": In((config.store_depth - 1).bit_length()),
+                "partner_hidden": In(config.store_address_bits),
                 "out_first": In(
-                    data.ArrayLayout((config.store_depth - 1).bit_length(), config.threads)
+                    data.ArrayLayout(config.store_address_bits, config.threads)
                 ),
                 "fetch": Out(1),
-                "fetch_first": Out((config.store_depth - 1).bit_length()),
+                "fetch_first": Out(config.store_address_bits),
                 "addends": In(
                     stream.Signature(data.ArrayLayout(config.activation_bits, config.post_units))
                 ),
@@ -91,8 +92,9 @@ class Gather(wiring.Component):
                 "fresh": Out(vector_word_layout(config)),
                 "fresh_valid": Out(1),
                 "store_en": Out(1),
-                "store_addr": Out((config.store_depth - 1).bit_length()),
+                "store_addr": Out(config.store_address_bits),
                 "store_data": Out(config.store_entry_bits),
+                "store_begins": Out(1),
                 "results": Out(stream.Signature(result_word_layout(config))),
                 "done": Out(1),
             }
@@ -143,6 +145,7 @@ class Gather(wiring.Component):
             self.fetch.eq(begins & add),
             self.fetch_first.eq(places.addr),
             self.store_addr.eq(Mux(to_hidden, hidden_addr, places.addr)),
+            self.store_begins.eq(places.word == 0),
             places.start.eq(self.start),
             places.first.eq(self.out_first),
             places.next.eq(take),

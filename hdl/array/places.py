@@ -31,7 +31,7 @@ class OutputPlaces(wiring.Component):
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
-        address = (config.store_depth - 1).bit_length()
+        address = config.store_address_bits
         super().__init__(
             {
                 "program": In(PLACES_PROGRAM),

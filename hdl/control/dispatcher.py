@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.array.broadcast import vector_word_layout
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, DESCRIPTOR_WORDS, RUN_STEPS_BITS, Kind
+from sparnn.hdl.store.read_ahead import ReadAhead
 
 from .last_step import LAST_STEP_PROGRAM, LastStep
 
@@ -52,12 +53,14 @@ class Dispatcher(wiring.Component):
     busy: from ``run`` to the last output.
     cycles: length of the last or current run, from ``run`` to its last output.
     load_en, load_addr, load_data: writes the program memory.
-    descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine.
+    descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine. loop:
+        descriptors read so far in this run.
     partner: what the second thread of a pair has of its own.
     x_taken: from each cluster, two bits of each thread.
     layer_done: from the gather.
     out_first: with ``start``, where each thread's first output goes.
-    store_addr, store_en, store_data: the store's read port; data one cycle after ``store_en``.
+    store_addr, store_en, store_data: the store's read port; data ``store_latency`` cycles after
+        ``store_en``.
     store_free: In(1), without it ``store_en`` stays low.
     vectors: stream to the broadcaster.
     """
@@ -78,13 +81,14 @@ class Dispatcher(wiring.Component):
                 "start": Out(1),
                 "fresh": Out(1),
                 "layer_steps": Out(RUN_STEPS_BITS),
+                "loop": Out(range(config.program_depth + 1)),
                 "partner": Out(PARTNER),
                 "out_first": Out(
-                    data.ArrayLayout((config.store_depth - 1).bit_length(), config.threads)
+                    data.ArrayLayout(config.store_address_bits, config.threads)
                 ),
                 "x_taken": In(2 * config.threads).array(config.post_units),
                 "layer_done": In(1),
-                "store_addr": Out((config.store_depth - 1).bit_length()),
+                "store_addr": Out(config.store_address_bits),
                 "store_en": Out(1),
                 "store_free": In(1),
                 "store_data": In(config.store_entry_bits),
@@ -134,6 +138,7 @@ class Dispatcher(wiring.Component):
             last_step.steps.eq(steps),
             self.out_first[0].eq(Mux(layer.reverse, last_step.out_addr, layer.out_base)),
             read.addr.eq(fetch),
+            self.loop.eq(fetch[(DESCRIPTOR_WORDS - 1).bit_length() :]),
             self.layer_steps.eq(Mux(layer.single_step, 1, steps)),
         ]
         if config.threads > 1:
@@ -199,8 +204,11 @@ class Dispatcher(wiring.Component):
         number, words_left = Signal(RUN_STEPS_BITS), Signal(DESCRIPTOR_FIELDS["in_words"][2])
         x_addr, h_addr = Signal.like(self.store_addr), Signal.like(self.store_addr)
         x_other = Signal.like(self.store_addr)  # the other thread's next word
-        held, payload = Signal(), Signal.like(self.vectors.payload)
+        m.submodules.ahead = ahead = ReadAhead(
+            config.store_entry_bits, _tag_layout(config), config.store_latency
+        )
 
+        read_ahead = ahead.o.payload
         last_word = words_left == 1
         two_before = (number - 2)[:2]
         taken = [counts.word_select(thread, 2)[:2] for counts in self.x_taken]
@@ -212,23 +220,24 @@ class Dispatcher(wiring.Component):
         m.d.sync += back.eq(1 - (layer.in_words << 1))
         m.d.comb += [
             x_after.eq(x_addr + Mux(last_word & (layer.reverse | thread), back, 1)),
-            issue.eq(
-                active & self.store_free & (hidden_turn | room) & (~held | self.vectors.ready)
-            ),
+            issue.eq(active & self.store_free & (hidden_turn | room) & ahead.free),
             self.store_en.eq(issue),
             self.store_addr.eq(Mux(hidden_turn, h_addr, x_addr)),
-            self.vectors.valid.eq(held),
-            self.vectors.payload.eq(payload),
-            self.vectors.payload.values.eq(Mux(payload.half & self.fresh, 0, self.store_data)),
+            ahead.issue.eq(issue),
+            ahead.tag.half.eq(hidden_turn),
+            ahead.tag.thread.eq(thread),
+            ahead.tag.last.eq(last_word),
+            ahead.data.eq(self.store_data),
+            ahead.o.ready.eq(self.vectors.ready),
+            self.vectors.valid.eq(ahead.o.valid),
+            self.vectors.payload.values.eq(
+                Mux(read_ahead.tag.half & self.fresh, 0, read_ahead.word)
+            ),
         ]
+        for name in read_ahead.tag.shape().members:
+            m.d.comb += self.vectors.payload[name].eq(read_ahead.tag[name])
         with m.If(issue):
-            m.d.sync += [
-                held.eq(1),
-                payload.half.eq(hidden_turn),
-                payload.thread.eq(thread),
-                payload.last.eq(last_word),
-                words_left.eq(words_left - 1),
-            ]
+            m.d.sync += words_left.eq(words_left - 1)
             with m.If(hidden_turn):
                 m.d.sync += h_addr.eq(h_addr + 1)
             with m.Else():
@@ -250,8 +259,6 @@ class Dispatcher(wiring.Component):
                             number.eq(number + 1),
                             active.eq(number + 1 != self.layer_steps),
                         ]
-        with m.Elif(self.vectors.ready):
-            m.d.sync += held.eq(0)
         with m.If(self.start):
             m.d.sync += [
                 active.eq(1),
@@ -264,6 +271,12 @@ class Dispatcher(wiring.Component):
                 h_addr.eq(layer.hidden_base),
             ]
         return m
+
+
+def _tag_layout(config: MachineConfig) -> data.StructLayout:
+    """What the broadcaster must know of a word besides its values."""
+    members = vector_word_layout(config).members
+    return data.StructLayout({name: members[name] for name in members if name != "values"})
 
 
 def _by_word(names: Iterable[str]) -> dict[int, dict[str, tuple[int, int]]]:

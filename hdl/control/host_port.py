@@ -18,6 +18,7 @@ from sparnn.hdl.protocol import (
     identity,
     words_per_entry,
 )
+from sparnn.hdl.store.ports import OVERFLOW_BITS
 from sparnn.hdl.tile.config import TileConfig
 
 from .memories import memories
@@ -40,14 +41,14 @@ class HostPort(wiring.Component):
     rx, tx: streams of 32 * link_words and of 32 bits from and to the host.
     results, results_idle: the words of the results, passed on to the host during a run.
     write_en: one enable per memory of :func:`~sparnn.hdl.control.memories.memories`, by its name in
-        small letters; index, addr, entry go with it.
-    run, steps, reset, busy, cycles: the dispatcher.
+        small letters; index, addr, entry go with it. begins: the entry is the first of its WRITE.
+    run, steps, reset, busy, cycles: the dispatcher. overflow: the argument of DONE.
     read_addr, read_index, read_en, store_data, state_data: READ; data at most
         ``READ_LATENCY`` cycles after the address. read_counters: what is read are counters.
     """
 
     #: Cycles from ``read_addr`` to its data, the registers on the way to the clusters included.
-    READ_LATENCY = 3
+    READ_LATENCY = 4
 
     def __init__(self, config: MachineConfig | TileConfig) -> None:
         self._config = config
@@ -64,11 +65,13 @@ class HostPort(wiring.Component):
                 "index": Out(12),
                 "addr": Out(20),
                 "entry": Out(32 * entry_words),
+                "begins": Out(1),
                 "run": Out(1),
                 "steps": Out(RUN_STEPS_BITS),
                 "reset": Out(1),
                 "busy": In(1),
                 "cycles": In(32),
+                "overflow": In(OVERFLOW_BITS),
                 "read_addr": Out(20),
                 "read_index": Out(12),
                 "read_en": Out(1),
@@ -96,7 +99,7 @@ class HostPort(wiring.Component):
         parts_last = Signal(range(beats))
         depth = Signal(21)
         entry = Signal.like(self.entry)
-        commit = Signal()
+        commit, begins = Signal(), Signal()
         answer, answer_valid = Signal(32), Signal()
 
         with m.Switch(target):
@@ -117,6 +120,7 @@ class HostPort(wiring.Component):
         load_addr = Signal(20)
         m.d.comb += [
             self.entry.eq(entry),
+            self.begins.eq(begins),
             self.index.eq(index),
             self.addr.eq(load_addr),
             Cat(self.write_en.as_value()).eq(Cat(commit & (target == kind) for kind in limits)),
@@ -125,6 +129,8 @@ class HostPort(wiring.Component):
             self.read_counters.eq(target == Target.COUNTER),
         ]
         m.d.sync += commit.eq(0)
+        with m.If(commit):
+            m.d.sync += begins.eq(0)
 
         m.d.comb += [
             self.tx.valid.eq(answer_valid | self.results.valid),
@@ -172,7 +178,7 @@ class HostPort(wiring.Component):
                             m.d.sync += addr.eq(argument)
                             m.next = "HEADER"
                     with m.Case(Opcode.WRITE):
-                        m.d.sync += refused.eq(~selected | self.read_counters)
+                        m.d.sync += [refused.eq(~selected | self.read_counters), begins.eq(1)]
                         m.next = "WRITE"
                         with m.If(argument == 0):
                             m.next = "WRITTEN"
@@ -266,7 +272,8 @@ class HostPort(wiring.Component):
                 m.next = "RUNNING"
             with m.State("RUNNING"):
                 with m.If(~self.busy & self.results_idle):
-                    m.d.sync += reply(Response.DONE, Const(0, ARGUMENT_BITS))
+                    padded = Cat(self.overflow, Const(0, ARGUMENT_BITS - OVERFLOW_BITS))
+                    m.d.sync += reply(Response.DONE, padded)
                     with m.If(answer_valid & self.tx.ready):
                         m.d.sync += answer.eq(self.cycles)
                         m.next = "ANSWER"

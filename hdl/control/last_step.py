@@ -32,7 +32,7 @@ class LastStep(wiring.Component):
     """
 
     def __init__(self, config: MachineConfig) -> None:
-        address = (config.store_depth - 1).bit_length()
+        address = config.store_address_bits
         super().__init__(
             {
                 "program": In(LAST_STEP_PROGRAM),

@@ -27,7 +27,7 @@ def memories(config: MachineConfig | TileConfig) -> dict[Target, tuple[int, int]
             Target.WEIGHT: (config.lanes, config.weight_depth),
             Target.PARAMETER: (config.post_units, config.parameter_depth),
             Target.STATE: (config.post_units, config.state_depth),
-            Target.STORE: (1, config.store_depth),
+            Target.STORE: (1, config.store_words),
         }
         if config.counters:
             found[Target.COUNTER] = (config.post_units, len(Counter) * COUNTER_WORDS)

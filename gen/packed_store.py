@@ -1,0 +1,144 @@
+"""How many values a packed store has to hold, and which logs they go to."""
+
+from collections.abc import Mapping, Sequence, Set
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.config import MachineConfig
+from sparnn.sim.network import IntegerNetwork
+
+from .activity import BoolArray
+from .errors import SparnnError
+from .layout import NetworkLayout, ceil_div
+from .loops import single_steps
+from .store import Store, stored
+
+__all__ = ["MARGIN", "ValueRows", "check_vectors", "log_fields", "packed_needs", "shortest_vector"]
+
+IntArray = npt.NDArray[np.int64]
+
+#: Room for values over those of the calibration sequences.
+MARGIN = 1.25
+
+
+def log_fields(store: Store, read: Set[int], number: int, first: bool) -> dict[str, int]:
+    """The descriptor fields of a layer of a stage whose outputs are stored.
+
+    The two logs take turns, as the regions do: a stage reads one and writes the other, which holds
+    nothing any more unless the host reads it after the run. ``first``: of the stage to be stored.
+    """
+    kept = any((number - one) % 2 == 0 for one in read if one < number)
+    anew = first and not kept and store.region[number] >= 0
+    return {"store_side": (number + 1) % 2, "store_anew": int(anew)}
+
+
+def shortest_vector(network: IntegerNetwork, config: MachineConfig, read: Set[int]) -> int:
+    """Words of the shortest vector in the packed part of the store."""
+    single = single_steps(network)
+    words = [ceil_div(network.layers[0].inputs, config.post_units)]
+    for number, stage in enumerate(network.stages):
+        if not single[stage[-1]] and (number in read or stored(network, single, number)):
+            words += [ceil_div(network.layers[k].units, config.post_units) for k in stage]
+    return min(words)
+
+
+def check_vectors(network: IntegerNetwork, config: MachineConfig, read: Set[int]) -> None:
+    """Refuse vectors that are shorter than the store's table can tell apart.
+
+    Raises
+    ------
+    SparnnError: there is one.
+    """
+    least = shortest_vector(network, config, read)
+    if least < config.vector_words:
+        raise SparnnError(
+            f"the network has vectors of {least} words of {config.post_units} activations, the "
+            f"packed store of the machine keeps places of vectors of at least vector_words = "
+            f"{config.vector_words}; lower vector_words to {1 << least.bit_length() - 1}"
+        )
+
+
+class ValueRows:
+    """Rows of values that the logs of a run need.
+
+    Parameters
+    ----------
+    activity: of calibration sequences, see :func:`~sparnn.gen.activity.measure_activity`: the need
+        is that of their fullest stretch of so many steps, and :data:`MARGIN`. None: all values
+        count, so that the store cannot overflow.
+    """
+
+    def __init__(
+        self,
+        network: IntegerNetwork,
+        layout: NetworkLayout,
+        config: MachineConfig,
+        store: Store,
+        read: Set[int],
+        activity: Sequence[BoolArray] | None = None,
+    ) -> None:
+        self._margin = 1.0 if activity is None else MARGIN
+        self._banks = config.post_units
+        shapes = [network.layers[0].inputs, *(layer.units for layer in network.layers)]
+        active = (
+            [np.ones((1, size), bool) for size in shapes] if activity is None else list(activity)
+        )
+        orders = [layout.inputs, *(place.neurons for place in layout.layers)]
+        placed = [one[:, np.asarray(order)] for one, order in zip(active, orders, strict=True)]
+        #: For each stage, what lies in the store while it runs: sums over steps, for each bank.
+        self._stages: list[list[IntArray]] = []
+        logs: list[list[IntArray]] = [[self._sums(placed[0])], []]
+        for number, stage in enumerate(network.stages):
+            if number in read or stored(network, single_steps(network), number):
+                fields = log_fields(store, read, number, True)
+                log = logs[fields["store_side"]]
+                if fields["store_anew"]:
+                    log.clear()
+                outputs = [placed[1 + index] for index in stage]
+                join = network.layers[stage[-1]].join
+                if join == "sum":  # one of the two is there when the other comes, then their sum
+                    log += [
+                        np.maximum(*(self._sums(one) for one in outputs)),
+                        self._sums(outputs[0] | outputs[1]),
+                    ]
+                elif store.region[number] >= 0:
+                    written = outputs[-1:] if join == "reset" else outputs
+                    log += [self._sums(one) for one in written]
+            self._stages.append([*logs[0], *logs[1]])
+
+    def need(self, steps: int) -> int:
+        """Rows for a run of so many steps."""
+        return max(
+            int(sum(self._fullest(sums, steps) for sums in stage).max()) for stage in self._stages
+        )
+
+    def steps(self, rows: int, most: int) -> int:
+        """Steps of one run, at most ``most``, for which so many rows are enough."""
+        low, high = 0, most
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if self.need(middle) <= rows else (low, middle - 1)
+        return low
+
+    def _sums(self, active: BoolArray) -> IntArray:
+        """Values of each bank before each step, and after the last one, [steps + 1, banks]."""
+        steps, size = active.shape
+        padded = np.zeros((steps, ceil_div(size, self._banks) * self._banks), np.int64)
+        padded[:, :size] = active
+        counts = padded.reshape(steps, -1, self._banks).sum(axis=1)
+        return np.vstack([np.zeros((1, self._banks), np.int64), counts.cumsum(axis=0)])
+
+    def _fullest(self, sums: IntArray, steps: int) -> IntArray:
+        """Rows of each bank for the fullest stretch of so many steps."""
+        window = min(steps, len(sums) - 1)
+        most = (sums[window:] - sums[:-window]).max(axis=0)
+        return np.ceil(most * (self._margin * steps / window)).astype(np.int64)
+
+
+def packed_needs(
+    rows: ValueRows, store: Store, config: MachineConfig, steps: int
+) -> Mapping[str, int]:
+    """Entries that a run of so many steps needs, by the parameter of MachineConfig."""
+    dense = max(config.dense_rows, store.fixed)
+    return {"dense_rows": store.fixed, "value_rows": dense + rows.need(steps)}

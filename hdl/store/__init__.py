@@ -1,0 +1,1 @@
+"""The sequence store: whole words, or masks and packed values."""

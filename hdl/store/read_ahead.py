@@ -1,0 +1,80 @@
+"""Words on their way from the store to a stream."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.post.small_fifo import SmallFifo
+
+__all__ = ["ReadAhead"]
+
+
+class ReadAhead(wiring.Component):
+    """Joins what is read with a tag that goes along, and holds it until it is taken.
+
+    With a latency of one cycle a word waits in the memory's own register; with more, a queue has
+    room for all that has been asked for. One word per cycle.
+
+    Parameters
+    ----------
+    word: bits of what is read. tag: of what goes along. latency: cycles of the memory.
+
+    Members
+    -------
+    free: Out(1), a word may be asked for. issue, tag: In(1), In, it is; only while ``free``.
+    data: In, the word, ``latency`` cycles after ``issue``; with a latency of 1 until the next one.
+    o: Out(stream of ``word`` and ``tag``); ``latency`` cycles after ``issue`` at best, and, where
+        that is more than 1, those of the queue.
+    """
+
+    #: Words asked for and not taken, of a memory of more than one cycle.
+    AHEAD = 8
+
+    def __init__(self, word: int, tag: data.StructLayout, latency: int) -> None:
+        if latency > 1 and latency + SmallFifo.LATENCY + 1 > self.AHEAD:
+            raise ValueError(f"ReadAhead: a latency of {latency} cycles needs a longer queue")
+        self._latency = latency
+        self._item = data.StructLayout({"word": word, "tag": tag})
+        super().__init__(
+            {
+                "free": Out(1),
+                "issue": In(1),
+                "tag": In(tag),
+                "data": In(word),
+                "o": Out(stream.Signature(self._item)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        if self._latency == 1:
+            held, tag = Signal(), Signal.like(self.tag)
+            m.d.comb += [
+                self.free.eq(~held | self.o.ready),
+                self.o.valid.eq(held),
+                self.o.payload.tag.eq(tag),
+                self.o.payload.word.eq(self.data),
+            ]
+            with m.If(self.issue):
+                m.d.sync += [held.eq(1), tag.eq(self.tag)]
+            with m.Elif(self.o.ready):
+                m.d.sync += held.eq(0)
+            return m
+        m.submodules.queue = queue = SmallFifo(self._item, self.AHEAD)
+        wiring.connect(m, queue.o, wiring.flipped(self.o))
+        valid, tag = self.issue, self.tag
+        for cycle in range(self._latency):
+            valid_next = Signal(name=f"valid{cycle}")
+            tag_next = Signal.like(self.tag, name=f"tag{cycle}", reset_less=True)
+            m.d.sync += [valid_next.eq(valid), tag_next.eq(tag)]
+            valid, tag = valid_next, tag_next
+        ahead, taken = Signal(range(self.AHEAD + 1)), Signal()
+        m.d.comb += [
+            self.free.eq(ahead != self.AHEAD),
+            taken.eq(self.o.valid & self.o.ready),
+            queue.push.eq(valid),
+            queue.data.word.eq(self.data),
+            queue.data.tag.eq(tag),
+        ]
+        m.d.sync += ahead.eq(ahead + self.issue - taken)
+        return m
