@@ -25,6 +25,7 @@ from .balance import Balance, HalfWork
 from .calibrate import calibrate
 from .layout import NetworkLayout, lay_out
 from .pack import pack_network
+from .packed_store import store_bits, store_memories
 from .presets import PRESETS, load_config
 from .program import build_program, fit_config, image_words
 from .quantize import quantize as quantize_network
@@ -38,6 +39,8 @@ IntArray = npt.NDArray[np.int64]
 MASR_BITS = PRESETS["masr"]["weight_bits"]
 #: Sub-masks of a chunk whose size is given.
 _SUB_MASKS = 8
+#: Of a packed store; fewer where the layer's vectors are shorter.
+_VECTOR_WORDS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class MasrOptions:
     v, balance, rotate, interleave: see :func:`~sparnn.gen.layout.lay_out`. unfolded: see
     :func:`~sparnn.gen.program.build_program`. chunk: of the machine, in at most eight sub-masks.
     queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them.
+    packed_store: masks and non-zero values in the store.
     """
 
     v: int | None = None
@@ -57,6 +61,7 @@ class MasrOptions:
     chunk: int | None = None
     queue: int | None = None
     split_scales: bool = True
+    packed_store: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,9 @@ class MasrPoint:
         worked; *tail*, the whole cluster waited.
     speedup_over_dense: against one dense pass, every weight once, one per lane and cycle.
     densities: shares that are not zero, as they came out.
+    packed_store: of the machine. store_bits: per activation of the input and of the stored output,
+        what the run's sequences take in either form of the store; see :func:`store_bits`.
+    store_memory_bits: of the machine's store as it is built.
     """
 
     lanes: int
@@ -93,6 +101,9 @@ class MasrPoint:
     weight_density: float
     hidden_density: float
     input_density: float
+    packed_store: int
+    store_bits: Mapping[str, float]
+    store_memory_bits: int
     load_cycles: int
     simulated_cycles_per_second: float
 
@@ -126,6 +137,8 @@ def masr_point(
         counters=1,
         chunk=options.chunk,
         queue_depth=options.queue,
+        packed_store=int(options.packed_store),
+        vector_words=_VECTOR_WORDS,
         sub_chunk=None if options.chunk is None else max(8, options.chunk // _SUB_MASKS),
     )
     sample = InputSequence(workload.sample, {})
@@ -138,6 +151,7 @@ def masr_point(
     ).network
     x, _ = quantize(workload.x, network.layers[0].f_x, config.activation_bits)
     trace = run_network(network, x)
+    activity = measure_activity(network, [sample])
     layout = lay_out(
         network,
         config,
@@ -145,11 +159,11 @@ def masr_point(
         balance=options.balance,
         rotate=options.rotate,
         interleave=options.interleave,
-        activity=measure_activity(network, [sample]),
+        activity=activity,
         limit_columns=False,
     )
     sequence: list[Mapping[str, Any]] = [{"layer": directions - 1, "what": "sequence"}]
-    config = fit_config(config, network, layout, sequence, len(x))
+    config = fit_config(config, network, layout, sequence, len(x), activity)
     packed = pack_network(network, layout, config)
     # Outputs of two directions stay in the store, and the host reads them after the run. Those of
     # one are all sent while it runs, to compare them, and in a second run the last alone, as in a
@@ -164,7 +178,13 @@ def masr_point(
         build_driver(folder / "sparnn.v")
         for outputs in runs:
             program = build_program(
-                network, layout, packed, config, outputs, unfolded=options.unfolded
+                network,
+                layout,
+                packed,
+                config,
+                outputs,
+                unfolded=options.unfolded,
+                activity=activity,
             )
             (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
             results, driver = run_sequences(folder, program, [(x, {})])
@@ -198,6 +218,15 @@ def masr_point(
         weight_density=sum(np.count_nonzero(w) for w in weights) / dense,
         hidden_density=float(np.mean([np.mean(one.outputs != 0) for one in trace.layers])),
         input_density=float(np.mean(x != 0)),
+        packed_store=config.packed_store,
+        store_bits=store_bits(
+            config,
+            x,
+            [one.outputs for one in trace.layers],
+            trace.layers[-1].sequence,
+            layout.loops,
+        ),
+        store_memory_bits=sum(words * bits for words, bits in store_memories(config)),
         load_cycles=driver.load_cycles,
         simulated_cycles_per_second=driver.cycles / max(driver.seconds, 1e-6),
     )

@@ -206,6 +206,12 @@ def masr_command(
     queue: Annotated[
         int | None, typer.Option(metavar="N", help="Partial sums that a lane may hold.")
     ] = None,
+    packed_store: Annotated[
+        bool,
+        typer.Option(
+            "--packed-store", help="The store keeps masks and non-zero values, not whole words."
+        ),
+    ] = False,
     balance: Annotated[
         Balance, typer.Option(help="How rows and columns are dealt: evened, or as they come.")
     ] = Balance.STATIC,
@@ -244,6 +250,7 @@ def masr_command(
             v=v,
             chunk=chunk,
             queue=queue,
+            packed_store=packed_store,
             balance=balance is Balance.STATIC,
             rotate=rotate,
             interleave=schedule is Schedule.INTERLEAVED,

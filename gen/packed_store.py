@@ -14,7 +14,16 @@ from .layout import NetworkLayout, ceil_div
 from .loops import single_steps
 from .store import Store, stored
 
-__all__ = ["MARGIN", "ValueRows", "check_vectors", "log_fields", "packed_needs", "shortest_vector"]
+__all__ = [
+    "MARGIN",
+    "ValueRows",
+    "check_vectors",
+    "log_fields",
+    "packed_needs",
+    "shortest_vector",
+    "store_bits",
+    "store_memories",
+]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -142,3 +151,57 @@ def packed_needs(
     """Entries that a run of so many steps needs, by the parameter of MachineConfig."""
     dense = max(config.dense_rows, store.fixed)
     return {"dense_rows": store.fixed, "value_rows": dense + rows.need(steps)}
+
+
+def store_memories(config: MachineConfig) -> list[tuple[int, int]]:
+    """Words and bits of each memory of the store."""
+    if not config.packed_store:
+        return [(config.store_depth, config.store_entry_bits)]
+    return [
+        (config.store_depth, config.post_units + 1),
+        (config.store_depth // config.vector_words, _table_bits(config)),
+        *[(config.value_rows, config.activation_bits)] * config.post_units,
+    ]
+
+
+def store_bits(
+    config: MachineConfig,
+    x: IntArray,
+    outputs: Sequence[IntArray],
+    stored: IntArray,
+    loops: Sequence[tuple[int, ...]],
+) -> dict[str, float]:
+    """Bits in the store per activation of one stage's sequences, input and output, of one run.
+
+    Parameters
+    ----------
+    x: [steps, inputs]. outputs: of one layer, or of two that are added, [steps, units] each.
+    stored: what is in the store in the end, the outputs of one layer or the sums.
+
+    Returns
+    -------
+    ``dense``: of whole words. ``packed``: masks, the table's share, and every value in the logs, of
+    which those of an output that was there before the sum are dead; ``packed_input`` and
+    ``packed_output``: of each sequence alone.
+    """
+    bits, steps = config.activation_bits, len(x)
+    words = [ceil_div(one.shape[1], config.post_units) for one in (x, outputs[0])]
+    masks = config.post_units + 1 + _table_bits(config) / config.vector_words
+    values = [np.count_nonzero(x), np.count_nonzero(stored)]
+    if len(outputs) == 2:
+        first = [np.count_nonzero(one, axis=1) for one in outputs]
+        # In turn, the second direction comes first to the steps of the sequence's second half.
+        before = np.arange(steps) <= (steps - 1) / 2 if len(loops) == 1 else np.ones(steps, bool)
+        values[1] += int(np.where(before, *first).sum())
+    sizes = [x.size, outputs[0].size]
+    packed = [steps * masks * w + bits * v for w, v in zip(words, values, strict=True)]
+    return {
+        "dense": steps * sum(words) * config.store_entry_bits / sum(sizes),
+        "packed": sum(packed) / sum(sizes),
+        "packed_input": packed[0] / sizes[0],
+        "packed_output": packed[1] / sizes[1],
+    }
+
+
+def _table_bits(config: MachineConfig) -> int:
+    return config.post_units * (config.value_rows - 1).bit_length() + 1

@@ -58,7 +58,8 @@ def random_machine(seed: int) -> MachineConfig:
         store_depth=1024,
         program_depth=8,
     )
-    return replace(config, packed_store=int(rng.integers(0, 2)), vector_words=1)
+    packed = {"packed_store": int(rng.integers(0, 2)), "dense_rows": 256, "vector_words": 1}
+    return replace(config, **packed)
 
 
 def run_case(machine: int, network: int, folder: Path) -> Case:

@@ -22,7 +22,7 @@ def store_members(config: MachineConfig) -> dict[str, Member]:
 
     Members
     -------
-    program, start: of the loop that begins. loop: its number, from 1.
+    program, start: of the loop that begins; In(1), a pulse while not busy. loop: number, from 1.
     write_en, write_addr, write_data: one word. write_begins: it begins a vector; the vector's other
         words follow in order. write_host: it is the host's.
     read_en, read_addr: one word; ``read_data`` has it ``config.store_latency`` cycles later, until

@@ -27,13 +27,10 @@ class ReadAhead(wiring.Component):
         that is more than 1, those of the queue.
     """
 
-    #: Words asked for and not taken, of a memory of more than one cycle.
-    AHEAD = 8
-
     def __init__(self, word: int, tag: data.StructLayout, latency: int) -> None:
-        if latency > 1 and latency + SmallFifo.LATENCY + 1 > self.AHEAD:
-            raise ValueError(f"ReadAhead: a latency of {latency} cycles needs a longer queue")
         self._latency = latency
+        #: Words that may have been asked for and not been taken: one per cycle of the way there.
+        self.ahead = 1 << (latency + SmallFifo.LATENCY).bit_length()
         self._item = data.StructLayout({"word": word, "tag": tag})
         super().__init__(
             {
@@ -60,7 +57,7 @@ class ReadAhead(wiring.Component):
             with m.Elif(self.o.ready):
                 m.d.sync += held.eq(0)
             return m
-        m.submodules.queue = queue = SmallFifo(self._item, self.AHEAD)
+        m.submodules.queue = queue = SmallFifo(self._item, self.ahead)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         valid, tag = self.issue, self.tag
         for cycle in range(self._latency):
@@ -68,9 +65,9 @@ class ReadAhead(wiring.Component):
             tag_next = Signal.like(self.tag, name=f"tag{cycle}", reset_less=True)
             m.d.sync += [valid_next.eq(valid), tag_next.eq(tag)]
             valid, tag = valid_next, tag_next
-        ahead, taken = Signal(range(self.AHEAD + 1)), Signal()
+        ahead, taken = Signal(range(self.ahead + 1)), Signal()
         m.d.comb += [
-            self.free.eq(ahead != self.AHEAD),
+            self.free.eq(ahead != self.ahead),
             taken.eq(self.o.valid & self.o.ready),
             queue.push.eq(valid),
             queue.data.word.eq(self.data),
