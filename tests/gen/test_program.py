@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.simple_layers import head, layer
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.layout import lay_out
@@ -11,32 +12,7 @@ from sparnn.gen.random_networks import random_config, random_network
 from sparnn.gen.tile_presets import tile_preset
 from sparnn.gen.tile_program import place_tiles
 from sparnn.hdl.config import MachineConfig
-from sparnn.sim.network import GATES, IntegerLayer, IntegerNetwork
-
-
-def layer(kind, inputs, units, **other):
-    gates = GATES[kind]
-    rows = np.ones((gates, units), int)
-    hidden = kind != "linear"
-    fields = {
-        "name": f"{kind}{units}",
-        "kind": kind,
-        "activation": "relu" if kind in ("rnn", "linear") else "",
-        "w_x": np.ones((gates, units, inputs), int),
-        "w_h": np.ones((gates, units, units), int) if hidden else None,
-        **{f"{name}_x": rows for name in ("mult", "shift", "bias")},
-        **{f"{name}_h": rows if hidden else None for name in ("mult", "shift", "bias")},
-        "f_x": 7,
-        "f_pre": 9,
-        "f_state": 11 if kind in ("lstm", "gru") else 0,
-        "f_out": 7,
-        "out_bits": 8,
-    }
-    return IntegerLayer(**fields | other)
-
-
-def head(inputs, units, **other):
-    return layer("linear", inputs, units, f_out=9, out_bits=16, **other)
+from sparnn.sim.network import IntegerNetwork
 
 
 def program_of(network, config=None, outputs=(), **options):

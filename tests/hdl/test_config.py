@@ -97,6 +97,12 @@ def test_beyond_the_limits(name: str) -> None:
         ({"lanes": 64, "post_units": 64, "max_v": 1}, ("chunk = 32", "post_units = 64")),
         ({"columns": 500}, ("columns = 500", "chunk = 32")),
         ({"columns": 8}, ("columns = 8", "chunk = 32")),
+        ({"packed_store": 1, "store_depth": 96}, ("store_depth = 96", "power of two")),
+        ({"packed_store": 1, "store_depth": 1 << 20}, ("store_depth = 1048576", "524288")),
+        ({"packed_store": 1, "vector_words": 3}, ("vector_words = 3", "power of two")),
+        ({"packed_store": 1, "vector_words": 4096}, ("vector_words = 4096", "store_depth / 2")),
+        ({"packed_store": 1, "value_rows": 64}, ("dense_rows = 64", "value_rows - 1")),
+        ({"packed_store": 1, "store_depth": 32}, ("dense_rows = 64", "store_depth")),
     ],
     ids=str,
 )
@@ -158,6 +164,9 @@ def test_derived_values() -> None:
     assert config.v_log2_max == 2
     assert config.queue_places == 8
     assert MachineConfig(queue_depth=5).queue_places == 8
+    assert (config.store_words, config.store_address_bits, config.store_latency) == (4096, 12, 1)
+    packed = dataclasses.replace(config, packed_store=1, dense_rows=50)
+    assert (packed.store_words, packed.store_address_bits, packed.store_latency) == (4146, 13, 4)
 
 
 @pytest.mark.parametrize("max_v", [1, 2, 8, 1024])

@@ -55,6 +55,10 @@ def make_config(shape: str) -> MachineConfig:
     )
 
 
+#: What the store says about a run, which DONE passes on.
+OVERFLOW = 0x1234
+
+
 class Machine:
     """The specification: packets in, answers out. ``busy`` cycles and results of runs are given."""
 
@@ -63,6 +67,7 @@ class Machine:
         self.runs = deque(runs)
         self.memories: dict[tuple[Target, int], dict[int, int]] = {}
         self.started: list[tuple[int, bool]] = []
+        self.begun: list[tuple[Target, int]] = []  # where WRITEs began
         self.target: Target | None = None
         self.index = self.address = 0
 
@@ -102,7 +107,7 @@ class Machine:
                 return refusal
             self.started.append((steps, bool(argument & RUN_RESET)))
             results, cycles = self.runs.popleft()
-            return [*results, header(Response.DONE, 0), cycles]
+            return [*results, header(Response.DONE, OVERFLOW), cycles]
         if opcode == Opcode.IDENTIFY:
             return refusal if argument else [header(Response.DATA, 1), identity(self.config)]
         if self.target is None:
@@ -118,6 +123,8 @@ class Machine:
             for start in range(0, len(payload) - size + 1, size):
                 if self.address == depth:
                     return refusal
+                if start == 0 and self.target != Target.COUNTER:
+                    self.begun.append((self.target, self.address))
                 entry = sum(word << 32 * k for k, word in enumerate(payload[start : start + size]))
                 if self.target != Target.COUNTER:
                     memory[self.address] = entry & (1 << bits) - 1
@@ -152,6 +159,7 @@ class Bench:
             self.expected += self.model.packet(head, payload)
         self.memories: dict[tuple[Target, int], dict[int, int]] = {}
         self.started: list[tuple[int, bool]] = []
+        self.begun: list[tuple[Target, int]] = []
         self.memory_kinds = [kind for kind in Target if kind != Target.COUNTER]
         self.dut = HostPort(self.config)
 
@@ -164,10 +172,13 @@ class Bench:
             data = ctx.get(dut.entry) & (1 << entry_bits(self.config, target)) - 1
             place = self.memories.setdefault((target, ctx.get(dut.index)), {})
             place[ctx.get(dut.addr)] = data
+            if ctx.get(dut.begins):
+                self.begun.append((target, ctx.get(dut.addr)))
 
     async def environment(self, ctx) -> None:
         """Memories, and a dispatcher that is busy as long as the run's cycles say."""
         dut = self.dut
+        ctx.set(dut.overflow, OVERFLOW)
         states = deque([0] * (self.STATE_LATENCY - 1))
         results: deque[int] = deque()
         busy = cycles = store_data = 0
@@ -220,6 +231,7 @@ class Bench:
         assert answer == self.expected
         assert self.memories == {key: held for key, held in self.model.memories.items() if held}
         assert self.started == self.model.started
+        assert self.begun == self.model.begun
 
 
 # Packets -----------------------------------------------------------------------------------------

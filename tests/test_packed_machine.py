@@ -1,0 +1,84 @@
+"""A machine with a packed store: models in both directions, and sequences that it cannot hold."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.onnx_graphs import SUPPORTED, feeds_for
+
+from sparnn.gen import cli
+from sparnn.gen.compile import compile_model
+from sparnn.sim.errors import SimulationError
+from sparnn.sim.runner import simulate
+
+#: One machine for all models, so that it is built once.
+MACHINE = """
+lanes = 8
+post_units = 4
+max_v = 2
+weight_bits = 12
+activation_bits = 14
+columns = 64
+store_depth = 256
+threads = 2
+packed_store = 1
+value_rows = 112
+dense_rows = 32
+vector_words = 1
+"""
+#: Directions side by side, added in turn, added one after the other, in one direction; two layers.
+MODELS = ["bidirectional_lstm", "bidirectional_outputs", "sum_view", "masr", "reverse_last"]
+
+pytestmark = pytest.mark.xdist_group("packed_machine")
+
+
+def compiled(name: str, folder: Path) -> tuple[Path, Path]:
+    """Compile a model. Its folder, and inputs."""
+    import onnx
+
+    model = SUPPORTED[name]()
+    onnx.save(model, folder / "model.onnx")
+    np.savez(folder / "x.npz", **feeds_for(model, steps=9, batch=3))
+    (folder / "machine.toml").write_text(MACHINE)
+    compile_model(
+        folder / "model.onnx",
+        folder / "x.npz",
+        folder / "out",
+        config=str(folder / "machine.toml"),
+    )
+    return folder / "out", folder / "x.npz"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
+    folder, inputs = compiled(name, tmp_path)
+    report = simulate(folder, inputs, idle=20, stall=20)
+    assert report.bit_exact, report.first_mismatch
+    assert report.sqnr_db is not None
+    assert report.sqnr_db > 48
+
+
+def test_what_does_not_fit_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of runs as long as a calibration with sparser sequences would have allowed: how the input
+    or the outputs fill the store is in the data, so the hardware sees it, and the runner says it."""
+    folder, _ = compiled("bidirectional_lstm", tmp_path)
+    program = json.loads((folder / "program.json").read_text())
+    exact, program["max_steps"] = program["max_steps"], 60
+    (folder / "program.json").write_text(json.dumps(program))
+    inputs = tmp_path / "y.npz"
+    for steps, scale in ((exact, 1.0), (60, 0.0)):  # of input nothing is not zero: half the room
+        x = np.random.default_rng(0).uniform(0.1, 1, (steps, 1, 4)).astype(np.float32)
+        np.savez(inputs, x=scale * x)
+        if scale:
+            report = simulate(folder, inputs)
+            assert report.bit_exact, report.first_mismatch
+    with pytest.raises(SimulationError, match="sequence 0: the packed store is full, the outputs"):
+        simulate(folder, inputs)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["simulate", str(folder), "--input", str(inputs)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("sparnn: error: sequence 0: the packed store is full")
+    assert "larger value_rows" in said[-1]
