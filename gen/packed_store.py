@@ -1,6 +1,6 @@
 """How many values a packed store has to hold, and which logs they go to."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Sequence, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -95,9 +95,9 @@ class ValueRows:
         )
         orders = [layout.inputs, *(place.neurons for place in layout.layers)]
         placed = [one[:, np.asarray(order)] for one, order in zip(active, orders, strict=True)]
-        #: For each stage, what lies in the store while it runs: sums over steps, for each bank.
+        #: For each stage, the values of each step and bank of what lies in the store while it runs.
         self._stages: list[list[IntArray]] = []
-        logs: list[list[IntArray]] = [[self._sums(placed[0])], []]
+        logs: list[list[IntArray]] = [[self._values(placed[0])], []]
         for number, stage in enumerate(network.stages):
             if number in read or stored(network, single_steps(network), number):
                 fields = log_fields(store, read, number, True)
@@ -108,18 +108,19 @@ class ValueRows:
                 join = network.layers[stage[-1]].join
                 if join == "sum":  # one of the two is there when the other comes, then their sum
                     log += [
-                        np.maximum(*(self._sums(one) for one in outputs)),
-                        self._sums(outputs[0] | outputs[1]),
+                        np.maximum(*(self._values(one) for one in outputs)),
+                        self._values(outputs[0] | outputs[1]),
                     ]
                 elif store.region[number] >= 0:
                     written = outputs[-1:] if join == "reset" else outputs
-                    log += [self._sums(one) for one in written]
+                    log += [self._values(one) for one in written]
             self._stages.append([*logs[0], *logs[1]])
 
     def need(self, steps: int) -> int:
         """Rows for a run of so many steps."""
         return max(
-            int(sum(self._fullest(sums, steps) for sums in stage).max()) for stage in self._stages
+            int(np.sum([self._fullest(values, steps) for values in stage], axis=0).max())
+            for stage in self._stages
         )
 
     def steps(self, rows: int, most: int) -> int:
@@ -130,24 +131,26 @@ class ValueRows:
             low, high = (middle, high) if self.need(middle) <= rows else (low, middle - 1)
         return low
 
-    def _sums(self, active: BoolArray) -> IntArray:
-        """Values of each bank before each step, and after the last one, [steps + 1, banks]."""
+    def _values(self, active: BoolArray) -> IntArray:
+        """[steps + 1, banks]; the last row is what a step has at most."""
         steps, size = active.shape
-        padded = np.zeros((steps, ceil_div(size, self._banks) * self._banks), np.int64)
-        padded[:, :size] = active
-        counts = padded.reshape(steps, -1, self._banks).sum(axis=1)
-        return np.vstack([np.zeros((1, self._banks), np.int64), counts.cumsum(axis=0)])
+        padded = np.zeros((steps + 1, ceil_div(size, self._banks) * self._banks), np.int64)
+        padded[:steps, :size] = active
+        padded[steps, :size] = 1
+        return padded.reshape(steps + 1, -1, self._banks).sum(axis=1)
 
-    def _fullest(self, sums: IntArray, steps: int) -> IntArray:
-        """Rows of each bank for the fullest stretch of so many steps."""
+    def _fullest(self, values: IntArray, steps: int) -> IntArray:
+        """Rows of each bank for the fullest stretch of so many steps, and the margin."""
+        sums = np.vstack([np.zeros_like(values[:1]), values[:-1].cumsum(axis=0)])
         window = min(steps, len(sums) - 1)
         most = (sums[window:] - sums[:-window]).max(axis=0)
-        return np.ceil(most * (self._margin * steps / window)).astype(np.int64)
+        expected = np.ceil(most * (self._margin * steps / window)).astype(np.int64)
+        return np.minimum(expected, steps * values[-1])
 
 
 def packed_needs(
     rows: ValueRows, store: Store, config: MachineConfig, steps: int
-) -> Mapping[str, int]:
+) -> dict[str, int]:
     """Entries that a run of so many steps needs, by the parameter of MachineConfig."""
     dense = max(config.dense_rows, store.fixed)
     return {"dense_rows": store.fixed, "value_rows": dense + rows.need(steps)}

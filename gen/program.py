@@ -225,7 +225,7 @@ def memory_needs(
     wanted = _wanted(network, outputs)
     read = read_stages(network, wanted)
     store = allocate(network, config, read)
-    extra = {}
+    extra: dict[str, int] = {}
     if config.packed_store:
         rows = ValueRows(network, layout, config, store, read, activity)
         extra = packed_needs(rows, store, config, steps)
