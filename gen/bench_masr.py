@@ -221,9 +221,12 @@ def masr_point(
         packed_store=config.packed_store,
         store_bits=store_bits(
             config,
-            x,
-            [one.outputs for one in trace.layers],
-            trace.layers[-1].sequence,
+            x[:, layout.inputs],
+            [
+                one.outputs[:, place.neurons]
+                for one, place in zip(trace.layers, layout.layers, strict=True)
+            ],
+            trace.layers[-1].sequence[:, layout.layers[0].neurons],
             layout.loops,
         ),
         store_memory_bits=sum(words * bits for words, bits in store_memories(config)),

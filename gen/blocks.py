@@ -29,6 +29,8 @@ from sparnn.hdl.post.cell import CellUpdater
 from sparnn.hdl.post.halves import HalfJoin
 from sparnn.hdl.post.requantize import Requantizer
 from sparnn.hdl.post.unit import PostUnit
+from sparnn.hdl.store.bank import ValueBank
+from sparnn.hdl.store.store import sequence_store
 from sparnn.hdl.tile.config import TileConfig
 
 from .bench_fpga import bench_machine
@@ -55,6 +57,8 @@ MACHINE_BLOCKS: Mapping[str, Callable[[MachineConfig], wiring.Component]] = {
     "post": PostUnit,
     "gather": Gather,
     "addends": StoredAddends,
+    "store": sequence_store,
+    "store_bank": ValueBank,
     "broadcaster": Broadcaster,
     "dispatcher": Dispatcher,
     "host_port": HostPort,

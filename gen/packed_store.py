@@ -178,31 +178,36 @@ def store_bits(
 
     Parameters
     ----------
-    x: [steps, inputs]. outputs: of one layer, or of two that are added, [steps, units] each.
-    stored: what is in the store in the end, the outputs of one layer or the sums.
+    x: [steps, inputs], by position. outputs: of one layer, or of two that are added, [steps, units]
+        each, by position. stored: what is in the store in the end, outputs of one layer or sums.
 
     Returns
     -------
     ``dense``: of whole words. ``packed``: masks, the table's share, and every value in the logs, of
     which those of an output that was there before the sum are dead; ``packed_input`` and
-    ``packed_output``: of each sequence alone.
+    ``packed_output``: of each sequence alone. ``fullest_bank``: its values over the banks' mean.
     """
-    bits, steps = config.activation_bits, len(x)
-    words = [ceil_div(one.shape[1], config.post_units) for one in (x, outputs[0])]
-    masks = config.post_units + 1 + _table_bits(config) / config.vector_words
-    values = [np.count_nonzero(x), np.count_nonzero(stored)]
+    bits, steps, banks = config.activation_bits, len(x), config.post_units
+    words = [ceil_div(one.shape[1], banks) for one in (x, outputs[0])]
+    masks = banks + 1 + _table_bits(config) / config.vector_words
+    written = [x, stored]
     if len(outputs) == 2:
-        first = [np.count_nonzero(one, axis=1) for one in outputs]
         # In turn, the second direction comes first to the steps of the sequence's second half.
         before = np.arange(steps) <= (steps - 1) / 2 if len(loops) == 1 else np.ones(steps, bool)
-        values[1] += int(np.where(before, *first).sum())
-    sizes = [x.size, outputs[0].size]
-    packed = [steps * masks * w + bits * v for w, v in zip(words, values, strict=True)]
+        written.append(np.where(before[:, np.newaxis], *outputs))
+    values = [int(np.count_nonzero(one)) for one in written]
+    each = [
+        sum(int(np.count_nonzero(one[:, bank::banks])) for one in written) for bank in range(banks)
+    ]
+    packed_input = steps * masks * words[0] + bits * values[0]
+    packed_output = steps * masks * words[1] + bits * sum(values[1:])
+    both = x.size + stored.size
     return {
-        "dense": steps * sum(words) * config.store_entry_bits / sum(sizes),
-        "packed": sum(packed) / sum(sizes),
-        "packed_input": packed[0] / sizes[0],
-        "packed_output": packed[1] / sizes[1],
+        "dense": steps * sum(words) * config.store_entry_bits / both,
+        "packed": (packed_input + packed_output) / both,
+        "packed_input": packed_input / x.size,
+        "packed_output": packed_output / stored.size,
+        "fullest_bank": max(each) * banks / max(1, sum(values)),
     }
 
 

@@ -15,9 +15,8 @@ from .control.host_port import HostPort
 from .control.results import ResultWriter
 from .instance import place
 from .reset import with_registered_reset
-from .store.dense import DenseStore
-from .store.packed import PackedStore
 from .store.ports import STORE_PROGRAM
+from .store.store import sequence_store
 from .stream_buffer import StreamBuffer
 
 __all__ = ["Machine", "CLUSTER_MODULE"]
@@ -56,7 +55,7 @@ class Machine(wiring.Component):
         m.submodules.gather = gather = Gather(config)
         m.submodules.addends = addends = StoredAddends(config)
         m.submodules.results = results = ResultWriter(config)
-        m.submodules.store = store = (PackedStore if config.packed_store else DenseStore)(config)
+        m.submodules.store = store = sequence_store(config)
         layer = dispatcher.descriptor
 
         wiring.connect(m, wiring.flipped(self.rx), host.rx)

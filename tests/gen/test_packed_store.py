@@ -135,6 +135,7 @@ def test_bits():
     assert one["dense"] == 8
     assert one["packed_input"] == (6 * (3 + place) + 8 * 3) / 12
     assert one["packed_output"] == (3 * (3 + place) + 8 * 3) / 6
+    assert one["fullest_bank"] == 4 / 3  # 4 of 6
     assert one["packed"] == (9 * (3 + place) + 8 * 6) / 18
     # Added in turn: the first direction is first at steps 0 and 1, the second one at step 2.
     other = np.array([[1, 1], [1, 1], [0, 7]])
