@@ -128,7 +128,7 @@ def parse_results(
     ]
 
 
-def _done(reader: "_Reader", program: MachineProgram, run: Run) -> int:
+def _done(reader: "Reader", program: MachineProgram, run: Run) -> int:
     """The run's cycles.
 
     Raises
