@@ -162,10 +162,10 @@ def _check(layer: IntegerLayer) -> None:
             f"layer {layer.name}: the EIE and ESE arrays run ReLU layers (rnn or linear), not "
             f"{layer.kind} with activation {layer.activation or 'none'}; compare with one of those"
         )
-    if layer.split:
+    if layer.split or layer.threshold is not None:
         raise SparnnError(
-            f"layer {layer.name}: the EIE and ESE arrays have one scale for each row; quantize "
-            "without split scales"
+            f"layer {layer.name}: the EIE and ESE arrays have one scale for each row and no output "
+            "prediction; quantize without split scales and thresholds"
         )
 
 

@@ -1,18 +1,29 @@
-"""`sparnn bench scales`: what arithmetic costs or gains in accuracy, without the hardware."""
+"""`sparnn bench scales` and `prediction`: what arithmetic costs in accuracy, without hardware."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .cli_bench import Json, ListCommand, Seed, WeightDensity, check_json, publish
+from .cli_bench import (
+    Json,
+    LaneCounts,
+    ListCommand,
+    Seed,
+    Steps,
+    WeightDensity,
+    check_json,
+    publish,
+)
 from .cli_bench_sharp import bench_app
 from .errors import SparnnError
 
 __all__ = ["bench_app"]
 
-# A default; typer copies it.
+# Defaults; typer copies them.
 _WEIGHT_BITS = [4, 6, 8, 10]
+_SHARES = [1.0, 0.98, 0.95, 0.9]
+_PREDICTION_LANES = [64, 256, 1024]
 
 
 def _widths(values: list[int]) -> list[int]:
@@ -80,3 +91,52 @@ def scales_command(
         network = load_network(model)
         points = scale_points(network, weight_bits, classification(network, calibrate, test))
     publish("Scales of the weights", [asdict(point) for point in points], json)
+
+
+Shares = Annotated[
+    list[float],
+    typer.Option(
+        "--share",
+        min=0,
+        max=1,
+        metavar="S...",
+        help="Of the sample's steps in which the input half is at most the threshold.",
+    ),
+]
+
+
+@bench_app.command("prediction", cls=ListCommand)
+def prediction_command(
+    model: Model = None,
+    calibrate: Calibrate = None,
+    test: Test = None,
+    share: Shares = _SHARES,
+    lanes: LaneCounts = _PREDICTION_LANES,
+    directions: Annotated[
+        int, typer.Option(min=1, max=2, metavar="1|2", help="Of MASR's layer.")
+    ] = 2,
+    steps: Steps = 333,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Output prediction in the golden model: of a classifier, or MASR's layer with its cycles."""
+    check_json(json)
+    from dataclasses import asdict
+
+    from .bench_prediction import prediction_cycles, prediction_points
+    from .bench_scales import classification, load_network
+    from .workload import masr_workload
+
+    if model is None:
+        workload = masr_workload(steps=steps, seed=seed, directions=directions)
+        points = [asdict(point) for point in prediction_cycles(workload, lanes, share)]
+    elif calibrate is None or test is None:
+        raise SparnnError(f"{model} needs --calibrate and --test: sample inputs, and labels")
+    else:
+        network = load_network(model)
+        task = classification(network, calibrate, test)
+        points = [
+            asdict(point)
+            for point in prediction_points(network, task.sample, task.sequences, task.labels, share)
+        ]
+    publish("Output prediction", points, json)

@@ -69,14 +69,23 @@ class HalfRows:
         return cls(pairs, group, chunks * gates, gates)
 
 
-def estimate_cycles(halves: Sequence[HalfRows], config: MachineConfig, v_log2: int) -> float:
+def estimate_cycles(
+    halves: Sequence[HalfRows],
+    config: MachineConfig,
+    v_log2: int,
+    waits: Sequence[int | None] | None = None,
+) -> float:
     """Expected cycles of one time through a loop.
 
     Parameters
     ----------
     halves: in the order in which they run: the input half and, unless the layer is linear, the
         hidden half of each thread.
+    waits: of each half, the number of the half whose last results it needs; None, where it reads
+        inputs. By default a hidden half needs its own results of the step before.
     """
+    if waits is None:
+        waits = [number if number % 2 else None for number in range(len(halves))]
     units = config.post_units
     groups = config.lanes >> v_log2
     lanes = np.zeros((groups, 1 << v_log2))  # when each lane is free
@@ -85,16 +94,15 @@ def estimate_cycles(halves: Sequence[HalfRows], config: MachineConfig, v_log2: i
     depth = max(1, config.queue_depth // halves[0].gates)
     taken = np.zeros((groups, depth))  # when the rows that are in the queue were
     rows = np.zeros(groups, np.int64)
-    hidden = [0.0] * len(halves)  # when the state before the next step is there
+    ready = [0.0] * len(halves)  # when what a half's results become is there
     inputs = [[0.0] * _AHEAD for _ in halves]
-    recurrent = len(halves) > 1
     filled = 0.0
     for step in range(_STEPS):
         for number, half in enumerate(halves):
             positions = len(half.group)
-            is_hidden = recurrent and number % 2 == 1
-            if is_hidden:
-                token = hidden[number]
+            source = waits[number]
+            if source is not None:
+                token = ready[source]
             else:
                 token = inputs[number][step % _AHEAD] + _SHARED_BUS * positions / units
             np.maximum(lanes, token + _START, out=lanes)
@@ -113,8 +121,7 @@ def estimate_cycles(halves: Sequence[HalfRows], config: MachineConfig, v_log2: i
                 taken[group, rows[group] % depth] = clusters[mine]
                 rows[group] += 1
             done = float(clusters.max())
-            if is_hidden or not recurrent:
-                hidden[number] = done + _TAIL + v_log2
+            ready[number] = done + _TAIL + v_log2
             inputs[number][step % _AHEAD] = done
         if step == _FILLING - 1:
             filled = done

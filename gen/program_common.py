@@ -70,6 +70,13 @@ def check_machine(network: IntegerNetwork, config: MachineConfig | TileConfig) -
             f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
             f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
         )
+    for layer in network.layers:
+        if layer.threshold is not None:
+            raise SparnnError(
+                f"layer {layer.name!r} has output prediction, which no machine does: the hidden "
+                "half would have to come first, and the lanes would wait for it; leave the "
+                "thresholds out, and run such a network in the golden model alone"
+            )
     known = {field.name for field in fields(config)}
     this, other, preset = "sparse", "dense", "dense64"
     if isinstance(config, TileConfig):

@@ -54,6 +54,9 @@ class LayerTrace:
         How many values were clamped, by the names in `TENSORS`.
     joined
         Of a layer with a join: what both layers give together, [steps, units of both or of one].
+    left_out
+        Of a layer with output prediction: whose input half was left out, [steps, units], at the
+        steps they belong to.
     """
 
     outputs: IntArray
@@ -62,6 +65,7 @@ class LayerTrace:
     useful_macs: int
     saturated: dict[str, int]
     joined: IntArray | None = None
+    left_out: npt.NDArray[np.bool_] | None = None
 
     @property
     def sequence(self) -> IntArray:
@@ -208,17 +212,24 @@ def run_layer(
     half_h = _half(layer, "h")
     cell = _CELLS[layer.kind]
     first = h
+    left_out = None if layer.threshold is None else np.zeros(outputs.shape, np.bool_)
     for block in _blocks(len(x)):
         u_block = clamp("u", half_x(x[block]), 16)
         for step, u in enumerate(u_block, block.start):
             v = clamp("v", half_h(h), 16)
+            if left_out is not None:
+                left_out[step] = saturate(v + half_x.bias, 16)[0] < -layer.threshold
+                u = np.where(left_out[step], half_x.bias, u)
+                useful -= half_x.useful_rows(x[step], left_out[step])
             value, state = cell(layer, u, v, state, clamp)
             h = outputs[step] = clamp("h", value, layer.out_bits)
             if advance is not None:
                 advance(1)
     useful += half_h.useful(np.vstack([first, outputs[:-1]]))
-    at_steps = outputs[::-1] if layer.reverse else outputs
-    return LayerTrace(at_steps, outputs[-1], state, useful, clamp.counts)
+    order = slice(None, None, -1 if layer.reverse else 1)
+    if left_out is not None:
+        left_out = left_out[order]
+    return LayerTrace(outputs[order], outputs[-1], state, useful, clamp.counts, left_out=left_out)
 
 
 def _reset_first(
@@ -370,6 +381,10 @@ class _Half:
     def useful(self, x: IntArray) -> int:
         """Pairs of a non-zero weight and a non-zero element of `x`, [steps, columns]."""
         return int(np.count_nonzero(x, axis=0) @ self.nonzero)
+
+    def useful_rows(self, x: IntArray, rows: npt.NDArray[np.bool_]) -> int:
+        """The same of one step, [columns], in the rows that are marked, [rows]."""
+        return int(np.count_nonzero(self.weights[x != 0][:, rows]))
 
 
 def _half(layer: IntegerLayer, which: str) -> _Half:

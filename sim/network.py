@@ -104,6 +104,9 @@ class IntegerLayer:
     factors_x, factors_h
         What the positive and the negative weights of each row are multiplied by (split scales), [2,
         gates, units]; None is 1.
+    threshold
+        Of an `rnn` with `relu` with output prediction: how far below zero a unit's hidden half and
+        bias have to be for its input half to be left out, [units], `f_pre`. None: never.
 
     Raises
     ------
@@ -138,6 +141,7 @@ class IntegerLayer:
     cell_shift: int = 0
     factors_x: Int32Array | None = None
     factors_h: Int32Array | None = None
+    threshold: Int32Array | None = None
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -206,6 +210,9 @@ class IntegerLayer:
             shapes["factors_x"] = (2, *rows)
         if self.factors_h is not None:
             shapes["factors_h"] = (2, *rows) if self.has_hidden else None
+        if self.threshold is not None:
+            predicted = (self.kind, self.activation) == ("rnn", "relu")
+            shapes["threshold"] = (self.units,) if predicted else None
         if self.initial_h is not None:
             takes = self.has_hidden and self.join != "reset"
             shapes["initial_h"] = (self.units,) if takes else None

@@ -16,6 +16,7 @@ LIMITS = {
     "w_c": (-32768, 32767),
     "factors_x": (1, 3),
     "factors_h": (1, 3),
+    "threshold": (0, 32767),
     "mult_x": (0, 32767),
     "mult_h": (0, 32767),
     "shift_x": (0, 47),
@@ -37,7 +38,7 @@ LIMITS = {
 ARRAYS = tuple(
     name
     for name in LIMITS
-    if name.startswith(("w_", "factors", "mult", "shift", "bias", "initial"))
+    if name.startswith(("w_", "factors", "threshold", "mult", "shift", "bias", "initial"))
 )
 
 

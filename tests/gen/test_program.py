@@ -131,6 +131,14 @@ def test_split_scales_need_a_machine_that_has_them():
         place_tiles(network, tile_preset("dense64"), [])
 
 
+def test_output_prediction_is_refused_by_name():
+    network = IntegerNetwork((layer("rnn", 3, 3, threshold=np.zeros(3, int)),), 8, 8)
+    with pytest.raises(SparnnError, match="'rnn3' has output prediction, which no machine does"):
+        program_of(network)
+    with pytest.raises(SparnnError, match="'rnn3' has output prediction, which no machine does"):
+        place_tiles(network, tile_preset("dense64"), [])
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_fitted_machine_fits(seed):
     rng = np.random.default_rng(seed)

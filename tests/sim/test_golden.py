@@ -1,6 +1,7 @@
 """The golden model against a slow scalar one, the true functions, and ONNX Runtime."""
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -183,6 +184,47 @@ def test_every_format_equals_the_slow_model(kind, activation):
             ):
                 continue
             check_layer(rng, random_layer(rng, kind, activation, **formats))
+
+
+def slow_predicted(layer, x):
+    """A ReLU layer with thresholds, from zero: outputs, what is left out, useful pairs."""
+    h, outputs, left_out, useful = [0] * layer.units, [], [], 0
+    for values in x:
+        row, kept = [], []
+        for k in range(layer.units):
+            v, bias = slow_row(layer, "h", 0, k, h), int(layer.bias_x[0, k])
+            kept.append(slow_saturate(v + bias, 16) >= -int(layer.threshold[k]))
+            u = slow_row(layer, "x", 0, k, values) if kept[k] else bias
+            useful += sum(np.multiply(layer.w_h[0, k], h) != 0)
+            useful += kept[k] * sum(np.multiply(layer.w_x[0, k], values) != 0)
+            pre = max(slow_saturate(u + v, 16), 0)
+            n = 15 + layer.f_pre - layer.f_out
+            row.append(slow_saturate(slow_rne(pre * 32768, n), layer.out_bits))
+        h = row
+        outputs.append(row)
+        left_out.append([not one for one in kept])
+    return outputs, left_out, useful
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("limit", [0, 300, 32767])
+def test_output_prediction_equals_the_slow_model(limit, reverse):
+    rng = np.random.default_rng(limit)
+    order = slice(None, None, -1 if reverse else 1)
+    seen = 0
+    for _ in range(30):
+        layer = random_layer(rng, "rnn", "relu")
+        threshold = rng.integers(0, limit + 1, layer.units)
+        layer = replace(layer, threshold=threshold, reverse=reverse)
+        x = rng.integers(-32768, 32768, (5, layer.inputs))
+        x[rng.random(x.shape) < 0.4] = 0
+        trace = golden.run_layer(layer, x)
+        outputs, left_out, useful = slow_predicted(layer, x[order].tolist())
+        assert trace.outputs.tolist() == outputs[order]
+        assert trace.left_out.tolist() == left_out[order]
+        assert trace.useful_macs == useful
+        seen += trace.left_out.sum()
+    assert seen > 0
 
 
 @pytest.mark.parametrize("factor", [None, 3])

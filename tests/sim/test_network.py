@@ -99,6 +99,7 @@ def test_arrays_are_copied_and_read_only():
         ({"factors_x": np.full((2, 4, 2), 4)}, r"factors_x\[0, 0, 0\] is 4, it must be 1 … 3"),
         ({"factors_h": np.zeros((2, 4, 2), int)}, "factors_h.* is 0, it must be 1 … 3"),
         ({"factors_h": np.ones((4, 2), int)}, r"factors_h has the shape \(4, 2\), it must be"),
+        ({"threshold": np.ones(2, int)}, r"threshold has the shape \(2,\), it must be None"),
     ],
 )
 def test_impossible_layers_are_refused(changes, message):
