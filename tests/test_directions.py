@@ -5,9 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.onnx_graphs import SUPPORTED, feeds_for, single
+from support.compiled import compiled, simulated
+from support.onnx_builder import single
+from support.onnx_graphs import SUPPORTED
 
-from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.runner import simulate
@@ -39,48 +40,25 @@ MODELS = [
 IN_TURN = set(MODELS) - {"reverse_last", "cell_state"}
 
 
-def compiled(name: str, folder: Path, **options: float) -> tuple[Path, Path]:
-    import onnx
-
-    model = SUPPORTED[name]()
-    onnx.save(model, folder / "model.onnx")
-    np.savez(folder / "x.npz", **feeds_for(model, steps=9, batch=3))
-    (folder / "machine.toml").write_text(MACHINE)
-    compile_model(
-        folder / "model.onnx",
-        folder / "x.npz",
-        folder / "out",
-        config=str(folder / "machine.toml"),
-        **options,
-    )
-    return folder / "out", folder / "x.npz"
-
-
 @pytest.mark.xdist_group("directions")
 @pytest.mark.parametrize("name", MODELS)
 def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
-    folder, inputs = compiled(name, tmp_path)
+    folder, inputs = compiled(SUPPORTED[name](), tmp_path, MACHINE)
     program = json.loads((folder / "program.json").read_text())
     assert any(one["descriptor"]["paired"] for one in program["layers"]) == (name in IN_TURN)
-    report = simulate(folder, inputs, output=tmp_path / "y.npz")
-    assert report.bit_exact, report.first_mismatch
-    assert report.sqnr_db is not None
-    assert report.sqnr_db > 48
+    simulated(folder, inputs, output=tmp_path / "y.npz")
 
 
 @pytest.mark.xdist_group("directions")
 @pytest.mark.parametrize("name", ["bidirectional_states", "bidirectional_outputs", "sum_reduce"])
 def test_pruned(name: str, tmp_path: Path) -> None:
     """The float reference of a pruned network has its directions, too."""
-    report = simulate(*compiled(name, tmp_path, prune=0.5))
-    assert report.bit_exact, report.first_mismatch
-    assert report.sqnr_db is not None
-    assert report.sqnr_db > 48
+    simulated(*compiled(SUPPORTED[name](), tmp_path, MACHINE, prune=0.5))
 
 
 @pytest.mark.xdist_group("directions")
 def test_too_long_to_be_read_backwards(tmp_path: Path) -> None:
-    folder, _ = compiled("sum_view", tmp_path)
+    folder, _ = compiled(SUPPORTED["sum_view"](), tmp_path, MACHINE)
     np.savez(tmp_path / "long.npz", x=np.zeros((400, 1, 4)))
     with pytest.raises(SimulationError, match="begins at the last step, so the sequence cannot be"):
         simulate(folder, tmp_path / "long.npz")
@@ -121,29 +99,18 @@ link_words = 4
 @pytest.mark.parametrize(
     "name", ["bidirectional_lstm", "bidirectional_gru", "bidirectional_states"]
 )
-def test_on_a_dense_machine(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(globals(), "MACHINE", DENSE)
-    folder, inputs = compiled(name, tmp_path)
+def test_on_a_dense_machine(name: str, tmp_path: Path) -> None:
+    folder, inputs = compiled(SUPPORTED[name](), tmp_path, DENSE)
     program = json.loads((folder / "program.json").read_text())
     assert any(one["descriptor"]["paired"] for one in program["layers"]) == (name in IN_TURN)
-    report = simulate(folder, inputs, output=tmp_path / "y.npz")
-    assert report.bit_exact, report.first_mismatch
-    assert report.sqnr_db is not None
-    assert report.sqnr_db > 48
+    simulated(folder, inputs, output=tmp_path / "y.npz")
 
 
-def test_what_a_dense_machine_does_not_keep(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(globals(), "MACHINE", DENSE)
+def test_what_a_dense_machine_does_not_keep(tmp_path: Path) -> None:
     with pytest.raises(SparnnError, match="both its sequence and its final states are used"):
-        compiled("bidirectional_outputs", tmp_path)
+        compiled(SUPPORTED["bidirectional_outputs"](), tmp_path, DENSE)
 
 
-def test_a_gru_that_resets_first_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(globals(), "MACHINE", DENSE)
-    monkeypatch.setitem(SUPPORTED, "resets_first", lambda: single("GRU", linear_before_reset=0))
+def test_a_gru_that_resets_first_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SparnnError, match="resets before the product"):
-        compiled("resets_first", tmp_path)
+        compiled(single("GRU", linear_before_reset=0), tmp_path, DENSE)

@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from support.onnx_graphs import SUPPORTED, single
+from support.onnx_builder import single
+from support.onnx_graphs import SUPPORTED
 
 from sparnn.gen.calibrate import TensorRange, calibrate
 from sparnn.gen.errors import SparnnError

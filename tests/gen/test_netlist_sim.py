@@ -10,7 +10,7 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
-from support.onnx_graphs import Graph
+from support.onnx_builder import Graph
 
 from sparnn.gen.cli import main
 from sparnn.gen.compile import compile_model

@@ -6,16 +6,15 @@ from typing import Any
 import numpy as np
 import pytest
 from onnx import ModelProto
+from support.float_networks import check, onnx_runtime, outputs, run_float, sample
+from support.onnx_builder import Graph, feeds_for, single
 from support.onnx_cells import CELLS
-from support.onnx_graphs import Graph, feeds_for, single
 
 from sparnn.gen.calibrate import calibrate
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.float_onnx import float_model
 from sparnn.gen.onnx_import import network_of
 from sparnn.gen.quantize import quantize
-from tests.gen.test_onnx_import import check, onnx_runtime, run_float
-from tests.gen.test_quantize import outputs, sample
 
 
 @pytest.mark.parametrize("name", CELLS)

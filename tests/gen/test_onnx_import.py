@@ -7,58 +7,17 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper, numpy_helper
-from support.onnx_graphs import SUPPORTED, feeds_for, single
+from onnx import TensorProto, helper, numpy_helper
+from support.float_networks import check, onnx_runtime, run_float
+from support.onnx_builder import feeds_for, single
+from support.onnx_graphs import SUPPORTED
 from support.onnx_random import random_model
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.float_run import named_output, run_network
-from sparnn.gen.model import FloatNetwork
 from sparnn.gen.onnx_import import import_onnx, network_of
-from sparnn.sim.arrays import assemble_outputs, load_inputs
 
 Arrays = dict[str, np.ndarray[Any, Any]]
-
-
-def onnx_runtime(model: ModelProto, feeds: Arrays) -> Arrays:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # Optimized, ONNX Runtime approximates products with dequantized weights (3e-3 off here).
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    names = [o.name for o in model.graph.output]
-    return dict(zip(names, session.run(names, feeds), strict=True))
-
-
-def run_float(network: FloatNetwork, feeds: Arrays, folder: Path) -> Arrays:
-    """The float network on arrays in the model's layout, through the io section."""
-    path = folder / "feeds.npz"
-    np.savez(path, **feeds)
-    per_sequence = []
-    for sequence in load_inputs(path, network.io, network.input_sizes):
-        initial = {key: value[np.newaxis] for key, value in sequence.initial.items()}
-        traces = run_network(network, sequence.x[np.newaxis], initial)
-        outputs = {}
-        for entry in network.io["outputs"]:
-            outputs[entry["name"]] = named_output(traces, entry)[0]
-        per_sequence.append(outputs)
-    io = {"outputs": [{**entry, "f": 0} for entry in network.io["outputs"]]}
-    return assemble_outputs(io, per_sequence)  # type: ignore[arg-type]  # floats in format 0
-
-
-def check(model: ModelProto, folder: Path, **sizes: int) -> FloatNetwork:
-    network = network_of(model)
-    feeds = feeds_for(model, **sizes)
-    expected, got = onnx_runtime(model, feeds), run_float(network, feeds, folder)
-    assert expected.keys() == got.keys()
-    for name, array in expected.items():
-        assert got[name].shape == array.shape
-        np.testing.assert_allclose(got[name], array, rtol=1e-5, atol=1e-5)
-    return network
 
 
 @pytest.mark.parametrize("name", SUPPORTED)

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import ModelProto, TensorProto, helper, numpy_helper
-from support.onnx_graphs import SUPPORTED, Graph, single
+from support.onnx_builder import Graph, single
+from support.onnx_graphs import SUPPORTED
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.onnx_import import import_onnx, network_of

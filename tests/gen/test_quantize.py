@@ -6,18 +6,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.float_networks import outputs, sample
 from support.onnx_graphs import SUPPORTED
 from support.onnx_random import random_model
 
 from sparnn.gen.calibrate import calibrate
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.float_run import named_output
-from sparnn.gen.float_run import run_network as run_float
 from sparnn.gen.model import FloatLayer, FloatNetwork
 from sparnn.gen.onnx_import import import_onnx, network_of
 from sparnn.gen.prune import prune
 from sparnn.gen.quantize import (
-    Quantized,
     proposals,
     quantize,
     requantizer,
@@ -26,37 +24,6 @@ from sparnn.gen.quantize import (
 from sparnn.sim.arrays import Sequence, load_inputs
 from sparnn.sim.golden import run_network
 from sparnn.sim.golden_run import quantize_sequence
-
-
-def sample(network: FloatNetwork, count: int = 6, steps: int = 12, seed: int = 0) -> list[Sequence]:
-    random = np.random.default_rng(seed)
-    roles = [(e["role"], e["layer"]) for e in network.io["inputs"] if e["role"] != "x"]
-    sizes = network.input_sizes
-    return [
-        Sequence(
-            random.normal(size=(steps, sizes["x", 0])),
-            {key: random.normal(size=sizes[key]) * 0.5 for key in roles},
-        )
-        for _ in range(count)
-    ]
-
-
-def outputs(
-    network: FloatNetwork, quantized: Quantized, sequences: list[Sequence]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(float, integer) of every io output, over all sequences."""
-    pairs: list[tuple[list[np.ndarray], list[np.ndarray]]] = [
-        ([], []) for _ in network.io["outputs"]
-    ]
-    for s in sequences:
-        exact = run_float(network, s.x[None], {k: v[None] for k, v in s.initial.items()})
-        fed = quantize_sequence(quantized.network, s)
-        trace = run_network(quantized.network, fed.x, fed.initial)
-        for (a, b), entry in zip(pairs, quantized.io["outputs"], strict=True):
-            a.append(np.atleast_2d(named_output(exact, entry)[0]))
-            integers = np.atleast_2d(trace.output(entry["layer"], entry["what"]))
-            b.append(np.ldexp(integers.astype(float), -entry["f"]))
-    return [(np.concatenate(a), np.concatenate(b)) for a, b in pairs]
 
 
 def sqnr(exact: np.ndarray, got: np.ndarray) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 from onnx import ModelProto
-from support.onnx_graphs import Graph, single
+from support.onnx_builder import Graph, single
 
 __all__ = ["CELLS"]
 

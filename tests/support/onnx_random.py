@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto
-from support.onnx_graphs import Graph
+from support.onnx_builder import Graph
 
 __all__ = ["random_model"]
 

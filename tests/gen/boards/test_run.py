@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from support.onnx_graphs import Graph
+from support.onnx_builder import Graph
 
 from sparnn.gen.boards import BOARDS
 from sparnn.gen.boards.bitstream import bitstream

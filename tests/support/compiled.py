@@ -1,0 +1,42 @@
+"""A model compiled for a machine described by a file."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from support.onnx_builder import feeds_for
+
+from sparnn.gen.compile import compile_model
+from sparnn.sim.runner import SimulationReport, simulate
+
+__all__ = ["compiled", "simulated"]
+
+
+def compiled(
+    model: onnx.ModelProto, folder: Path, machine: str, *, steps: int = 9, **options: Any
+) -> tuple[Path, Path]:
+    """The output folder, and inputs: three sequences, those that it was calibrated on.
+
+    ``machine`` is the text of a TOML file.
+    """
+    onnx.save(model, folder / "model.onnx")
+    np.savez(folder / "x.npz", **feeds_for(model, steps=steps, batch=3))
+    (folder / "machine.toml").write_text(machine)
+    compile_model(
+        folder / "model.onnx",
+        folder / "x.npz",
+        folder / "out",
+        config=str(folder / "machine.toml"),
+        **options,
+    )
+    return folder / "out", folder / "x.npz"
+
+
+def simulated(folder: Path, inputs: Path, **options: Any) -> SimulationReport:
+    """The report of a simulation, which has to be bit exact and near ONNX Runtime."""
+    report = simulate(folder, inputs, **options)
+    assert report.bit_exact, report.first_mismatch
+    assert report.sqnr_db is not None
+    assert report.sqnr_db > 48
+    return report
