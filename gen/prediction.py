@@ -10,7 +10,7 @@ from sparnn.sim.network import IntegerNetwork
 
 from .errors import SparnnError
 from .float_run import machine_biases, run_network
-from .model import FloatNetwork
+from .model import FloatArray, FloatNetwork
 
 __all__ = ["with_thresholds"]
 
@@ -44,7 +44,7 @@ def with_thresholds(
         raise SparnnError(
             "output prediction needs an RNN with ReLU: the outputs of other cells are not zero"
         )
-    seen = {index: [] for index in predicted}
+    seen: dict[int, list[FloatArray]] = {index: [] for index in predicted}
     for sequence in sequences:
         traces = run_network(
             network,

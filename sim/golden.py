@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from .arithmetic import IntArray, hard_sigmoid, rne, saturate, sigmoid, tanh, tanh15
 from .errors import SimulationError
+from .golden_half import half_of
 from .network import WITH_STATE, IntegerLayer, IntegerNetwork
 
 __all__ = [
@@ -200,7 +201,7 @@ def run_layer(
     x = x[::-1] if layer.reverse else x
     h, state = _initial(layer, h0, c0)
     clamp = _Clamp()
-    half_x = _half(layer, "x")
+    half_x = half_of(layer, "x")
     outputs = np.zeros((len(x), layer.units), np.int64)
     useful = half_x.useful(x)
     if not layer.has_hidden:
@@ -209,16 +210,17 @@ def run_layer(
             outputs[block] = clamp("h", _activated(layer, pre), layer.out_bits)
         return LayerTrace(outputs, outputs[-1], None, useful, clamp.counts)
 
-    half_h = _half(layer, "h")
+    half_h = half_of(layer, "h")
     cell = _CELLS[layer.kind]
     first = h
-    left_out = None if layer.threshold is None else np.zeros(outputs.shape, np.bool_)
+    threshold = layer.threshold
+    left_out = None if threshold is None else np.zeros(outputs.shape, np.bool_)
     for block in _blocks(len(x)):
         u_block = clamp("u", half_x(x[block]), 16)
         for step, u in enumerate(u_block, block.start):
             v = clamp("v", half_h(h), 16)
-            if left_out is not None:
-                left_out[step] = saturate(v + half_x.bias, 16)[0] < -layer.threshold
+            if left_out is not None and threshold is not None:
+                left_out[step] = saturate(v + half_x.bias, 16)[0] < -threshold
                 u = np.where(left_out[step], half_x.bias, u)
                 useful -= half_x.useful_rows(x[step], left_out[step])
             value, state = cell(layer, u, v, state, clamp)
@@ -250,7 +252,7 @@ def _reset_first(
     clamps = _Clamp(), _Clamp()
     shape = (len(x), gates.units)
     first_h, reset, outputs = h, np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    halves = [(_half(layer, "x"), _half(layer, "h")) for layer in (gates, candidate)]
+    halves = [(half_of(layer, "x"), half_of(layer, "h")) for layer in (gates, candidate)]
     bits, n = gates.out_bits, 15 + gates.f_state - gates.f_out
     for step, x_t in enumerate(x):
         u, v = (
@@ -349,48 +351,6 @@ class _Clamp:
         clamped = saturate(value, bits)
         self.counts[tensor] += int(np.count_nonzero(clamped != value))
         return clamped
-
-
-class _Half:
-    """The rows of one half: sums of products, requantized, not yet saturated."""
-
-    def __init__(
-        self,
-        weights: npt.NDArray[np.int32],
-        factors: npt.NDArray[np.int32] | None,
-        mult: npt.NDArray[np.int32],
-        shift: npt.NDArray[np.int32],
-        bias: npt.NDArray[np.int32],
-    ):
-        self.rows, columns = weights.shape[:2], weights.shape[2]
-        # Products and all their partial sums are below 2^48, so float64 holds them exactly, and
-        # its matrix product is many times faster than the one of int64.
-        assert columns <= 1 << 16
-        self.nonzero = np.count_nonzero(weights, axis=(0, 1))
-        if factors is not None:
-            positive, negative = factors[..., np.newaxis]
-            weights = np.where(weights > 0, weights * positive, weights * negative)
-        self.weights = weights.reshape(-1, columns).T.astype(np.float64)
-        self.mult, self.shift, self.bias = (a.astype(np.int64) for a in (mult, shift, bias))
-
-    def __call__(self, x: IntArray) -> IntArray:
-        """From [..., columns] to [..., gates, units]."""
-        acc = (x.astype(np.float64) @ self.weights).astype(np.int64)
-        return rne(acc.reshape(*x.shape[:-1], *self.rows) * self.mult, self.shift) + self.bias
-
-    def useful(self, x: IntArray) -> int:
-        """Pairs of a non-zero weight and a non-zero element of `x`, [steps, columns]."""
-        return int(np.count_nonzero(x, axis=0) @ self.nonzero)
-
-    def useful_rows(self, x: IntArray, rows: npt.NDArray[np.bool_]) -> int:
-        """The same of one step, [columns], in the rows that are marked, [rows]."""
-        return int(np.count_nonzero(self.weights[x != 0][:, rows]))
-
-
-def _half(layer: IntegerLayer, which: str) -> _Half:
-    """The input half (`x`) or the hidden half (`h`) of a layer."""
-    names = ("w", "factors", "mult", "shift", "bias")
-    return _Half(*(getattr(layer, f"{name}_{which}") for name in names))
 
 
 # A cell takes the saturated halves u and v, [gates, units], and the state, and gives the output,

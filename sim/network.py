@@ -1,10 +1,10 @@
 """The integer network: what the compiler writes and the golden model runs (docs/numerics.md)."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from .arrays import read_npz, write_npz
 from .errors import SimulationError
 from .network_limits import ARRAYS, Int32Array, check_number, check_width, checked_array
+from .stages import Joined, stages
 
 __all__ = [
     "GATES",
@@ -39,24 +40,6 @@ WITH_STATE = ("lstm", "gru", "gru_gates")
 _ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "hard_sigmoid")
 _MAX_COLUMNS = 1 << 16
 _FORMAT_VERSION = 2
-
-
-class Joined(Protocol):
-    """What :func:`stages` has to know of a layer."""
-
-    @property
-    def join(self) -> str: ...
-
-
-def stages(layers: Sequence[Joined]) -> list[tuple[int, ...]]:
-    """Indices of the layers that read the same input: one, or the two directions of a layer."""
-    grouped: list[tuple[int, ...]] = []
-    for index, layer in enumerate(layers):
-        if layer.join and grouped:
-            grouped[-1] = (*grouped[-1], index)
-        else:
-            grouped.append((index,))
-    return grouped
 
 
 @dataclass(frozen=True, eq=False)
