@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.onnx_graphs import SUPPORTED, feeds_for
+from support.onnx_builder import feeds_for
+from support.onnx_graphs import SUPPORTED
 
 from sparnn.gen import cli
 from sparnn.gen.activity import BoolArray, measure_activity

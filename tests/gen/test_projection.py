@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from support.float_networks import onnx_runtime
 
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.projection import main, projected_network
 from sparnn.sim.runner import simulate
-from tests.gen.test_onnx_import import onnx_runtime
 
 MACHINE = """
 lanes = 8
