@@ -4,7 +4,8 @@ A lane's work is that of one group's rows on one slice's columns, summed over al
 one loop. Where a neuron lies says which group computes its rows in each half and which slice its
 column belongs to; where an input column lies says its slice. So one order decides about several
 halves at once, and dealing rows and columns apart evens the groups and the slices but not the
-lanes. The search exchanges random pairs and keeps what lowers the cost of all lanes together.
+lanes. The search exchanges pairs, the best of some random ones, and keeps what lowers the cost of
+all lanes together.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from sparnn.sim.progress import progress
 
 __all__ = ["Balance", "HalfWork", "balanced"]
 
@@ -21,10 +24,11 @@ FloatArray = npt.NDArray[np.float64]
 #: The search lowers the sum of this power of the lanes' work: high enough that the fullest lanes
 #: decide, low enough that the others still give a direction.
 _POWER = 24
-#: Proposals for each thing that may change its place, and in all.
-_PROPOSALS, _MOST_PROPOSALS = 40, 80_000
-#: The search ends when so many proposals for each thing in turn gained nothing.
-_PATIENCE = 8
+#: Rounds of the search for each thing that may change its place, and in all; places that are tried
+#: in each.
+_ROUNDS, _MOST_ROUNDS, _TRIES = 24, 60_000, 32
+#: The search ends when so many rounds for each thing in turn gained nothing.
+_PATIENCE = 1
 #: Lanes this even are not worth a search, nor is it looked at more often than after so many.
 _EVEN, _LOOK = 1.002, 64
 
@@ -68,16 +72,16 @@ class Balance:
         self.places = [np.argsort(order) for order in orders]  # thing -> position
         self.loads = [np.zeros(shape) for shape in lanes]
         self._by_slice: list[FloatArray] = []  # [neurons, slices]
-        self._by_group: list[FloatArray] = []  # [groups, columns]
+        self._by_group: list[FloatArray] = []  # [columns, groups]
         for half in halves:
             groups, slices = lanes[half.loop]
             slice_ = half.slice[self.places[half.columns]]
             group = half.group[self.places[half.neurons]]
             self._by_slice.append(half.work @ (slice_[:, np.newaxis] == np.arange(slices)))
-            self._by_group.append((np.arange(groups)[:, np.newaxis] == group) @ half.work)
+            self._by_group.append(half.work.T @ (group[:, np.newaxis] == np.arange(groups)))
             np.add.at(self.loads[half.loop], group, self._by_slice[-1])
         self._means = [max(float(load.mean()), 1e-12) for load in self.loads]
-        self.cost = self._cost(self.loads)
+        self.cost = float(self._cost(self.loads))
 
     @property
     def orders(self) -> list[IntArray]:
@@ -104,59 +108,61 @@ class Balance:
                 mine |= (half.slice == slice_)[self.places[order]]
         return np.flatnonzero(mine)
 
-    def exchange(self, order: int, one: int, other: int) -> bool:
-        """Let two things of an order change places, if that lowers the cost."""
+    def exchange(self, order: int, one: int, others: IntArray) -> bool:
+        """Let a thing of an order change places with the best of some others, if that lowers the
+        cost. All of them are tried at once."""
         places = self.places[order]
-        here, there = places[one], places[other]
-        loads = [load.copy() for load in self.loads]
-        touched = []
+        here, there = places[one], places[others]
+        tries = np.arange(len(others))
+        loads = [np.repeat(load[np.newaxis], len(others), axis=0) for load in self.loads]
         for number, half in enumerate(self.halves):
-            ends = half.group[[here, there]] if half.neurons == order else (0, 0)
-            sides = half.slice[[here, there]] if half.columns == order else (0, 0)
-            rows, columns = ends[0] != ends[1], sides[0] != sides[1]
-            touched.append((rows, columns, ends, sides))
             load = loads[half.loop]
-            if rows:
-                change = self._by_slice[number][other] - self._by_slice[number][one]
-                load[ends[0]] += change
-                load[ends[1]] -= change
-            if columns:
-                by_group = self._by_group[number]
-                change = by_group[:, other] - by_group[:, one]
-                if rows:  # the two rows have changed their groups already
+            if half.neurons == order:
+                end, ends = half.group[here], half.group[there]
+                change = self._by_slice[number][others] - self._by_slice[number][one]
+                change *= (end != ends)[:, np.newaxis]
+                load[:, end] += change
+                load[tries, ends] -= change
+            if half.columns == order:
+                side, sides = half.slice[here], half.slice[there]
+                change = self._by_group[number][others] - self._by_group[number][one]
+                if half.neurons == order:  # the two rows have changed their groups already
                     work = half.work
-                    corner = work[other, other] - work[one, other] - work[other, one]
-                    corner += work[one, one]
-                    change[ends[0]] += corner
-                    change[ends[1]] -= corner
-                load[:, sides[0]] += change
-                load[:, sides[1]] -= change
-        cost = self._cost(loads)
-        if not cost < self.cost * (1 - 1e-12):
+                    corner = work[others, others] - work[one, others] - work[others, one]
+                    corner = (corner + work[one, one]) * (end != ends)
+                    change[:, end] += corner
+                    change[tries, ends] -= corner
+                change *= (side != sides)[:, np.newaxis]
+                load[:, :, side] += change
+                load[tries, :, sides] -= change
+        costs = self._cost(loads)
+        best = int(costs.argmin())
+        if not costs[best] < self.cost * (1 - 1e-12):
             return False
-        self.loads, self.cost = loads, cost
+        self.loads, self.cost = [load[best] for load in loads], float(costs[best])
+        other = int(others[best])
+        there = places[other]
         places[one], places[other] = there, here
-        for number, (half, (rows, columns, ends, sides)) in enumerate(
-            zip(self.halves, touched, strict=True)
-        ):
-            if rows:
+        for number, half in enumerate(self.halves):
+            if half.neurons == order:
                 change = half.work[other] - half.work[one]
-                self._by_group[number][ends[0]] += change
-                self._by_group[number][ends[1]] -= change
-            if columns:
+                self._by_group[number][:, half.group[here]] += change
+                self._by_group[number][:, half.group[there]] -= change
+            if half.columns == order:
                 change = half.work[:, other] - half.work[:, one]
-                self._by_slice[number][:, sides[0]] += change
-                self._by_slice[number][:, sides[1]] -= change
+                self._by_slice[number][:, half.slice[here]] += change
+                self._by_slice[number][:, half.slice[there]] -= change
         return True
 
-    def _cost(self, loads: Sequence[FloatArray]) -> float:
-        total = 0.0
+    def _cost(self, loads: Sequence[FloatArray]) -> FloatArray:
+        """Of one or of many tries: the last two axes are groups and slices."""
+        total = np.zeros(loads[0].shape[:-2])
         for load, mean in zip(loads, self._means, strict=True):
             ratio = load * (1 / mean)
             cube = ratio * ratio * ratio
             for _ in range((_POWER // 3).bit_length() - 1):
                 cube *= cube
-            total += float(cube.sum())
+            total += cube.sum(axis=(-2, -1))
         return total
 
 
@@ -170,13 +176,13 @@ def balanced(
 ) -> list[IntArray]:
     """Better orders than the given ones. The same input always gives the same orders.
 
-    Every other proposal takes something from the fullest lane, the others are any two things.
+    Every other round takes something from the fullest lane, the others anything.
 
     Parameters
     ----------
     halves, lanes, orders: see :class:`Balance`.
     free: the orders that may change.
-    effort: of the usual number of proposals, a share.
+    effort: of the usual number of rounds, a share.
     """
     rng = np.random.default_rng(0)
     orders = [
@@ -184,20 +190,20 @@ def balanced(
     ]
     balance = Balance(halves, lanes, orders)
     sizes = np.array([len(orders[number]) for number in free])
-    proposals = min(int(effort * _PROPOSALS * sizes.sum()), _MOST_PROPOSALS)
-    patience = _PATIENCE * int(sizes.sum())
-    chosen = rng.choice(len(free), proposals, p=sizes / sizes.sum())
-    draws = rng.random((proposals, 2))
+    rounds = min(int(effort * _ROUNDS * sizes.sum()), _MOST_ROUNDS)
     idle = 0
-    for number, (which, draw) in enumerate(zip(chosen, draws, strict=True)):
-        if number % _LOOK == 0 and balance.unevenness() < _EVEN:
-            break
-        order = free[which]
-        one, other = (int(thing) for thing in draw * sizes[which])
-        if number % 2:
-            mine = balance.fullest(order)
-            one = int(mine[int(draw[0] * len(mine))]) if len(mine) else one
-        idle = 0 if one != other and balance.exchange(order, one, other) else idle + 1
-        if idle > patience:
-            break
+    with progress("Balancing", rounds) as advance:
+        for number in range(rounds):
+            if number % _LOOK == 0 and balance.unevenness() < _EVEN:
+                break
+            order = int(rng.choice(free, p=sizes / sizes.sum()))
+            one = int(rng.integers(len(orders[order])))
+            mine = balance.fullest(order) if number % 2 else ()
+            if len(mine):
+                one = int(rng.choice(mine))
+            others = rng.integers(len(orders[order]), size=_TRIES)
+            idle = 0 if balance.exchange(order, one, others) else idle + 1
+            if idle > _PATIENCE * sizes.sum():
+                break
+            advance(1)
     return balance.orders

@@ -1,7 +1,6 @@
 """`sparnn bench eie`: sparnn, EIE and ESE on the same integers in one go (docs/baselines.md)."""
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,20 +14,16 @@ from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.arrays import Sequence as InputSequence
 from sparnn.sim.arrays import quantize
 from sparnn.sim.golden import NetworkTrace, run_network
-from sparnn.sim.hardware import run_sequences
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
-from sparnn.sim.runner import mismatches
 
 from .activity import measure_activity
 from .baseline import baseline_config, run_baseline
-from .bench_masr import MASR_BITS
+from .bench_masr import MASR_BITS, every_output, masr_config, run_layer
 from .calibrate import calibrate
-from .compile import Compiled, place_network
 from .csc import encode_csc
 from .layout import NetworkLayout, lay_out
 from .liberty import find_liberty
 from .pack import pack_network
-from .presets import load_config
 from .program import fit_config, memory_needs
 from .quantize import quantize as quantize_network
 from .synthesis import MACRO_UM2_PER_BIT, Macro, synthesize
@@ -37,9 +32,6 @@ from .workload import Workload
 __all__ = ["Comparison", "DesignPoint", "FifoPoint", "compare", "fifo_points", "prepare"]
 
 IntArray = npt.NDArray[np.int64]
-
-#: Steps on which formats are calibrated and densities measured.
-_CALIBRATION_STEPS = 64
 
 #: What a memory holds, by its name: sparnn's and the baselines' memories. The rest (parameters,
 #: programs, states, partial sums) is "other".
@@ -98,7 +90,7 @@ class DesignPoint:
 class Comparison:
     """The integers that every design runs. x: [steps, inputs].
 
-    stored_steps: what the memories for activations are sized for.
+    stored_steps: what the memories for activations are sized for. chunk: of our machine.
     """
 
     network: IntegerNetwork
@@ -107,26 +99,34 @@ class Comparison:
     trace: NetworkTrace
     seed: int
     stored_steps: int
+    chunk: int | None = None
 
-    @property
-    def layer(self) -> IntegerLayer:
-        return self.network.layers[0]
+    def alone(self) -> Iterator[tuple[IntegerLayer, IntArray, IntArray]]:
+        """Each direction by itself: the layer, its input and its outputs, in its own order."""
+        for layer in self.network.layers:
+            x = self.x[::-1] if layer.reverse else self.x
+            layer = replace(layer, reverse=False, join="")
+            outputs = run_network(replace(self.network, layers=(layer,)), x).layers[0].outputs
+            yield layer, x, outputs
 
 
-def prepare(workload: Workload, seed: int, stored_steps: int = 0) -> Comparison:
+def prepare(
+    workload: Workload, seed: int, stored_steps: int = 0, chunk: int | None = None
+) -> Comparison:
     """Quantize a workload to MASR's widths and run the golden model.
 
     Parameters
     ----------
     stored_steps: steps that the memories hold, if that is more than the workload has.
+    chunk: of our machine.
     """
-    sample = InputSequence(workload.x[:_CALIBRATION_STEPS], {})
+    sample = InputSequence(workload.sample, {})
     network = quantize_network(
         workload.network, calibrate(workload.network, [sample]), MASR_BITS, MASR_BITS
     ).network
     x, _ = quantize(workload.x, network.layers[0].f_x, MASR_BITS)
     trace = run_network(network, x)
-    return Comparison(network, x, sample, trace, seed, max(stored_steps, len(x)))
+    return Comparison(network, x, sample, trace, seed, max(stored_steps, len(x)), chunk)
 
 
 def compare(
@@ -167,53 +167,57 @@ def compare(
 
 
 def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPoint, str]:
-    layer, x = comparison.layer, comparison.x
-    config = baseline_config(
-        layer,
-        comparison.stored_steps,
-        lanes,
-        design=design,
-        weight_bits=MASR_BITS,
-        activation_bits=MASR_BITS,
+    directions = list(comparison.alone())
+    configs = [
+        baseline_config(
+            layer,
+            comparison.stored_steps,
+            lanes,
+            design=design,
+            weight_bits=MASR_BITS,
+            activation_bits=MASR_BITS,
+        )
+        for layer, _, _ in directions
+    ]
+    # One array that holds the matrices of all directions; outputs are added where they lie.
+    matrix_words = sum(one.matrix_words for one in configs)
+    columns = sum(one.columns for one in configs)
+    config = replace(configs[0], matrix_words=matrix_words, columns=columns)
+    runs = [run_baseline(config, layer, x) for layer, x, _ in directions]
+    exact = all(
+        np.array_equal(run.outputs, outputs)
+        for run, (_, _, outputs) in zip(runs, directions, strict=True)
     )
-    run = run_baseline(config, layer, x)
-    exact = np.array_equal(run.outputs, comparison.trace.layers[0].outputs)
-    point = _point(comparison, design, lanes, run.cycles, exact)
-    return replace(point, stored_multiplications=run.entries, padding=run.padding), run.verilog
+    point = _point(comparison, design, lanes, sum(run.cycles for run in runs), exact)
+    return replace(
+        point,
+        stored_multiplications=sum(run.entries for run in runs),
+        padding=sum(run.padding for run in runs),
+    ), runs[0].verilog
 
 
 def _ours(comparison: Comparison, lanes: int) -> tuple[DesignPoint, str]:
-    network = comparison.network
-    config = load_config(None, lanes, weight_bits=MASR_BITS, activation_bits=MASR_BITS)
+    network, trace = comparison.network, comparison.trace
+    config = masr_config(lanes, len(network.layers), chunk=comparison.chunk, split_scales=0)
     activity = measure_activity(network, [comparison.sample])
     layout = lay_out(network, config, activity=activity, limit_columns=False)
     config = _exact(comparison, fit_config(config, network, layout), layout)
-    v = [1 << layer.v_log2 for layer in layout.layers]
-    cycles, different = 0, 0
-    # As in `sparnn bench masr`: every step is compared; what is timed sends the last one only.
-    for what in ("sequence", "last"):
-        outputs = [{"layer": 0, "what": what}]
-        compiled = place_network(network, config, outputs, v=v, activity=activity)
-        cycles, wrong = _simulate(compiled, comparison)
-        different += wrong
-    point = _point(comparison, "sparnn", lanes, cycles, different == 0)
-    return replace(point, v=v[0]), machine_verilog(config)
-
-
-def _simulate(compiled: Compiled, comparison: Comparison) -> tuple[int, int]:
-    """Cycles, and outputs that differ from the golden model."""
-    with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
-        folder = Path(name)
-        (folder / "sparnn.v").write_text(machine_verilog(compiled.config))
-        (folder / "image.bin").write_bytes(compiled.image.astype("<u4").tobytes())
-        results, _ = run_sequences(folder, compiled.program, [(comparison.x, {})])
-    return results[0].cycles, mismatches(compiled.program, results, [comparison.trace])[0]
+    run = run_layer(network, comparison.x, trace, config, layout)
+    point = _point(comparison, "sparnn", lanes, run.cycles, run.bit_exact)
+    return replace(point, v=1 << layout.layers[0].v_log2), machine_verilog(config)
 
 
 def _exact(comparison: Comparison, fitted: MachineConfig, layout: NetworkLayout) -> MachineConfig:
     """The machine with memories of exactly the size needed, as the baselines have."""
     packed = pack_network(comparison.network, layout, fitted)
-    needs = memory_needs(comparison.network, layout, packed, fitted, comparison.stored_steps)
+    needs = memory_needs(
+        comparison.network,
+        layout,
+        packed,
+        fitted,
+        comparison.stored_steps,
+        [every_output(comparison.network)],
+    )
     columns = fitted.chunk * -(-needs.pop("columns") // fitted.chunk)
     least = {name: max(2, need) for name, need in needs.items()}
     return replace(fitted, columns=columns, **least)

@@ -15,12 +15,12 @@ from sparnn.hdl.protocol import Counter
 from sparnn.sim.arrays import Sequence as InputSequence
 from sparnn.sim.arrays import quantize
 from sparnn.sim.golden import NetworkTrace, run_network
-from sparnn.sim.hardware import run_sequences
+from sparnn.sim.hardware import DriverRun, run_sequences
 from sparnn.sim.network import IntegerNetwork
 from sparnn.sim.runner import mismatches
 from sparnn.sim.verilate import build_driver
 
-from .activity import measure_activity
+from .activity import BoolArray, measure_activity
 from .balance import Balance, HalfWork
 from .calibrate import calibrate
 from .layout import NetworkLayout, lay_out
@@ -31,7 +31,17 @@ from .program import build_program, fit_config, image_words
 from .quantize import quantize as quantize_network
 from .workload import Workload, masr_workload
 
-__all__ = ["MASR_BITS", "MasrOptions", "MasrPoint", "masr_point", "masr_points"]
+__all__ = [
+    "MASR_BITS",
+    "LayerRun",
+    "MasrOptions",
+    "MasrPoint",
+    "every_output",
+    "masr_config",
+    "masr_point",
+    "masr_points",
+    "run_layer",
+]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -108,6 +118,20 @@ class MasrPoint:
     simulated_cycles_per_second: float
 
 
+def masr_config(
+    lanes: int, directions: int, *, chunk: int | None = None, **given: int | None
+) -> MachineConfig:
+    """MASR's machine, with as many threads as directions. ``given``: of its parameters."""
+    return load_config(
+        "masr",
+        lanes,
+        threads=directions,
+        chunk=chunk,
+        sub_chunk=None if chunk is None else max(8, chunk // _SUB_MASKS),
+        **given,
+    )
+
+
 def masr_points(
     lanes: list[int],
     options: MasrOptions | None = None,
@@ -129,17 +153,15 @@ def masr_point(
     """Run a workload on one machine, all steps in one RUN, and compare with the golden model."""
     options = options or MasrOptions()
     directions = len(workload.network.layers)
-    config = load_config(
-        "masr",
+    config = masr_config(
         lanes,
-        split_scales=options.split_scales,
-        threads=directions,
-        counters=1,
+        directions,
         chunk=options.chunk,
         queue_depth=options.queue,
         packed_store=int(options.packed_store),
         vector_words=_VECTOR_WORDS,
-        sub_chunk=None if options.chunk is None else max(8, options.chunk // _SUB_MASKS),
+        split_scales=options.split_scales,
+        counters=1,
     )
     sample = InputSequence(workload.sample, {})
     network = quantize_network(
@@ -162,34 +184,11 @@ def masr_point(
         activity=activity,
         limit_columns=False,
     )
-    sequence: list[Mapping[str, Any]] = [{"layer": directions - 1, "what": "sequence"}]
-    config = fit_config(config, network, layout, sequence, len(x), activity)
-    packed = pack_network(network, layout, config)
-    # Outputs of two directions stay in the store, and the host reads them after the run. Those of
-    # one are all sent while it runs, to compare them, and in a second run the last alone, as in a
-    # network whose activations stay in the machine: the host takes one value per cycle.
-    runs = [sequence]
-    if directions == 1:
-        runs.append([{"layer": 0, "what": "last"}])
-    different = 0
-    with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
-        folder = Path(name)
-        (folder / "sparnn.v").write_text(machine_verilog(config))
-        build_driver(folder / "sparnn.v")
-        for outputs in runs:
-            program = build_program(
-                network,
-                layout,
-                packed,
-                config,
-                outputs,
-                unfolded=options.unfolded,
-                activity=activity,
-            )
-            (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
-            results, driver = run_sequences(folder, program, [(x, {})])
-            different += mismatches(program, results, [trace])[0]
-    cycles, slots = results[0].cycles, results[0].slots
+    config = fit_config(config, network, layout, [every_output(network)], len(x), activity)
+    run = run_layer(
+        network, x, trace, config, layout, unfolded=options.unfolded, activity=activity
+    )
+    cycles, slots = run.cycles, run.slots
     assert sum(slots.values()) == lanes * cycles
     assert slots[Counter.PAIR] == trace.useful_macs
     weights = [w for layer in network.layers for w in (layer.w_x, layer.w_h) if w is not None]
@@ -202,7 +201,7 @@ def masr_point(
         queue=config.queue_depth,
         seed=seed,
         steps=len(x),
-        bit_exact=different == 0,
+        bit_exact=run.bit_exact,
         cycles=cycles,
         cycles_per_step=cycles / len(x),
         mac_units=lanes,
@@ -230,9 +229,66 @@ def masr_point(
             layout.loops,
         ),
         store_memory_bits=sum(words * bits for words, bits in store_memories(config)),
-        load_cycles=driver.load_cycles,
-        simulated_cycles_per_second=driver.cycles / max(driver.seconds, 1e-6),
+        load_cycles=run.driver.load_cycles,
+        simulated_cycles_per_second=run.driver.cycles / max(run.driver.seconds, 1e-6),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRun:
+    """cycles: from RUN to the last output. slots: by kind, if the machine has counters."""
+
+    bit_exact: bool
+    cycles: int
+    slots: Mapping[Counter, int]
+    driver: DriverRun
+
+
+def every_output(network: IntegerNetwork) -> Mapping[str, Any]:
+    """The request for all steps of the last layer."""
+    return {"layer": len(network.layers) - 1, "what": "sequence"}
+
+
+def run_layer(
+    network: IntegerNetwork,
+    x: IntArray,
+    trace: NetworkTrace,
+    config: MachineConfig,
+    layout: NetworkLayout,
+    *,
+    activity: Sequence[BoolArray],
+    unfolded: bool = True,
+) -> LayerRun:
+    """Run one or two directions of a layer over all steps and compare them with the golden model.
+
+    Outputs of two directions stay in the store, and the host reads them after the run. Those of one
+    are all sent while it runs, to compare them, and in a second run, which is timed, the last
+    alone, as in a network whose activations stay in the machine: the host takes one value per
+    cycle.
+    """
+    packed = pack_network(network, layout, config)
+    requests = [every_output(network)]
+    if len(network.layers) == 1:
+        requests.append({"layer": 0, "what": "last"})
+    different = 0
+    with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
+        folder = Path(name)
+        (folder / "sparnn.v").write_text(machine_verilog(config))
+        build_driver(folder / "sparnn.v")
+        for request in requests:
+            program = build_program(
+                network,
+                layout,
+                packed,
+                config,
+                [request],
+                unfolded=unfolded,
+                activity=activity,
+            )
+            (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
+            results, driver = run_sequences(folder, program, [(x, {})])
+            different += mismatches(program, results, [trace])[0]
+    return LayerRun(different == 0, results[0].cycles, results[0].slots, driver)
 
 
 def _balance_limit(

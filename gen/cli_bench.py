@@ -98,6 +98,15 @@ def _within(low: float, high: float) -> Callable[[Any], Any]:
     return check
 
 
+Directions = Annotated[
+    int,
+    typer.Option(
+        callback=_within(1, 2), metavar="1|2", help="Of the layer; two are added, as MASR does."
+    ),
+]
+Chunk = Annotated[
+    int | None, typer.Option(metavar="C", help="Mask bits that a lane of ours reads at once.")
+]
 LaneCounts = Annotated[
     list[int],
     typer.Option(
@@ -190,19 +199,12 @@ def masr_command(
     input_density: InputDensity = 0.4,
     steps: Steps = 333,
     seed: Seed = 0,
-    directions: Annotated[
-        int,
-        typer.Option(
-            callback=_within(1, 2), metavar="1|2", help="Of the layer; two are added, as MASR does."
-        ),
-    ] = 2,
+    directions: Directions = 2,
     v: Annotated[
         int | None,
         typer.Option("--v", metavar="V", help="Lanes per row instead of the compiler's choice."),
     ] = None,
-    chunk: Annotated[
-        int | None, typer.Option(metavar="C", help="Mask bits that a lane reads at once.")
-    ] = None,
+    chunk: Chunk = None,
     queue: Annotated[
         int | None, typer.Option(metavar="N", help="Partial sums that a lane may hold.")
     ] = None,
@@ -308,6 +310,8 @@ def eie_command(
     input_density: InputDensity = 0.4,
     steps: Steps = 333,
     seed: Seed = 0,
+    directions: Directions = 2,
+    chunk: Chunk = None,
     weight_spread: WeightSpread = 0.0,
     stored_steps: Annotated[
         int,
@@ -336,8 +340,9 @@ def eie_command(
         steps=steps,
         seed=seed,
         weight_spread=weight_spread,
+        directions=directions,
     )
-    comparison = prepare(workload, seed, stored_steps)
+    comparison = prepare(workload, seed, stored_steps, chunk)
     points = [point.as_dict() for point in compare(comparison, lanes, areas=areas)]
     publish("EIE, ours and ESE on MASR's layer", points, json)
 

@@ -34,8 +34,8 @@ __all__ = [
 
 IntArray = npt.NDArray[np.int64]
 
-#: Share of the balance's proposals with which the choices of V are compared.
-_SHORT_EFFORT = 0.1
+#: Share of the balance's rounds with which the choices of V are compared.
+_SHORT_EFFORT = 0.05
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ __all__ = ["Workload", "masr_workload"]
 #: Concentration of the beta distribution of densities: small is uneven.
 _CONCENTRATION = 6.0
 #: Steps on which biases are tuned, and rounds of it.
-_TUNING_STEPS, _TUNING_ROUNDS = 160, 8
+_TUNING_STEPS, _TUNING_ROUNDS = 640, 8
 #: How much of an input column's process stays from step to step, and how much all columns share.
 _MEMORY, _SHARED = 0.8, 0.3
 

@@ -60,8 +60,8 @@ def test_loads_follow_every_exchange(seed):
     for _ in range(30):
         before = balance.cost
         order = int(rng.integers(len(orders)))
-        one, other = (int(thing) for thing in rng.integers(len(orders[order]), size=2))
-        changed = one != other and balance.exchange(order, one, other)
+        one, *others = rng.integers(len(orders[order]), size=1 + int(rng.integers(1, 5)))
+        changed = balance.exchange(order, one, np.array(others))
         assert balance.cost < before if changed else balance.cost == before
         for load, expected in zip(balance.loads, loads(halves, lanes, balance.orders), strict=True):
             np.testing.assert_allclose(load, expected, atol=1e-9)

@@ -37,13 +37,13 @@ def comparison():
     ],
 )
 def test_bit_exact(comparison, design, lanes, changes):
-    config = baseline_config(comparison.layer, 6, lanes, design=design, **BITS, **changes)
-    run = run_baseline(config, comparison.layer, comparison.x)
+    config = baseline_config(comparison.network.layers[0], 6, lanes, design=design, **BITS, **changes)
+    run = run_baseline(config, comparison.network.layers[0], comparison.x)
     np.testing.assert_array_equal(run.outputs, comparison.trace.layers[0].outputs)
     assert run.outputs.any()
     assert (run.padding > 0) == ("index_bits" in changes)
     # No faster than the element with the most stored multiplications of non-zero activations.
-    layer = comparison.layer
+    layer = comparison.network.layers[0]
     image = encode_csc([layer.w_x[0], layer.w_h[0]], lanes, config.index_bits)
     hidden = np.vstack([np.zeros((1, 19)), run.outputs[:-1]])
     used = np.hstack([comparison.x, hidden]) != 0
@@ -57,8 +57,8 @@ def test_bit_exact(comparison, design, lanes, changes):
 def test_linear_layer(comparison):
     """A layer without hidden half, step after step."""
     none = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
-    layer = replace(comparison.layer, kind="linear", **none)
-    forgetful = replace(comparison.layer, w_h=np.zeros_like(comparison.layer.w_h))
+    layer = replace(comparison.network.layers[0], kind="linear", **none)
+    forgetful = replace(comparison.network.layers[0], w_h=np.zeros_like(comparison.network.layers[0].w_h))
     expected = run_network(IntegerNetwork((forgetful,), 10, 10), comparison.x).layers[0].outputs
     config = baseline_config(layer, 6, 8, design="eie", **BITS)
     run = run_baseline(config, layer, comparison.x)
@@ -66,7 +66,7 @@ def test_linear_layer(comparison):
 
 
 def test_only_relu_layers(comparison):
-    layer = replace(comparison.layer, activation="tanh")
+    layer = replace(comparison.network.layers[0], activation="tanh")
     with pytest.raises(SparnnError, match="activation tanh"):
         baseline_config(layer, 6, 8, design="eie", **BITS)
     split = replace(comparison.layer, factors_x=np.full((2, 1, 19), 2))
@@ -75,8 +75,11 @@ def test_only_relu_layers(comparison):
             baseline_config(odd, 6, 8, design="eie", **BITS)
 
 
-def test_compare(comparison):
+@pytest.mark.parametrize("directions", [1, 2])
+def test_compare(directions):
     """All three on the same integers, and what is relative to EIE."""
+    workload = masr_workload(hidden=19, inputs=43, steps=6, seed=3, directions=directions)
+    comparison = prepare(workload, 3)
     points = list(compare(comparison, [4], areas=False))
     assert [point.design for point in points] == ["eie", "sparnn", "ese"]
     assert all(point.bit_exact for point in points)
@@ -110,7 +113,7 @@ def test_memory_bits():
 
 def test_synthesis(comparison):
     """Macros are the memories of the configuration, once per element; the rest is cells."""
-    config = baseline_config(comparison.layer, 100, 8, design="eie", **BITS)
+    config = baseline_config(comparison.network.layers[0], 100, 8, design="eie", **BITS)
     area = synthesize(baseline_verilog(config), LIBERTY)
     macros = {macro.name.split(".")[0]: macro for macro in area.macros}
     assert macros["matrix"].bits == 8 * config.matrix_words * 112
