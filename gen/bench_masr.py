@@ -61,6 +61,7 @@ class MasrOptions:
     :func:`~sparnn.gen.program.build_program`. chunk: of the machine, in at most eight sub-masks.
     queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them.
     packed_store: masks and non-zero values in the store.
+    sharing: lanes that have no work take a neighbour's.
     """
 
     v: int | None = None
@@ -72,6 +73,7 @@ class MasrOptions:
     queue: int | None = None
     split_scales: bool = True
     packed_store: bool = False
+    sharing: bool = False
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ def masr_point(
         packed_store=int(options.packed_store),
         vector_words=_VECTOR_WORDS,
         split_scales=options.split_scales,
+        sharing=int(options.sharing),
         counters=1,
     )
     sample = InputSequence(workload.sample, {})

@@ -223,6 +223,10 @@ def masr_command(
             "--rotate/--no-rotate", help="Halves go on dealing where the one before stopped."
         ),
     ] = True,
+    sharing: Annotated[
+        bool,
+        typer.Option("--sharing/--no-sharing", help="A lane without work takes its neighbour's."),
+    ] = False,
     schedule: Annotated[
         Schedule,
         typer.Option(
@@ -255,6 +259,7 @@ def masr_command(
             packed_store=packed_store,
             balance=balance is Balance.STATIC,
             rotate=rotate,
+            sharing=sharing,
             interleave=schedule is Schedule.INTERLEAVED,
             unfolded=schedule is not Schedule.INTERGATE,
             split_scales=split_scales,
@@ -267,7 +272,12 @@ def masr_command(
         seed=seed,
         directions=directions,
     )
-    settings = {"balance": balance.value, "rotate": rotate, "schedule": schedule.value}
+    settings = {
+        "balance": balance.value,
+        "rotate": rotate,
+        "sharing": sharing,
+        "schedule": schedule.value,
+    }
     rows = [asdict(point) | settings for point in points]
     if plot is not None:
         plot_utilization(rows, plot)

@@ -34,6 +34,7 @@ def random_config(rng: np.random.Generator, **fixed: int) -> MachineConfig:
         "threads": int(rng.integers(1, 3)),
         "hard_sigmoid": int(rng.integers(0, 2)),
         "split_scales": int(rng.integers(0, 2)),
+        "sharing": int(rng.integers(0, 2)) if max_v > 1 else 0,
     }
     return MachineConfig(**values | fixed)
 

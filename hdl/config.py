@@ -64,6 +64,8 @@ class MachineConfig:
         cost to find a vector's values grows as it shrinks.
     program_depth: layer descriptors.
     threads: layers that the lanes may work on in turn, step by step, 1-2.
+    sharing: 1 lets a lane without work take a neighbour's of the same row, for which each holds the
+        other's weights and activations as well; needs ``max_v`` of 2 or more. 0 does not.
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
     hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
@@ -93,6 +95,7 @@ class MachineConfig:
     vector_words: int = 8
     program_depth: int = 16
     threads: int = 1
+    sharing: int = 0
     counters: int = 0
     hard_sigmoid: int = 0
     reset_first: int = 0
@@ -122,6 +125,7 @@ class MachineConfig:
             ("vector_words", 1, 1 << 16),
             ("program_depth", 1, 256),
             ("threads", 1, 2),
+            ("sharing", 0, 1),
             ("counters", 0, 1),
             ("hard_sigmoid", 0, 1),
             ("reset_first", 0, 1),
@@ -146,6 +150,11 @@ class MachineConfig:
             raise ConfigurationError(
                 f"configuration: max_v = {self.max_v} does not divide the {self.cluster_lanes} "
                 f"lanes of a cluster (lanes / post_units); lower max_v or change lanes"
+            )
+        if self.sharing and self.max_v < 2:
+            raise ConfigurationError(
+                "configuration: sharing = 1 needs two lanes that split a row: raise max_v to 2 or "
+                "more, or leave sharing out"
             )
         if self.chunk % self.sub_chunk or self.chunk == self.sub_chunk:
             raise ConfigurationError(

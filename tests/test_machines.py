@@ -70,6 +70,7 @@ def test_the_machines_cover_the_corners():
     assert values("queue_depth") == {2, 3, 8}
     assert values("threads") == {1, 2}
     assert values("split_scales") == {0, 1}
+    assert values("sharing") == {0, 1}
     assert values("weight_bits") >= {4, 16}
     assert values("activation_bits") >= {8, 16}
 

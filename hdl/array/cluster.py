@@ -124,11 +124,12 @@ class Cluster(wiring.Component):
             post.state_load.data.eq(load.data),
         ]
 
-        lane_slots = []
+        lane_slots, placed = [], []
         for index in range(lanes):
             lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
+            placed.append((lane, weight_en := Signal(name=f"weight_en{index}")))
             chosen = lane_index == index
-            mask_en, weight_en = Signal(name=f"mask_en{index}"), Signal(name=f"weight_en{index}")
+            mask_en = Signal(name=f"mask_en{index}")
             m.d.comb += [
                 mask_en.eq(load.mask_en & chosen),
                 weight_en.eq(load.weight_en & chosen),
@@ -147,6 +148,18 @@ class Cluster(wiring.Component):
             ]
             if config.counters:
                 lane_slots.append(lane.slot)
+
+        if config.sharing:
+            sharing = Signal()
+            m.d.sync += sharing.eq(collector_program.v_log2 != 0)
+            for index, (lane, _) in enumerate(placed):
+                neighbor, weight_en = placed[index ^ 1]
+                m.d.comb += [
+                    lane.sharing.eq(sharing),
+                    lane.neighbor_load_en.eq(weight_en),
+                    lane.neighbor_broadcast_en.eq(broadcast_en[(index ^ 1) % config.max_v]),
+                ]
+                wiring.connect(m, lane.from_neighbor, neighbor.to_neighbor)
 
         # The tag travels beside the sum: one cycle in the lane, then the tree. Nothing of it can
         # wait: the collector knows what the queue has room for.

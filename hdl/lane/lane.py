@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 
 from .fetch import ChunkFetch
+from .neighbor import neighbor_signature
 from .pairs import PairStage, issue_to_sum
 from .ports import LANE_PROGRAM, broadcast_layout, tokens_layout
 from .scan import MaskScan
@@ -33,6 +34,17 @@ def lane_signature(config: MachineConfig) -> wiring.Signature:
             "partial_sum": Out(signed(config.lane_sum_bits)),
         }
         | ({"slot": Out(Slot)} if config.counters else {})
+        | (
+            {
+                "sharing": In(1),
+                "neighbor_load_en": In(1),
+                "neighbor_broadcast_en": In(1),
+                "to_neighbor": Out(neighbor_signature(config)),
+                "from_neighbor": In(neighbor_signature(config)),
+            }
+            if config.sharing
+            else {}
+        )
     )
 
 
@@ -51,6 +63,8 @@ class Lane(wiring.Component):
     pop: takes the oldest sum; whoever pops keeps count of what arrived.
     partial_sum: the popped sum one cycle later, zero if none was popped.
     slot: what the cycle before was used for; only on a machine with ``counters``.
+    sharing, neighbor_load_en, neighbor_broadcast_en, to_neighbor, from_neighbor: only on a machine
+        with ``sharing``; see :class:`~sparnn.hdl.lane.pairs.PairStage`.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -82,6 +96,15 @@ class Lane(wiring.Component):
                 part.broadcast.eq(self.broadcast),
                 part.broadcast_en.eq(self.broadcast_en),
             ]
+
+        if config.sharing:
+            m.d.comb += [
+                pairs.sharing.eq(self.sharing),
+                pairs.neighbor_load_en.eq(self.neighbor_load_en),
+                pairs.neighbor_broadcast_en.eq(self.neighbor_broadcast_en),
+            ]
+            wiring.connect(m, wiring.flipped(self.to_neighbor), pairs.to_neighbor)
+            wiring.connect(m, wiring.flipped(self.from_neighbor), pairs.from_neighbor)
 
         # Partial-sum queue. A row claims its place when its last pair is issued, so a sum that
         # arrives always finds room: where, is where it was claimed. Pointers count twice the depth.

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 
 from .counting import added, lower_ones, lowest_index, population_count
+from .neighbor import neighbor_signature
 from .ports import broadcast_layout, factors_layout, local_word_bits
 from .scan import sub_mask_layout
 from .slots import Slot
@@ -35,6 +36,16 @@ class PairStage(wiring.Component):
     push, sum: that row's sum, :func:`issue_to_sum` - 1 cycles later; signed, exact.
     broadcast, broadcast_en: writes the local activation copy, a word of ``post_units`` at once.
     load_addr, load_data, load_en: writes the weight memory.
+
+    With ``sharing``, for the lane beside this one, which holds other columns of the same rows:
+
+    sharing: the layer that runs splits rows.
+    neighbor_load_en, neighbor_broadcast_en: as ``load_en`` and ``broadcast_en``, of the neighbour;
+        its weights and activations lie behind this lane's own.
+    to_neighbor, from_neighbor: :func:`~sparnn.hdl.lane.neighbor.neighbor_signature`. A lane that
+        has nothing to do takes the sub-mask that waits at its neighbour's while that one is busy,
+        and sends back the products, which arrive as early as the neighbour's own would. A row's
+        last sub-mask stays, and its last pair waits for those that were given away.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -53,6 +64,17 @@ class PairStage(wiring.Component):
                 "load_data": In(config.weight_bits),
                 "load_en": In(1),
             }
+            | (
+                {
+                    "sharing": In(1),
+                    "neighbor_load_en": In(1),
+                    "neighbor_broadcast_en": In(1),
+                    "to_neighbor": Out(neighbor_signature(config)),
+                    "from_neighbor": In(neighbor_signature(config)),
+                }
+                if config.sharing
+                else {}
+            )
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -61,9 +83,10 @@ class PairStage(wiring.Component):
         width = config.sub_chunk
         element_bits = (config.post_units - 1).bit_length()
 
+        weight_addr_bits = (config.weight_depth - 1).bit_length()
         m.submodules.weights = weights = memory.Memory(
             shape=signed(config.weight_bits),
-            depth=config.weight_depth,
+            depth=2 << weight_addr_bits if config.sharing else config.weight_depth,
             init=[],
             attrs={"no_rw_check": 1},
         )
@@ -76,7 +99,7 @@ class PairStage(wiring.Component):
         ]
         m.submodules.activations = activations = memory.Memory(
             shape=config.store_entry_bits,
-            depth=4 << local_word_bits(config) + config.thread_bits,
+            depth=4 << local_word_bits(config) + config.thread_bits + config.sharing,
             init=[],
             attrs={"no_rw_check": 1},
         )
@@ -93,27 +116,67 @@ class PairStage(wiring.Component):
             write.data.eq(self.broadcast.values),
             write.en.eq(self.broadcast_en),
         ]
+        if config.sharing:
+            # A word of both, which there is only while nothing is shared, is written once.
+            m.d.comb += [
+                load.addr[weight_addr_bits].eq(self.neighbor_load_en),
+                load.en.eq(self.load_en | self.neighbor_load_en),
+                write.addr[-1].eq(~self.broadcast_en),
+                write.en.eq(self.broadcast_en | self.neighbor_broadcast_en),
+            ]
 
-        # Issue: the lowest pair of the sub-mask at hand.
+        # Issue: the lowest pair of the sub-mask at hand: the neighbour's, if there is one, or ours.
         sub = Signal(sub_mask_layout(config), reset_less=True)
-        valid = Signal()
+        valid, ready = Signal(), Signal()
         single = Signal(reset_less=True)  # at most one pair is left; known early for the clock
         lower, work = Signal(width), Signal(width)
         last = sub.last & single
-        issue = Signal()
+        issue, stalled = Signal(), Signal()
+        at_hand, guest_here, given, lent = sub, Const(0), Const(0), Const(0)
+        if config.sharing:
+            there, here = self.from_neighbor, self.to_neighbor
+            guest = Signal(sub_mask_layout(config), reset_less=True)
+            guest_here, guest_single, guest_work = Signal(), Signal(), Signal(width)
+            given, lent = here.give, there.held
+            at_hand = Signal(sub_mask_layout(config))
+            m.d.comb += [
+                at_hand.eq(Mux(guest_here, guest, sub)),
+                guest_work.eq(Mux(there.give, there.sub.work, guest.work & lower)),
+                here.hungry.eq(
+                    (self.sharing & (~guest_here | guest_single))
+                    & (Mux(valid, last & ~self.room, ~self.subs.valid))
+                ),
+                here.give.eq(
+                    (there.hungry & valid & ~sub.last & (~single | guest_here))
+                    & (self.subs.valid & ~self.subs.payload.last)
+                ),
+                here.sub.eq(self.subs.payload),
+                here.held.eq(guest_here & ~guest_single),
+            ]
+            with m.If(there.give):
+                m.d.sync += guest.eq(there.sub)
+            m.d.sync += [
+                guest.work.eq(guest_work),
+                guest_single.eq(~(guest_work & lower_ones(guest_work)).any()),
+                guest_here.eq(there.give | (guest_here & ~guest_single)),
+            ]
         m.d.comb += [
-            lower.eq(lower_ones(sub.work)),
-            work.eq(Mux(self.subs.ready, self.subs.payload.work, sub.work & lower)),
-            issue.eq(valid & ~(last & ~self.room)),
+            lower.eq(lower_ones(at_hand.work)),
+            work.eq(Mux(ready, self.subs.payload.work, sub.work & lower)),
+            stalled.eq(valid & last & (~self.room | lent)),
+            issue.eq(valid & ~stalled & ~guest_here),
             self.commit.eq(issue & last),
-            self.subs.ready.eq(~valid | (issue & single)),
+            ready.eq(~valid | (issue & single)),
+            self.subs.ready.eq(ready | given),
         ]
-        with m.If(self.subs.ready):
+        with m.If(ready):
             m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
-        with m.If(self.subs.ready | issue):
+        with m.If(ready | issue):
             m.d.sync += [sub.work.eq(work), single.eq(~(work & lower_ones(work)).any())]
 
-        with m.If(~valid):
+        with m.If(guest_here):
+            m.d.comb += self.slot.eq(Slot.PAIR)
+        with m.Elif(~valid):
             m.d.comb += self.slot.eq(Slot.IDLE)
         with m.Elif(~issue):
             m.d.comb += self.slot.eq(Slot.STALL)
@@ -121,28 +184,32 @@ class PairStage(wiring.Component):
             m.d.comb += self.slot.eq(Slot.EMPTY)
 
         # Address: weights below the pair, and the pair's column.
-        below = population_count(m, (sub.weights & ~(sub.work | lower))[: width - 1])
-        column = Cat(lowest_index(sub.work), sub.column)
+        below = population_count(m, (at_hand.weights & ~(at_hand.work | lower))[: width - 1])
+        column = Cat(lowest_index(at_hand.work), at_hand.column)
         below_r = Signal(range(width), reset_less=True)
         base_r = Signal(range(config.weight_depth), reset_less=True)
-        offset_r = Signal.like(sub.offset, reset_less=True)
+        offset_r = Signal.like(at_hand.offset, reset_less=True)
         column_r = Signal(len(column), reset_less=True)
         m.d.sync += [
             below_r.eq(below),
-            base_r.eq(sub.base),
-            offset_r.eq(sub.offset),
+            base_r.eq(at_hand.base),
+            offset_r.eq(at_hand.offset),
             column_r.eq(column),
         ]
+        foreign = Signal(issue_to_sum(config) - 1)  # beside the pair, as far as its product
+        m.d.sync += foreign.eq(Cat(guest_here, foreign))
+        weight_addr = Signal(weight_addr_bits)
         m.d.comb += [
-            weight_read.addr.eq(base_r + added(m, offset_r, below_r, config.chunk - 1)),
-            activation_read.addr.eq(column_r[element_bits:]),
+            weight_addr.eq(base_r + added(m, offset_r, below_r, config.chunk - 1)),
+            weight_read.addr.eq(Cat(weight_addr, foreign[0])),
+            activation_read.addr.eq(Cat(column_r[element_bits:], foreign[0])),
         ]
 
         # {no pair, end of row} beside the pair: address, read, operands, product.
         nothing = Signal(issue_to_sum(config) - 2, init=-1)
         ends = Signal(issue_to_sum(config) - 1)
         m.d.sync += [
-            nothing.eq(Cat(~(issue & sub.work.any()), nothing)),
+            nothing.eq(Cat(~((guest_here | issue) & at_hand.work.any()), nothing)),
             ends.eq(Cat(self.commit, ends)),
         ]
         weight = Signal(signed(config.weight_bits), reset_less=True)
@@ -154,14 +221,22 @@ class PairStage(wiring.Component):
         m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data.as_signed())]
         operands: tuple[Value, Value] = (weight, activation)
         if config.split_scales:
-            operands = self._scaled(m, sub.factors, weight, activation)
+            operands = self._scaled(m, at_hand.factors, weight, activation)
         m.d.sync += product.eq(operands[0] * operands[1])
         with m.If(nothing[-1]):
             m.d.sync += product.eq(0)
 
         # Accumulate. The finished sum leaves from the adder, so that clearing is a plain reset.
         accumulator = Signal(signed(config.lane_sum_bits))
-        m.d.comb += [self.sum.eq(accumulator + product), self.push.eq(ends[-1])]
+        own = product
+        if config.sharing:
+            own = Signal(signed(len(product) + 1))
+            m.d.comb += [
+                own.eq(Mux(foreign[-1], 0, product) + Mux(there.product_valid, there.product, 0)),
+                here.product.eq(product),
+                here.product_valid.eq(foreign[-1]),
+            ]
+        m.d.comb += [self.sum.eq(accumulator + own), self.push.eq(ends[-1])]
         m.d.sync += accumulator.eq(self.sum)
         with m.If(self.push):
             m.d.sync += accumulator.eq(Const(0))

@@ -37,13 +37,13 @@ def comparison():
     ],
 )
 def test_bit_exact(comparison, design, lanes, changes):
-    config = baseline_config(comparison.network.layers[0], 6, lanes, design=design, **BITS, **changes)
-    run = run_baseline(config, comparison.network.layers[0], comparison.x)
+    layer = comparison.network.layers[0]
+    config = baseline_config(layer, 6, lanes, design=design, **BITS, **changes)
+    run = run_baseline(config, layer, comparison.x)
     np.testing.assert_array_equal(run.outputs, comparison.trace.layers[0].outputs)
     assert run.outputs.any()
     assert (run.padding > 0) == ("index_bits" in changes)
     # No faster than the element with the most stored multiplications of non-zero activations.
-    layer = comparison.network.layers[0]
     image = encode_csc([layer.w_x[0], layer.w_h[0]], lanes, config.index_bits)
     hidden = np.vstack([np.zeros((1, 19)), run.outputs[:-1]])
     used = np.hstack([comparison.x, hidden]) != 0
@@ -57,8 +57,9 @@ def test_bit_exact(comparison, design, lanes, changes):
 def test_linear_layer(comparison):
     """A layer without hidden half, step after step."""
     none = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
-    layer = replace(comparison.network.layers[0], kind="linear", **none)
-    forgetful = replace(comparison.network.layers[0], w_h=np.zeros_like(comparison.network.layers[0].w_h))
+    recurrent = comparison.network.layers[0]
+    layer = replace(recurrent, kind="linear", **none)
+    forgetful = replace(recurrent, w_h=np.zeros_like(recurrent.w_h))
     expected = run_network(IntegerNetwork((forgetful,), 10, 10), comparison.x).layers[0].outputs
     config = baseline_config(layer, 6, 8, design="eie", **BITS)
     run = run_baseline(config, layer, comparison.x)
