@@ -62,6 +62,7 @@ class MasrOptions:
     queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them.
     packed_store: masks and non-zero values in the store.
     sharing: lanes that have no work take a neighbour's.
+    sharing: lanes that have no work take a neighbour's. post_units: of the machine.
     """
 
     v: int | None = None
@@ -74,6 +75,7 @@ class MasrOptions:
     split_scales: bool = True
     packed_store: bool = False
     sharing: bool = False
+    post_units: int | None = None
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class MasrPoint:
 
     lanes: int
     directions: int
+    post_units: int
     v: int
     chunk: int
     queue: int
@@ -164,6 +167,7 @@ def masr_point(
         vector_words=_VECTOR_WORDS,
         split_scales=options.split_scales,
         sharing=int(options.sharing),
+        post_units=options.post_units,
         counters=1,
     )
     sample = InputSequence(workload.sample, {})
@@ -199,6 +203,7 @@ def masr_point(
     return MasrPoint(
         lanes=lanes,
         directions=directions,
+        post_units=config.post_units,
         v=1 << layout.layers[0].v_log2,
         chunk=config.chunk,
         queue=config.queue_depth,

@@ -223,6 +223,10 @@ def masr_command(
             "--rotate/--no-rotate", help="Halves go on dealing where the one before stopped."
         ),
     ] = True,
+    post_units: Annotated[
+        int | None,
+        typer.Option("--post-units", metavar="P", help="Clusters, each with a post unit."),
+    ] = None,
     sharing: Annotated[
         bool,
         typer.Option("--sharing/--no-sharing", help="A lane without work takes its neighbour's."),
@@ -260,6 +264,7 @@ def masr_command(
             balance=balance is Balance.STATIC,
             rotate=rotate,
             sharing=sharing,
+            post_units=post_units,
             interleave=schedule is Schedule.INTERLEAVED,
             unfolded=schedule is not Schedule.INTERGATE,
             split_scales=split_scales,
