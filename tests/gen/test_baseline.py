@@ -74,6 +74,9 @@ def test_only_relu_layers(comparison):
     for odd in (split, replace(comparison.layer, threshold=np.zeros(19, int))):
         with pytest.raises(SparnnError, match="without split scales and thresholds"):
             baseline_config(odd, 6, 8, design="eie", **BITS)
+    split = replace(comparison.network.layers[0], factors_x=np.full((2, 1, 19), 2))
+    with pytest.raises(SparnnError, match="without split scales"):
+        baseline_config(split, 6, 8, design="eie", **BITS)
 
 
 @pytest.mark.parametrize("directions", [1, 2])
