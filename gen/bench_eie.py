@@ -16,7 +16,7 @@ from sparnn.sim.arrays import quantize
 from sparnn.sim.golden import NetworkTrace, run_network
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
-from .activity import measure_activity
+from .activity import BoolArray, measure_activity
 from .baseline import baseline_config, run_baseline
 from .bench_masr import MASR_BITS, every_output, masr_config, run_layer
 from .calibrate import calibrate
@@ -198,28 +198,39 @@ def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPo
 
 def _ours(comparison: Comparison, lanes: int) -> tuple[DesignPoint, str]:
     network, trace = comparison.network, comparison.trace
-    config = masr_config(lanes, len(network.layers), chunk=comparison.chunk, split_scales=0)
+    config = masr_config(
+        lanes, len(network.layers), chunk=comparison.chunk, split_scales=0, packed_store=1
+    )
     activity = measure_activity(network, [comparison.sample])
     layout = lay_out(network, config, activity=activity, limit_columns=False)
-    config = _exact(comparison, fit_config(config, network, layout), layout)
-    run = run_layer(network, comparison.x, trace, config, layout)
+    fitted = fit_config(config, network, layout, activity=activity)
+    config = _exact(comparison, fitted, layout, activity)
+    run = run_layer(network, comparison.x, trace, config, layout, activity=activity)
     point = _point(comparison, "sparnn", lanes, run.cycles, run.bit_exact)
     return replace(point, v=1 << layout.layers[0].v_log2), machine_verilog(config)
 
 
-def _exact(comparison: Comparison, fitted: MachineConfig, layout: NetworkLayout) -> MachineConfig:
-    """The machine with memories of exactly the size needed, as the baselines have."""
+def _exact(
+    comparison: Comparison,
+    fitted: MachineConfig,
+    layout: NetworkLayout,
+    activity: Sequence[BoolArray],
+) -> MachineConfig:
+    """The machine with memories of the size needed, as the baselines have."""
     packed = pack_network(comparison.network, layout, fitted)
     needs = memory_needs(
         comparison.network,
         layout,
         packed,
-        fitted,
+        replace(fitted, dense_rows=2),
         comparison.stored_steps,
         [every_output(comparison.network)],
+        activity,
     )
     columns = fitted.chunk * -(-needs.pop("columns") // fitted.chunk)
     least = {name: max(2, need) for name, need in needs.items()}
+    # A packed store has a power of two of masks.
+    least["store_depth"] = 1 << (least["store_depth"] - 1).bit_length()
     return replace(fitted, columns=columns, **least)
 
 

@@ -133,6 +133,7 @@ def masr_config(
         threads=directions,
         chunk=chunk,
         sub_chunk=None if chunk is None else max(8, chunk // _SUB_MASKS),
+        vector_words=_VECTOR_WORDS,
         **given,
     )
 
@@ -164,7 +165,6 @@ def masr_point(
         chunk=options.chunk,
         queue_depth=options.queue,
         packed_store=int(options.packed_store),
-        vector_words=_VECTOR_WORDS,
         split_scales=options.split_scales,
         sharing=int(options.sharing),
         post_units=options.post_units,
@@ -192,9 +192,7 @@ def masr_point(
         limit_columns=False,
     )
     config = fit_config(config, network, layout, [every_output(network)], len(x), activity)
-    run = run_layer(
-        network, x, trace, config, layout, unfolded=options.unfolded, activity=activity
-    )
+    run = run_layer(network, x, trace, config, layout, unfolded=options.unfolded, activity=activity)
     cycles, slots = run.cycles, run.slots
     assert sum(slots.values()) == lanes * cycles
     assert slots[Counter.PAIR] == trace.useful_macs
