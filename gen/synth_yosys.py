@@ -14,7 +14,7 @@ from .synth_pins import PINS, with_pins
 from .targets import Device, Target
 from .yosys import run_yosys, yosys_version
 
-__all__ = ["BLOCKS", "Block", "Netlist", "synthesize"]
+__all__ = ["BLOCKS", "Block", "Netlist", "plain_names", "synthesize"]
 
 #: Modules that stay whole, so that their area and the places of paths are known by name: everything
 #: that is placed many times, the parts of the machine, and the parts of a cluster.
@@ -86,6 +86,7 @@ def synthesize(
     SparnnError: Yosys is missing, or refuses the design.
     """
     flat = flat or target.whole
+    verilog = plain_names(verilog)
     text = with_pins(verilog, top) if pins else verilog
     outer = PINS if pins else top
     mapping = [
@@ -127,6 +128,15 @@ def synthesize(
     return Netlist(
         folder / "netlist.json", folder / "mapped.v", outer, _blocks(statistics["modules"], top)
     )
+
+
+def plain_names(verilog: str) -> str:
+    """The same design with ``<3>`` for ``[3]`` inside of escaped names.
+
+    Amaranth calls an element of an array ``\\name[3]``. Yosys's abc9 takes that for a bit of
+    ``name`` and ends in an assertion (rtlil.cc:2872) where there is one.
+    """
+    return re.sub(r"\\\S+", lambda name: name[0].replace("[", "<").replace("]", ">"), verilog)
 
 
 def _kept(verilog: str, top: str, flat: bool, pins: bool) -> list[str]:

@@ -12,6 +12,7 @@ from sparnn.gen.targets import TARGETS
 PLACED = {
     "target": "ecp5",
     "lanes": 16,
+    "date": "2026-11-25",
     "lut": 15007,
     "lut_logic": 8349,
     "lut_in_carry": 2560,
@@ -28,7 +29,7 @@ LARGE = PLACED | {"lanes": 256, "clock": "too large for LFE5U", "fmax_mhz": {"me
 def test_lines_of_measured_machines() -> None:
     assert machine_line(PLACED) == (
         "| Lattice ECP5, LUT4 | 16 | 15,007 (8,349 + 2,560 + 4,098) | 10,839 | 20 | 53 of 18 kbit "
-        "| 82.9 (82.9) |"
+        "| 82.9 (82.9) | 2026-11-25 |"
     )
     table = short_table([PLACED, LARGE])
     assert table[0].endswith("| 16 lanes | 256 lanes |")
