@@ -12,7 +12,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.programs import find_nextpnr
 from sparnn.gen.synth import exceeded, synth, synth_verilog
 from sparnn.gen.synth_pnr import block_of, utilization
-from sparnn.gen.synth_yosys import synthesize
+from sparnn.gen.synth_yosys import plain_names, synthesize
 from sparnn.gen.targets import TARGETS, find_device, find_target
 
 #: A top with a block that is placed twice, in the style and with the names that Amaranth writes.
@@ -163,3 +163,9 @@ def test_command_line(sparnn: Callable[..., subprocess.CompletedProcess[str]]) -
     assert refused.returncode == 2
     assert refused.stderr.startswith("sparnn: error: --target asic")
     assert sparnn("synth", "m", "--target", "ecp5", "--json", "no/where.json").returncode == 2
+
+
+def test_names_of_array_elements() -> None:
+    """Brackets of names change, those of bits and ranges do not."""
+    text = "wire [3:0] \\a.b[0][1] ;\nassign \\a.b[0][1] [2] = x[1];\n"
+    assert plain_names(text) == "wire [3:0] \\a.b<0><1> ;\nassign \\a.b<0><1> [2] = x[1];\n"
