@@ -288,7 +288,7 @@ class MachineConfig:
     @property
     def store_latency(self) -> int:
         """Cycles to read a word of the store."""
-        return 4 if self.packed_store else 1
+        return 5 if self.packed_store else 1
 
     @property
     def v_log2_max(self) -> int:

@@ -48,7 +48,7 @@ class HostPort(wiring.Component):
     """
 
     #: Cycles from ``read_addr`` to its data, the registers on the way to the clusters included.
-    READ_LATENCY = 4
+    READ_LATENCY = 5
 
     def __init__(self, config: MachineConfig | TileConfig) -> None:
         self._config = config

@@ -28,7 +28,8 @@ class ValueBank(wiring.Component):
     begins, first: In(1), In(row). The word begins a vector, whose first value lies there; other
         words' values follow those of the word before, downwards if ``backwards``, In(1).
     step_whole, step_row: In(1), In(row). It is read from this row instead.
-    data: Out, the value, 0 if it has none; two cycles after ``step``, until two after the next one.
+    data: Out, the value, 0 if it has none; three cycles after ``step``, until three after the next
+        one.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -91,14 +92,16 @@ class ValueBank(wiring.Component):
 
         following = Array(Signal(self.row.shape(), name=f"following{k}") for k in range(2))
         found, address = Signal.like(self.row), Signal.like(self.row, reset_less=True)
-        fetch, present, shown = Signal(), Signal(), Signal()
+        fetch, present = Signal(), Signal()
+        fetched, fetched_present, shown = Signal(), Signal(), Signal()
+        data = Signal.like(self.data, reset_less=True)
         m.d.comb += [
             found.eq(Mux(self.begins, self.first, following[self.context])),
             read.en.eq(fetch),
             read.addr.eq(address),
-            self.data.eq(Mux(shown, read.data, 0)),
+            self.data.eq(Mux(shown, data, 0)),
         ]
-        m.d.sync += fetch.eq(self.step)
+        m.d.sync += [fetch.eq(self.step), fetched.eq(fetch)]
         with m.If(self.step):
             m.d.sync += [
                 address.eq(Mux(self.step_whole, self.step_row, found)),
@@ -109,5 +112,8 @@ class ValueBank(wiring.Component):
                     found + Mux(self.present, Mux(self.backwards, -1, 1), 0)
                 )
         with m.If(fetch):
-            m.d.sync += shown.eq(present)
+            m.d.sync += fetched_present.eq(present)
+        # Nothing between the memory and its register: the block RAM's own does.
+        with m.If(fetched):
+            m.d.sync += [data.eq(read.data), shown.eq(fetched_present)]
         return m

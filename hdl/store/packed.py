@@ -26,7 +26,7 @@ class PackedStore(wiring.Component):
     that says so. The host's words go to side 0; where one begins a vector at address 0, both begin
     anew. A vector's word that is written again gets another place, the old one is lost.
 
-    One word per cycle in and out. Latency: 4 cycles to read. What is written in a cycle may be
+    One word per cycle in and out. Latency: 5 cycles to read. What is written in a cycle may be
     read from the one after next on. Ports: :func:`~sparnn.hdl.store.ports.store_members`.
     """
 
@@ -105,7 +105,7 @@ class PackedStore(wiring.Component):
         with m.Elif(checks[1] & overflowed & (self.overflow == 0)):
             m.d.sync += self.overflow.eq(Mux(late_host[1], 1, self.loop + 1)[:OVERFLOW_BITS])
 
-        # Reading: mask and table, a register, the banks' addresses, the banks.
+        # Reading: mask and table, a register, the banks' addresses, the banks, their registers.
         asked, asked_addr = Signal(), Signal.like(self.read_addr, reset_less=True)
         asked_context, context = Signal(reset_less=True), Signal(reset_less=True)
         step, step_addr = Signal(), Signal.like(self.read_addr, reset_less=True)

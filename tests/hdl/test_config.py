@@ -168,7 +168,7 @@ def test_derived_values() -> None:
     assert MachineConfig(queue_depth=5).queue_places == 8
     assert (config.store_words, config.store_address_bits, config.store_latency) == (4096, 12, 1)
     packed = dataclasses.replace(config, packed_store=1, dense_rows=50)
-    assert (packed.store_words, packed.store_address_bits, packed.store_latency) == (4146, 13, 4)
+    assert (packed.store_words, packed.store_address_bits, packed.store_latency) == (4146, 13, 5)
 
 
 @pytest.mark.parametrize("max_v", [1, 2, 8, 1024])

@@ -73,7 +73,7 @@ def test_two_readers(gaps: float) -> None:
                 await ctx.tick()
         ctx.set(dut.append, 0)
         at: list[list[int] | None] = [None, None]  # of each reader: its log, its next value
-        expected: list[int | None] = [None, None]
+        expected: list[int | None] = [None, None, None]
         seen = 0
         while seen < 400:
             data = expected.pop(0)
