@@ -59,8 +59,10 @@ _LANE_BODY = re.compile(rb"^module sparnn_lane\(.*?^endmodule", re.MULTILINE | r
 _LANE_INPUT = re.compile(rb"^  input (?!clk;|rst;)\w+(?=;$)", re.MULTILINE)
 _LANE_PART = re.compile(rb"^module \\sparnn_lane\.\S+ \([^;]*\);", re.MULTILINE)
 _WAVES = ["--trace-vcd", "-CFLAGS", "-DSPARNN_WAVES"]
-# A lane is compiled once however many there are, so the best code costs little time.
-_MAKE = "OPT_FAST=-O3 OPT_SLOW=-O0 OPT_GLOBAL=-O2"
+# A sparse lane is compiled once however many there are, so the best code costs little time. The
+# dense machine's blocks are long, and fill most of a build.
+_OPTIMIZE_LANES, _OPTIMIZE_OTHERS = "OPT_FAST=-O3", "OPT_FAST=-O1"
+_MAKE = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 
 
 def cache_folder() -> Path:
@@ -201,7 +203,8 @@ def _build(
         target = ["hier_build"] if hierarchical else []
         compile_all = [
             *(os.environ.get("MAKE", "make"), "-C", "obj", "-f", makefile, f"-j{_JOBS}"),
-            *(*_MAKE.split(), *target),
+            _OPTIMIZE_LANES if _LANE.search(text) else _OPTIMIZE_OTHERS,
+            *(*_MAKE, *target),
         ]
         def run(command: list[str]) -> subprocess.CompletedProcess[str]:
             return subprocess.run(
