@@ -131,7 +131,7 @@ class PairStage(wiring.Component):
         single = Signal(reset_less=True)  # at most one pair is left; known early for the clock
         lower, work = Signal(width), Signal(width)
         last = sub.last & single
-        issue, stalled = Signal(), Signal()
+        issue = Signal()
         at_hand, guest_here, given, lent = sub, Const(0), Const(0), Const(0)
         if config.sharing:
             there, here = self.from_neighbor, self.to_neighbor
@@ -163,8 +163,7 @@ class PairStage(wiring.Component):
         m.d.comb += [
             lower.eq(lower_ones(at_hand.work)),
             work.eq(Mux(ready, self.subs.payload.work, sub.work & lower)),
-            stalled.eq(valid & last & (~self.room | lent)),
-            issue.eq(valid & ~stalled & ~guest_here),
+            issue.eq(valid & ~guest_here & ~(last & (~self.room | lent))),
             self.commit.eq(issue & last),
             ready.eq(~valid | (issue & single)),
             self.subs.ready.eq(ready | given),
