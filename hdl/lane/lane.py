@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 
 from .fetch import ChunkFetch
-from .neighbor import neighbor_signature
+from .neighbor import sharing_members
 from .pairs import PairStage, issue_to_sum
 from .ports import LANE_PROGRAM, broadcast_layout, tokens_layout
 from .scan import MaskScan
@@ -34,17 +34,7 @@ def lane_signature(config: MachineConfig) -> wiring.Signature:
             "partial_sum": Out(signed(config.lane_sum_bits)),
         }
         | ({"slot": Out(Slot)} if config.counters else {})
-        | (
-            {
-                "sharing": In(1),
-                "neighbor_load_en": In(1),
-                "neighbor_broadcast_en": In(1),
-                "to_neighbor": Out(neighbor_signature(config)),
-                "from_neighbor": In(neighbor_signature(config)),
-            }
-            if config.sharing
-            else {}
-        )
+        | sharing_members(config)
     )
 
 

@@ -2,13 +2,13 @@
 
 from amaranth.hdl import signed
 from amaranth.lib import wiring
-from amaranth.lib.wiring import Out
+from amaranth.lib.wiring import In, Member, Out
 
 from sparnn.hdl.config import MachineConfig
 
 from .scan import sub_mask_layout
 
-__all__ = ["neighbor_signature"]
+__all__ = ["neighbor_signature", "sharing_members"]
 
 
 def neighbor_signature(config: MachineConfig) -> wiring.Signature:
@@ -32,3 +32,17 @@ def neighbor_signature(config: MachineConfig) -> wiring.Signature:
             "product_valid": Out(1),
         }
     )
+
+
+def sharing_members(config: MachineConfig) -> dict[str, Member]:
+    """What ``sharing`` adds to a lane and to its pair stage, explained in
+    :class:`~sparnn.hdl.lane.pairs.PairStage`; nothing without it."""
+    if not config.sharing:
+        return {}
+    return {
+        "sharing": In(1),
+        "neighbor_load_en": In(1),
+        "neighbor_broadcast_en": In(1),
+        "to_neighbor": Out(neighbor_signature(config)),
+        "from_neighbor": In(neighbor_signature(config)),
+    }

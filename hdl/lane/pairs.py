@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 
 from .counting import added, lower_ones, lowest_index, population_count
-from .neighbor import neighbor_signature
+from .neighbor import sharing_members
 from .ports import broadcast_layout, factors_layout, local_word_bits
 from .scan import sub_mask_layout
 from .slots import Slot
@@ -64,17 +64,7 @@ class PairStage(wiring.Component):
                 "load_data": In(config.weight_bits),
                 "load_en": In(1),
             }
-            | (
-                {
-                    "sharing": In(1),
-                    "neighbor_load_en": In(1),
-                    "neighbor_broadcast_en": In(1),
-                    "to_neighbor": Out(neighbor_signature(config)),
-                    "from_neighbor": In(neighbor_signature(config)),
-                }
-                if config.sharing
-                else {}
-            )
+            | sharing_members(config)
         )
 
     def elaborate(self, platform: object) -> Module:
