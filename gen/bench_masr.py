@@ -61,7 +61,6 @@ class MasrOptions:
     :func:`~sparnn.gen.program.build_program`. chunk: of the machine, in at most eight sub-masks.
     queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them.
     packed_store: masks and non-zero values in the store.
-    sharing: lanes that have no work take a neighbour's.
     sharing: lanes that have no work take a neighbour's. post_units: of the machine.
     """
 

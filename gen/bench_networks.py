@@ -5,11 +5,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
+
 from sparnn.hdl.tile.config import TileConfig
 from sparnn.sim.network import GATES
 from sparnn.sim.tile_cycle_model import TileLayer, TilePlan, network_cycles
 
-from .bench_sharp import EPUR_GROUPS, machine_of
+from .bench_sharp import EPUR_GROUPS, dense_network, machine_of, model_point, simulated
 from .tile_layout import explore_shape
 from .tile_presets import SHARP_SIZES, tile_preset
 
@@ -29,17 +31,24 @@ NETWORKS: dict[
 }
 
 
-def network_points(macs: Sequence[int]) -> list[dict[str, Any]]:
-    """SHARP's four networks, by the cycle model: ours against the E-PUR baseline.
+def network_points(
+    macs: Sequence[int], *, simulate: bool = False, seed: int = 0
+) -> list[dict[str, Any]]:
+    """SHARP's four networks: ours against the E-PUR baseline.
 
     Two directions take turns in ours, and come one after the other in the baseline and in
     ``cycles_apart``.
+
+    Parameters
+    ----------
+    simulate: the RTL as well, each layer in a run of its own: ``rtl_cycles`` and ``bit_exact``.
+        Equal layers take the same cycles and are simulated once.
     """
     points = []
-    for name, (shapes, steps, published) in NETWORKS.items():
-        for size in macs:
-            config = machine_of(size)
-
+    for size in macs:
+        config = machine_of(size)
+        measured = _simulated_shapes(config, seed) if simulate else {}
+        for name, (shapes, steps, published) in NETWORKS.items():
             ours, apart = (
                 _network_cycles(config, shapes, steps, in_turn=in_turn)
                 for in_turn in (True, False)
@@ -61,9 +70,52 @@ def network_points(macs: Sequence[int]) -> list[dict[str, Any]]:
                     "epur_utilization": true * steps / (size * epur),
                     "speedup": epur / ours,
                     "published_speedup": paper,
+                    **_rtl([measured[shape, steps] for shape in shapes] if simulate else []),
                 }
             )
     return points
+
+
+Shape = tuple[int, int, int]
+
+
+def _rtl(layers: Sequence[tuple[int, bool]]) -> dict[str, Any]:
+    if not layers:
+        return {}
+    return {
+        "rtl_cycles": sum(cycles for cycles, _ in layers),
+        "bit_exact": all(exact for _, exact in layers),
+    }
+
+
+def _simulated_shapes(config: TileConfig, seed: int) -> dict[tuple[Shape, int], tuple[int, bool]]:
+    """Cycles of each different layer of all networks on one machine, and whether it was exact."""
+    runs = {(shape, steps): 0 for shapes, steps, _ in NETWORKS.values() for shape in shapes}
+    cases = []
+    for (inputs, units, directions), steps in runs:
+        places = _places(config, inputs, units)
+        paired = directions > 1
+        plan = _shape_plan(config, places, units, min(steps, 50), "lstm", "unfolded", None, paired)
+        rng = np.random.default_rng([seed, units, inputs])
+        network = dense_network(rng, "lstm", units, directions, inputs=places)
+        x = rng.integers(-128, 128, (1, steps, places))
+        cases.append((network, x, plan, model_point(config, network, plan, steps, seed)))
+    # The presets hold a few dozen steps; here a sequence is one run.
+    words = max(
+        steps * -(-width // config.word)
+        for (inputs, units, directions), steps in runs
+        for width in [_places(config, inputs, units) + directions * (units + config.word)]
+    )
+    depth = max(config.store_depth, 1 << words.bit_length())
+    points = simulated(replace(config, store_depth=depth), cases)
+    return {
+        run: (point.cycles, bool(point.bit_exact)) for run, point in zip(runs, points, strict=True)
+    }
+
+
+def _places(config: TileConfig, inputs: int, units: int) -> int:
+    """Columns of a layer's input: behind two directions each begins with a broadcast word."""
+    return 2 * -(-units // config.word) * config.word if inputs > units else inputs
 
 
 def _network_cycles(
@@ -76,9 +128,7 @@ def _network_cycles(
 ) -> int:
     total = 0
     for inputs, units, directions in shapes:
-        places = inputs
-        if inputs > units:  # each direction begins with a broadcast word of its own
-            places = 2 * -(-units // config.word) * config.word
+        places = _places(config, inputs, units)
         paired = in_turn and directions > 1
         one = _shape_cycles(config, places, units, steps, paired=paired, **options)
         total += one * (1 if paired else directions)

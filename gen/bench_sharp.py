@@ -38,6 +38,7 @@ __all__ = [
     "padding_points",
     "schedule_points",
     "sharp_points",
+    "simulated",
 ]
 
 #: Passes of a step that the machines of block-sparse points have masks for.
@@ -104,26 +105,30 @@ def dense_network(
     hidden: int,
     directions: int = 1,
     *,
+    inputs: int = 0,
     density: float = 1,
     block: int = 1,
 ) -> IntegerNetwork:
-    """One layer of random full-range weights, no zeros to speak of; inputs = units.
+    """One layer of random full-range weights, no zeros to speak of.
 
     Parameters
     ----------
+    inputs: as many as units if 0.
     density: share of the blocks that is not zero; a block is one column of all gates of so many
         neighbouring neurons.
     """
     gates = GATES[cell]
     halves = ("x",) if cell == "linear" else ("x", "h")
+    columns = {"x": inputs or hidden, "h": hidden}
     shift = 12 + int(np.log2(hidden)) // 2 + 7
     layers = []
     for reverse in (False, True)[:directions]:
         fields: dict[str, Any] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
         for half in halves:
-            kept = rng.random((-(-hidden // block), hidden)) < density if density < 1 else True
+            width = columns[half]
+            kept = rng.random((-(-hidden // block), width)) < density if density < 1 else True
             fields |= {
-                f"w_{half}": rng.integers(-127, 128, (gates, hidden, hidden))
+                f"w_{half}": rng.integers(-127, 128, (gates, hidden, width))
                 * (kept if kept is True else np.repeat(kept, block, axis=0)[:hidden]),
                 f"mult_{half}": rng.integers(16384, 32768, (gates, hidden)),
                 f"shift_{half}": np.full((gates, hidden), shift),
@@ -257,7 +262,7 @@ def sharp_points(
             point = model_point(config, network, plan, steps, seed, streams)
             cases.append((network, x, plan, point))
         if simulate:
-            points += _simulated(config, cases)
+            points += simulated(config, cases)
         else:
             points += [point for *_, point in cases]
     return points
@@ -279,10 +284,16 @@ def _verilog(config: TileConfig) -> str:
     return machine_verilog(config)
 
 
-def _simulated(
+def simulated(
     config: TileConfig,
     cases: Sequence[tuple[IntegerNetwork, npt.NDArray[np.int64], TilePlan, SharpPoint]],
 ) -> list[SharpPoint]:
+    """The points with the RTL's cycles, compared with the golden model.
+
+    Parameters
+    ----------
+    cases: network, inputs [streams, steps, inputs], plan of its layers, and the model's point.
+    """
     points = []
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
         folder = Path(name)

@@ -160,12 +160,18 @@ def padding_command(
 
 
 @bench_app.command("networks", cls=ListCommand)
-def networks_command(macs: MacCounts = _SIZES, json: Json = None) -> None:
-    """SHARP's networks against E-PUR's schedule, BrainWave's shapes against it, by the model."""
+def networks_command(
+    macs: MacCounts = _SIZES, seed: Seed = 0, rtl: Simulate = False, json: Json = None
+) -> None:
+    """SHARP's networks against E-PUR's schedule, BrainWave's shapes against it.
+
+    With --rtl the layers of SHARP's networks are simulated and compared as well.
+    """
     from .bench_networks import brainwave_points, network_points
 
     check_json(json)
-    publish("Networks", network_points(macs) + brainwave_points(), json)
+    points = network_points(macs, simulate=rtl, seed=seed)
+    publish("Networks", points + brainwave_points(), json)
 
 
 @bench_app.command("reload")

@@ -3,21 +3,11 @@
 from pathlib import Path
 
 import pytest
-from support.compiled import compiled, simulated
+from support.compiled import MACHINE, compiled, simulated
 from support.onnx_cells import CELLS
 
 from sparnn.gen.errors import SparnnError
 
-#: One machine for all models, so that it is built once.
-MACHINE = """
-lanes = 8
-post_units = 4
-max_v = 2
-weight_bits = 12
-activation_bits = 14
-columns = 64
-store_depth = 256
-"""
 OPTIONS = "reset_first = 1\nhard_sigmoid = 1\n"
 #: The same for cells that only the dense machine has.
 DENSE = """

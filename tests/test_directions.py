@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.compiled import compiled, simulated
+from support.compiled import MACHINE, compiled, simulated
 from support.onnx_builder import single
 from support.onnx_graphs import SUPPORTED
 
@@ -14,16 +14,7 @@ from sparnn.sim.errors import SimulationError
 from sparnn.sim.runner import simulate
 
 #: One machine for all models, so that it is built once.
-MACHINE = """
-lanes = 8
-post_units = 4
-max_v = 2
-weight_bits = 12
-activation_bits = 14
-columns = 64
-store_depth = 256
-threads = 2
-"""
+THREADED = MACHINE + "threads = 2\n"
 MODELS = [
     "bidirectional_lstm",
     "bidirectional_gru",
@@ -43,7 +34,7 @@ IN_TURN = set(MODELS) - {"reverse_last", "cell_state"}
 @pytest.mark.xdist_group("directions")
 @pytest.mark.parametrize("name", MODELS)
 def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
-    folder, inputs = compiled(SUPPORTED[name](), tmp_path, MACHINE)
+    folder, inputs = compiled(SUPPORTED[name](), tmp_path, THREADED)
     program = json.loads((folder / "program.json").read_text())
     assert any(one["descriptor"]["paired"] for one in program["layers"]) == (name in IN_TURN)
     simulated(folder, inputs, output=tmp_path / "y.npz")
@@ -53,12 +44,12 @@ def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["bidirectional_states", "bidirectional_outputs", "sum_reduce"])
 def test_pruned(name: str, tmp_path: Path) -> None:
     """The float reference of a pruned network has its directions, too."""
-    simulated(*compiled(SUPPORTED[name](), tmp_path, MACHINE, prune=0.5))
+    simulated(*compiled(SUPPORTED[name](), tmp_path, THREADED, prune=0.5))
 
 
 @pytest.mark.xdist_group("directions")
 def test_too_long_to_be_read_backwards(tmp_path: Path) -> None:
-    folder, _ = compiled(SUPPORTED["sum_view"](), tmp_path, MACHINE)
+    folder, _ = compiled(SUPPORTED["sum_view"](), tmp_path, THREADED)
     np.savez(tmp_path / "long.npz", x=np.zeros((400, 1, 4)))
     with pytest.raises(SimulationError, match="begins at the last step, so the sequence cannot be"):
         simulate(folder, tmp_path / "long.npz")

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.compiled import compiled, simulated
+from support.compiled import MACHINE, compiled, simulated
 from support.onnx_builder import feeds_for
 from support.onnx_graphs import SUPPORTED
 
@@ -16,14 +16,7 @@ from sparnn.sim.hardware import load_program
 from sparnn.sim.runner import simulate
 
 #: One machine for all models, so that it is built once.
-MACHINE = """
-lanes = 8
-post_units = 4
-max_v = 2
-weight_bits = 12
-activation_bits = 14
-columns = 64
-store_depth = 256
+PACKED = MACHINE + """\
 threads = 2
 packed_store = 1
 value_rows = 112
@@ -38,7 +31,7 @@ pytestmark = pytest.mark.xdist_group("packed_machine")
 
 @pytest.mark.parametrize("name", MODELS)
 def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
-    folder, inputs = compiled(SUPPORTED[name](), tmp_path, MACHINE)
+    folder, inputs = compiled(SUPPORTED[name](), tmp_path, PACKED)
     simulated(folder, inputs, idle=20, stall=20)
 
 
@@ -46,7 +39,7 @@ def test_what_does_not_fit_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compiled as for sparser sequences, it takes longer runs, and says what filled the store."""
-    folder, _ = compiled(SUPPORTED["bidirectional_lstm"](), tmp_path, MACHINE)
+    folder, _ = compiled(SUPPORTED["bidirectional_lstm"](), tmp_path, PACKED)
     exact = load_program(folder).max_steps
 
     def sparser(*arguments: Any) -> list[BoolArray]:
@@ -54,7 +47,7 @@ def test_what_does_not_fit_is_refused(
         return [one & (rng.random(one.shape) < 0.3) for one in measure_activity(*arguments)]
 
     monkeypatch.setattr("sparnn.gen.compile.measure_activity", sparser)
-    folder, _ = compiled(SUPPORTED["bidirectional_lstm"](), tmp_path, MACHINE)
+    folder, _ = compiled(SUPPORTED["bidirectional_lstm"](), tmp_path, PACKED)
     longer = load_program(folder).max_steps
     assert longer >= 1.5 * exact
     inputs = tmp_path / "y.npz"

@@ -10,7 +10,18 @@ from support.onnx_builder import feeds_for
 from sparnn.gen.compile import compile_model
 from sparnn.sim.runner import SimulationReport, simulate
 
-__all__ = ["compiled", "simulated"]
+__all__ = ["MACHINE", "compiled", "simulated"]
+
+#: A sparse machine for most models. Files that add options build theirs once for all models.
+MACHINE = """
+lanes = 8
+post_units = 4
+max_v = 2
+weight_bits = 12
+activation_bits = 14
+columns = 64
+store_depth = 256
+"""
 
 
 def compiled(

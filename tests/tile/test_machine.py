@@ -13,9 +13,9 @@ from support.tile_machine import (
     extreme_network,
     random_tiles,
     run_exact,
-    tile_folder,
 )
 
+from sparnn.gen.bench_networks import network_points
 from sparnn.gen.bench_reload import reload_networks, reload_points
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.random_networks import random_initial, random_x
@@ -28,24 +28,6 @@ from sparnn.sim.packets import constant_states
 from sparnn.sim.tile_cycle_model import SCHEDULES, Order
 
 pytestmark = pytest.mark.xdist_group("tile_machine")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tile_folder(tmp_path_factory, SMALL)
-
-
-@pytest.fixture(scope="module", params=NARROW)
-def narrow(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> tuple[Path, TileConfig]:
-    config = NARROW[request.param]
-    return tile_folder(tmp_path_factory, config), config
-
-
-@pytest.fixture(scope="module")
-def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tile_folder(tmp_path_factory, MASKED)
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -210,6 +192,19 @@ def test_networks_in_one_simulation() -> None:
     for point in points:
         assert point["bit_exact"]
         assert point["cycles"] == point["model_cycles"]
+
+
+def test_layers_of_published_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`sparnn bench networks --rtl`: every different layer in the model's cycles, exact."""
+    shapes = {"A": ([(20, 20, 2), (40, 20, 2), (40, 20, 2)], 70), "B": ([(24, 24, 1)], 3)}
+    networks = {name: (*shape, (1.0, 1.0, 1.0, 1.0)) for name, shape in shapes.items()}
+    monkeypatch.setattr("sparnn.gen.bench_networks.NETWORKS", networks)
+    monkeypatch.setattr("sparnn.gen.bench_networks.machine_of", lambda size: SMALL)
+    points = network_points([64], simulate=True, seed=3)
+    assert [point["network"] for point in points] == ["A", "B"]
+    for point in points:
+        assert point["bit_exact"]
+        assert point["rtl_cycles"] == point["cycles"]
 
 
 def test_refuses_what_it_does_not_compute() -> None:

@@ -13,7 +13,6 @@ from support.tile_machine import (
     extreme_network,
     random_tiles,
     run_exact,
-    tile_folder,
 )
 
 from sparnn.gen.bench_sharp import dense_network
@@ -30,24 +29,6 @@ from sparnn.sim.runner import mismatches
 from sparnn.sim.tile_cycle_model import SCHEDULES, Order, network_cycles
 
 pytestmark = pytest.mark.xdist_group("tile_machine")
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tile_folder(tmp_path_factory, SMALL)
-
-
-@pytest.fixture(scope="module", params=NARROW)
-def narrow(
-    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
-) -> tuple[Path, TileConfig]:
-    config = NARROW[request.param]
-    return tile_folder(tmp_path_factory, config), config
-
-
-@pytest.fixture(scope="module")
-def masked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tile_folder(tmp_path_factory, MASKED)
 
 
 @pytest.mark.parametrize("seed", range(6))
