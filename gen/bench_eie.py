@@ -18,10 +18,17 @@ from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
 from .activity import BoolArray, measure_activity
 from .baseline import baseline_config, run_baseline
-from .bench_masr import MASR_BITS, every_output, masr_config, run_layer
+from .bench_masr import (
+    MASR_BITS,
+    MasrOptions,
+    every_output,
+    masr_config,
+    masr_layout,
+    run_layer,
+)
 from .calibrate import calibrate
 from .csc import encode_csc
-from .layout import NetworkLayout, lay_out
+from .layout import NetworkLayout
 from .liberty import find_liberty
 from .pack import pack_network
 from .program import fit_config, memory_needs
@@ -29,7 +36,15 @@ from .quantize import quantize as quantize_network
 from .synthesis import MACRO_UM2_PER_BIT, Macro, synthesize
 from .workload import Workload
 
-__all__ = ["Comparison", "DesignPoint", "FifoPoint", "compare", "fifo_points", "prepare"]
+__all__ = [
+    "EIE_OPTIONS",
+    "Comparison",
+    "DesignPoint",
+    "FifoPoint",
+    "compare",
+    "fifo_points",
+    "prepare",
+]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -90,7 +105,7 @@ class DesignPoint:
 class Comparison:
     """The integers that every design runs. x: [steps, inputs].
 
-    stored_steps: what the memories for activations are sized for. chunk: of our machine.
+    stored_steps: what the memories for activations are sized for.
     """
 
     network: IntegerNetwork
@@ -99,26 +114,22 @@ class Comparison:
     trace: NetworkTrace
     seed: int
     stored_steps: int
-    chunk: int | None = None
 
     def alone(self) -> Iterator[tuple[IntegerLayer, IntArray, IntArray]]:
         """Each direction by itself: the layer, its input and its outputs, in its own order."""
         for layer in self.network.layers:
             x = self.x[::-1] if layer.reverse else self.x
-            layer = replace(layer, reverse=False, join="")
+            layer = replace(layer, reverse=False, join="", sum_shift=0)
             outputs = run_network(replace(self.network, layers=(layer,)), x).layers[0].outputs
             yield layer, x, outputs
 
 
-def prepare(
-    workload: Workload, seed: int, stored_steps: int = 0, chunk: int | None = None
-) -> Comparison:
+def prepare(workload: Workload, seed: int, stored_steps: int = 0) -> Comparison:
     """Quantize a workload to MASR's widths and run the golden model.
 
     Parameters
     ----------
     stored_steps: steps that the memories hold, if that is more than the workload has.
-    chunk: of our machine.
     """
     sample = InputSequence(workload.sample, {})
     network = quantize_network(
@@ -126,16 +137,25 @@ def prepare(
     ).network
     x, _ = quantize(workload.x, network.layers[0].f_x, MASR_BITS)
     trace = run_network(network, x)
-    return Comparison(network, x, sample, trace, seed, max(stored_steps, len(x)), chunk)
+    return Comparison(network, x, sample, trace, seed, max(stored_steps, len(x)))
+
+
+#: Ours beside the others: the store as compact as theirs would be, one scale for each row.
+EIE_OPTIONS = MasrOptions(packed_store=True, split_scales=False)
 
 
 def compare(
-    comparison: Comparison, lanes: Sequence[int], *, areas: bool = True
+    comparison: Comparison,
+    lanes: Sequence[int],
+    options: MasrOptions = EIE_OPTIONS,
+    *,
+    areas: bool = True,
 ) -> Iterator[DesignPoint]:
     """EIE, ours and ESE, in this order, for each number of lanes.
 
     Parameters
     ----------
+    options: of ours.
     areas: synthesize as well.
 
     Raises
@@ -147,7 +167,7 @@ def compare(
         eie: DesignPoint | None = None
         for design in ("eie", "sparnn", "ese"):
             point, verilog = (
-                _ours(comparison, count)
+                _ours(comparison, count, options)
                 if design == "sparnn"
                 else _baseline(comparison, count, design)
             )
@@ -196,13 +216,11 @@ def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPo
     ), runs[0].verilog
 
 
-def _ours(comparison: Comparison, lanes: int) -> tuple[DesignPoint, str]:
+def _ours(comparison: Comparison, lanes: int, options: MasrOptions) -> tuple[DesignPoint, str]:
     network, trace = comparison.network, comparison.trace
-    config = masr_config(
-        lanes, len(network.layers), chunk=comparison.chunk, split_scales=0, packed_store=1
-    )
+    config = masr_config(lanes, len(network.layers), options)
     activity = measure_activity(network, [comparison.sample])
-    layout = lay_out(network, config, activity=activity, limit_columns=False)
+    layout = masr_layout(network, config, options, activity)
     fitted = fit_config(config, network, layout, activity=activity)
     config = _exact(comparison, fitted, layout, activity)
     run = run_layer(network, comparison.x, trace, config, layout, activity=activity)

@@ -38,6 +38,7 @@ __all__ = [
     "MasrPoint",
     "every_output",
     "masr_config",
+    "masr_layout",
     "masr_point",
     "masr_points",
     "run_layer",
@@ -123,17 +124,47 @@ class MasrPoint:
 
 
 def masr_config(
-    lanes: int, directions: int, *, chunk: int | None = None, **given: int | None
+    lanes: int, directions: int, options: MasrOptions, **given: int | None
 ) -> MachineConfig:
-    """MASR's machine, with as many threads as directions. ``given``: of its parameters."""
+    """MASR's machine, with as many threads as directions that take turns.
+
+    Parameters
+    ----------
+    given: others of its parameters.
+    """
+    chunk = options.chunk
     return load_config(
         "masr",
         lanes,
-        threads=directions,
+        threads=directions if options.interleave else 1,
         chunk=chunk,
         sub_chunk=None if chunk is None else max(8, chunk // _SUB_MASKS),
         vector_words=_VECTOR_WORDS,
+        queue_depth=options.queue,
+        packed_store=int(options.packed_store),
+        split_scales=int(options.split_scales),
+        sharing=int(options.sharing),
+        post_units=options.post_units,
         **given,
+    )
+
+
+def masr_layout(
+    network: IntegerNetwork,
+    config: MachineConfig,
+    options: MasrOptions,
+    activity: Sequence[BoolArray],
+) -> NetworkLayout:
+    """Where rows and columns go, by the options."""
+    return lay_out(
+        network,
+        config,
+        v=None if options.v is None else [options.v] * len(network.layers),
+        balance=options.balance,
+        rotate=options.rotate,
+        interleave=options.interleave,
+        activity=activity,
+        limit_columns=False,
     )
 
 
@@ -158,17 +189,7 @@ def masr_point(
     """Run a workload on one machine, all steps in one RUN, and compare with the golden model."""
     options = options or MasrOptions()
     directions = len(workload.network.layers)
-    config = masr_config(
-        lanes,
-        directions,
-        chunk=options.chunk,
-        queue_depth=options.queue,
-        packed_store=int(options.packed_store),
-        split_scales=options.split_scales,
-        sharing=int(options.sharing),
-        post_units=options.post_units,
-        counters=1,
-    )
+    config = masr_config(lanes, directions, options, counters=1)
     sample = InputSequence(workload.sample, {})
     network = quantize_network(
         workload.network,
@@ -180,16 +201,7 @@ def masr_point(
     x, _ = quantize(workload.x, network.layers[0].f_x, config.activation_bits)
     trace = run_network(network, x)
     activity = measure_activity(network, [sample])
-    layout = lay_out(
-        network,
-        config,
-        v=None if options.v is None else [options.v] * directions,
-        balance=options.balance,
-        rotate=options.rotate,
-        interleave=options.interleave,
-        activity=activity,
-        limit_columns=False,
-    )
+    layout = masr_layout(network, config, options, activity)
     config = fit_config(config, network, layout, [every_output(network)], len(x), activity)
     run = run_layer(network, x, trace, config, layout, unfolded=options.unfolded, activity=activity)
     cycles, slots = run.cycles, run.slots

@@ -104,6 +104,14 @@ Directions = Annotated[
         callback=_within(1, 2), metavar="1|2", help="Of the layer; two are added, as MASR does."
     ),
 ]
+V = Annotated[
+    int | None,
+    typer.Option("--v", metavar="V", help="Lanes per row instead of the compiler's choice."),
+]
+PostUnits = Annotated[
+    int | None,
+    typer.Option("--post-units", metavar="P", help="Clusters, each with a post unit."),
+]
 Chunk = Annotated[
     int | None, typer.Option(metavar="C", help="Mask bits that a lane of ours reads at once.")
 ]
@@ -200,10 +208,7 @@ def masr_command(
     steps: Steps = 333,
     seed: Seed = 0,
     directions: Directions = 2,
-    v: Annotated[
-        int | None,
-        typer.Option("--v", metavar="V", help="Lanes per row instead of the compiler's choice."),
-    ] = None,
+    v: V = None,
     chunk: Chunk = None,
     queue: Annotated[
         int | None, typer.Option(metavar="N", help="Partial sums that a lane may hold.")
@@ -223,10 +228,7 @@ def masr_command(
             "--rotate/--no-rotate", help="Halves go on dealing where the one before stopped."
         ),
     ] = True,
-    post_units: Annotated[
-        int | None,
-        typer.Option("--post-units", metavar="P", help="Clusters, each with a post unit."),
-    ] = None,
+    post_units: PostUnits = None,
     sharing: Annotated[
         bool,
         typer.Option("--sharing/--no-sharing", help="A lane without work takes its neighbour's."),
@@ -326,7 +328,16 @@ def eie_command(
     steps: Steps = 333,
     seed: Seed = 0,
     directions: Directions = 2,
+    v: V = None,
     chunk: Chunk = None,
+    post_units: PostUnits = None,
+    interleave: Annotated[
+        bool,
+        typer.Option(
+            "--interleave/--no-interleave",
+            help="Directions of ours take turns, with copies of both vectors; or one by one.",
+        ),
+    ] = True,
     weight_spread: WeightSpread = 0.0,
     stored_steps: Annotated[
         int,
@@ -344,7 +355,9 @@ def eie_command(
     """Ours, EIE and ESE on the same integers: cycles, utilization, memory bits, areas."""
     check_json(json)
     _check_powers_of_two(lanes)
-    from .bench_eie import compare, prepare
+    from dataclasses import replace
+
+    from .bench_eie import EIE_OPTIONS, compare, prepare
     from .workload import masr_workload
 
     workload = masr_workload(
@@ -357,8 +370,9 @@ def eie_command(
         weight_spread=weight_spread,
         directions=directions,
     )
-    comparison = prepare(workload, seed, stored_steps, chunk)
-    points = [point.as_dict() for point in compare(comparison, lanes, areas=areas)]
+    comparison = prepare(workload, seed, stored_steps)
+    options = replace(EIE_OPTIONS, v=v, chunk=chunk, post_units=post_units, interleave=interleave)
+    points = [point.as_dict() for point in compare(comparison, lanes, options, areas=areas)]
     publish("EIE, ours and ESE on MASR's layer", points, json)
 
 
