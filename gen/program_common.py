@@ -32,7 +32,10 @@ _CELL_OPTIONS = {
     "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
     "peepholes": "an LSTM with peepholes",
     "split_scales": "split scales",
+    "backwards": "layers that run backwards or are added",
 }
+#: Those that every dense machine has.
+_DENSE_HAVE = ("backwards",)
 
 
 def cell_options(
@@ -50,6 +53,7 @@ def _needed(network: IntegerNetwork) -> dict[str, bool]:
         "reset_first": any(one.join == "reset" for one in network.layers),
         "peepholes": any(one.w_c is not None for one in network.layers),
         "split_scales": any(one.split for one in network.layers),
+        "backwards": any(one.reverse or one.join == "sum" for one in network.layers),
     }
 
 
@@ -82,6 +86,8 @@ def check_machine(network: IntegerNetwork, config: MachineConfig | TileConfig) -
     if isinstance(config, TileConfig):
         this, other, preset = "dense", "sparse", "masr"
     for name, need in _needed(network).items():
+        if this == "dense" and name in _DENSE_HAVE:
+            continue
         if need and name not in known:
             raise SparnnError(
                 f"the network has {_CELL_OPTIONS[name]}, which the {this} machine does not "

@@ -7,6 +7,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from .pack import pack_network
 from .program import build_program, image_words
 from .random_networks import random_config, random_initial, random_network, random_x
 
-__all__ = ["Case", "main", "random_machine", "run_case"]
+__all__ = ["Case", "compact_machine", "main", "random_machine", "run_case"]
 
 #: Largest layer of a random network.
 LARGEST = 24
@@ -62,18 +63,42 @@ def random_machine(seed: int) -> MachineConfig:
     return replace(config, **packed)
 
 
-def run_case(machine: int, network: int, folder: Path) -> Case:
+def compact_machine(seed: int) -> MachineConfig:
+    """A machine of few lanes with what small FPGAs ask for, and without what they leave out."""
+    rng = np.random.default_rng([seed, 1])
+    lanes, v_log2 = int(rng.integers(1, 4)), int(rng.integers(0, 2))
+    backwards = int(rng.integers(0, 2))
+    machine = random_machine(seed)
+    return replace(
+        machine,
+        post_units=1,
+        lanes=lanes << v_log2,
+        max_v=1 << v_log2,
+        threads=machine.threads if backwards else 1,
+        sharing=0,
+        packed_store=0,
+        reset_first=0,
+        compact=1,
+        backwards=backwards,
+        large_memory=int(rng.choice([0, 64])),
+    )
+
+
+def run_case(
+    machine: int, network: int, folder: Path, make: Callable[[int], MachineConfig] = random_machine
+) -> Case:
     """Run one case in a folder that holds the machine's ``sparnn.v`` (made if it is not there).
 
     Sizes, cells, formats, densities, V, steps, states, what is read back, the schedule, the split
-    into runs, and the host's idles and stalls all follow from the two seeds.
+    into runs, and the host's idles and stalls all follow from the two seeds. ``make``: the machine
+    of its seed.
     """
-    config = random_machine(machine)
+    config = make(machine)
     verilog = folder / "sparnn.v"
     if not verilog.is_file():
         verilog.write_text(machine_verilog(config))
     rng = np.random.default_rng([machine, network])
-    integers = random_network(rng, config, largest=LARGEST)
+    integers = random_network(rng, config, largest=LARGEST, directions=bool(config.backwards))
     v = None
     if rng.random() < 0.7:  # any V, not only the one that the compiler would choose
         v = [1 << int(rng.integers(0, config.v_log2_max + 1)) for _ in integers.layers]

@@ -69,6 +69,13 @@ class MachineConfig:
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
     hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
+    backwards: 1 has what layers that run from the last step to the first need, and sums of two
+        layers; 0 refuses them. ``threads`` of 2 need it.
+    compact: 1 leaves out registers that only shorten the wires of large arrays, for small FPGAs at
+        low clocks; needs ``post_units`` of 1. 0 has them.
+    large_memory: memories of weights and of weight masks of at least so many words have one port,
+        as large memories without initial values do (SPRAM of iCE40 UP: words of 16 bits, hence no
+        wider than that), 0 or 64-2^20; 0: none.
     split_scales: 1 has a factor for the positive and one for the negative weights of each row
         (docs/numerics.md, *Split scales*); 0 refuses such networks.
     """
@@ -100,6 +107,9 @@ class MachineConfig:
     hard_sigmoid: int = 0
     reset_first: int = 0
     split_scales: int = 0
+    backwards: int = 1
+    compact: int = 0
+    large_memory: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -130,6 +140,9 @@ class MachineConfig:
             ("hard_sigmoid", 0, 1),
             ("reset_first", 0, 1),
             ("split_scales", 0, 1),
+            ("backwards", 0, 1),
+            ("compact", 0, 1),
+            ("large_memory", 0, 1 << 20),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -155,6 +168,16 @@ class MachineConfig:
             raise ConfigurationError(
                 "configuration: sharing = 1 needs two lanes that split a row: raise max_v to 2 or "
                 "more, or leave sharing out"
+            )
+        if self.threads > 1 and not self.backwards:
+            raise ConfigurationError(
+                "configuration: threads = 2 has the second direction of a layer beside the first; "
+                "set backwards = 1, or threads = 1"
+            )
+        if self.compact and self.post_units > 1:
+            raise ConfigurationError(
+                f"configuration: compact = 1 leaves out the registers between clusters, the "
+                f"machine has post_units = {self.post_units}; set compact = 0, or post_units = 1"
             )
         if self.chunk % self.sub_chunk or self.chunk == self.sub_chunk:
             raise ConfigurationError(

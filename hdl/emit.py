@@ -55,10 +55,19 @@ _ZEROES = re.compile(
 )
 
 
+#: What stands before the initial block of a memory that has no initial values.
+_HUGE = re.compile(r'\(\* ram_style = "huge" \*\)\n(?:  \(\*.*\*\)\n)*  reg .*;\n$')
+
+
 def _fold_zeroes(text: str) -> str:
-    """Write a zeroed memory as a loop: a line per entry would be most of the file."""
+    """Write a zeroed memory as a loop: a line per entry would be most of the file.
+
+    A large memory (hdl/lane/lane_memory.py) has no initial values.
+    """
 
     def loop(match: re.Match[str]) -> str:
+        if _HUGE.search(text[max(0, match.start() - 500) : match.start()]):
+            return ""
         name, zero = match["name"], match["zero"]
         last = match[0].rstrip().rsplit("[", 1)[1].split("]")[0]
         return (

@@ -1,15 +1,17 @@
 """The machine: everything between the two host streams."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from typing import Any
+
+from amaranth.hdl import Array, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .array.addends import StoredAddends
-from .array.broadcast import BROADCAST_PROGRAM, Broadcaster, vector_word_layout
+from .array.broadcast import BROADCAST_PROGRAM, Broadcaster
 from .array.cluster import cluster_signature
 from .array.gather import GATHER_PROGRAM, Gather
 from .array.load import load_layout
-from .config import PREACTIVATION_BITS, MachineConfig
+from .config import MachineConfig
 from .control.dispatcher import Dispatcher
 from .control.host_port import HostPort
 from .control.results import ResultWriter
@@ -63,9 +65,7 @@ class Machine(wiring.Component):
         wiring.connect(m, results.words, host.results)
         wiring.connect(m, gather.results, results.results)
         # Behind a block RAM's output, which is late in its cycle.
-        m.submodules.vectors = vectors = StreamBuffer(vector_word_layout(config))
-        wiring.connect(m, dispatcher.vectors, vectors.i)
-        wiring.connect(m, vectors.o, broadcaster.stored)
+        _connect(m, config, "vectors", dispatcher.vectors, broadcaster.stored)
         wiring.connect(m, addends.o, gather.addends)
         m.d.comb += [
             host.results_idle.eq(results.idle),
@@ -151,9 +151,7 @@ class Machine(wiring.Component):
             ]
             # Gather takes the outputs of all clusters at once, if all are there: from registers
             # beside it, so that no path goes from a cluster to another.
-            m.submodules[f"output{number}"] = output = StreamBuffer(signed(PREACTIVATION_BITS))
-            wiring.connect(m, cluster.out, output.i)
-            wiring.connect(m, output.o, gather.outputs[number])
+            _connect(m, config, f"output{number}", cluster.out, gather.outputs[number])
             for program in (
                 cluster.lane_program,
                 cluster.collector_program,
@@ -173,3 +171,13 @@ class Machine(wiring.Component):
             with m.If(host.read_counters):
                 m.d.comb += host.state_data.eq(Array(counter_data)[host.read_index])
         return with_registered_reset(m)
+
+
+def _connect(m: Module, config: MachineConfig, name: str, source: Any, sink: Any) -> None:
+    """One stream to another, through registers where the machine is not compact."""
+    if config.compact:
+        wiring.connect(m, source, sink)
+        return
+    m.submodules[name] = buffer = StreamBuffer(source.payload.shape())
+    wiring.connect(m, source, buffer.i)
+    wiring.connect(m, buffer.o, sink)

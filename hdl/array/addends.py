@@ -19,7 +19,8 @@ class StoredAddends(wiring.Component):
 
     Parameters
     ----------
-    config: the store's parameters, ``activation_bits``, ``post_units``.
+    config: the store's parameters, ``activation_bits``, ``post_units``. Without ``backwards``
+        nothing is inside.
 
     Members
     -------
@@ -54,6 +55,8 @@ class StoredAddends(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        if not self._config.backwards:
+            return m
         m.submodules.fifo = fifo = SmallFifo(self.o.payload.shape(), self.ahead)
         left = Signal.like(self.words)
         ahead = Signal(range(self.ahead + 1))

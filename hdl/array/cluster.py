@@ -89,7 +89,9 @@ class Cluster(wiring.Component):
         collector_program = Signal(COLLECTOR_PROGRAM)
         post_program = Signal(POST_PROGRAM)
         fresh = Signal()
-        m.d.sync += [
+        # Without them where it is the only one.
+        arriving = m.d.comb if config.compact else m.d.sync
+        arriving += [
             lane_program.eq(self.lane_program),
             collector_program.eq(self.collector_program),
             post_program.eq(self.post_program),

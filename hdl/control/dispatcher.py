@@ -161,7 +161,7 @@ class Dispatcher(wiring.Component):
                 m.d.sync += fetched.eq(fetched + 1)
                 with m.If(fetched != DESCRIPTOR_WORDS):
                     m.d.sync += fetch.eq(fetch + 1)
-                keep(layer, DESCRIPTOR_FIELDS)
+                keep(layer, _kept(config))
                 with m.If(fetched == DESCRIPTOR_WORDS):
                     m.d.sync += fetched.eq(0)
                     m.next = "FETCHED" if config.threads > 1 else "START"
@@ -286,3 +286,11 @@ def _by_word(names: Iterable[str]) -> dict[int, dict[str, tuple[int, int]]]:
         word, low, width, _ = DESCRIPTOR_FIELDS[name]
         words.setdefault(word, {})[name] = low, width
     return words
+
+
+def _kept(config: MachineConfig) -> list[str]:
+    """Descriptor fields that a machine keeps; the others are constants of its, zero."""
+    constant = set() if config.backwards else {"reverse", "add_stored", "sum_shift"}
+    if config.compact:  # one post unit
+        constant |= {"tail"} | ({"v_log2"} if config.max_v == 1 else set())
+    return [name for name in DESCRIPTOR_FIELDS if name not in constant]

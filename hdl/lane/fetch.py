@@ -8,6 +8,7 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import MASK_ALIGNMENT
 
 from .counting import group_counts
+from .lane_memory import lane_memory
 from .ports import (
     LANE_PROGRAM,
     aligned,
@@ -85,10 +86,9 @@ class ChunkFetch(wiring.Component):
         m = Module()
         config = self._config
         entry = mask_load_layout(config)
-        m.submodules.weight_masks = weight_masks = memory.Memory(
-            shape=entry, depth=config.mask_depth, init=[], attrs={"no_rw_check": 1}
+        load, read = lane_memory(
+            m, "weight_masks", config, shape=entry, depth=config.mask_depth
         )
-        load, read = weight_masks.write_port(), weight_masks.read_port()
         m.d.comb += [
             load.addr.eq(self.load_addr),
             load.data.as_value().eq(self.load_data),

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 
 from .counting import added, lower_ones, lowest_index, population_count
+from .lane_memory import lane_memory
 from .neighbor import sharing_members
 from .ports import broadcast_layout, factors_layout, local_word_bits
 from .scan import sub_mask_layout
@@ -74,14 +75,13 @@ class PairStage(wiring.Component):
         element_bits = (config.post_units - 1).bit_length()
 
         weight_addr_bits = (config.weight_depth - 1).bit_length()
-        m.submodules.weights = weights = memory.Memory(
+        load, weight_read = lane_memory(
+            m,
+            "weights",
+            config,
             shape=signed(config.weight_bits),
             depth=2 << weight_addr_bits if config.sharing else config.weight_depth,
-            init=[],
-            attrs={"no_rw_check": 1},
         )
-        load = weights.write_port()
-        weight_read = weights.read_port()
         m.d.comb += [
             load.addr.eq(self.load_addr),
             load.data.eq(self.load_data),
