@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.post.serial import SerialPostUnit
 from sparnn.hdl.protocol import (
     DESCRIPTOR_FIELDS,
     RUN_STEPS_BITS,
@@ -194,7 +195,9 @@ def build_program(
                 sequence_order=stage_order(network, layout, config, stage),
             )
     inputs = tuple(int(n) for n in layout.inputs)
-    return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(network, packed))
+    return MachineProgram(
+        config, tuple(layers), inputs, max_steps, _step_bound(network, packed, config)
+    )
 
 
 def _wanted(
@@ -297,11 +300,15 @@ def image_words(program: MachineProgram, packed: Sequence[PackedLoop]) -> npt.ND
     return np.concatenate(parts)
 
 
-def _step_bound(network: IntegerNetwork, packed: Sequence[PackedLoop]) -> int:
+def _step_bound(
+    network: IntegerNetwork, packed: Sequence[PackedLoop], config: MachineConfig
+) -> int:
     """Cycles of one step of every layer if nothing overlapped, with a margin for pipelines."""
     lanes = sum(pack.masks.shape[1] + pack.weights.shape[1] for pack in packed)
     rows = sum(pack.parameters.shape[1] for pack in packed)
     vectors = sum(layer.inputs + 3 * layer.units + 128 for layer in network.layers)
+    if config.compact:
+        rows *= SerialPostUnit.MOST_CYCLES
     return lanes + rows + vectors
 
 

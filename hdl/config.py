@@ -71,8 +71,9 @@ class MachineConfig:
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
     backwards: 1 has what layers that run from the last step to the first need, and sums of two
         layers; 0 refuses them. ``threads`` of 2 need it.
-    compact: 1 leaves out registers that only shorten the wires of large arrays, for small FPGAs at
-        low clocks; needs ``post_units`` of 1. 0 has them.
+    compact: 1 has a post unit that works on a row at a time (docs/post.md, "Serial"), and no
+        registers that only shorten the wires of large arrays: for few lanes in small FPGAs at low
+        clocks. Needs ``post_units`` of 1 and ``reset_first`` of 0.
     large_memory: memories of weights and of weight masks of at least so many words have one port,
         as large memories without initial values do (SPRAM of iCE40 UP: words of 16 bits, hence no
         wider than that), 0 or 64-2^20; 0: none.
@@ -178,6 +179,11 @@ class MachineConfig:
             raise ConfigurationError(
                 f"configuration: compact = 1 leaves out the registers between clusters, the "
                 f"machine has post_units = {self.post_units}; set compact = 0, or post_units = 1"
+            )
+        if self.compact and self.reset_first:
+            raise ConfigurationError(
+                "configuration: compact = 1 has no cells of GRUs that reset before the product; "
+                "set reset_first = 0, or compact = 0"
             )
         if self.chunk % self.sub_chunk or self.chunk == self.sub_chunk:
             raise ConfigurationError(

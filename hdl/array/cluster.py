@@ -8,6 +8,7 @@ from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.instance import place
 from sparnn.hdl.lane.lane import lane_signature
 from sparnn.hdl.lane.ports import LANE_PROGRAM, broadcast_layout, tokens_layout
+from sparnn.hdl.post.serial import SerialPostUnit
 from sparnn.hdl.post.small_fifo import SmallFifo
 from sparnn.hdl.post.state import state_read_signature
 from sparnn.hdl.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
@@ -108,7 +109,7 @@ class Cluster(wiring.Component):
 
         m.submodules.collector = collector = Collector(config)
         m.submodules.tree = tree = ReductionTree(config)
-        m.submodules.post = post = PostUnit(config)
+        m.submodules.post = post = (SerialPostUnit if config.compact else PostUnit)(config)
         m.d.comb += [
             collector.program.eq(collector_program),
             collector.start.eq(start),

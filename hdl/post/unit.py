@@ -66,16 +66,13 @@ class PostUnit(wiring.Component):
         m = Module()
         m.submodules.requantizer = requantizer = Requantizer(self._config)
         m.submodules.join = join = HalfJoin(self._config)
+        m.submodules.buffer = buffer = StreamBuffer(joined_row_layout())
         m.submodules.cell = cell = CellUpdater(self._config)
 
         wiring.connect(m, wiring.flipped(self.sums), requantizer.i)
         wiring.connect(m, requantizer.o, join.i)
-        if self._config.compact:
-            wiring.connect(m, join.o, cell.i)
-        else:
-            m.submodules.buffer = buffer = StreamBuffer(joined_row_layout())
-            wiring.connect(m, join.o, buffer.i)
-            wiring.connect(m, buffer.o, cell.i)
+        wiring.connect(m, join.o, buffer.i)
+        wiring.connect(m, buffer.o, cell.i)
         wiring.connect(m, cell.o, wiring.flipped(self.out))
         wiring.connect(m, wiring.flipped(self.parameter_load), requantizer.load)
         wiring.connect(m, wiring.flipped(self.state_load), cell.load)

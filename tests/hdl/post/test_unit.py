@@ -5,6 +5,7 @@ import random
 import pytest
 
 from sparnn.hdl.config import MachineConfig
+from sparnn.hdl.post.serial import SerialPostUnit
 from sparnn.hdl.post.unit import PostUnit
 from tests.hdl.post.model import Cell, rne, sat
 from tests.hdl.post.rows import step_tags
@@ -51,10 +52,16 @@ def sums_of(
 
 
 def check(
-    layers: list[Layer], config: MachineConfig, idle: float, stall: float, seed: int, pause: int = 0
+    layers: list[Layer],
+    config: MachineConfig,
+    idle: float,
+    stall: float,
+    seed: int,
+    pause: int = 0,
+    unit: type[PostUnit | SerialPostUnit] = PostUnit,
 ) -> int:
     """Returns the cycles from the last sum to the last output; ``pause`` precedes that sum."""
-    dut = PostUnit(config)
+    dut = unit(config)
     rng = random.Random(seed)
     states: dict[int, int] = dict.fromkeys(range(64), 0)
     plan, bases, memory = [], [], []
@@ -113,18 +120,25 @@ def check(
             assert result == outputs, layer
             done += 1
 
-    run(dut, source, sink, background=[count_cycles], cycles=200_000)
+    run(dut, source, sink, background=[count_cycles], cycles=400_000)
     return taken[-1] - sent[-1]
 
 
+both = pytest.mark.parametrize("unit", [PostUnit, SerialPostUnit])
+
+
+@both
 @pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.4, 0.4)])
-def test_layers_in_turn(idle: float, stall: float) -> None:
+def test_layers_in_turn(
+    idle: float, stall: float, unit: type[PostUnit | SerialPostUnit]
+) -> None:
     rng = random.Random(f"{idle} {stall}")
     layers = [random_layer(rng, kind) for kind in [*GATES, *GATES, *reversed(GATES)]]
-    check(layers, MachineConfig(), idle, stall, seed=int(idle * 10))
+    check(layers, MachineConfig(), idle, stall, seed=int(idle * 10), unit=unit)
 
 
-def test_small_and_wide_machines() -> None:
+@both
+def test_small_and_wide_machines(unit: type[PostUnit | SerialPostUnit]) -> None:
     rng = random.Random(2)
     for config in (
         MachineConfig(weight_bits=4, columns=32, max_v=1, rows=128, parameter_depth=2048),
@@ -133,7 +147,7 @@ def test_small_and_wide_machines() -> None:
         layers = [random_layer(rng, kind) for kind in GATES]
         for layer in layers:
             layer.cell.bits = config.activation_bits
-        check(layers, config, 0.1, 0.1, seed=3)
+        check(layers, config, 0.1, 0.1, seed=3, unit=unit)
 
 
 @pytest.mark.parametrize(
