@@ -74,11 +74,8 @@ class MachineConfig:
     compact: 1 has a post unit that works on a row at a time (docs/post.md, "Serial"), and no
         registers that only shorten the wires of large arrays: for few lanes in small FPGAs at low
         clocks. Needs ``post_units`` of 1 and ``reset_first`` of 0.
-    large_memory: memories of weights and of weight masks of at least so many words have one port,
-        as large memories without initial values do (SPRAM of iCE40 UP: words of 16 bits, hence no
-        wider than that), 0 or 64-2^20; 0: none.
-    split_scales: 1 has a factor for the positive and one for the negative weights of each row
-        (docs/numerics.md, *Split scales*); 0 refuses such networks.
+    large_memory: a lane's memories of weights and of masks that have so many entries or more are of
+        one port and without initial values, as large memories are (SPRAM of iCE40 UP); 0: none.
     """
 
     lanes: int = 8

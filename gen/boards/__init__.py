@@ -76,7 +76,7 @@ _ALL = (
         device="up5k",
         flash="iceprog sparnn.bin",
         machine={
-            "lanes": 1,
+            "lanes": 2,
             "chunk": 8,
             "sub_chunk": 4,
             "queue_depth": 2,

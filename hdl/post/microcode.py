@@ -31,7 +31,7 @@ class B(IntEnum):
 
     HOLD = 0
     MULT = 1
-    BIAS = 2
+    BIAS = 2  #: it is the last of the row's parameters to be used: on to the next row's
     VALUE = 3
     REST = 4  #: the value's bits between two entries of the table
     MEMORY = 5
@@ -44,7 +44,7 @@ class Acc(IntEnum):
 
     HOLD = 0
     CLEAR = 1
-    SHIFT = 2  #: to the right, by at most four, as long as the count is not zero
+    SHIFT = 2  #: to the right, by at most eight, as long as the count is not zero
     ADD_EVEN = 3  #: rounds what the shift left, ties to even
     ADD_UP = 4  #: rounds it, ties up
     ADD = 5
@@ -75,7 +75,7 @@ class Place(IntEnum):
 
     INPUT = 0  #: u of the row
     STATE = 1
-    SLOPE = 2
+    SLOPE = 2  #: of the accumulator, saturated
     BASE = 3
     FIRST = 4  #: i, then tanh(c'); r
     SECOND = 5  #: f; z
@@ -87,9 +87,9 @@ class Go(IntEnum):
 
     NEXT = 0
     TO = 1  #: always
-    SHIFTED = 2  #: this one again, until the count is zero; then the following one
+    SHIFTED = 2  #: this one again, until the shift is complete; then the following one
     ROW = 3  #: this one again, until there is a row; then the following one, or ``to`` of a hole
-    TAKEN = 4  #: this one again, until the output is taken; then ``to``
+    TAKEN = 4  #: this one again, until the output is taken, and the row with it; then ``to``
     FINAL = 5  #: … the half is final
     APART = 6  #: … the row is n of a GRU
     CURVED = 7  #: … the row needs σ or tanh
@@ -104,8 +104,8 @@ DISPATCH = 16
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction. ``write``: the value goes to ``place``. ``finish``: the row is done with;
-    indices move on. ``back``: what follows is the curve of a new state."""
+    """One instruction. ``write``: the value goes to ``place``. ``back``: what follows is the curve
+    of a new state."""
 
     a: int = A.HOLD
     b: int = B.HOLD
@@ -114,7 +114,6 @@ class Instruction:
     value: int = Value.HOLD
     place: int = Place.INPUT
     write: int = 0
-    finish: int = 0
     back: int = 0
     go: int = Go.NEXT
     to: str = ""
@@ -132,8 +131,8 @@ def _row(limbs: int) -> list[Instruction]:
         i(a=A.ONE, b=B.BIAS, acc=Acc.ADD + limbs - 1),
         i(acc=Acc.SHIFT, go=Go.SHIFTED),
         i(acc=Acc.ADD_EVEN),
-        i(value=Value.SATURATED, go=Go.FINAL, to="join"),
-        i(write=1, finish=1, go=Go.TO, to="done"),
+        i(a=A.HIDDEN, b=B.MEMORY, acc=Acc.CLEAR, value=Value.SATURATED, go=Go.FINAL, to="join"),
+        i(write=1, go=Go.TAKE, to="row"),
     ]
 
 
@@ -145,25 +144,22 @@ def program(limbs: int) -> tuple[list[Instruction], Mapping[str, int]]:
     i = Instruction
     parts: dict[str, list[Instruction]] = {
         "row": _row(limbs),
-        "done": [i(go=Go.TAKE, to="row")],
         # 16 entries: of LSTM i, f, g, o; of GRU r, z, n; of others; then tanh(c').
         "dispatch": [
-            i(place=Place.FIRST, write=1, finish=1, go=Go.TO, to="done"),
-            i(place=Place.SECOND, write=1, finish=1, go=Go.TO, to="done"),
+            i(place=Place.FIRST, write=1, go=Go.TAKE, to="row"),
+            i(place=Place.SECOND, write=1, go=Go.TAKE, to="row"),
             i(place=Place.FIRST, go=Go.TO, to="lstm_state"),
             i(place=Place.FIRST, go=Go.TO, to="lstm_output"),
-            i(place=Place.FIRST, write=1, finish=1, go=Go.TO, to="done"),
+            i(place=Place.FIRST, write=1, go=Go.TAKE, to="row"),
             i(place=Place.SECOND, write=1, go=Go.TO, to="gru_update"),
             i(place=Place.THIRD, go=Go.TO, to="gru_state"),
             i(go=Go.TO, to="plain"),
             *[i()] * 2,
-            i(place=Place.FIRST, write=1, finish=1, go=Go.TO, to="done"),
+            i(place=Place.FIRST, write=1, go=Go.TAKE, to="row"),
             *[i()] * 5,
         ],
         "join": [
-            i(place=Place.INPUT, acc=Acc.CLEAR, go=Go.APART, to="gru_candidate"),
-            i(a=A.HIDDEN, b=B.MEMORY),
-            i(a=A.ONE, b=B.VALUE, acc=Acc.ADD),
+            i(a=A.ONE, b=B.VALUE, acc=Acc.ADD, go=Go.APART, to="gru_candidate"),
             i(acc=Acc.ADD),
             i(value=Value.SATURATED, go=Go.CURVED, to="curve"),
         ],
@@ -178,10 +174,10 @@ def program(limbs: int) -> tuple[list[Instruction], Mapping[str, int]]:
             i(acc=Acc.ADD_EVEN),
             i(value=Value.SATURATED),
         ],
-        "emit": [i(finish=1, go=Go.TAKEN, to="done")],
+        "emit": [i(go=Go.TAKEN, to="row")],
         "hole": [
             i(acc=Acc.CLEAR, go=Go.FINAL, to="zero"),
-            i(finish=1, go=Go.TO, to="done"),
+            i(go=Go.TAKE, to="row"),
         ],
         "zero": [i(value=Value.SATURATED, go=Go.TO, to="emit")],
         "curve": [
@@ -189,8 +185,7 @@ def program(limbs: int) -> tuple[list[Instruction], Mapping[str, int]]:
             i(a=A.ZERO, acc=Acc.ADD),
             i(acc=Acc.SHIFT, go=Go.SHIFTED),
             i(acc=Acc.ADD_EVEN),
-            i(value=Value.SATURATED),
-            i(place=Place.SLOPE),
+            i(value=Value.SATURATED, place=Place.SLOPE),
             i(a=A.MEMORY, b=B.REST, place=Place.BASE, acc=Acc.CLEAR, count=Count.SEVEN),
             i(a=A.ONE, b=B.MEMORY, acc=Acc.ADD),
             i(acc=Acc.SHIFT, go=Go.SHIFTED),
@@ -220,7 +215,7 @@ def program(limbs: int) -> tuple[list[Instruction], Mapping[str, int]]:
             i(a=A.MINUS, b=B.VALUE, acc=Acc.CLEAR),
             i(acc=Acc.ADD),
             i(value=Value.SATURATED),
-            i(place=Place.THIRD, write=1, finish=1, go=Go.TO, to="done"),
+            i(place=Place.THIRD, write=1, go=Go.TAKE, to="row"),
         ],
         # u + rne(r · v, 15)
         "gru_candidate": [
@@ -246,7 +241,7 @@ def program(limbs: int) -> tuple[list[Instruction], Mapping[str, int]]:
             i(acc=Acc.ADD, go=Go.TO, to="scaled"),
         ],
     }
-    assert len(parts["row"]) + len(parts["done"]) <= DISPATCH
+    assert len(parts["row"]) <= DISPATCH
     code: list[Instruction] = []
     labels: dict[str, int] = {}
     for name, part in parts.items():

@@ -1,6 +1,5 @@
 """The post unit of small machines: one multiplier and one accumulator, a row at a time."""
 
-from collections.abc import Sequence
 from enum import IntEnum
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
@@ -24,8 +23,8 @@ __all__ = ["SerialPostUnit"]
 _LIMB_BITS = PREACTIVATION_BITS - 1
 #: Of the table: an entry's base and its slope, and bits between two entries.
 _INDEX_BITS, _REST_BITS = 8, 7
-#: Bits that the accumulator shifts by at once.
-_STEP = 4
+#: log2 of the bits that the accumulator shifts by at once at most.
+_STEP_LOG2 = 3
 
 
 class SerialPostUnit(wiring.Component):
@@ -97,14 +96,11 @@ class SerialPostUnit(wiring.Component):
         m.d.comb += [
             gru.eq(program.kind == Kind.GRU),
             recurrent.eq(gru | (program.kind == Kind.LSTM)),
-            sigma.eq(
-                Mux(recurrent, tag.gate != 2, program.activation == Activation.SIGMOID)
-            ),
+            sigma.eq(Mux(recurrent, tag.gate != 2, program.activation == Activation.SIGMOID)),
         ]
         curved = recurrent | program.activation.matches(Activation.TANH, Activation.SIGMOID)
         back, negative, fresh = Signal(), Signal(), Signal()
-        taken = (now.go != Go.TAKEN) | self.out.ready
-        finish = running & now.finish & taken
+        finish = self.sums.ready
 
         # Parameters, in order: those of the row stand in the memory's output.
         m.submodules.parameters = parameters = Memory(
@@ -125,9 +121,11 @@ class SerialPostUnit(wiring.Component):
         regions = _Regions(config)
         u_index = Signal(range(config.rows))
         state_index = Signal.like(self.state_load.addr)
+        with m.If(running & (now.b == B.BIAS)):
+            m.d.sync += read.addr.eq(read.addr + 1)
         with m.If(finish):
             with m.If(~tag.hole):
-                m.d.sync += [read.addr.eq(read.addr + 1), u_index.eq(u_index + 1)]
+                m.d.sync += u_index.eq(u_index + 1)
             with m.If(tag.half_end):
                 m.d.sync += u_index.eq(0)
             with m.If(tag.final & tag.last_gate):
@@ -135,21 +133,29 @@ class SerialPostUnit(wiring.Component):
         with m.If(self.start | (finish & tag.step_end)):
             m.d.sync += [
                 fresh.eq(self.start & self.fresh),
-                read.addr.eq(program.parameter_base),
                 state_index.eq(program.state_base),
             ]
         with m.If(self.start):
             m.d.sync += u_index.eq(0)
+        # A cycle before the row leaves, as reading takes one.
+        used = (now.b == B.BIAS) | ((now.go == Go.ROW) & tag.hole & self.sums.valid)
+        with m.If(self.start | (running & used & tag.step_end)):
+            m.d.sync += read.addr.eq(program.parameter_base)
 
         # The memory of words, with one address.
         value = Signal(signed(bits))
+        width = max(config.sum_bits + MULTIPLIER_BITS - 1, 2 * bits + 1) + 1
+        acc = Signal(signed(width), reset_less=True)
         m.submodules.words = words = Memory(
             shape=bits, depth=regions.depth, init=regions.content(), attrs={"no_rw_check": 1}
         )
         word_write, word_read = words.write_port(), words.read_port()
         word = word_read.data
         address = Signal.like(word_read.addr)
-        table = Cat(value[_REST_BITS:-1], (program.hard_sigmoid & sigma) if regions.tables > 1 else Const(0, 0))
+        clamped = saturate(acc, bits)
+        table = clamped[_REST_BITS:-1]
+        if regions.tables > 1:
+            table = Cat(table, program.hard_sigmoid & sigma)
         with m.Switch(now.place):
             with m.Case(Place.INPUT):
                 m.d.comb += address.eq(regions.u | u_index)
@@ -176,7 +182,7 @@ class SerialPostUnit(wiring.Component):
         # Operands.
         a, b = (Signal(signed(bits), name=name, reset_less=True) for name in "ab")
         limbs = [row.psum[k * _LIMB_BITS : (k + 1) * _LIMB_BITS] for k in range(self.limbs - 1)]
-        limbs.append((row.psum >> (self.limbs - 1) * _LIMB_BITS))
+        limbs.append(row.psum >> (self.limbs - 1) * _LIMB_BITS)
         magnitude = Mux(sigma, 1 << 11, 1 << 12)
         one = Const(1, signed(bits))
         with m.If(now.a != A.HOLD):
@@ -218,12 +224,11 @@ class SerialPostUnit(wiring.Component):
 
         # Accumulator: a sum's product, of two operands with another of them, and of a shift what is
         # dropped: the last bit, and whether there were others.
-        width = max(config.sum_bits + MULTIPLIER_BITS - 1, 2 * bits + 1) + 1
         product = Signal(signed(2 * bits))
-        acc = Signal(signed(width), reset_less=True)
         last, rest = Signal(reset_less=True), Signal(reset_less=True)
         count = Signal(SHIFT_BITS)
-        far = count[2:].any()
+        # By eight as long as that is not too much, then by four, two and one at most once each.
+        steps = [count[_STEP_LOG2:].any(), *reversed(count[:_STEP_LOG2])]
         up = last & Mux(now.acc == Acc.ADD_EVEN, rest | acc[0], now.acc == Acc.ADD_UP)
         addend = Signal(signed(width))
         m.d.comb += [product.eq(a * b), addend.eq(product)]
@@ -235,24 +240,27 @@ class SerialPostUnit(wiring.Component):
             ((Cat(Const(1, 1), acc).as_signed() + Cat(up, addend).as_signed()) >> 1)[:width]
         )
         shifts = (now.acc == Acc.SHIFT) & (count != 0)
+        low, high = count[:_STEP_LOG2], count[_STEP_LOG2:]
+        complete = Mux(high == 0, (low & (low - 1)[:_STEP_LOG2]) == 0, (high == 1) & (low == 0))
         with m.If((now.acc >= Acc.ADD_EVEN) | shifts):
             with m.If(now.acc != Acc.SHIFT):
                 m.d.sync += [acc.eq(total), last.eq(0), rest.eq(0)]
-            with m.Elif(far):
-                m.d.sync += [
-                    acc.eq(acc >> _STEP),
-                    last.eq(acc[_STEP - 1]),
-                    rest.eq(rest | last | acc[: _STEP - 1].any()),
-                ]
-            with m.Else():
-                m.d.sync += [acc.eq(acc >> 1), last.eq(acc[0]), rest.eq(rest | last)]
+            for number, chosen in enumerate(steps):
+                step = 1 << _STEP_LOG2 - number
+                with m.Elif(chosen):
+                    m.d.sync += [
+                        acc.eq(acc >> step),
+                        last.eq(acc[step - 1]),
+                        rest.eq(rest | last | acc[: step - 1].any()),
+                    ]
         with m.If(now.acc == Acc.CLEAR):
             m.d.sync += [acc.eq(0), last.eq(0), rest.eq(0)]
         with m.If(shifts):
-            with m.If(far):
-                m.d.sync += count[2:].eq(count[2:] - 1)
-            with m.Else():
-                m.d.sync += count[:2].eq(count[:2] - 1)
+            with m.If(steps[0]):
+                m.d.sync += count[_STEP_LOG2:].eq(count[_STEP_LOG2:] - 1)
+            for number, chosen in enumerate(steps[1:]):
+                with m.Elif(chosen):
+                    m.d.sync += count[_STEP_LOG2 - 1 - number].eq(0)
         form = Mux(back, program.state_shift, program.pre_shift)  # f - 12
         for source, amount in (
             (Count.PARAMETER, parameter.shift),
@@ -266,7 +274,6 @@ class SerialPostUnit(wiring.Component):
                 m.d.sync += count.eq(amount)
 
         # Value.
-        clamped = saturate(acc, bits)
         with m.If(now.value != microcode.Value.HOLD):
             m.d.sync += value.eq(clamped)
             with m.If((now.value == microcode.Value.CURVE) & sigma):
@@ -281,17 +288,17 @@ class SerialPostUnit(wiring.Component):
         m.d.comb += [
             dispatch.eq(Cat(Mux(recurrent, tag.gate, 3), gru | ~recurrent, back)),
             go_on.eq(1),
-            self.sums.ready.eq(running & (now.go == Go.TAKE)),
-            self.out.valid.eq(running & (now.go == Go.TAKEN)),
-            self.out.payload.eq(
-                Mux(program.wide, value, saturate(value, config.activation_bits))
+            self.sums.ready.eq(
+                running & ((now.go == Go.TAKE) | ((now.go == Go.TAKEN) & self.out.ready))
             ),
+            self.out.valid.eq(running & (now.go == Go.TAKEN)),
+            self.out.payload.eq(Mux(program.wide, value, saturate(value, config.activation_bits))),
         ]
         with m.Switch(now.go):
             with m.Case(Go.TO, Go.TAKE, Go.DISPATCH):
                 m.d.comb += jump.eq(1)
             with m.Case(Go.SHIFTED):
-                m.d.comb += go_on.eq(count == 0)
+                m.d.comb += go_on.eq(complete)
             with m.Case(Go.ROW):
                 m.d.comb += [go_on.eq(self.sums.valid), jump.eq(self.sums.valid & tag.hole)]
             with m.Case(Go.TAKEN):

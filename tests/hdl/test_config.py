@@ -38,6 +38,9 @@ LIMITS = {
     "hard_sigmoid": (0, 1),
     "reset_first": (0, 1),
     "split_scales": (0, 1),
+    "backwards": (0, 1),
+    "compact": (0, 1),
+    "large_memory": (0, 1 << 20),
 }
 
 #: What else has to change for a parameter to reach its limit.

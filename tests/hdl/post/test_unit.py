@@ -1,5 +1,6 @@
 """PostUnit: whole layers from row sums to outputs, against docs/numerics.md."""
 
+import itertools
 import random
 
 import pytest
@@ -59,8 +60,9 @@ def check(
     seed: int,
     pause: int = 0,
     unit: type[PostUnit | SerialPostUnit] = PostUnit,
-) -> int:
-    """Returns the cycles from the last sum to the last output; ``pause`` precedes that sum."""
+) -> tuple[list[int], list[int]]:
+    """Returns the cycles in which sums and outputs of the last layer were taken; ``pause``, in
+    cycles, precedes the last sum."""
     dut = unit(config)
     rng = random.Random(seed)
     states: dict[int, int] = dict.fromkeys(range(64), 0)
@@ -106,7 +108,7 @@ def check(
             ctx.set(dut.fresh, 0)
             for _ in range(3):
                 await ctx.tick()
-            await send(ctx, dut.sums, items[:-1], idle=idle, seed=number)
+            await send(ctx, dut.sums, items[:-1], idle=idle, seed=number, at=sent, clock=clock)
             if pause:
                 await ctx.tick().repeat(pause)
             await send(ctx, dut.sums, items[-1:], at=sent, clock=clock)
@@ -121,7 +123,7 @@ def check(
             done += 1
 
     run(dut, source, sink, background=[count_cycles], cycles=400_000)
-    return taken[-1] - sent[-1]
+    return sent, taken
 
 
 both = pytest.mark.parametrize("unit", [PostUnit, SerialPostUnit])
@@ -162,4 +164,39 @@ def test_small_and_wide_machines(unit: type[PostUnit | SerialPostUnit]) -> None:
 def test_latency(kind: str, activation: str, latency: int) -> None:
     """From the last sum of a neuron to its output: the figures of docs/post.md."""
     layer = Layer(Cell(kind, activation, out_shift=20), neurons=1, holes=0, steps=1)
-    assert check([layer], MachineConfig(), 0.0, 0.0, seed=1, pause=40) == latency
+    sent, taken = check([layer], MachineConfig(), 0.0, 0.0, seed=1, pause=40)
+    assert taken[-1] - sent[-1] == latency
+
+
+@pytest.mark.parametrize(
+    ("kind", "activation", "before", "neuron"),
+    [
+        ("lstm", "identity", 337, 1255),
+        ("gru", "identity", 253, 984),
+        ("rnn", "tanh", 80, 319),
+        ("rnn", "relu", 80, 183),
+        ("linear", "identity", 0, 184),
+    ],
+)
+def test_serial_cycles(kind: str, activation: str, before: int, neuron: int) -> None:
+    """From the first row of an input half to its last one, and from the first output of nine to
+    the last one: the figures of docs/post.md."""
+    cell = Cell(kind, activation, f_pre=10, f_state=12, out_shift=23)
+    layer = Layer(cell, neurons=9, holes=0, steps=1)
+    config = MachineConfig(compact=1)
+    sent, taken = check([layer], config, 0.0, 0.0, seed=1, unit=SerialPostUnit)
+    rows = GATES[kind] * 9
+    assert before == 0 or sent[rows - 1] - sent[0] == before
+    assert taken[-1] - taken[0] == neuron
+
+
+def test_no_row_takes_longer() -> None:
+    """A shift by all bits, of every kind of row: below what the watchdog counts with."""
+    for kind in GATES:
+        for activation in ("identity", "tanh"):
+            cell = Cell(kind, activation, f_pre=15, f_state=0, out_shift=63)
+            layer = Layer(cell, neurons=5, holes=1, steps=2)
+            config = MachineConfig(compact=1, weight_bits=16, activation_bits=16)
+            sent, _ = check([layer], config, 0.0, 0.0, seed=1, unit=SerialPostUnit)
+            longest = max(b - a for a, b in itertools.pairwise(sent))
+            assert longest < SerialPostUnit.MOST_CYCLES
