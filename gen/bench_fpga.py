@@ -67,19 +67,23 @@ def bench_machine(lanes: int, target: Target) -> MachineConfig:
     """So many lanes with 2,048 weights each: three block RAMs of 18 kbit a lane.
 
     Small memories are LUTs where a family has such memory, so that 64 lanes fit the largest ECP5.
+    On iCE40 it is the machine that fits there: compact, with weights and masks in SPRAM.
     """
-    return MachineConfig(
+    values = {
         **structure(lanes),
-        lanes=lanes,
-        lut_memory=128 if target.distributed else 0,
-        columns=512,
-        mask_depth=512,
-        weight_depth=2048,
-        rows=256,
-        parameter_depth=512,
-        state_depth=128,
-        store_depth=512,
-    )
+        "lanes": lanes,
+        "lut_memory": 128 if target.distributed else 0,
+        "columns": 512,
+        "mask_depth": 512,
+        "weight_depth": 2048,
+        "rows": 256,
+        "parameter_depth": 512,
+        "state_depth": 128,
+        "store_depth": 512,
+    }
+    if target.name == "ice40":
+        values |= BOARDS["icebreaker"].structure | {"lanes": lanes, "mask_depth": 2048}
+    return MachineConfig(**values)
 
 
 def area_row(lanes: int, target: Target, seeds: int) -> dict[str, Any]:

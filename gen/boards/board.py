@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from sparnn.gen.targets import TARGETS, Device, Target
 from sparnn.hdl.board.clock import ClockPlan, plan_clock
 from sparnn.hdl.board.top import BoardTop
+from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.link.protocol import uart_divisor
 
 __all__ = ["Board", "Pin"]
@@ -62,6 +63,15 @@ class Board:
     depth: int = 512
     baud: int = 1_000_000
     flash: str = ""
+
+    @property
+    def structure(self) -> dict[str, int]:
+        """Of :attr:`machine`, what is not the size of a memory."""
+        return {
+            name: value
+            for name, value in self.machine.items()
+            if not name.endswith("_depth") and name not in ("columns", "rows")
+        } | {"queue_depth": self.machine.get("queue_depth", MachineConfig.queue_depth)}
 
     def ports(self) -> dict[str, Pin]:
         """Port of the top -> pin."""

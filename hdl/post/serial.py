@@ -1,5 +1,6 @@
 """The post unit of small machines: one multiplier and one accumulator, a row at a time."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
@@ -369,7 +370,7 @@ def _instruction_layout(limbs: int, length: int) -> data.StructLayout:
     )
 
 
-def _encoded(one: Instruction, labels: dict[str, int]) -> dict[str, int]:
+def _encoded(one: Instruction, labels: Mapping[str, int]) -> dict[str, int]:
     fields = {name: int(getattr(one, name)) for name in Instruction.__annotations__ if name != "to"}
     return fields | {"to": labels[one.to] if one.to else 0}
 
