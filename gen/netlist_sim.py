@@ -19,8 +19,13 @@ _MODELS = Path(__file__).parent / "targets" / "models"
 _MODULE = re.compile(r"^module \\?([^\s(#]+).*?\bendmodule\b", re.MULTILINE | re.DOTALL)
 _SPECIFY = re.compile(r"^\s*specify\b.*?^\s*endspecify\b", re.MULTILINE | re.DOTALL)
 
-#: It knows no defaults of ports, and warns of models that start memories by <=.
-_FOR_VERILATOR = "`define NO_ICE40_DEFAULT_ASSIGNMENTS\n/* verilator lint_off INITIALDLY */\n"
+#: It knows no defaults of ports, warns of models that start memories by <=, and takes bits of a
+#: vector that follow from others for a loop.
+_FOR_VERILATOR = (
+    "`define NO_ICE40_DEFAULT_ASSIGNMENTS\n"
+    "/* verilator lint_off INITIALDLY */\n"
+    "/* verilator lint_off UNOPTFLAT */\n"
+)
 
 
 def netlist_verilog(verilog: str, top: str, target: Target) -> str:

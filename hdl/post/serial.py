@@ -18,7 +18,7 @@ from .saturate import saturate
 from .state import state_load_signature, state_read_signature
 from .tags import PARAMETER_LAYOUT, POST_PROGRAM, row_sum_layout
 
-__all__ = ["SerialPostUnit"]
+__all__ = ["SerialPostUnit", "sum_limbs"]
 
 #: A part of a sum that is an operand beside its sign.
 _LIMB_BITS = PREACTIVATION_BITS - 1
@@ -26,6 +26,11 @@ _LIMB_BITS = PREACTIVATION_BITS - 1
 _INDEX_BITS, _REST_BITS = 8, 7
 #: log2 of the bits that the accumulator shifts by at once at most.
 _STEP_LOG2 = 3
+
+
+def sum_limbs(config: MachineConfig) -> int:
+    """Parts in which a row's sum is multiplied."""
+    return 1 + -(-max(0, config.sum_bits - PREACTIVATION_BITS) // _LIMB_BITS)
 
 
 class SerialPostUnit(wiring.Component):
@@ -66,17 +71,13 @@ class SerialPostUnit(wiring.Component):
             }
         )
 
-    @property
-    def limbs(self) -> int:
-        """Parts in which a sum is multiplied."""
-        return 1 + -(-max(0, self._config.sum_bits - PREACTIVATION_BITS) // _LIMB_BITS)
-
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config, program, bits = self._config, self.program, PREACTIVATION_BITS
         row, tag = self.sums.payload, self.sums.payload.tag
-        code, labels = microcode.program(self.limbs)
-        layout = _instruction_layout(self.limbs, len(code))
+        limb_count = sum_limbs(config)
+        code, labels = microcode.program(limb_count)
+        layout = _instruction_layout(limb_count, len(code))
 
         # The instruction at hand stands in the program memory's output.
         m.submodules.code = store = Memory(
@@ -182,8 +183,8 @@ class SerialPostUnit(wiring.Component):
 
         # Operands.
         a, b = (Signal(signed(bits), name=name, reset_less=True) for name in "ab")
-        limbs = [row.psum[k * _LIMB_BITS : (k + 1) * _LIMB_BITS] for k in range(self.limbs - 1)]
-        limbs.append(row.psum >> (self.limbs - 1) * _LIMB_BITS)
+        limbs = [row.psum[k * _LIMB_BITS : (k + 1) * _LIMB_BITS] for k in range(limb_count - 1)]
+        limbs.append(row.psum >> (limb_count - 1) * _LIMB_BITS)
         magnitude = Mux(sigma, 1 << 11, 1 << 12)
         one = Const(1, signed(bits))
         with m.If(now.a != A.HOLD):
@@ -233,7 +234,7 @@ class SerialPostUnit(wiring.Component):
         up = last & Mux(now.acc == Acc.ADD_EVEN, rest | acc[0], now.acc == Acc.ADD_UP)
         addend = Signal(signed(width))
         m.d.comb += [product.eq(a * b), addend.eq(product)]
-        for limb in range(1, self.limbs):
+        for limb in range(1, limb_count):
             with m.If(now.acc == Acc.ADD + limb):
                 m.d.comb += addend.eq(product << limb * _LIMB_BITS)
         total = Signal(signed(width))
