@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from amaranth.hdl import Cat, Module, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -17,7 +17,9 @@ from sparnn.gen.compile import compile_model
 from sparnn.gen.netlist_sim import netlist_verilog
 from sparnn.gen.synth_yosys import synthesize
 from sparnn.gen.targets import TARGETS
+from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import TOP_MODULE, modules_verilog
+from sparnn.hdl.lane.lane_memory import lane_memory
 from sparnn.sim.hardware import run_driver
 from sparnn.sim.verilate import build_driver
 
@@ -69,6 +71,48 @@ class Mixer(wiring.Component):
         with m.If(moved):
             m.d.sync += [a.eq(word), b.eq(word[12:]), product.eq(a * b), total.eq(mixed + product)]
         return m
+
+
+class Filler(wiring.Component):
+    """Words with bit 31 fill a large memory of bytes; others read it, and change what is sent."""
+
+    rx: In(stream.Signature(32))
+    tx: Out(stream.Signature(32))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        word, moved, reads = self.rx.payload, Signal(), Signal()
+        load, read = lane_memory(
+            m, "bytes", MachineConfig(large_memory=1024), shape=signed(8), depth=1024
+        )
+        total, valid = Signal(32), Signal()
+        m.d.comb += [
+            moved.eq(self.rx.valid & self.rx.ready),
+            self.rx.ready.eq(~valid | self.tx.ready),
+            self.tx.valid.eq(valid),
+            self.tx.payload.eq(total ^ Mux(reads, read.data, 0)),
+            load.en.eq(moved & word[31]),
+            load.addr.eq(word),
+            load.data.eq(word[10:]),
+            read.en.eq(moved & ~word[31]),
+            read.addr.eq(word),
+        ]
+        with m.If(self.rx.ready):
+            m.d.sync += valid.eq(self.rx.valid)
+        with m.If(moved):
+            m.d.sync += [reads.eq(~word[31]), total.eq(Cat(self.tx.payload[-1], self.tx.payload))]
+        return m
+
+
+def test_large_memories_are_spram(tmp_path: Path) -> None:
+    design = modules_verilog([(Filler(), TOP_MODULE)])
+    for name in ("rtl", "netlist"):
+        (tmp_path / name).mkdir()
+    netlist = netlist_verilog(design, TOP_MODULE, TARGETS["ice40"])
+    assert "SB_SPRAM256KA" in netlist
+    expected = answers(design, tmp_path / "rtl")
+    assert len(set(expected[-100:])) > 90
+    np.testing.assert_array_equal(answers(netlist, tmp_path / "netlist"), expected)
 
 
 @pytest.fixture(scope="module")
