@@ -140,6 +140,7 @@ def smallest_machine(
         "store_depth": config.store_entry_bits,
     }
     values = asdict(config) | cell_options(network, config)
+    values["backwards"] = config.backwards  # the machines that calibrate the model have it
     for name, need in needs.items():
         if name == "columns":
             values[name] = config.chunk << max(0, (need // config.chunk - 1).bit_length())
