@@ -29,9 +29,15 @@ def test_every_number_of_lanes_is_legal():
 def test_masr_is_what_its_benchmark_runs_on():
     config = load_config("masr")
     assert (config.weight_bits, config.activation_bits) == (10, 10)
-    assert (config.split_scales, config.threads) == (1, 2)
+    assert (config.split_scales, config.threads, config.chunk) == (1, 2, 64)
     assert load_config("masr", 256, split_scales=False) == MachineConfig(
-        lanes=256, post_units=16, max_v=16, weight_bits=10, activation_bits=10, threads=2
+        lanes=256,
+        post_units=16,
+        max_v=16,
+        weight_bits=10,
+        activation_bits=10,
+        chunk=64,
+        threads=2,
     )
 
 
