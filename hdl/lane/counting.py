@@ -9,6 +9,7 @@ __all__ = [
     "lowest_index",
     "population_count",
     "prefix_sums",
+    "several",
     "split",
 ]
 
@@ -96,6 +97,14 @@ def lower_ones(bits: Value) -> Value:
         smear = (smear | (smear << width))[: len(bits)]
         width *= 2
     return (smear << 1)[: len(bits)]
+
+
+def several(bits: Value) -> Value:
+    """Whether there are two ones or more. Two levels of 4-input LUTs for eight bits."""
+    if len(bits) == 1:
+        return Const(0, 1)
+    low, high = bits[: len(bits) // 2], bits[len(bits) // 2 :]
+    return several(low) | several(high) | (low.any() & high.any())
 
 
 def lowest_index(bits: Value) -> Value:

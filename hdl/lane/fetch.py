@@ -1,6 +1,6 @@
 """First part of the lane: reads weight masks, and the activation masks that they meet."""
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -101,41 +101,56 @@ class ChunkFetch(wiring.Component):
         read_valid, word_valid = Signal(), Signal()
         word = Signal(entry, reset_less=True)
         move, leave = Signal(), Signal()
+        begins = Signal()  # the first word's address comes
         m.d.comb += [read.addr.eq(address), read.en.eq(move)]
         with m.If(move):
             m.d.sync += [
-                read_valid.eq(1),
+                begins.eq(0),
+                read_valid.eq(~begins),
                 word_valid.eq(read_valid),
                 word.eq(read.data),
                 address.eq(address + 1),
             ]
+            with m.If(begins | (word_valid & word.jump)):
+                m.d.sync += address.eq(aligned(self.layer.mask_base, MASK_ALIGNMENT))
         with m.If(self.start):
-            m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
-        with m.If(self.start | (leave & word.jump)):
-            m.d.sync += address.eq(aligned(self.layer.mask_base, MASK_ALIGNMENT))
+            m.d.sync += [begins.eq(1), read_valid.eq(0), word_valid.eq(0)]
 
-        # The word's place, and whether its vector is there.
+        # The word's place. Whether its vector is missing is known from the cycle before, so that a
+        # step back by the stages behind stops the memory four gates later.
         chunk = Signal(chunk_bits(config))
         half, thread, step = Signal(), Signal(config.thread_bits), Signal(2)
         column = Cat(chunk, thread, step[0], half)
-        token = Signal()
-        room = Signal()
-        sent = self.tokens[thread] if config.threads > 1 else self.tokens[0]
+        next_place, next_step = Signal(1 + config.thread_bits), Signal(2)
+        missing, room = Signal(), Signal()
+
+        def there(place: Value, step: Value) -> Value:
+            sent = self.tokens[place[1:]] if config.threads > 1 else self.tokens[0]
+            return Mux(place[0], sent.h, sent.x) != step
+
         m.d.comb += [
-            token.eq((sent.x != step) & ~half | (sent.h != step) & half),
-            leave.eq(word_valid & token & room),
-            move.eq(~word_valid | (token & room)),
+            next_place.eq(Mux(word.loop_end, 0, Cat(half, thread) + 1)),
+            next_step.eq(step + word.loop_end),
+            # Room as long as there are no words: none of them has become a chunk.
+            move.eq(room & ~missing),
+            leave.eq(move & word_valid),
         ]
+        m.d.sync += missing.eq(
+            ~Mux(
+                leave & word.half_end,
+                there(next_place, next_step),
+                there(Cat(half, thread), step),
+            )
+            & read_valid
+        )
         with m.If(leave):
             m.d.sync += chunk.eq(chunk + 1)
             with m.If(word.row_end | word.half_end):
                 m.d.sync += chunk.eq(0)
             with m.If(word.half_end):
-                m.d.sync += Cat(half, thread).eq(Cat(half, thread) + 1)
-            with m.If(word.loop_end):
-                m.d.sync += [half.eq(0), thread.eq(0), step.eq(step + 1)]
+                m.d.sync += [Cat(half, thread).eq(next_place), step.eq(next_step)]
         with m.If(self.start):
-            m.d.sync += [chunk.eq(0), half.eq(0), thread.eq(0), step.eq(0)]
+            m.d.sync += [missing.eq(0), chunk.eq(0), half.eq(0), thread.eq(0), step.eq(0)]
 
         # The chunk: the activation mask is read while the weights' ones are counted.
         m.submodules.activation_masks = activation_masks = memory.Memory(
@@ -169,13 +184,13 @@ class ChunkFetch(wiring.Component):
             self.chunks.valid.eq(valid),
             self.chunks.payload.eq(payload),
             self.chunks.payload.activations.eq(mask_read.data),
-            self.busy.eq(valid | (word_valid & token)),
+            self.busy.eq(valid | (word_valid & ~missing)),
         ]
         with m.If(self.drop):
             m.d.sync += valid.eq(0)
         with m.If(room):
             m.d.sync += [
-                valid.eq(word_valid & token),
+                valid.eq(word_valid & ~missing),
                 payload.weights.eq(word.mask),
                 payload.column.eq(column),
                 payload.row_end.eq(word.row_end),

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MachineConfig
 
-from .counting import added, lower_ones, lowest_index, population_count
+from .counting import added, lower_ones, lowest_index, population_count, several
 from .lane_memory import lane_memory
 from .neighbor import sharing_members
 from .ports import broadcast_layout, factors_layout, local_word_bits
@@ -17,9 +17,10 @@ __all__ = ["PairStage", "issue_to_sum"]
 
 
 def issue_to_sum(config: MachineConfig) -> int:
-    """Cycles from issuing a pair to its product in the sum: address, read, operands, product, add;
-    with split scales, the weight times its factor before the product."""
-    return 5 + config.split_scales
+    """Cycles from issuing a pair to its product in the sum: weights below the pair, address, read,
+    the memories' output registers, operands, product, add; with split scales, the weight times its
+    factor before the product."""
+    return 7 + config.split_scales
 
 
 class PairStage(wiring.Component):
@@ -147,7 +148,7 @@ class PairStage(wiring.Component):
                 m.d.sync += guest.eq(there.sub)
             m.d.sync += [
                 guest.work.eq(guest_work),
-                guest_single.eq(~(guest_work & lower_ones(guest_work)).any()),
+                guest_single.eq(~several(guest_work)),
                 guest_here.eq(there.give | (guest_here & ~guest_single)),
             ]
         m.d.comb += [
@@ -161,7 +162,7 @@ class PairStage(wiring.Component):
         with m.If(ready):
             m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
         with m.If(ready | issue):
-            m.d.sync += [sub.work.eq(work), single.eq(~(work & lower_ones(work)).any())]
+            m.d.sync += [sub.work.eq(work), single.eq(~several(work))]
 
         with m.If(guest_here):
             m.d.comb += self.slot.eq(Slot.PAIR)
@@ -172,42 +173,59 @@ class PairStage(wiring.Component):
         with m.Elif(sub.work == 0):
             m.d.comb += self.slot.eq(Slot.EMPTY)
 
-        # Address: weights below the pair, and the pair's column.
-        below = population_count(m, (at_hand.weights & ~(at_hand.work | lower))[: width - 1])
-        column = Cat(lowest_index(at_hand.work), at_hand.column)
-        below_r = Signal(range(width), reset_less=True)
-        base_r = Signal(range(config.weight_depth), reset_less=True)
-        offset_r = Signal.like(at_hand.offset, reset_less=True)
-        column_r = Signal(len(column), reset_less=True)
+        # Address: the weights below the pair in its sub-mask, their number, and the pair's column.
+        below_width = width - 1
+        below = Signal(below_width, reset_less=True)
+        base = Signal(range(config.weight_depth), reset_less=True)
+        offset = Signal.like(at_hand.offset, reset_less=True)
+        column = Signal(len(sub.column) + (width - 1).bit_length(), reset_less=True)
         m.d.sync += [
-            below_r.eq(below),
-            base_r.eq(at_hand.base),
-            offset_r.eq(at_hand.offset),
+            below.eq((at_hand.weights & ~(at_hand.work | lower))[:below_width]),
+            base.eq(at_hand.base),
+            offset.eq(at_hand.offset),
+            column.eq(Cat(lowest_index(at_hand.work), at_hand.column)),
+        ]
+        base_r = Signal.like(base)
+        offset_r = Signal(range(config.chunk), reset_less=True)
+        column_r = Signal.like(column)
+        m.d.sync += [
+            base_r.eq(base),
+            offset_r.eq(added(m, offset, population_count(m, below), config.chunk - 1)),
             column_r.eq(column),
         ]
         foreign = Signal(issue_to_sum(config) - 1)  # beside the pair, as far as its product
         m.d.sync += foreign.eq(Cat(guest_here, foreign))
         weight_addr = Signal(weight_addr_bits)
         m.d.comb += [
-            weight_addr.eq(base_r + added(m, offset_r, below_r, config.chunk - 1)),
-            weight_read.addr.eq(Cat(weight_addr, foreign[0])),
-            activation_read.addr.eq(Cat(column_r[element_bits:], foreign[0])),
+            weight_addr.eq(base_r + offset_r),
+            weight_read.addr.eq(Cat(weight_addr, foreign[1])),
+            activation_read.addr.eq(Cat(column_r[element_bits:], foreign[1])),
         ]
 
-        # {no pair, end of row} beside the pair: address, read, operands, product.
+        # {no pair, end of row} beside the pair, as far as its product.
         nothing = Signal(issue_to_sum(config) - 2, init=-1)
         ends = Signal(issue_to_sum(config) - 1)
         m.d.sync += [
             nothing.eq(Cat(~((guest_here | issue) & at_hand.work.any()), nothing)),
             ends.eq(Cat(self.commit, ends)),
         ]
+        # A register behind each memory and one before the multiplier: on FPGAs both lie inside of
+        # the blocks, and what is between them has a cycle of its own.
+        weight_out = Signal(signed(config.weight_bits), reset_less=True)
+        word_out = Signal.like(activation_read.data, reset_less=True)
         weight = Signal(signed(config.weight_bits), reset_less=True)
         activation = Signal(signed(config.activation_bits), reset_less=True)
         product = Signal(signed(config.operand_bits + config.activation_bits), reset_less=True)
+        read_element = Signal(element_bits, reset_less=True)
         element = Signal(element_bits, reset_less=True)
-        m.d.sync += element.eq(column_r[:element_bits])
-        read_data = activation_read.data.word_select(element, config.activation_bits)
-        m.d.sync += [weight.eq(weight_read.data), activation.eq(read_data.as_signed())]
+        m.d.sync += [
+            read_element.eq(column_r[:element_bits]),
+            element.eq(read_element),
+            weight_out.eq(weight_read.data),
+            word_out.eq(activation_read.data),
+            weight.eq(weight_out),
+            activation.eq(word_out.word_select(element, config.activation_bits).as_signed()),
+        ]
         operands: tuple[Value, Value] = (weight, activation)
         if config.split_scales:
             operands = self._scaled(m, at_hand.factors, weight, activation)
@@ -236,9 +254,9 @@ class PairStage(wiring.Component):
     ) -> tuple[Signal, Signal]:
         """The operands a cycle later, the weight times the factor of its sign: 1, 2 or 3.
 
-        ``factors`` are those of the pair that is issued, three cycles before its operands.
+        ``factors`` are those of the pair that is issued, five cycles before its operands.
         """
-        for stage in ("address", "read", "operands"):
+        for stage in ("below", "address", "read", "output", "operands"):
             delayed = Signal(factors_layout(self._config), name=f"{stage}_factors", reset_less=True)
             m.d.sync += delayed.eq(factors)
             factors = delayed

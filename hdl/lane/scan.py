@@ -10,7 +10,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import WEIGHT_ALIGNMENT
 
-from .counting import lower_ones, lowest_index, prefix_sums, split
+from .counting import added, lower_ones, lowest_index, prefix_sums, several, split
 from .fetch import chunk_layout
 from .ports import LANE_PROGRAM, aligned, factors_layout
 
@@ -77,28 +77,34 @@ class MaskScan(wiring.Component):
         chunk = self.chunks.payload
         layout = sub_mask_layout(config)
 
-        # Which sub-masks have work. What has none and ends no row goes by.
+        # Which sub-masks have work. What has none and ends no row goes by, or, where it ends the
+        # loop, leaves from the place at hand.
         pairs = chunk.weights & chunk.activations
         new_flags = Signal(subs)
-        take = Signal()
+        take, no_work = Signal(), Signal()
         m.d.comb += [
             new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk))),
-            self.drop.eq(~new_flags.any() & ~chunk.row_end),
+            no_work.eq(~new_flags.any() & ~chunk.row_end),
+            self.drop.eq(no_work & ~chunk.loop_end),
         ]
 
         # Address of the chunk's first weight: that of the chunk before it, and the weights there.
+        # These are added up a cycle later, all but the last sub-mask's.
         before = Signal(layout["base"].width, reset_less=True)
-        count = Signal(config.chunk.bit_length(), reset_less=True)
+        most = config.chunk - config.sub_chunk
+        count = Signal(range(most + 1), reset_less=True)
+        last_count = Signal.like(chunk.counts[-1], reset_less=True)
         base = Signal.like(before)
-        totals = prefix_sums(m, list(chunk.counts), config.sub_chunk)
-        passes = self.chunks.valid & (take | self.drop)
-        m.d.comb += base.eq(before + count)
-        with m.If(passes):
-            m.d.sync += [before.eq(base), count.eq(totals[-1])]
-        with m.If(self.start | (passes & chunk.loop_end)):
+        totals = prefix_sums(m, list(chunk.counts)[:-1], config.sub_chunk)
+        m.d.comb += base.eq(before + added(m, count, last_count, config.chunk))
+        with m.If(self.chunks.valid & (take | self.drop)):
+            m.d.sync += [before.eq(base), count.eq(totals[-1]), last_count.eq(chunk.counts[-1])]
+        # The end of a loop is never dropped, so that only ``take`` decides.
+        with m.If(self.start | (self.chunks.valid & take & chunk.loop_end)):
             m.d.sync += [
                 before.eq(aligned(self.layer.weight_base, WEIGHT_ALIGNMENT)),
                 count.eq(0),
+                last_count.eq(0),
             ]
 
         # The chunk at hand, if any: its sub-masks with work leave, the lowest first. Without work
@@ -112,25 +118,27 @@ class MaskScan(wiring.Component):
             for k in range(1, subs)
         ]
         below = lower_ones(flags)
-        more = (flags & below).any()
-        room, merge, free = Signal(), Signal(), Signal()
+        more, none = Signal(), Signal()
+        room, merge = Signal(), Signal()
         last = Signal(reset_less=True)
         m.d.comb += [
-            merge.eq(~flags.any() & self.subs.valid & ~last),
-            # In this form the pair stage's answer, which comes late, passes one LUT.
-            free.eq(~valid | merge | (~self.subs.valid & ~more)),
-            take.eq(free | (self.subs.ready & ~more)),
-            self.chunks.ready.eq((free | ~self.chunks.valid) | (self.subs.ready & ~more)),
+            more.eq(several(flags)),
+            none.eq(~flags.any()),
+            merge.eq(none & self.subs.valid & ~last),
+            # The place is free or will be, whatever the pair stage answers (the end of a row finds
+            # its sub-mask, or leaves alone); else its answer decides, late, through one LUT.
+            take.eq((~valid | (none & ~last)) | (room & ~more)),
+            self.chunks.ready.eq((~valid | (none & ~last) | ~self.chunks.valid) | (room & ~more)),
         ]
         with m.If(room):
             m.d.sync += flags.eq(flags & below)
         with m.If(take):
             m.d.sync += [
-                valid.eq(self.chunks.valid & ~self.drop),
+                valid.eq(self.chunks.valid & ~no_work),
                 here.eq(chunk),
                 here_base.eq(base),
                 flags.eq(new_flags),
-                *(offset.eq(total) for offset, total in zip(offsets, totals[:-1], strict=True)),
+                *(offset.eq(total) for offset, total in zip(offsets, totals, strict=True)),
             ]
 
         # The sub-mask that leaves, in its place.
@@ -170,7 +178,7 @@ class MaskScan(wiring.Component):
                     m.d.sync += place.as_value().eq(0)
                     if k:
                         m.d.sync += shifted[k - 1].eq(0)
-        with m.Elif(valid & merge):
+        with m.Elif(valid & none):
             m.d.sync += last.eq(1)
         weights = reduce(or_, (place.weights for place in places))
         m.d.comb += [
@@ -181,6 +189,6 @@ class MaskScan(wiring.Component):
             self.subs.payload.offset.eq(reduce(or_, shifted)),
             self.subs.payload.column.eq(Cat(sub_index, sub_column)),
             self.subs.payload.factors.eq(sub_factors),
-            self.subs.payload.last.eq(last | (valid & merge)),
+            self.subs.payload.last.eq(last | (valid & none)),
         ]
         return m

@@ -316,7 +316,7 @@ async def timed(ctx, dut, config, program):
 
 
 #: From a token to the chunk, if its word has been waiting.
-TOKEN_TO_CHUNK = 1
+TOKEN_TO_CHUNK = 2
 
 
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.1, 0.4, 1.0])
