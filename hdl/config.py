@@ -314,7 +314,7 @@ class MachineConfig:
     @property
     def store_latency(self) -> int:
         """Cycles to read a word of the store."""
-        return 5 if self.packed_store else 1
+        return 5 if self.packed_store else 3
 
     @property
     def v_log2_max(self) -> int:

@@ -64,8 +64,7 @@ class Machine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.tx), host.tx)
         wiring.connect(m, results.words, host.results)
         wiring.connect(m, gather.results, results.results)
-        # Behind a block RAM's output, which is late in its cycle.
-        _connect(m, config, "vectors", dispatcher.vectors, broadcaster.stored)
+        wiring.connect(m, dispatcher.vectors, broadcaster.stored)
         wiring.connect(m, addends.o, gather.addends)
         m.d.comb += [
             host.results_idle.eq(results.idle),
@@ -96,16 +95,13 @@ class Machine(wiring.Component):
         for name in BROADCAST_PROGRAM.members:
             m.d.comb += broadcaster.program[name].eq(layer[name])
 
-        # The store: the host's while it loads or reads, the run's otherwise. From a dense one, a
-        # vector's word waits in the read port's register until it is taken. Addends come first: an
+        # The store: the host's while it loads or reads, the run's otherwise. Addends come first: an
         # output waits for them, and the lanes for it, while a vector is a step ahead.
-        taken = ~dispatcher.vectors.valid | dispatcher.vectors.ready
         host_reads, host_read_before = Signal(), Signal()
         m.d.sync += host_read_before.eq(host.read_en)
         m.d.comb += [
             host_reads.eq(host.read_en & ~host_read_before),  # it asks for as long as it waits
-            addends.free.eq(1 if config.packed_store else taken),
-            dispatcher.store_free.eq(~addends.wanted),
+            dispatcher.store_free.eq(~addends.read_en),
             addends.read_data.eq(store.read_data),
             store.start.eq(dispatcher.start),
             store.loop.eq(dispatcher.loop),

@@ -26,8 +26,7 @@ class StoredAddends(wiring.Component):
     -------
     start, first, words: a step begins: In(1), a pulse while nothing is inside; In(address) and
         In(number) of its words.
-    free: In(1), the read port may be used in this cycle. read_en, read_addr: Out; ``read_en`` is
-        high only while ``free``. wanted: Out(1), it would be used.
+    read_en, read_addr: Out, the read port, from registers. Nobody else may use it in that cycle.
     read_data: In(store word), ``store_latency`` cycles after ``read_en``.
     o: Out(stream of the word's activations).
     """
@@ -35,15 +34,13 @@ class StoredAddends(wiring.Component):
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
         #: Words fetched and not yet taken: what hides the latency of the store.
-        self.ahead = 4 if config.store_latency == 1 else 8
+        self.ahead = 8
         address = config.store_address_bits
         super().__init__(
             {
                 "start": In(1),
                 "first": In(address),
                 "words": In(DESCRIPTOR_FIELDS["out_words"][2]),
-                "free": In(1),
-                "wanted": Out(1),
                 "read_en": Out(1),
                 "read_addr": Out(address),
                 "read_data": In(config.store_entry_bits),
@@ -61,20 +58,22 @@ class StoredAddends(wiring.Component):
         left = Signal.like(self.words)
         ahead = Signal(range(self.ahead + 1))
         reading, leaves = Signal(self._config.store_latency), Signal()
+        ask, addr = Signal(), Signal.like(self.read_addr)
         wiring.connect(m, fifo.o, wiring.flipped(self.o))
         m.d.comb += [
-            self.wanted.eq((left != 0) & (ahead != self.ahead)),
-            self.read_en.eq(self.wanted & self.free),
-            leaves.eq(self.o.valid & self.o.ready),
+            ask.eq((left != 0) & (ahead != self.ahead)),
             fifo.push.eq(reading[-1]),
             fifo.data.eq(self.read_data),
         ]
         m.d.sync += [
             reading.eq(Cat(self.read_en, reading)),
-            ahead.eq(ahead + self.read_en - leaves),
+            leaves.eq(self.o.valid & self.o.ready),
+            ahead.eq(ahead + ask - leaves),
+            self.read_en.eq(ask),
+            self.read_addr.eq(addr),
         ]
         with m.If(self.start):
-            m.d.sync += [left.eq(self.words), self.read_addr.eq(self.first)]
-        with m.Elif(self.read_en):
-            m.d.sync += [left.eq(left - 1), self.read_addr.eq(self.read_addr + 1)]
+            m.d.sync += [left.eq(self.words), addr.eq(self.first)]
+        with m.Elif(ask):
+            m.d.sync += [left.eq(left - 1), addr.eq(addr + 1)]
         return m

@@ -35,7 +35,7 @@ class Broadcaster(wiring.Component):
     mask chunk that it belongs to is put together here, once for all lanes, and sent again with
     every word, so that lanes need no logic for it.
 
-    Latency: 2 cycles from a stored word to ``broadcast``, 3 from a fresh one, which is registered
+    Latency: 3 cycles from a stored word to ``broadcast``, 4 from a fresh one, which is registered
     first. ``tokens`` change one cycle after a vector's last word, when it can be read; if not
     ``unfolded``, an input vector's once the hidden state that it meets has been sent as well.
     """
@@ -77,10 +77,11 @@ class Broadcaster(wiring.Component):
             m.d.sync += first[one].eq(Mux(program.rotate, first[one - 1] + before, 0))
 
         fresh, fresh_valid = Signal(vector_word_layout(config), reset_less=True), Signal()
-        item, valid = Signal(vector_word_layout(config)), Signal()
-        m.d.sync += [fresh.eq(self.fresh), fresh_valid.eq(self.fresh_valid)]
-        m.d.comb += [
-            self.stored.ready.eq(~fresh_valid),
+        item, valid = Signal(vector_word_layout(config), reset_less=True), Signal()
+        m.d.comb += self.stored.ready.eq(~fresh_valid)
+        m.d.sync += [
+            fresh.eq(self.fresh),
+            fresh_valid.eq(self.fresh_valid),
             valid.eq(fresh_valid | self.stored.valid),
             item.eq(Mux(fresh_valid, fresh, self.stored.payload)),
         ]
@@ -92,12 +93,14 @@ class Broadcaster(wiring.Component):
         placed_slice = Signal(max(1, slice_bits))
         placed_word = Signal(local_word_bits(config))
         placed_parity = Signal()
+        nonzero = Signal(banks)
         m.d.sync += [
             placed_valid.eq(valid),
             placed.eq(item),
             placed_slice.eq((here + Array(first)[number]) & v_mask),
             placed_word.eq(local),
             placed_parity.eq(count[0]),
+            nonzero.eq(Cat(item.values[k * width : (k + 1) * width].any() for k in range(banks))),
         ]
         with m.If(valid):
             with m.If(item.last):
@@ -117,7 +120,6 @@ class Broadcaster(wiring.Component):
         write, read = chunks.write_port(), chunks.read_port(domain="comb")
         granule_bits = (config.chunk // banks - 1).bit_length()
         granule = placed_word[:granule_bits]
-        nonzero = Cat(placed.values[k * width : (k + 1) * width].any() for k in range(banks))
         chunk = Signal(config.chunk)
         address = Cat(placed_slice[:slice_bits], placed.half, placed.thread)
         m.d.comb += chunk.eq(

@@ -64,7 +64,7 @@ class Cluster(wiring.Component):
         position modulo ``max_v``.
     load: the host's load bus.
     x_taken: of each thread, input halves collected, modulo 4: two bits.
-    state_read: host read of the cell state; only between runs.
+    state_read: host read of the cell state, a cycle later than the post unit's; only between runs.
     busy, counters: only with ``counters``: a run is under way; host read of the counters.
     out: stream of one 16-bit output per broadcast word.
     """
@@ -83,6 +83,7 @@ class Cluster(wiring.Component):
         broadcast = Signal(broadcast_layout(config), reset_less=True)
         broadcast_en = Signal(config.max_v)
         load = Signal(load_layout(config))
+        lane_load = Signal(load_layout(config), reset_less=True)  # beside the lanes' enables
         lane_index = Signal(11)
         mine = Signal()
         number = Signal.like(self.number)
@@ -103,6 +104,7 @@ class Cluster(wiring.Component):
             broadcast_en.eq(self.broadcast_en),
             load.eq(self.load),
             lane_index.eq(self.load.index - self.first_lane),
+            lane_load.eq(load),
             mine.eq(self.load.index == self.number),
             number.eq(self.number),
         ]
@@ -133,16 +135,15 @@ class Cluster(wiring.Component):
             placed.append((lane, weight_en := Signal(name=f"weight_en{index}")))
             chosen = lane_index == index
             mask_en = Signal(name=f"mask_en{index}")
+            m.d.sync += [mask_en.eq(load.mask_en & chosen), weight_en.eq(load.weight_en & chosen)]
             m.d.comb += [
-                mask_en.eq(load.mask_en & chosen),
-                weight_en.eq(load.weight_en & chosen),
                 lane.layer.eq(lane_program),
                 lane.start.eq(start),
                 lane.tokens.eq(tokens),
                 lane.broadcast.eq(broadcast),
                 lane.broadcast_en.eq(broadcast_en[index % config.max_v]),
-                lane.load_addr.eq(load.addr),
-                lane.load_data.eq(load.data),
+                lane.load_addr.eq(lane_load.addr),
+                lane.load_data.eq(lane_load.data),
                 lane.mask_load_en.eq(mask_en),
                 lane.weight_load_en.eq(weight_en),
                 collector.arrived[index].eq(lane.arrived),
@@ -181,7 +182,11 @@ class Cluster(wiring.Component):
         m.d.sync += collector.taken.eq(rows.o.valid & rows.o.ready)
         wiring.connect(m, rows.o, post.sums)
         wiring.connect(m, wiring.flipped(self.out), post.out)
-        wiring.connect(m, wiring.flipped(self.state_read), post.state_read)
+        m.d.sync += [
+            post.state_read.en.eq(self.state_read.en),
+            post.state_read.addr.eq(self.state_read.addr),
+        ]
+        m.d.comb += self.state_read.data.eq(post.state_read.data)
         if config.counters:
             m.submodules.counters = counters = SlotCounters(config)
             m.d.sync += counters.counting.eq(self.busy)

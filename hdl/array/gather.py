@@ -64,8 +64,8 @@ class Gather(wiring.Component):
     addends: stream of those words.
     outputs: one stream per cluster.
     fresh, fresh_valid: to the broadcaster, which always takes them.
-    store_en, store_addr, store_data: the store's write port. store_begins: with ``store_en``, the
-        word is the first one of its vector.
+    store_en, store_addr, store_data: the store's write port, a cycle after the word was taken.
+        store_begins: with ``store_en``, the word is the first one of its vector.
     results: stream to the host; back-pressure stops the array.
     done: all steps are out; from then to the next ``start``.
     """
@@ -140,21 +140,30 @@ class Gather(wiring.Component):
             self.fresh.values.eq(
                 Cat(output.payload[: config.activation_bits] for output in self.outputs)
             ),
-            self.store_data.eq(Mux(add & ~to_hidden, Cat(self._sums(m)), self.fresh.values)),
             self.addends.ready.eq(take & add),
             self.fetch.eq(begins & add),
             self.fetch_first.eq(places.addr),
-            self.store_addr.eq(Mux(to_hidden, hidden_addr, places.addr)),
-            self.store_begins.eq(places.word == 0),
             places.start.eq(self.start),
             places.first.eq(self.out_first),
             places.next.eq(take),
+            self.done.eq(done),
+        ]
+        # To the store a cycle later: adding has one of its own.
+        adds = Signal()
+        word = Signal.like(self.fresh.values, reset_less=True)
+        addend = Signal.like(self.addends.payload, reset_less=True)
+        m.d.sync += [
             self.store_en.eq(
                 Mux(keep & program.store_out, available & ~second, take & program.store_out)
                 | (take & keep)
             ),
-            self.done.eq(done),
+            self.store_addr.eq(Mux(to_hidden, hidden_addr, places.addr)),
+            self.store_begins.eq(places.word == 0),
+            adds.eq(add & ~to_hidden),
+            word.eq(self.fresh.values),
+            addend.eq(self.addends.payload),
         ]
+        m.d.comb += self.store_data.eq(Mux(adds, Cat(self._sums(m, word, addend)), word))
         for name in PLACES_PROGRAM.members:
             m.d.comb += places.program[name].eq(program[name])
         for index, output in enumerate(self.outputs):
@@ -191,17 +200,15 @@ class Gather(wiring.Component):
             ]
         return m
 
-    def _sums(self, m: Module) -> list[Value]:
+    def _sums(self, m: Module, word: Value, addend: data.View) -> list[Value]:
         """``sat(rne(output + addend, sum_shift))`` of each activation of the word."""
         bits = self._config.activation_bits
         sums: list[Value] = []
-        for index, output in enumerate(self.outputs):
+        for index in range(self._config.post_units):
             total = Signal(signed(bits + 1), name=f"total{index}")
             halved = Signal(signed(bits + 1), name=f"halved{index}")
             m.d.comb += [
-                total.eq(
-                    output.payload[:bits].as_signed() + self.addends.payload[index].as_signed()
-                ),
+                total.eq(word.word_select(index, bits).as_signed() + addend[index].as_signed()),
                 # A half is rounded to the even neighbour: up when the floor is odd.
                 halved.eq((total >> 1) + (total[0] & total[1])),
             ]

@@ -1,8 +1,9 @@
 """Works through the layer descriptors and feeds each layer's vectors to the broadcaster."""
 
 from collections.abc import Iterable
+from typing import Any
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -40,10 +41,10 @@ class Dispatcher(wiring.Component):
 
     Vectors go out in the order x0, the hidden state before the first step, x1, x2, …; each as soon
     as the local copies have room, that is when every cluster has collected the input half of two
-    steps before. Between layers: 17 cycles to read the descriptor and two to start; before a layer
-    that begins at the last step up to the bits of its address, to find that (LastStep).
+    steps before. Between layers: 18 cycles to read the descriptor and three to start; before a
+    layer that begins at the last step up to the bits of its address, to find that (LastStep).
 
-    A pair of layers runs as one loop (``threads`` = 2): its second descriptor takes 17 cycles more,
+    A pair of layers runs as one loop (``threads`` = 2): its second descriptor takes 18 cycles more,
     each vector of the first thread is followed by the same one of the second, which goes backwards.
 
     Members
@@ -115,18 +116,21 @@ class Dispatcher(wiring.Component):
             write.data.eq(self.load_data),
         ]
 
+        read_word = Signal(32, reset_less=True)
+        m.d.sync += read_word.eq(read.data)
+
         def keep(record: data.View, names: Iterable[str]) -> None:
             """The fields of the word that is read. Others are nobody's flip-flops."""
             with m.Switch(fetched):
                 for word, fields in _by_word(names).items():
-                    with m.Case(word + 1):
+                    with m.Case(word + 2):
                         for name, (low, width) in fields.items():
-                            m.d.sync += record[name].eq(read.data[low : low + width])
+                            m.d.sync += record[name].eq(read_word[low : low + width])
 
         # One layer after the other.
         steps = Signal(RUN_STEPS_BITS)
         fetch = Signal(range(config.program_depth * DESCRIPTOR_WORDS + 1))
-        fetched = Signal(range(DESCRIPTOR_WORDS + 1))
+        fetched = Signal(range(DESCRIPTOR_WORDS + 2))
         m.submodules.last_step = last_step = LastStep(config)
         located = Signal()
         for name in LAST_STEP_PROGRAM.members:
@@ -143,6 +147,7 @@ class Dispatcher(wiring.Component):
         ]
         if config.threads > 1:
             m.d.comb += self.out_first[1].eq(last_step.out_addr)
+        m.d.sync += self.start.eq(0)
         with m.If(self.busy):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         with m.FSM():
@@ -157,12 +162,12 @@ class Dispatcher(wiring.Component):
                     ]
                     m.next = "FETCH"
             with m.State("FETCH"):
-                # A word arrives one cycle after its address.
+                # A word arrives two cycles after its address.
                 m.d.sync += fetched.eq(fetched + 1)
-                with m.If(fetched != DESCRIPTOR_WORDS):
+                with m.If(fetched < DESCRIPTOR_WORDS):
                     m.d.sync += fetch.eq(fetch + 1)
                 keep(layer, _kept(config))
-                with m.If(fetched == DESCRIPTOR_WORDS):
+                with m.If(fetched == DESCRIPTOR_WORDS + 1):
                     m.d.sync += fetched.eq(0)
                     m.next = "FETCHED" if config.threads > 1 else "START"
             if config.threads > 1:
@@ -174,11 +179,11 @@ class Dispatcher(wiring.Component):
                         m.next = "PARTNER"
                 with m.State("PARTNER"):
                     m.d.sync += fetched.eq(fetched + 1)
-                    with m.If(fetched != DESCRIPTOR_WORDS):
+                    with m.If(fetched < DESCRIPTOR_WORDS):
                         m.d.sync += fetch.eq(fetch + 1)
                     keep(partner, PARTNER.members)
                     keep(layer, _PAIR)
-                    with m.If(fetched == DESCRIPTOR_WORDS):
+                    with m.If(fetched == DESCRIPTOR_WORDS + 1):
                         m.d.sync += fetched.eq(0)
                         m.next = "START"
             with m.State("START"):
@@ -186,10 +191,9 @@ class Dispatcher(wiring.Component):
                 with m.If((layer.reverse | paired) & ~located):
                     m.d.comb += last_step.start.eq(1)
                 with m.Elif(last_step.done):
-                    m.d.comb += self.start.eq(1)
-                    m.d.sync += located.eq(0)
+                    m.d.sync += [self.start.eq(1), located.eq(0)]
                     m.next = "SETTLE"
-            with m.State("SETTLE"):
+            with m.State("SETTLE"):  # ``start`` is high
                 m.next = "RUN"
             with m.State("RUN"):
                 with m.If(self.layer_done):
@@ -209,10 +213,16 @@ class Dispatcher(wiring.Component):
         )
 
         read_ahead = ahead.o.payload
-        last_word = words_left == 1
-        two_before = (number - 2)[:2]
+        # Known a word ahead, so that no counter is waited for.
+        last_word = Signal()
+
+        def next_vector(words: Value) -> list[Any]:
+            return [words_left.eq(words), last_word.eq(words == 1)]
+
+        early = Signal()  # steps 0 and 1
+        two_before = (number[:2] - 2)[:2]
         taken = [counts.word_select(thread, 2)[:2] for counts in self.x_taken]
-        room = (number < 2) | Cat(count != two_before for count in taken).all()
+        room = early | Cat(count != two_before for count in taken).all()
         issue = Signal()
         # From the last word of a step to the first one of the next, or of the one before.
         back = Signal.like(x_addr, reset_less=True)
@@ -237,16 +247,16 @@ class Dispatcher(wiring.Component):
         for name in read_ahead.tag.shape().members:
             m.d.comb += self.vectors.payload[name].eq(read_ahead.tag[name])
         with m.If(issue):
-            m.d.sync += words_left.eq(words_left - 1)
+            m.d.sync += [words_left.eq(words_left - 1), last_word.eq(words_left == 2)]
             with m.If(hidden_turn):
                 m.d.sync += h_addr.eq(h_addr + 1)
             with m.Else():
                 m.d.sync += x_addr.eq(x_after)
             with m.If(last_word):
                 with m.If(~hidden_turn & recurrent & (number == 0)):
-                    m.d.sync += [hidden_turn.eq(1), words_left.eq(layer.out_words)]
+                    m.d.sync += [hidden_turn.eq(1), *next_vector(layer.out_words)]
                 with m.Else():
-                    m.d.sync += [hidden_turn.eq(0), words_left.eq(layer.in_words)]
+                    m.d.sync += [hidden_turn.eq(0), *next_vector(layer.in_words)]
                     with m.If(paired):
                         m.d.sync += [
                             thread.eq(~thread),
@@ -257,6 +267,7 @@ class Dispatcher(wiring.Component):
                     with m.If(~paired | thread):
                         m.d.sync += [
                             number.eq(number + 1),
+                            early.eq(number == 0),
                             active.eq(number + 1 != self.layer_steps),
                         ]
         with m.If(self.start):
@@ -265,7 +276,8 @@ class Dispatcher(wiring.Component):
                 hidden_turn.eq(0),
                 thread.eq(0),
                 number.eq(0),
-                words_left.eq(layer.in_words),
+                early.eq(1),
+                *next_vector(layer.in_words),
                 x_addr.eq(Mux(layer.reverse, last_step.in_addr, layer.in_base)),
                 x_other.eq(last_step.in_addr),
                 h_addr.eq(layer.hidden_base),

@@ -25,7 +25,7 @@ class ResultWriter(wiring.Component):
                 "units": In(DESCRIPTOR_FIELDS["units"][2]),
                 "results": In(stream.Signature(result_word_layout(config))),
                 "words": Out(stream.Signature(32)),
-                "idle": Out(1),
+                "idle": Out(1, init=1),
             }
         )
 
@@ -37,7 +37,6 @@ class ResultWriter(wiring.Component):
         units = Signal.like(self.units)  # the layer may be over before its header leaves
         value = Signal(signed(32))
         m.d.comb += [
-            self.idle.eq((left == 0) & ~header),
             self.results.ready.eq(self.idle),
             self.words.valid.eq(~self.idle),
             value.eq(values[:PREACTIVATION_BITS].as_signed()),
@@ -58,10 +57,15 @@ class ResultWriter(wiring.Component):
                 values.eq(self.results.payload.values.as_value()),
                 units.eq(self.units),
                 header.eq(self.results.valid & self.results.payload.first),
-                left.eq(Mux(self.results.valid, self.results.payload.count, 0)),
+                left.eq(self.results.payload.count),
+                self.idle.eq(~self.results.valid),
             ]
         with m.Elif(self.words.ready):
             m.d.sync += header.eq(0)
             with m.If(~header):
-                m.d.sync += [values.eq(values >> PREACTIVATION_BITS), left.eq(left - 1)]
+                m.d.sync += [
+                    values.eq(values >> PREACTIVATION_BITS),
+                    left.eq(left - 1),
+                    self.idle.eq(left == 1),
+                ]
         return m

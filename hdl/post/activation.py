@@ -49,8 +49,9 @@ class ActivationUnit(wiring.Component):
     coming, coming_meta: Out. The response and its meta of the next cycle.
     """
 
-    #: Magnitude; shift and rounding; read; memory output register; product; sum and sign.
-    LATENCY = 6
+    #: Magnitude; coarse shift; fine shift and rounding; read; memory output register; product; sum
+    #: and sign.
+    LATENCY = 7
 
     def __init__(
         self,
@@ -109,17 +110,19 @@ class ActivationUnit(wiring.Component):
 
         # Left by 15 - f. What leaves the kept bits makes the result the largest one.
         kept = _GUARD_BITS + _MAGNITUDE_BITS
-        coarse, coarse_over = Signal(kept), Signal()
+        coarse, coarse_over = Signal(kept, reset_less=True), Signal(reset_less=True)
         fine, fine_over = Signal(kept), Signal()
-        for amount, step, source, source_over, target, target_over in (
-            (up[2:], 4, magnitude, Const(0, 1), coarse, coarse_over),
-            (up[:2], 1, coarse, coarse_over, fine, fine_over),
+        up_fine = Signal(2, reset_less=True)
+        m.d.sync += up_fine.eq(up[:2])
+        for domain, amount, step, source, source_over, target, target_over in (
+            ("sync", up[2:], 4, magnitude, Const(0, 1), coarse, coarse_over),
+            ("comb", up_fine, 1, coarse, coarse_over, fine, fine_over),
         ):
             with m.Switch(amount):
                 for choice in range(4):
                     with m.Case(choice):
                         left = step * choice
-                        m.d.comb += [
+                        m.d[domain] += [
                             target.eq(source << left),
                             target_over.eq(source_over | source[kept - left :].any()),
                         ]
@@ -148,18 +151,18 @@ class ActivationUnit(wiring.Component):
             attrs=self._table,
         )
         read = table.read_port()
-        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & sides[1].sigmoid))
-        rest3, rest4 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
-        entry4 = Signal(entry, reset_less=True)
-        base5 = Signal(signed(16), reset_less=True)
+        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & sides[2].sigmoid))
+        rest4, rest5 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
+        entry5 = Signal(entry, reset_less=True)
+        base6 = Signal(signed(16), reset_less=True)
         product = Signal(_SLOPE_BITS + _REST_BITS, reset_less=True)
-        flip4, flip = sides[3].negative, sides[4].negative
+        flip5, flip = sides[4].negative, sides[5].negative
         m.d.sync += [
-            rest3.eq(argument[:_REST_BITS]),
-            rest4.eq(rest3),
-            entry4.eq(read.data),
-            base5.eq((entry4.base ^ flip4.replicate(16)) + flip4),
-            product.eq(entry4.slope * rest4),
+            rest4.eq(argument[:_REST_BITS]),
+            rest5.eq(rest4),
+            entry5.eq(read.data),
+            base6.eq((entry5.base ^ flip5.replicate(16)) + flip5),
+            product.eq(entry5.slope * rest5),
         ]
 
         # Sign and rounding in one addition: -floor((P + 64) / 128) = floor((63 - P) / 128), and
@@ -168,13 +171,13 @@ class ActivationUnit(wiring.Component):
         width = _MAGNITUDE_BITS + _REST_BITS + 2
         turned = Signal(signed(width))
         step = (Cat(product, Const(0, width - len(product))) ^ flip.replicate(width)).as_signed()
-        m.d.comb += turned.eq(Cat(Const(half, _REST_BITS), base5).as_signed() + step)
+        m.d.comb += turned.eq(Cat(Const(half, _REST_BITS), base6).as_signed() + step)
 
         # For σ, 32768 is added and half of it taken, which moves bits only.
         result = Signal(signed(PREACTIVATION_BITS), reset_less=True)
         value = turned[_REST_BITS:][:PREACTIVATION_BITS]
         m.d.sync += result.eq(
-            Mux(sides[4].sigmoid, Cat(value[1:15], ~value[15], Const(0, 1)), value)
+            Mux(sides[5].sigmoid, Cat(value[1:15], ~value[15], Const(0, 1)), value)
         )
         m.d.comb += [
             self.response.eq(valids[-1]),

@@ -12,8 +12,7 @@ __all__ = ["ReadAhead"]
 class ReadAhead(wiring.Component):
     """Joins what is read with a tag that goes along, and holds it until it is taken.
 
-    With a latency of one cycle a word waits in the memory's own register; with more, a queue has
-    room for all that has been asked for. One word per cycle.
+    A queue has room for all that has been asked for. One word per cycle.
 
     Parameters
     ----------
@@ -22,15 +21,16 @@ class ReadAhead(wiring.Component):
     Members
     -------
     free: Out(1), a word may be asked for. issue, tag: In(1), In, it is; only while ``free``.
-    data: In, the word, ``latency`` cycles after ``issue``; with a latency of 1 until the next one.
-    o: Out(stream of ``word`` and ``tag``); ``latency`` cycles after ``issue`` at best, and, where
-        that is more than 1, those of the queue.
+    data: In, the word, ``latency`` cycles after ``issue``.
+    o: Out(stream of ``word`` and ``tag``); ``latency`` cycles after ``issue`` at best, and those of
+        the queue.
     """
 
     def __init__(self, word: int, tag: data.StructLayout, latency: int) -> None:
         self._latency = latency
         #: Words that may have been asked for and not been taken: one per cycle of the way there.
-        self.ahead = 1 << (latency + SmallFifo.LATENCY).bit_length()
+        #: Two more, because ``free`` and what it counts are registers.
+        self.ahead = 1 << (latency + SmallFifo.LATENCY + 2).bit_length()
         self._item = data.StructLayout({"word": word, "tag": tag})
         super().__init__(
             {
@@ -44,19 +44,6 @@ class ReadAhead(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        if self._latency == 1:
-            held, tag = Signal(), Signal.like(self.tag)
-            m.d.comb += [
-                self.free.eq(~held | self.o.ready),
-                self.o.valid.eq(held),
-                self.o.payload.tag.eq(tag),
-                self.o.payload.word.eq(self.data),
-            ]
-            with m.If(self.issue):
-                m.d.sync += [held.eq(1), tag.eq(self.tag)]
-            with m.Elif(self.o.ready):
-                m.d.sync += held.eq(0)
-            return m
         m.submodules.queue = queue = SmallFifo(self._item, self.ahead)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         valid, tag = self.issue, self.tag
@@ -67,11 +54,14 @@ class ReadAhead(wiring.Component):
             valid, tag = valid_next, tag_next
         ahead, taken = Signal(range(self.ahead + 1)), Signal()
         m.d.comb += [
-            self.free.eq(ahead != self.ahead),
-            taken.eq(self.o.valid & self.o.ready),
             queue.push.eq(valid),
             queue.data.word.eq(self.data),
             queue.data.tag.eq(tag),
         ]
-        m.d.sync += ahead.eq(ahead + self.issue - taken)
+        m.d.sync += [
+            taken.eq(self.o.valid & self.o.ready),
+            ahead.eq(ahead + self.issue - taken),
+            # The word that is asked for in this cycle is not counted yet.
+            self.free.eq(ahead < self.ahead - 1),
+        ]
         return m

@@ -169,7 +169,7 @@ def test_derived_values() -> None:
     assert config.v_log2_max == 2
     assert config.queue_places == 8
     assert MachineConfig(queue_depth=5).queue_places == 8
-    assert (config.store_words, config.store_address_bits, config.store_latency) == (4096, 12, 1)
+    assert (config.store_words, config.store_address_bits, config.store_latency) == (4096, 12, 3)
     packed = dataclasses.replace(config, packed_store=1, dense_rows=50)
     assert (packed.store_words, packed.store_address_bits, packed.store_latency) == (4146, 13, 5)
 

@@ -1,4 +1,4 @@
-"""Broadcaster: every word at its place, with its mask, after two cycles; tokens with the last."""
+"""Broadcaster: every word at its place, with its mask, after three cycles; tokens with the last."""
 
 import random
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import Kind
 from tests.hdl.stream_helpers import plain, run
 
-LATENCY = 2
+LATENCY = 3
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Dispatcher: descriptors, order of vectors, the room rule, and how long it all takes."""
 
 import random
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.control.dispatcher import Dispatcher
+from sparnn.hdl.post.small_fifo import SmallFifo
 from sparnn.hdl.protocol import (
     DESCRIPTOR_FIELDS,
     DESCRIPTOR_WORDS,
@@ -19,7 +21,7 @@ from tests.hdl.stream_helpers import plain, run
 
 #: From ``run``, or from the end of the layer before, to ``start``; with two threads one more, and
 #: more for the second descriptor of a pair.
-FETCH_CYCLES, PARTNER_CYCLES = DESCRIPTOR_WORDS + 2, DESCRIPTOR_WORDS
+FETCH_CYCLES, PARTNER_CYCLES = DESCRIPTOR_WORDS + 4, DESCRIPTOR_WORDS + 1
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Outside:
     busy: float
     store: list[int]
     taken: list[list[int]] = field(default_factory=list)
-    store_data: int = 0
+    reading: deque[int] = field(default_factory=deque)
 
 
 def random_layer(rng: random.Random, config: MachineConfig, kind: Kind, **fixed: int):
@@ -98,7 +100,8 @@ async def load(ctx, dut, layers, rng):
 
 
 async def cycle(ctx, dut, outside, ready):
-    """One clock cycle; the store answers behind the edge. Returns a word that was taken."""
+    """One clock cycle; the store answers behind the edge. Returns whether a word was read, and one
+    that was taken."""
     ctx.set(dut.vectors.ready, ready)
     for cluster, counts in enumerate(outside.taken):
         ctx.set(dut.x_taken[cluster], sum((count & 3) << 2 * k for k, count in enumerate(counts)))
@@ -113,10 +116,10 @@ async def cycle(ctx, dut, outside, ready):
     assert free or not ctx.get(dut.store_en)
     enabled, address = ctx.get(dut.store_en), ctx.get(dut.store_addr)
     await ctx.tick()
-    if enabled:
-        outside.store_data = outside.store[address]
-    ctx.set(dut.store_data, outside.store_data)
-    return word
+    outside.reading.append(outside.store[address] if enabled else outside.rng.getrandbits(4))
+    if len(outside.reading) == outside.config.store_latency:
+        ctx.set(dut.store_data, outside.reading.popleft())
+    return enabled, word
 
 
 async def check_run(ctx, dut, outside, layers, steps, reset):
@@ -170,7 +173,7 @@ async def check_run(ctx, dut, outside, layers, steps, reset):
 
         expected = expected_vectors(together, steps, reset, outside.store)
         x_sent = [0] * threads
-        position = span = 0
+        position = span = asked = 0
         outside_start = 2  # the clusters see ``start`` one cycle later
         while position < len(expected):
             outside_start -= 1
@@ -186,14 +189,15 @@ async def check_run(ctx, dut, outside, layers, steps, reset):
                 taken = [0] * threads
             assert not ctx.get(dut.start)
             assert ctx.get(dut.busy)
-            if ctx.get(dut.store_en) and expected[position][4] is not None:
-                # A word is read only if there is room for it: at most one more is under way.
-                under_way = expected[min(position + ctx.get(dut.vectors.valid), len(expected) - 1)]
-                if under_way[4] is not None:
-                    assert taken[under_way[2]] >= under_way[4] - 1
-            word = await cycle(ctx, dut, outside, rng.random() < busy)
+            # A word is read only if there is room for it.
+            asks = expected[asked][2::2] if asked < len(expected) else (0, None)
+            read, word = await cycle(ctx, dut, outside, rng.random() < busy)
             total += 1
             span += 1
+            if read:
+                assert asked < len(expected)
+                assert asks[1] is None or taken[asks[0]] >= asks[1] - 1
+                asked += 1
             if word is not None:
                 assert word == expected[position][:4]
                 _, _, thread, last, number_of_x = expected[position]
@@ -291,12 +295,12 @@ def test_pairs(busy: float) -> None:
 
 
 def test_one_word_per_cycle_while_there_is_room() -> None:
-    """Longer vectors leave without a gap: one cycle to read the first word, then one per word."""
+    """Longer vectors leave without a gap: the store and a queue, then one word per cycle."""
     config = MachineConfig(lanes=2, post_units=2, max_v=1, store_depth=200)
     rng = random.Random(3)
     layer = random_layer(rng, config, Kind.GRU, in_words=9, out_words=7, in_base=5, last_layer=1)
     for span, words in simulate(config, 1.0, 0, [(1, False), (8, True)], [[layer]]):
-        assert span == words + 1
+        assert span == words + config.store_latency + SmallFifo.LATENCY
 
 
 def test_no_input_ahead_of_the_slowest_cluster() -> None:
@@ -316,7 +320,7 @@ def test_no_input_ahead_of_the_slowest_cluster() -> None:
         for slowest in range(9):
             outside.taken = [[min(slowest + 2, slowest + cluster)] for cluster in range(4)]
             for _ in range(30):
-                word = await cycle(ctx, dut, outside, 1)
+                _, word = await cycle(ctx, dut, outside, 1)
                 sent += [word] if word else []
             assert len(sent) == 2 * min(10, slowest + 2)
         assert [word[0] for word in sent] == list(range(20))
