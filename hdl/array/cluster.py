@@ -104,10 +104,10 @@ class Cluster(wiring.Component):
             broadcast_en.eq(self.broadcast_en),
             load.eq(self.load),
             lane_index.eq(self.load.index - self.first_lane),
-            lane_load.eq(load),
             mine.eq(self.load.index == self.number),
             number.eq(self.number),
         ]
+        m.d.sync += lane_load.eq(load)
 
         m.submodules.collector = collector = Collector(config)
         m.submodules.tree = tree = ReductionTree(config)
