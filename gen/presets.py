@@ -35,7 +35,7 @@ PRESETS: Mapping[str, Mapping[str, int]] = {
         "lanes": 64,
         "weight_bits": 10,
         "activation_bits": 10,
-        # Of its sparse halves 32 bits have two pairs: not always one in time (docs/sparse-array.md).
+        # 32 bits have two pairs on average: not always one in time (docs/sparse-array.md).
         "chunk": 64,
         "split_scales": 1,
         "threads": 2,
