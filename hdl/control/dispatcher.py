@@ -209,7 +209,10 @@ class Dispatcher(wiring.Component):
         x_addr, h_addr = Signal.like(self.store_addr), Signal.like(self.store_addr)
         x_other = Signal.like(self.store_addr)  # the other thread's next word
         m.submodules.ahead = ahead = ReadAhead(
-            config.store_entry_bits, _tag_layout(config), config.store_latency
+            config.store_entry_bits,
+            _tag_layout(config),
+            config.store_latency,
+            registers=bool(config.compact),
         )
 
         read_ahead = ahead.o.payload

@@ -16,6 +16,7 @@ class SmallFifo(wiring.Component):
     Parameters
     ----------
     shape: an item. depth: items, a power of two; 16 or fewer cost the same on most devices.
+    registers: in flip-flops, where a whole block RAM is too much for it.
 
     Members
     -------
@@ -24,10 +25,14 @@ class SmallFifo(wiring.Component):
 
     LATENCY = 2
 
-    def __init__(self, shape: ShapeLike, depth: int) -> None:
+    def __init__(self, shape: ShapeLike, depth: int, *, registers: bool = False) -> None:
         if depth < 2 or depth & (depth - 1):
             raise ValueError(f"SmallFifo: depth = {depth} is not a power of two")
         self._shape, self._depth = shape, depth
+        # An item is read when it has been there for a cycle, so never while it is written.
+        self._attrs: dict[str, int | str] = {"no_rw_check": 1}
+        if registers:
+            self._attrs["ram_style"] = "logic"
         super().__init__({"push": In(1), "data": In(shape), "o": Out(stream.Signature(shape))})
 
     @property
@@ -36,9 +41,8 @@ class SmallFifo(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        # An item is read when it has been there for a cycle, so never while it is written.
         m.submodules.memory = memory = Memory(
-            shape=self._shape, depth=self._depth, init=[], attrs={"no_rw_check": 1}
+            shape=self._shape, depth=self._depth, init=[], attrs=self._attrs
         )
         write, read = memory.write_port(), memory.read_port()
         # One bit more than an address, so that full and empty differ.

@@ -17,6 +17,7 @@ class ReadAhead(wiring.Component):
     Parameters
     ----------
     word: bits of what is read. tag: of what goes along. latency: cycles of the memory.
+    registers: the queue is in flip-flops.
 
     Members
     -------
@@ -26,8 +27,10 @@ class ReadAhead(wiring.Component):
         the queue.
     """
 
-    def __init__(self, word: int, tag: data.StructLayout, latency: int) -> None:
-        self._latency = latency
+    def __init__(
+        self, word: int, tag: data.StructLayout, latency: int, *, registers: bool = False
+    ) -> None:
+        self._latency, self._registers = latency, registers
         #: Words that may have been asked for and not been taken: one per cycle of the way there.
         #: Two more, because ``free`` and what it counts are registers.
         self.ahead = 1 << (latency + SmallFifo.LATENCY + 2).bit_length()
@@ -44,7 +47,7 @@ class ReadAhead(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.queue = queue = SmallFifo(self._item, self.ahead)
+        m.submodules.queue = queue = SmallFifo(self._item, self.ahead, registers=self._registers)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         valid, tag = self.issue, self.tag
         for cycle in range(self._latency):
