@@ -11,10 +11,9 @@ import numpy.typing as npt
 
 from sparnn.hdl.baseline.array import baseline_verilog
 from sparnn.hdl.baseline.config import GROUP, BaselineConfig
-from sparnn.hdl.baseline.host import entry_words
-from sparnn.hdl.baseline.ports import PROGRAM_FIELDS, Opcode, Target
+from sparnn.hdl.baseline.ports import PROGRAM_FIELDS, Opcode, Target, beat_bits
 from sparnn.sim.errors import SimulationError
-from sparnn.sim.hardware import run_driver
+from sparnn.sim.kept_runs import kept_run
 from sparnn.sim.network import IntegerLayer
 from sparnn.sim.verilate import build_driver
 
@@ -112,18 +111,18 @@ def run_baseline(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> Ba
     """
     _check(layer)
     image = encode_csc(_matrices(layer), config.lanes, config.index_bits)
-    loading = np.concatenate([*_memory_words(config, image), *_parameter_words(config, layer)])
+    loading = np.vstack([*_memory_beats(config, image), *_parameter_beats(config, layer)])
     program = _program(config, layer, len(x))
     reads = [
         _header(Opcode.READ, program["h_base"] + step * program["stride_h"])
         for step in range(1, len(x) + 1)
     ]
-    words = np.concatenate(
+    beats = np.vstack(
         [
             loading,
-            np.array([_header(Opcode.SETUP, 0), *program.values()], np.uint32),
-            *_activation_words(config, layer, x),
-            np.array([_header(Opcode.RUN, len(x)), *reads], np.uint32),
+            _commands(config, _header(Opcode.SETUP, 0), *program.values()),
+            *_activation_beats(config, layer, x),
+            _commands(config, _header(Opcode.RUN, len(x)), *reads),
         ]
     )
     verilog = baseline_verilog(config)
@@ -134,8 +133,8 @@ def run_baseline(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> Ba
     expected = 1 + len(x) * layer.units
     # No element multiplies more often than every entry for every step.
     bound = 10_000 + 8 * len(x) * (int(image.entries.max()) + config.columns + 1000)
-    answer, driver, problem = run_driver(
-        binary, words, expected, {"--mark": len(loading), "--watchdog": bound}
+    answer, driver, problem = kept_run(
+        binary, beats.reshape(-1), expected, {"--mark": loading.size, "--watchdog": bound}
     )
     if len(answer) != expected:
         raise SimulationError(f"the array gave {len(answer)} of {expected} words ({problem})")
@@ -178,13 +177,29 @@ def _header(opcode: Opcode, argument: int) -> int:
     return int(opcode) << 28 | argument
 
 
-def _select(target: Target, index: int, entries: int) -> Words:
-    return np.array(
+def _commands(config: BaselineConfig, *words: int) -> Words:
+    """Beats of one word each: headers and fields."""
+    beats = np.zeros((len(words), beat_bits(config) // 32), np.uint32)
+    beats[:, 0] = words
+    return beats
+
+
+def _load(config: BaselineConfig, target: Target, group: int, fields: IntArray, bits: int) -> Words:
+    """A memory of a group. fields: [entries, fields of ``bits`` bits], the first lowest."""
+    unsigned = (fields & ((1 << bits) - 1)).astype(np.uint64)
+    spread = unsigned[:, :, np.newaxis] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)
+    flat = spread.reshape(len(fields), fields.shape[1] * bits).astype(np.uint8)
+    padded = np.zeros((len(fields), beat_bits(config)), np.uint8)
+    padded[:, : flat.shape[1]] = flat
+    return np.vstack(
         [
-            _header(Opcode.SELECT, int(target) << 20 | index),
-            _header(Opcode.WRITE, entries),
-        ],
-        np.uint32,
+            _commands(
+                config,
+                _header(Opcode.SELECT, int(target) << 20 | group),
+                _header(Opcode.WRITE, len(fields)),
+            ),
+            np.packbits(padded, axis=1, bitorder="little").view("<u4").astype(np.uint32),
+        ]
     )
 
 
@@ -205,41 +220,39 @@ def _program(config: BaselineConfig, layer: IntegerLayer, steps: int) -> dict[st
     return {name: program[name] for name in PROGRAM_FIELDS}
 
 
-def _packed(fields: IntArray, bits: int, words: int) -> Words:
-    """Fields of ``bits`` bits, [entries, fields], lowest first, in ``words`` words per entry."""
-    unsigned = (fields & ((1 << bits) - 1)).astype(np.uint64)
-    spread = unsigned[:, :, np.newaxis] >> np.arange(bits, dtype=np.uint64) & np.uint64(1)
-    flat = spread.reshape(len(fields), fields.shape[1] * bits).astype(np.uint8)
-    padded = np.zeros((len(fields), 32 * words), np.uint8)
-    padded[:, : flat.shape[1]] = flat
-    return np.packbits(padded, axis=1, bitorder="little").view("<u4").reshape(-1).astype(np.uint32)
-
-
-def _memory_words(config: BaselineConfig, image: CscImage) -> list[Words]:
+def _memory_beats(config: BaselineConfig, image: CscImage) -> list[Words]:
     parts = []
-    matrix_words = entry_words(config, Target.MATRIX)
-    pointer_words = entry_words(config, Target.POINTER)
     weight_mask = (1 << config.weight_bits) - 1
-    for number in range(config.lanes):
-        entries = image.weights[number] & weight_mask | image.runs[number] << config.weight_bits
-        rows = -(-len(entries) // config.entries_per_read)
-        padded = np.zeros(rows * config.entries_per_read, np.int64)
-        padded[: len(entries)] = entries
+    entries = [
+        weights & weight_mask | runs << config.weight_bits
+        for weights, runs in zip(image.weights, image.runs, strict=True)
+    ]
+    for group in range(config.groups):
+        elements = range(GROUP * group, GROUP * (group + 1))
+        rows = -(-max(len(entries[number]) for number in elements) // config.entries_per_read)
+        matrices = np.zeros((GROUP, rows * config.entries_per_read), np.int64)
+        pointers = np.zeros((GROUP, 2 * config.pointer_words), np.int64)
+        for place, number in enumerate(elements):
+            matrices[place, : len(entries[number])] = entries[number]
+            pointers[place, : image.pointers.shape[1]] = image.pointers[number]
         parts += [
-            _select(Target.MATRIX, number, rows),
-            _packed(padded.reshape(rows, config.entries_per_read), config.entry_bits, matrix_words),
-        ]
-        pointers = np.zeros(2 * config.pointer_words, np.int64)
-        pointers[: image.pointers.shape[1]] = image.pointers[number]
-        width = 16 if pointer_words == 1 else config.cursor_bits
-        parts += [
-            _select(Target.POINTER, number, config.pointer_words),
-            _packed(pointers.reshape(-1, 2), width, pointer_words),
+            _load(
+                config,
+                target,
+                group,
+                # [element, entry, field] -> [entry, element and field]
+                fields.reshape(GROUP, -1, each).swapaxes(0, 1).reshape(-1, GROUP * each),
+                bits,
+            )
+            for target, fields, each, bits in (
+                (Target.MATRIX, matrices, config.entries_per_read, config.entry_bits),
+                (Target.POINTER, pointers, 2, config.cursor_bits),
+            )
         ]
     return parts
 
 
-def _parameter_words(config: BaselineConfig, layer: IntegerLayer) -> list[Words]:
+def _parameter_beats(config: BaselineConfig, layer: IntegerLayer) -> list[Words]:
     halves = [(layer.mult_x, layer.shift_x, layer.bias_x)]
     if layer.w_h is not None:
         assert layer.mult_h is not None
@@ -250,36 +263,33 @@ def _parameter_words(config: BaselineConfig, layer: IntegerLayer) -> list[Words]
     for group in range(config.groups):
         rows = np.arange(layer.units)
         rows = rows[rows % config.lanes // GROUP == group]
-        low, high = [], []
-        for mult, shift, bias in halves:
-            entry = (
-                mult[0][rows].astype(np.int64)
-                | shift[0][rows].astype(np.int64) << 16
-                | (bias[0][rows].astype(np.int64) & 0xFFFF) << 22
-            )
-            low.append(entry & 0xFFFFFFFF)
-            high.append(entry >> 32)
-        entries = np.stack([np.concatenate(low), np.concatenate(high)], axis=1)
-        parts += [
-            _select(Target.PARAMETER, group, len(entries)),
-            entries.reshape(-1).astype(np.uint32),
+        entries = [
+            mult[0][rows].astype(np.int64)
+            | shift[0][rows].astype(np.int64) << 16
+            | (bias[0][rows].astype(np.int64) & 0xFFFF) << 22
+            for mult, shift, bias in halves
         ]
+        parts.append(
+            _load(config, Target.PARAMETER, group, np.concatenate(entries)[:, np.newaxis], 38)
+        )
     return parts
 
 
-def _activation_words(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> list[Words]:
+def _activation_beats(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> list[Words]:
     """The inputs of every step; behind them a hidden state of zeros."""
     steps, inputs = x.shape
     places = -(-inputs // config.lanes)
+    dealt = np.zeros((steps * places + -(-layer.units // config.lanes), config.lanes), np.int64)
     padded = np.zeros((steps, places * config.lanes), np.int64)
     padded[:, :inputs] = x
-    dealt = padded.reshape(steps, places, config.lanes)
-    zeros = -(-layer.units // config.lanes)
-    parts = []
-    for number in range(config.lanes):
-        own = np.concatenate([dealt[:, :, number].reshape(-1), np.zeros(zeros, np.int64)])
-        parts += [
-            _select(Target.ACTIVATION, number, len(own)),
-            (own & 0xFFFFFFFF).astype(np.uint32),
-        ]
-    return parts
+    dealt[: steps * places] = padded.reshape(-1, config.lanes)
+    return [
+        _load(
+            config,
+            Target.ACTIVATION,
+            group,
+            dealt[:, GROUP * group : GROUP * (group + 1)],
+            config.activation_bits,
+        )
+        for group in range(config.groups)
+    ]

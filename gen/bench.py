@@ -59,15 +59,17 @@ def main() -> int:
     console = Console()
     try:
         simulators = [simulator_point(lanes) for lanes in arguments.lanes]
-        points = masr_points(
-            arguments.lanes,
-            hidden=800,
-            weight_density=0.33,
-            hidden_density=0.2,
-            input_density=0.4,
-            steps=arguments.steps,
-            seed=arguments.seed,
-            directions=2,
+        points = list(
+            masr_points(
+                arguments.lanes,
+                hidden=800,
+                weight_density=0.33,
+                hidden_density=0.2,
+                input_density=0.4,
+                steps=arguments.steps,
+                seed=arguments.seed,
+                directions=2,
+            )
         )
     except (SparnnError, ValueError, RuntimeError) as error:
         print(f"sparnn: error: {error}", file=sys.stderr)

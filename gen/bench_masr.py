@@ -1,7 +1,7 @@
 """MASR's layer on the RTL: cycles, utilization, and where the other slots go (docs/measures.md)."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sparnn.sim.arrays import Sequence as InputSequence
 from sparnn.sim.arrays import quantize
 from sparnn.sim.golden import NetworkTrace, run_network
 from sparnn.sim.hardware import DriverRun, run_sequences
+from sparnn.sim.kept_runs import kept_run
 from sparnn.sim.network import IntegerNetwork
 from sparnn.sim.runner import mismatches
 from sparnn.sim.verilate import build_driver
@@ -172,15 +173,16 @@ def masr_points(
     lanes: list[int],
     options: MasrOptions | None = None,
     **workload: Any,
-) -> list[MasrPoint]:
-    """The same layer and sequence on machines of several sizes.
+) -> Iterator[MasrPoint]:
+    """The same layer and sequence on machines of several sizes, each when it is asked for.
 
     Parameters
     ----------
     workload: see :func:`~sparnn.gen.workload.masr_workload`.
     """
     drawn = masr_workload(**workload)
-    return [masr_point(drawn, size, options, seed=workload.get("seed", 0)) for size in lanes]
+    for size in lanes:
+        yield masr_point(drawn, size, options, seed=workload.get("seed", 0))
 
 
 def masr_point(
@@ -303,7 +305,7 @@ def run_layer(
                 activity=activity,
             )
             (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
-            results, driver = run_sequences(folder, program, [(x, {})])
+            results, driver = run_sequences(folder, program, [(x, {})], run=kept_run)
             different += mismatches(program, results, [trace])[0]
     return LayerRun(different == 0, results[0].cycles, results[0].slots, driver)
 

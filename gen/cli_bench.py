@@ -6,7 +6,7 @@ one per point, as JSON.
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,6 +31,7 @@ __all__ = [
     "WeightSpread",
     "bench_app",
     "check_json",
+    "gather",
     "publish",
 ]
 
@@ -38,6 +39,9 @@ __all__ = [
 _MASR_LANES, _EIE_LANES = [64, 256, 1024], [128, 256, 512]
 _ENCODING_LANES = [32, 64, 128, 256, 512, 1024]
 _FIFO_DEPTHS = [1, 2, 4, 8, 16]
+
+#: Of a point that has just been measured; the table and the file have all.
+_SHOWN = ("design", "lanes", "v", "seed", "steps", "bit_exact", "cycles", "utilization", "area")
 
 bench_app = typer.Typer(
     no_args_is_help=True,
@@ -170,6 +174,31 @@ def check_json(json_file: str | None) -> None:
         raise SparnnError(f"--json {file}: the folder {file.parent} does not exist: create it")
 
 
+def gather(points: Iterable[Mapping[str, Any]], json_file: str | None) -> list[Mapping[str, Any]]:
+    """Points of which each takes long: written and shown as they come, so that a run that is
+    stopped leaves what it had. A file holds an older run's points until the first one is there.
+    """
+    rows: list[Mapping[str, Any]] = []
+    for point in points:
+        rows.append(point)
+        if json_file not in (None, "-"):
+            _write(rows, Path(json_file))
+        shown = {name: point[name] for name in _SHOWN if name in point}
+        print(", ".join(f"{name} {_text(value)}" for name, value in shown.items()), file=sys.stderr)
+    return rows
+
+
+def _write(points: Sequence[Mapping[str, Any]], file: Path) -> None:
+    """Aside, then renamed: a reader never finds half a file."""
+    aside = file.with_name(f"{file.name}.new")
+    aside.write_text(_listed(points), encoding="utf-8")
+    aside.replace(file)
+
+
+def _listed(points: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(list(points), indent=2, allow_nan=False) + "\n"
+
+
 def publish(title: str, points: Sequence[Mapping[str, Any]], json_file: str | None) -> None:
     """Print points side by side and write them; exit with 1 where one is not bit exact."""
     from rich.console import Console
@@ -181,11 +210,10 @@ def publish(title: str, points: Sequence[Mapping[str, Any]], json_file: str | No
     # Wide enough for any number of points, so that nothing is cut in a log.
     width = None if sys.stdout.isatty() else 40 + 24 * len(points)
     Console(stderr=json_file == "-", width=width).print(table)
-    text = json.dumps(list(points), indent=2, allow_nan=False) + "\n"
     if json_file == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(_listed(points))
     elif json_file is not None:
-        Path(json_file).write_text(text, encoding="utf-8")
+        _write(points, Path(json_file))
     if not all(point.get("bit_exact", True) for point in points):
         raise typer.Exit(1)
 
@@ -285,7 +313,7 @@ def masr_command(
         "sharing": sharing,
         "schedule": schedule.value,
     }
-    rows = [asdict(point) | settings for point in points]
+    rows = gather((asdict(point) | settings for point in points), json)
     if plot is not None:
         plot_utilization(rows, plot)
     publish("MASR's layer", rows, json)
@@ -372,7 +400,8 @@ def eie_command(
     )
     comparison = prepare(workload, seed, stored_steps)
     options = replace(EIE_OPTIONS, v=v, chunk=chunk, post_units=post_units, interleave=interleave)
-    points = [point.as_dict() for point in compare(comparison, lanes, options, areas=areas)]
+    compared = compare(comparison, lanes, options, areas=areas)
+    points = gather((point.as_dict() for point in compared), json)
     publish("EIE, ours and ESE on MASR's layer", points, json)
 
 

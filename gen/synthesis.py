@@ -10,13 +10,14 @@ without a write port, or of fewer than :data:`SMALLEST_MACRO` bits.
 import json
 import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .synth_cache import kept, key_of
 from .synth_yosys import synthesize as synthesize_cells
 from .targets import TARGETS
-from .yosys import run_yosys
+from .yosys import run_yosys, yosys_version
 
 __all__ = ["MACRO_UM2_PER_BIT", "SMALLEST_MACRO", "Area", "Macro", "synthesize"]
 
@@ -65,7 +66,7 @@ class Area:
 
 
 def synthesize(verilog: str, liberty: Path) -> Area:
-    """Synthesize a machine's Verilog for ECP5 and for standard cells.
+    """Synthesize a machine's Verilog for ECP5 and for standard cells; the same work is done once.
 
     Raises
     ------
@@ -73,10 +74,26 @@ def synthesize(verilog: str, liberty: Path) -> Area:
     """
     ecp5 = TARGETS["ecp5"]
     cells = ecp5.count(synthesize_cells(verilog, _TOP, ecp5, netlist=False).cells)
+    text = _ZEROES.sub("", verilog)
+    key = key_of(text, liberty.read_bytes(), Path(__file__).read_bytes(), yosys_version())
+    folder = kept("cells", key, lambda folder: _standard_cells(folder, text, liberty))
+    standard = json.loads((folder / "area.json").read_text(encoding="utf-8"))
+    return Area(
+        lut=int(cells["lut"]),
+        ff=int(cells["ff"]),
+        dsp=int(cells["dsp"]),
+        bram=int(cells["bram"]),
+        logic_area=float(standard["logic_area"]),
+        macros=tuple(Macro(**macro) for macro in standard["macros"]),
+    )
+
+
+def _standard_cells(folder: Path, verilog: str, liberty: Path) -> None:
+    """Writes ``area.json``: the logic's area and the macros."""
     with tempfile.TemporaryDirectory(prefix="sparnn-synthesis-") as name:
-        folder = Path(name)
-        (folder / "sparnn.v").write_text(_ZEROES.sub("", verilog))
-        (folder / "macro.v").write_text(_MACRO)
+        work = Path(name)
+        (work / "sparnn.v").write_text(verilog)
+        (work / "macro.v").write_text(_MACRO)
         read = ["read_verilog sparnn.v", f"setattr -mod -set keep_hierarchy 1 {_KEPT}"]
         run_yosys(
             [
@@ -86,10 +103,10 @@ def synthesize(verilog: str, liberty: Path) -> Area:
                 "write_json coarse.json",
                 "write_rtlil coarse.il",
             ],
-            folder,
+            work,
             "Synthesizing for standard cells: memories",
         )
-        modules = json.loads((folder / "coarse.json").read_text())["modules"]
+        modules = json.loads((work / "coarse.json").read_text())["modules"]
         copies = _copies(modules)
         macros, chosen = [], []
         for module, content in modules.items():
@@ -109,19 +126,13 @@ def synthesize(verilog: str, liberty: Path) -> Area:
                 "opt_clean -purge",
                 f"tee -q -o cells.json stat -json -liberty {_quoted(liberty)}",
             ],
-            folder,
+            work,
             "Synthesizing for standard cells: logic",
         )
         # The total of a design counts each copy of a module.
-        logic = json.loads((folder / "cells.json").read_text())["design"]["area"]
-    return Area(
-        lut=int(cells["lut"]),
-        ff=int(cells["ff"]),
-        dsp=int(cells["dsp"]),
-        bram=int(cells["bram"]),
-        logic_area=float(logic),
-        macros=tuple(macros),
-    )
+        logic = json.loads((work / "cells.json").read_text())["design"]["area"]
+    found = {"logic_area": float(logic), "macros": [asdict(macro) for macro in macros]}
+    (folder / "area.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 #: Ports of Yosys' memory cell; widths do not matter to what follows.

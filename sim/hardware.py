@@ -3,7 +3,7 @@
 import json
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +75,7 @@ def run_sequences(
     stall: int = 0,
     seed: int = 0,
     verilog: Path | None = None,
+    run: Callable[..., tuple[npt.NDArray[np.uint32], DriverRun, str | None]] | None = None,
 ) -> tuple[list[SequenceResult], DriverRun]:
     """Load the image of a compiled folder into its Verilog and run sequences.
 
@@ -85,6 +86,8 @@ def run_sequences(
         streams take turns, those of equal length run together.
     verilog
         Another description of the same machine, such as its netlist.
+    run
+        In place of :func:`run_driver`: :func:`~sparnn.sim.kept_runs.kept_run`.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def run_sequences(
     }
     if waves is not None:
         options["--waves"] = str(waves.resolve())
-    answer, driver, problem = run_driver(binary, np.concatenate(parts), expected, options)
+    answer, driver, problem = (run or run_driver)(binary, np.concatenate(parts), expected, options)
     try:
         if groups:
             return parse_streams(program, groups, answer), driver

@@ -14,8 +14,9 @@ from .config import BaselineConfig
 from .control import CentralControl
 from .group import ELEMENT_MODULE, Group, group_signature
 from .host import BaselineHost
-from .nonzero import NonzeroNode
+from .nonzero import NonzeroNode, node_signature
 from .pe import ProcessingElement
+from .ports import beat_bits
 
 __all__ = ["BaselineArray", "GROUP_MODULE", "baseline_verilog"]
 
@@ -27,17 +28,39 @@ GROUP_MODULE = "sparnn_cluster"
 _FULL_RATE_LEVELS = 2
 
 
+def _levels(config: BaselineConfig) -> list[tuple[int, int, bool]]:
+    """Of the tree, from the groups on: children of a node, bits of their numbers, full rate."""
+    levels = []
+    count, bits = config.groups, 2
+    while count > 1:
+        width = 4 if count % 4 == 0 else 2
+        levels.append((width, bits))
+        count //= width
+        bits += (width - 1).bit_length()
+    return [
+        (width, bits, depth >= len(levels) - _FULL_RATE_LEVELS)
+        for depth, (width, bits) in enumerate(levels)
+    ]
+
+
+def _node_module(depth: int) -> str:
+    """Nodes of a level are one module, so that they are synthesized once."""
+    return f"{TOP_MODULE}_node{depth}"
+
+
 class BaselineArray(wiring.Component):
     """Groups of elements, the tree of leading non-zero detect nodes above them, central control.
 
     Members
     -------
-    rx, tx: streams of 32-bit words, :class:`~sparnn.hdl.baseline.host.BaselineHost`.
+    rx, tx: streams, :class:`~sparnn.hdl.baseline.host.BaselineHost`.
     """
 
     def __init__(self, config: BaselineConfig) -> None:
         self._config = config
-        super().__init__({"rx": In(stream.Signature(32)), "tx": Out(stream.Signature(32))})
+        super().__init__(
+            {"rx": In(stream.Signature(beat_bits(config))), "tx": Out(stream.Signature(32))}
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -85,22 +108,14 @@ class BaselineArray(wiring.Component):
         ]
 
         level: list[Any] = [group.nonzero for group in groups]
-        widths = []  # children of the nodes of each level
-        count = len(level)
-        while count > 1:
-            widths.append(4 if count % 4 == 0 else 2)
-            count //= widths[-1]
-        bits = 2
-        for depth, width in enumerate(widths):
+        for depth, (width, bits, _) in enumerate(_levels(config)):
             parents = []
             for number in range(len(level) // width):
-                full = depth >= len(widths) - _FULL_RATE_LEVELS
-                node = NonzeroNode(config, width, bits, full)
-                m.submodules[f"node{depth}_{number}"] = node
+                name = f"node{depth}_{number}"
+                node = place(m, name, node_signature(config, width, bits), _node_module(depth))
                 for child in range(width):
                     wiring.connect(m, level[number * width + child], node.inputs[child])
                 parents.append(node.out)
-            bits += (width - 1).bit_length()
             level = parents
         wiring.connect(m, level[0], control.root)
         return with_registered_reset(m)
@@ -113,5 +128,9 @@ def baseline_verilog(config: BaselineConfig) -> str:
             (BaselineArray(config), TOP_MODULE),
             (Group(config), GROUP_MODULE),
             (ProcessingElement(config), ELEMENT_MODULE),
+            *(
+                (NonzeroNode(config, *level), _node_module(depth))
+                for depth, level in enumerate(_levels(config))
+            ),
         )
     )

@@ -62,7 +62,8 @@ class Group(wiring.Component):
         m.submodules.node = node = NonzeroNode(config, GROUP, 0, full_rate=config.groups == 1)
         m.submodules.write_back = back = WriteBack(config)
         item, item_valid = Signal(broadcast_layout(config), reset_less=True), Signal()
-        rooms = []
+        load, mine, rooms = self.load, Signal(), []
+        m.d.comb += mine.eq(load.en & (load.index == self.number))
         domain = m.d.sync if config.pipelined_broadcast else m.d.comb
         domain += [item.eq(self.item), item_valid.eq(self.item_valid)]
         for number in range(GROUP):
@@ -81,7 +82,13 @@ class Group(wiring.Component):
                 element.write_en.eq(back.write_en[number]),
                 element.write_addr.eq(back.write_addr),
                 element.write_data.eq(back.write_data),
-                element.load.eq(self.load),
+                element.load.matrix_en.eq(mine & (load.target == Target.MATRIX)),
+                element.load.pointer_en.eq(mine & (load.target == Target.POINTER)),
+                element.load.activation_en.eq(mine & (load.target == Target.ACTIVATION)),
+                element.load.addr.eq(load.addr),
+                element.load.word.eq(load.data.word_select(number, config.word_bits)),
+                element.load.pair.eq(load.data.word_select(number, 2 * config.cursor_bits)),
+                element.load.value.eq(load.data.word_select(number, config.activation_bits)),
                 back.done[number].eq(element.done),
                 back.sums[number].eq(element.sum),
             ]
@@ -93,12 +100,8 @@ class Group(wiring.Component):
             back.start.eq(self.fresh),
             self.x_taken.eq(back.x_taken),
             self.steps_done.eq(back.steps_done),
-            back.load_en.eq(
-                self.load.en
-                & (self.load.target == Target.PARAMETER)
-                & (self.load.index == self.number)
-            ),
-            back.load_addr.eq(self.load.addr),
-            back.load_data.eq(self.load.data),
+            back.load_en.eq(mine & (load.target == Target.PARAMETER)),
+            back.load_addr.eq(load.addr),
+            back.load_data.eq(load.data),
         ]
         return with_registered_reset(m)

@@ -1,24 +1,13 @@
 """The host's words of a baseline array."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .config import BaselineConfig
-from .ports import PROGRAM, PROGRAM_FIELDS, Opcode, Target, load_bits, load_layout
+from .ports import PROGRAM, PROGRAM_FIELDS, Opcode, beat_bits, load_layout
 
-__all__ = ["BaselineHost", "entry_words"]
-
-
-def entry_words(config: BaselineConfig, target: Target) -> int:
-    """Host words of one entry of a memory, least significant first."""
-    pointers = max(2, -(-2 * config.cursor_bits // 32)) if config.cursor_bits > 16 else 1
-    return {
-        Target.MATRIX: -(-config.word_bits // 32),
-        Target.POINTER: pointers,
-        Target.ACTIVATION: 1,
-        Target.PARAMETER: 2,
-    }[target]
+__all__ = ["BaselineHost"]
 
 
 class BaselineHost(wiring.Component):
@@ -26,8 +15,9 @@ class BaselineHost(wiring.Component):
 
     Members
     -------
-    rx, tx: streams of 32-bit words.
-    load: the load bus; an entry is announced when all its words are there.
+    rx: stream of beats, a header or an entry each: loading takes a cycle per entry. tx: of 32-bit
+        words.
+    load: the load bus.
     program: as set up.
     run, steps, busy, cycles: of the central control.
     read, read_base, reading, values: of the central control.
@@ -37,7 +27,7 @@ class BaselineHost(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "rx": In(stream.Signature(32)),
+                "rx": In(stream.Signature(beat_bits(config))),
                 "tx": Out(stream.Signature(32)),
                 "load": Out(load_layout(config)),
                 "program": Out(PROGRAM),
@@ -59,30 +49,18 @@ class BaselineHost(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        word = self.rx.payload
+        word = self.rx.payload[:32]
         opcode, argument = word[28:], word[:28]
-        most = -(-load_bits(config) // 32)
-        parts = [Signal(32, name=f"part{k}") for k in range(most)]
-        part, entries = Signal(range(most + 1)), Signal(28)
+        entries = Signal(28)
         field = Signal(range(len(PROGRAM_FIELDS) + 1))
         waiting, drain = Signal(), Signal()
-        words = Array(entry_words(config, target) for target in Target)[self.load.target]
-        # Pointers come 16 bits apart where two fit in a word.
-        loaded = Cat(parts)[: load_bits(config)]
-        if config.cursor_bits <= 16:
-            narrow = config.cursor_bits
-            pair = Cat(parts[0][:narrow], parts[0][16 : 16 + narrow])
-            m.d.comb += self.load.data.eq(Mux(self.load.target == Target.POINTER, pair, loaded))
-        else:
-            m.d.comb += self.load.data.eq(loaded)
-
         m.d.sync += [self.load.en.eq(0), self.run.eq(0), self.read.eq(0)]
         with m.If(self.load.en):
             m.d.sync += self.load.addr.eq(self.load.addr + 1)
         with m.FSM():
             with m.State("HEADER"):
-                m.d.comb += self.rx.ready.eq(~self.load.en)
-                with m.If(self.rx.valid & ~self.load.en):
+                m.d.comb += self.rx.ready.eq(1)
+                with m.If(self.rx.valid):
                     with m.Switch(opcode):
                         with m.Case(Opcode.SELECT):
                             m.d.sync += [
@@ -91,7 +69,7 @@ class BaselineHost(wiring.Component):
                                 self.load.addr.eq(0),
                             ]
                         with m.Case(Opcode.WRITE):
-                            m.d.sync += [entries.eq(argument), part.eq(0)]
+                            m.d.sync += entries.eq(argument)
                             with m.If(argument != 0):
                                 m.next = "ENTRY"
                         with m.Case(Opcode.SETUP):
@@ -104,16 +82,12 @@ class BaselineHost(wiring.Component):
                             m.d.sync += [self.read.eq(1), self.read_base.eq(argument)]
                             m.next = "READ"
             with m.State("ENTRY"):
-                m.d.comb += self.rx.ready.eq(~self.load.en)
-                with m.If(self.rx.valid & ~self.load.en):
-                    m.d.sync += part.eq(part + 1)
-                    for k in range(most):
-                        with m.If(part == k):
-                            m.d.sync += parts[k].eq(word)
-                    with m.If(part + 1 == words):
-                        m.d.sync += [self.load.en.eq(1), part.eq(0), entries.eq(entries - 1)]
-                        with m.If(entries == 1):
-                            m.next = "HEADER"
+                m.d.comb += self.rx.ready.eq(1)
+                m.d.sync += self.load.data.eq(self.rx.payload)
+                with m.If(self.rx.valid):
+                    m.d.sync += [self.load.en.eq(1), entries.eq(entries - 1)]
+                    with m.If(entries == 1):
+                        m.next = "HEADER"
             with m.State("SETUP"):
                 m.d.comb += self.rx.ready.eq(1)
                 with m.If(self.rx.valid):

@@ -7,7 +7,18 @@ from amaranth.lib.wiring import In, Out
 from .config import BaselineConfig
 from .ports import nonzero_layout
 
-__all__ = ["NonzeroNode"]
+__all__ = ["NonzeroNode", "node_signature"]
+
+
+def node_signature(config: BaselineConfig, children: int, element_bits: int) -> wiring.Signature:
+    """Ports, explained in :class:`NonzeroNode`."""
+    bits = element_bits + (children - 1).bit_length()
+    return wiring.Signature(
+        {
+            "inputs": In(stream.Signature(nonzero_layout(config, element_bits))).array(children),
+            "out": Out(stream.Signature(nonzero_layout(config, bits))),
+        }
+    )
 
 
 class NonzeroNode(wiring.Component):
@@ -31,14 +42,7 @@ class NonzeroNode(wiring.Component):
         self._children, self._element_bits = children, element_bits
         self._full_rate = full_rate
         self._layout = nonzero_layout(config, element_bits + (children - 1).bit_length())
-        super().__init__(
-            {
-                "inputs": In(stream.Signature(nonzero_layout(config, element_bits))).array(
-                    children
-                ),
-                "out": Out(stream.Signature(self._layout)),
-            }
-        )
+        super().__init__(node_signature(config, children, element_bits))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

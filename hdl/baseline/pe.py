@@ -1,6 +1,6 @@
 """A processing element of EIE or ESE."""
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Module, signed
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,7 +8,7 @@ from .arithmetic import ArithmeticUnit
 from .config import BaselineConfig
 from .matrix import MatrixRead
 from .pointers import PointerRead
-from .ports import Target, broadcast_layout, load_layout, nonzero_layout, scan_layout
+from .ports import broadcast_layout, element_load_layout, nonzero_layout, scan_layout
 from .scanner import ActivationScan
 
 __all__ = ["ProcessingElement", "element_signature"]
@@ -33,7 +33,7 @@ def element_signature(config: BaselineConfig) -> wiring.Signature:
             "write_en": In(1),
             "write_addr": In(max(1, (config.activation_depth - 1).bit_length())),
             "write_data": In(signed(config.activation_bits)),
-            "load": In(load_layout(config)),
+            "load": In(element_load_layout(config)),
         }
     )
 
@@ -52,7 +52,7 @@ class ProcessingElement(wiring.Component):
     scan, start, nonzero: see :class:`~sparnn.hdl.baseline.scanner.ActivationScan`.
     done, clear, row, half, sum: see :class:`~sparnn.hdl.baseline.arithmetic.ArithmeticUnit`.
     write_en, write_addr, write_data: an output of this element.
-    load: the host's bus, while nothing runs.
+    load: from the host, while nothing runs.
     """
 
     def __init__(self, config: BaselineConfig) -> None:
@@ -70,31 +70,28 @@ class ProcessingElement(wiring.Component):
         m.submodules.queue = queue = fifo.SyncFIFO(width=layout.size, depth=config.queue_entries)
 
         load = self.load
-        mine = Signal()
         m.d.comb += [
-            mine.eq(load.en & (load.index == self.number)),
-            pointers.load_en.eq(mine & (load.target == Target.POINTER)),
+            pointers.load_en.eq(load.pointer_en),
             pointers.load_addr.eq(load.addr),
-            pointers.load_data.eq(load.data),
-            matrix.load_en.eq(mine & (load.target == Target.MATRIX)),
+            pointers.load_data.eq(load.pair),
+            matrix.load_en.eq(load.matrix_en),
             matrix.load_addr.eq(load.addr),
-            matrix.load_data.eq(load.data),
+            matrix.load_data.eq(load.word),
             activations.number.eq(self.number),
             activations.scan.eq(self.scan),
             activations.start.eq(self.start),
         ]
-        loaded = mine & (load.target == Target.ACTIVATION)
-        with m.If(loaded):
+        with m.If(load.activation_en):
             m.d.comb += [
                 activations.write_addr.eq(load.addr),
-                activations.write_data.eq(load.data[: config.activation_bits].as_signed()),
+                activations.write_data.eq(load.value),
             ]
         with m.Else():
             m.d.comb += [
                 activations.write_addr.eq(self.write_addr),
                 activations.write_data.eq(self.write_data),
             ]
-        m.d.comb += activations.write_en.eq(loaded | self.write_en)
+        m.d.comb += activations.write_en.eq(load.activation_en | self.write_en)
         wiring.connect(m, activations.out, wiring.flipped(self.nonzero))
 
         m.d.comb += [

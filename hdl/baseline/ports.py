@@ -12,8 +12,9 @@ __all__ = [
     "PROGRAM",
     "PROGRAM_FIELDS",
     "Target",
+    "beat_bits",
     "broadcast_layout",
-    "load_bits",
+    "element_load_layout",
     "load_layout",
     "nonzero_layout",
     "scan_layout",
@@ -21,22 +22,26 @@ __all__ = [
 
 
 class Opcode(IntEnum):
-    """Host to array: bits 28-31 of a header; the argument (bits 0-27) stands behind each."""
+    """Host to array: bits 28-31 of a header; the argument (bits 0-27) stands behind each.
 
-    SELECT = 1  #: target << 20 | index (element, or group for PARAMETER); address becomes 0
-    WRITE = 2  #: number of entries that follow, each in ``words(target)`` words
-    SETUP = 3  #: none; :data:`PROGRAM_FIELDS` follow, one word each
+    A header, an entry and a field of the program are a beat of the link each.
+    """
+
+    SELECT = 1  #: target << 20 | group; address becomes 0
+    WRITE = 2  #: number of entries that follow
+    SETUP = 3  #: none; :data:`PROGRAM_FIELDS` follow
     RUN = 4  #: steps; answered by one word, the cycles from here to the last output
     READ = 5  #: first address of a vector; answered by column << 16 | value, in any order
 
 
 class Target(IntEnum):
-    """Memories that SELECT names."""
+    """Memories that SELECT names. An entry of the first three has a share for each element of the
+    group, the first lowest, so that loading takes a quarter of the cycles."""
 
-    MATRIX = 0  #: a word of entries: weight, then run, lowest first
-    POINTER = 1  #: pointers 2a and 2a + 1, 16 bits apart where they have 16 or fewer
-    ACTIVATION = 2  #: one activation
-    PARAMETER = 3  #: multiplier 16, shift 6, bias 16, as in docs/machine.md
+    MATRIX = 0  #: words of entries: weight, then run, lowest first
+    POINTER = 1  #: pointers 2a and 2a + 1
+    ACTIVATION = 2  #: activations
+    PARAMETER = 3  #: of the group: multiplier 16, shift 6, bias 16, as in docs/machine.md
 
 
 #: What the layer is; static during a run. rows_*: activations (x) or rows and activations (h) that
@@ -95,20 +100,36 @@ def nonzero_layout(config: BaselineConfig, number_bits: int) -> data.StructLayou
     )
 
 
-def load_bits(config: BaselineConfig) -> int:
-    """The widest memory word that the host loads."""
-    return max(config.word_bits, 2 * config.cursor_bits, 38, config.activation_bits)
+def beat_bits(config: BaselineConfig) -> int:
+    """Of the host's link, whole words: the widest entry."""
+    share = max(config.word_bits, 2 * config.cursor_bits, config.activation_bits)
+    return 32 * -(-max(GROUP * share, 38) // 32)
 
 
 def load_layout(config: BaselineConfig) -> data.StructLayout:
-    """The host's load bus, stable from one entry to the next. index: element, or group."""
+    """The host's load bus."""
     return data.StructLayout(
         {
             "target": 2,
             "en": 1,
-            "index": (config.lanes - 1).bit_length(),
+            "index": max(1, (config.groups - 1).bit_length()),
             "addr": 20,
-            "data": load_bits(config),
+            "data": beat_bits(config),
+        }
+    )
+
+
+def element_load_layout(config: BaselineConfig) -> data.StructLayout:
+    """An element's share of it: what is written into which of its memories."""
+    return data.StructLayout(
+        {
+            "matrix_en": 1,
+            "pointer_en": 1,
+            "activation_en": 1,
+            "addr": 20,
+            "word": config.word_bits,
+            "pair": 2 * config.cursor_bits,
+            "value": signed(config.activation_bits),
         }
     )
 
