@@ -73,8 +73,8 @@ def synthesize(verilog: str, liberty: Path) -> Area:
     SparnnError: Yosys is not installed or does not get through.
     """
     ecp5 = TARGETS["ecp5"]
-    cells = ecp5.count(synthesize_cells(verilog, _TOP, ecp5, netlist=False).cells)
     text = _ZEROES.sub("", verilog)
+    cells = ecp5.count(synthesize_cells(text, _TOP, ecp5, netlist=False).cells)
     key = key_of(text, liberty.read_bytes(), Path(__file__).read_bytes(), yosys_version())
     folder = kept("cells", key, lambda folder: _standard_cells(folder, text, liberty))
     standard = json.loads((folder / "area.json").read_text(encoding="utf-8"))
@@ -143,7 +143,8 @@ endmodule
 """
 
 
-#: That a memory starts as zeros costs no area, but minutes in Yosys where it is large.
+#: That a memory starts as zeros costs no area, but time in Yosys, by the square of its words,
+#: and a store may have 131,072.
 _ZEROES = re.compile(r"  initial begin : zero_\d+\n    integer i;\n.*\n  end\n")
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sparnn.gen import synth_yosys, synthesis
 from sparnn.gen.baseline import baseline_config, run_baseline
 from sparnn.gen.bench_eie import compare, memory_bits, prepare
 from sparnn.gen.csc import encode_csc
@@ -45,6 +46,11 @@ def test_bit_exact(comparison, design, lanes, changes):
     assert (run.padding > 0) == ("index_bits" in changes)
     # No faster than the element with the most stored multiplications of non-zero activations.
     image = encode_csc([layer.w_x[0], layer.w_h[0]], lanes, config.index_bits)
+    # Loading takes a cycle for each beat: a group's matrices, pointers (a pair for each entry) and
+    # parameters (both halves of 19 rows), behind two headers each. Twelve cycles of reset.
+    rows = -(-image.entries.reshape(-1, 4).max(axis=1) // config.entries_per_read)
+    beats = rows.sum() + len(rows) * (3 * 2 + (43 + 19) // 2 + 1) + 2 * 19
+    assert run.load_cycles == 11 + beats
     hidden = np.vstack([np.zeros((1, 19)), run.outputs[:-1]])
     used = np.hstack([comparison.x, hidden]) != 0
     if design == "ese":
@@ -115,7 +121,7 @@ def test_memory_bits():
     }
 
 
-def test_synthesis(comparison):
+def test_synthesis(comparison, monkeypatch):
     """Macros are the memories of the configuration, once per element; the rest is cells."""
     config = baseline_config(comparison.network.layers[0], 100, 8, design="eie", **BITS)
     area = synthesize(baseline_verilog(config), LIBERTY)
@@ -127,4 +133,8 @@ def test_synthesis(comparison):
     assert 8 * 1e5 < area.logic_area < 8 * 1e6
     assert area.ff > 0
     assert area.lut > 0
+    # The same again starts no tool.
+    monkeypatch.setattr(synthesis, "run_yosys", None)
+    monkeypatch.setattr(synth_yosys, "run_yosys", None)
+    assert synthesize(baseline_verilog(config), LIBERTY) == area
     assert pytest.approx(469_412 / (128 * 8192) * 16, rel=1e-3) == MACRO_UM2_PER_BIT

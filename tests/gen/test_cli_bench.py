@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from sparnn.gen import cli
+from sparnn.gen.errors import SparnnError
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,24 @@ def test_json_file(calls, tmp_path, capsys):
     assert {point["balance"] for point in points} == {"none"}
     assert calls[0][1].balance is False
     assert "MASR" in capsys.readouterr().out
+
+
+def test_points_are_written_as_they_come(calls, tmp_path, monkeypatch, capsys):
+    """What stops a long run leaves the points before it, in the file and on standard error."""
+    file = tmp_path / "points.json"
+    seen = []
+
+    def masr_points(lanes, options, **workload):
+        yield _Point(lanes[0], 0, True)
+        seen.extend(json.loads(file.read_text()))
+        raise SparnnError("the tool is gone")
+
+    monkeypatch.setattr(sys.modules["sparnn.gen.bench_masr"], "masr_points", masr_points)
+    assert status("masr", "--lanes", "8", "16", "--json", str(file)) == 2
+    assert [point["lanes"] for point in seen] == [8]
+    assert json.loads(file.read_text()) == seen
+    assert [path.name for path in tmp_path.iterdir()] == ["points.json"]
+    assert capsys.readouterr().err.startswith("lanes 8, seed 0, bit_exact True\n")
 
 
 def test_json_on_standard_output(calls, capsys):
