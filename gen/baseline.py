@@ -19,6 +19,7 @@ from sparnn.sim.verilate import build_driver
 
 from .csc import CscImage, encode_csc
 from .errors import SparnnError
+from .parameters import parameter_entries
 
 __all__ = ["DESIGNS", "BaselineRun", "baseline_config", "run_baseline"]
 
@@ -264,9 +265,7 @@ def _parameter_beats(config: BaselineConfig, layer: IntegerLayer) -> list[Words]
         rows = np.arange(layer.units)
         rows = rows[rows % config.lanes // GROUP == group]
         entries = [
-            mult[0][rows].astype(np.int64)
-            | shift[0][rows].astype(np.int64) << 16
-            | (bias[0][rows].astype(np.int64) & 0xFFFF) << 22
+            parameter_entries(mult[0][rows], shift[0][rows], bias[0][rows]).astype(np.int64)
             for mult, shift, bias in halves
         ]
         parts.append(

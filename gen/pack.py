@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.hdl.config import FACTOR_BITS, MULTIPLIER_BITS, SHIFT_BITS, MachineConfig
+from sparnn.hdl.config import FACTOR_BITS, MachineConfig
 from sparnn.hdl.protocol import (
     MASK_ALIGNMENT,
     WEIGHT_ALIGNMENT,
@@ -22,6 +22,7 @@ from sparnn.hdl.protocol import (
 from sparnn.sim.network import IntegerLayer, IntegerNetwork
 
 from .layout import LayerLayout, NetworkLayout, by_position, ceil_div, chunks_per_row
+from .parameters import parameter_entries
 
 __all__ = ["PackedHalf", "PackedLoop", "pack_loop", "pack_network", "with_third_gate"]
 
@@ -237,13 +238,7 @@ def _parameters(
     config: MachineConfig,
 ) -> list[npt.NDArray[np.uint64]]:
     """One half's entries of each post unit, [rows of the post unit], from arrays [gates, units]."""
-    entry = (
-        mult.astype(np.uint64)
-        | shift.astype(np.uint64) << np.uint64(MULTIPLIER_BITS)
-        | (bias.astype(np.int64) & 0xFFFF).astype(np.uint64)
-        << np.uint64(MULTIPLIER_BITS + SHIFT_BITS)
-    )
-    by_position = entry[:, layout.neurons].T
+    by_position = parameter_entries(mult, shift, bias)[:, layout.neurons].T
     units = range(config.post_units)
     return [by_position[unit :: config.post_units].reshape(-1) for unit in units]
 

@@ -230,9 +230,11 @@ def words_per_entry(config: MachineConfig | TileConfig, target: Target) -> int:
 def identity(config: MachineConfig | TileConfig) -> int:
     """What IDENTIFY answers: 32 bits that differ where images for one machine do not fit another.
 
-    The CRC-32 (ISO-HDLC) of the parameters and of the descriptor's layout, as text.
+    The CRC-32 (ISO-HDLC) of the parameters and of the layouts of descriptor and entries, as text.
     """
     parts = [f"{name}={value}" for name, value in sorted(asdict(config).items())]
     layout = TILE_FIELDS if isinstance(config, TileConfig) else DESCRIPTOR_FIELDS
     parts += [f"{name}={field}" for name, field in layout.items()]
+    if isinstance(config, MachineConfig):
+        parts.append("multipliers=normalized")  # in entries of parameters; once they were not
     return zlib.crc32(";".join(parts).encode())

@@ -1,5 +1,7 @@
 """Joins the clusters' outputs into words and sends each word wherever it is needed."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -64,8 +66,10 @@ class Gather(wiring.Component):
     addends: stream of those words.
     outputs: one stream per cluster.
     fresh, fresh_valid: to the broadcaster, which always takes them.
+    load_en, load_addr, load_data, load_begins: the host writes a word, while no layer runs.
     store_en, store_addr, store_data: the store's write port, a cycle after the word was taken.
-        store_begins: with ``store_en``, the word is the first one of its vector.
+        store_begins: with ``store_en``, the word is the first one of its vector. store_host: it is
+        the host's.
     results: stream to the host; back-pressure stops the array.
     done: all steps are out; from then to the next ``start``.
     """
@@ -91,10 +95,15 @@ class Gather(wiring.Component):
                 ),
                 "fresh": Out(vector_word_layout(config)),
                 "fresh_valid": Out(1),
+                "load_en": In(1),
+                "load_addr": In(config.store_address_bits),
+                "load_data": In(config.store_entry_bits),
+                "load_begins": In(1),
                 "store_en": Out(1),
                 "store_addr": Out(config.store_address_bits),
                 "store_data": Out(config.store_entry_bits),
                 "store_begins": Out(1),
+                "store_host": Out(1),
                 "results": Out(stream.Signature(result_word_layout(config))),
                 "done": Out(1),
             }
@@ -109,26 +118,32 @@ class Gather(wiring.Component):
         steps_left = Signal(RUN_STEPS_BITS)
         hidden_addr = Signal.like(self.store_addr)
         second = Signal()
-        begins, adding = Signal(), Signal()
+        begins = Signal()
         alone = Signal(RUN_STEPS_BITS)  # steps of a pair left that come to their places first
 
         recurrent = program.kind != Kind.LINEAR
         last_word = places.last_word
-        # Kept beside the counter, so that nobody waits for its carries.
+        # Kept beside the counters, so that nobody waits for their carries, nor for the program.
         last_step, done = Signal(), Signal(init=1)
-        emit = program.emit & (last_step | ~program.emit_last)
-        keep = recurrent & last_step
-        add = program.add_stored & adding
+        emit, keep, twice, add = Signal(), Signal(), Signal(), Signal()  # twice: a word takes two
+
+        def in_step(last: Value) -> list[Any]:
+            """What is done with the words of a step, by whether it is the last one."""
+            return [
+                last_step.eq(last),
+                emit.eq(program.emit & (last | ~program.emit_last)),
+                keep.eq(recurrent & last),
+                twice.eq(recurrent & last & program.store_out),
+            ]
+
         loop_ends = last_word & (places.thread | ~program.paired)
         # What is written in the first of two cycles needs its addend, and the second takes it off.
         available = Cat(output.valid for output in self.outputs).all() & (self.addends.valid | ~add)
         take = Signal()
         to_hidden = keep & (second | ~program.store_out)
         m.d.comb += [
-            take.eq(
-                available & (~emit | self.results.ready) & (~(keep & program.store_out) | second)
-            ),
-            self.results.valid.eq(available & emit & (~(keep & program.store_out) | second)),
+            take.eq(available & (~emit | self.results.ready) & (~twice | second)),
+            self.results.valid.eq(available & emit & (~twice | second)),
             self.results.payload.count.eq(
                 Mux(last_word & (program.tail != 0), program.tail, config.post_units)
             ),
@@ -148,22 +163,30 @@ class Gather(wiring.Component):
             places.next.eq(take),
             self.done.eq(done),
         ]
-        # To the store a cycle later: adding has one of its own.
-        adds = Signal()
+        # To the store a cycle later: adding has one of its own. What is only written meets a zero,
+        # also the host's words, so that nothing has to be chosen behind the sums.
+        halves = Signal()
         word = Signal.like(self.fresh.values, reset_less=True)
         addend = Signal.like(self.addends.payload, reset_less=True)
+        adds = add & ~to_hidden & ~self.load_en
         m.d.sync += [
             self.store_en.eq(
-                Mux(keep & program.store_out, available & ~second, take & program.store_out)
+                Mux(twice, available & ~second, take & program.store_out)
                 | (take & keep)
+                | self.load_en
             ),
-            self.store_addr.eq(Mux(to_hidden, hidden_addr, places.addr)),
-            self.store_begins.eq(places.word == 0),
-            adds.eq(add & ~to_hidden),
-            word.eq(self.fresh.values),
+            self.store_addr.eq(
+                Mux(self.load_en, self.load_addr, Mux(to_hidden, hidden_addr, places.addr))
+            ),
+            self.store_begins.eq(Mux(self.load_en, self.load_begins, places.word == 0)),
+            self.store_host.eq(self.load_en),
+            halves.eq(adds & program.sum_shift),
+            word.eq(Mux(self.load_en, self.load_data, self.fresh.values)),
             addend.eq(self.addends.payload),
         ]
-        m.d.comb += self.store_data.eq(Mux(adds, Cat(self._sums(m, word, addend)), word))
+        with m.If(~adds):
+            m.d.sync += addend.eq(0)
+        m.d.comb += self.store_data.eq(Cat(self._sums(m, word, addend, halves)))
         for name in PLACES_PROGRAM.members:
             m.d.comb += places.program[name].eq(program[name])
         for index, output in enumerate(self.outputs):
@@ -171,20 +194,20 @@ class Gather(wiring.Component):
                 output.ready.eq(take),
                 self.results.payload.values[index].eq(output.payload),
             ]
-        m.d.sync += second.eq(available & keep & program.store_out & ~take)
+        m.d.sync += second.eq(available & twice & ~take)
         with m.If(take):
             with m.If(keep):
                 m.d.sync += hidden_addr.eq(hidden_addr + 1)
             with m.If(loop_ends):
                 m.d.sync += [
                     steps_left.eq(steps_left - 1),
-                    last_step.eq(steps_left == 2),
+                    *in_step(steps_left == 2),
                     done.eq(last_step),
                 ]
             with m.If(last_word):
                 m.d.sync += alone.eq(alone - 1)
                 with m.If(alone == 1):
-                    m.d.sync += adding.eq(1)
+                    m.d.sync += add.eq(program.add_stored)
             with m.If(keep & last_word & ~loop_ends):
                 m.d.sync += hidden_addr.eq(self.partner_hidden)
         m.d.sync += begins.eq(self.start | (take & last_word & ~(last_step & loop_ends)))
@@ -192,16 +215,16 @@ class Gather(wiring.Component):
             m.d.sync += [
                 second.eq(0),
                 steps_left.eq(self.steps),
-                last_step.eq(self.steps == 1),
+                *in_step(self.steps == 1),
                 done.eq(self.steps == 0),
                 alone.eq(self.steps),
-                adding.eq(~program.paired),
+                add.eq(program.add_stored & ~program.paired),
                 hidden_addr.eq(program.hidden_base),
             ]
         return m
 
-    def _sums(self, m: Module, word: Value, addend: data.View) -> list[Value]:
-        """``sat(rne(output + addend, sum_shift))`` of each activation of the word."""
+    def _sums(self, m: Module, word: Value, addend: data.View, halves: Value) -> list[Value]:
+        """``sat(rne(output + addend, halves))`` of each activation of the word."""
         bits = self._config.activation_bits
         sums: list[Value] = []
         for index in range(self._config.post_units):
@@ -212,5 +235,5 @@ class Gather(wiring.Component):
                 # A half is rounded to the even neighbour: up when the floor is odd.
                 halved.eq((total >> 1) + (total[0] & total[1])),
             ]
-            sums.append(Mux(self.program.sum_shift, halved, saturate(total, bits))[:bits])
+            sums.append(Mux(halves, halved, saturate(total, bits))[:bits])
         return sums

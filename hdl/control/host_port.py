@@ -30,8 +30,8 @@ class HostPort(wiring.Component):
     """Decodes packets, fills memories, starts runs and answers reads.
 
     The link carries ``link_words`` words in a beat: a header is the first of them; entries, and so
-    payloads, are padded to whole beats. One beat of payload per cycle in, a header takes three;
-    while a run is on no word is taken.
+    payloads, are padded to whole beats. One beat of payload per cycle in, a header takes three and
+    that of a READ four; while a run is on no word is taken.
     Whatever is not a packet of the protocol (unknown opcode or target, an index, address or step
     count out of range, a payload that is not whole entries) is answered by ERROR, and a WRITE's
     payload is dropped.
@@ -89,7 +89,9 @@ class HostPort(wiring.Component):
         beat, word = self.rx.payload, self.rx.payload[:32]
         opcode, argument = Signal(4), Signal(ARGUMENT_BITS)  # of the header
         end = Signal(ARGUMENT_BITS + 1)  # of what it wants to read
+        within = Signal()  # that end
         inside, known = Signal(), Signal()  # the argument as an address, as a selection
+        nothing, steps = Signal(), Signal()  # the argument is zero; it is a legal number of steps
 
         target, index, addr = Signal(8), Signal(12), Signal(21)
         selected = Signal()
@@ -110,7 +112,14 @@ class HostPort(wiring.Component):
                         depth.eq(entries),
                     ]
         new_target, new_index = argument[20:], argument[:20]
-        m.d.sync += [known.eq(0), inside.eq(argument < depth), end.eq(addr + argument)]
+        m.d.sync += [
+            known.eq(0),
+            inside.eq(argument < depth),
+            end.eq(addr + argument),
+            within.eq(end <= depth),
+            nothing.eq(argument == 0),
+            steps.eq(argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()),
+        ]
         with m.Switch(new_target):
             for kind, (count, _) in limits.items():
                 with m.Case(kind):
@@ -180,7 +189,7 @@ class HostPort(wiring.Component):
                     with m.Case(Opcode.WRITE):
                         m.d.sync += [refused.eq(~selected | self.read_counters), begins.eq(1)]
                         m.next = "WRITE"
-                        with m.If(argument == 0):
+                        with m.If(nothing):
                             m.next = "WRITTEN"
                     with m.Case(Opcode.READ):
                         with m.If(
@@ -190,18 +199,19 @@ class HostPort(wiring.Component):
                                 | (target == Target.STATE)
                                 | self.read_counters
                             )
-                            & (end <= depth)
-                            & (argument != 0)
+                            & ~nothing
                         ):
-                            m.next = "READ"
+                            m.next = "BOUND"
                     with m.Case(Opcode.RUN):
-                        with m.If(
-                            argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()
-                        ):
+                        with m.If(steps):
                             m.next = "RUN"
                     with m.Case(Opcode.IDENTIFY):
-                        with m.If(argument == 0):
+                        with m.If(nothing):
                             m.next = "IDENTIFY"
+            with m.State("BOUND"):
+                m.next = "REFUSE"
+                with m.If(within):
+                    m.next = "READ"
             with m.State("REFUSE"):
                 m.d.sync += reply(Response.ERROR, answer[:ARGUMENT_BITS])
                 m.next = "ANSWER"

@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 from sparnn.hdl.protocol import Activation, Kind
 
-from .activation import ActivationUnit
+from .activation import TANH_TABLE, ActivationUnit
 from .carry import add_with_carry
 from .halves import joined_row_layout
 from .output import VALUE_BITS, OutputRounder
@@ -81,6 +81,8 @@ class CellUpdater(wiring.Component):
         bits = PREACTIVATION_BITS
         program = self.program
         recurrent, lstm, gru, tabular = Signal(), Signal(), Signal(), Signal()
+        thirds = Signal()  # the third row is not a neuron's last gate, but a candidate
+        all_sigma, most_sigma = Signal(), Signal()  # rows become σ: all, or all but the third
         resets, mixes = Signal(), Signal()  # the two layers of a GRU that resets first
         split = program.reset_first & bool(self._config.reset_first)
         m.d.sync += [
@@ -88,6 +90,9 @@ class CellUpdater(wiring.Component):
             lstm.eq(program.kind == Kind.LSTM),
             gru.eq((program.kind == Kind.GRU) & ~split),
             resets.eq((program.kind == Kind.GRU) & split),
+            thirds.eq(program.kind == Kind.GRU),
+            all_sigma.eq(~recurrent & (program.activation == Activation.SIGMOID)),
+            most_sigma.eq(recurrent & ~mixes),
             mixes.eq((program.kind == Kind.RNN) & split),
             tabular.eq(
                 (program.activation == Activation.TANH) | (program.activation == Activation.SIGMOID)
@@ -97,7 +102,7 @@ class CellUpdater(wiring.Component):
         meta = data.StructLayout({"gate": 2, "back": 1})  # back: from the pipeline, not from a row
         m.submodules.activation = activation = ActivationUnit(
             meta.size,
-            {"rom_style": "logic"} if self._config.lut_memory else None,
+            {"rom_style": "logic"} if self._config.lut_memory >= len(TANH_TABLE) else None,
             with_hard=bool(self._config.hard_sigmoid),
         )
         m.submodules.state = state = StateMemory(self._config)
@@ -126,9 +131,13 @@ class CellUpdater(wiring.Component):
         candidate = Signal()
         take = Signal()
         taken = Signal(2)  # answers n take the multiplier twice, and a state every third cycle
-        m.d.sync += taken.eq(Cat(take & mixes, taken))
+        any_taken = Signal()
+        m.d.sync += [
+            taken.eq(Cat(take & mixes, taken)),
+            any_taken.eq((take & mixes) | taken[0]),
+        ]
         m.d.comb += [
-            candidate.eq((gru | resets) & (tag.gate == 2)),
+            candidate.eq(thirds & (tag.gate == 2)),
             take.eq(self.i.valid & self.i.ready),
         ]
         with m.If(~recurrent):
@@ -138,7 +147,7 @@ class CellUpdater(wiring.Component):
             m.d.comb += self.i.ready.eq(empty & ~ending & ~taken[0])
         with m.Else():
             m.d.comb += self.i.ready.eq(
-                ((tag.gate != 0) | (room & ~ending & ~taken.any())) & (candidate | ~back)
+                ((tag.gate != 0) | (room & ~ending & ~any_taken)) & (candidate | ~back)
             )
         enter = take & ((tag.gate == 0) | tag.hole)
         leave = self.o.valid & self.o.ready
@@ -156,27 +165,21 @@ class CellUpdater(wiring.Component):
         with m.Elif(take & recurrent & tag.step_end):
             m.d.sync += ending.eq(1)
 
-        skip = take & recurrent & tag.hole
+        # What `take` comes to for a hole, and below for a candidate, which is always ready.
+        skip = self.i.valid & recurrent & tag.hole & empty & ~ending & ~taken[0]
         direct = take & Mux(recurrent, tag.hole, ~tabular)
         m.d.comb += [
             state.base.eq(program.state_base),
             state.restart.eq(self.start | restart),
             state.zero.eq(fresh),
             state.skip.eq(skip),
-            candidates.push.eq(take & candidate & ~resets & ~tag.hole),
+            candidates.push.eq(self.i.valid & gru & (tag.gate == 2) & ~tag.hole),
             candidates.data.u.eq(row.sum),
             candidates.data.v.eq(row.hidden),
             activation.request.eq(back | (take & ~direct & ~candidate)),
             activation.value.eq(Mux(back, new, row.sum)),
             activation.shift.eq(Mux(back & lstm, program.state_shift, program.pre_shift)),
-            activation.sigmoid.eq(
-                ~back
-                & Mux(
-                    recurrent,
-                    (tag.gate != 2) & ~mixes,
-                    program.activation == Activation.SIGMOID,
-                )
-            ),
+            activation.sigmoid.eq(~back & (all_sigma | (most_sigma & (tag.gate != 2)))),
             activation.hard.eq(program.hard_sigmoid),
             activation.meta.eq(Mux(back, 0b100, Mux(recurrent, tag.gate, tag.hole))),
         ]

@@ -1,10 +1,16 @@
 """Row sums become 16-bit pre-activation halves: multiply, shift, round, add the bias, saturate."""
 
-from amaranth.hdl import Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
+from sparnn.hdl.config import (
+    MULTIPLIER_BITS,
+    PREACTIVATION_BITS,
+    SHIFT_BITS,
+    ZERO_SHIFT,
+    MachineConfig,
+)
 
 from .carry import add_with_carry
 from .rounding_shifter import RoundingShifter, shift_latency
@@ -14,8 +20,11 @@ from .tags import PARAMETER_LAYOUT, ROW_TAG, row_sum_layout
 
 __all__ = ["Requantizer", "half_row_layout"]
 
-#: A multiplier is at most 32767, so its top bit is not kept.
+#: A multiplier is at most 32767.
 _FACTOR_BITS = MULTIPLIER_BITS - 1
+#: Its highest bit is 1 unless it is zero, and not kept either: so an entry has 36 bits, which a
+#: block RAM is wide.
+_KEPT_BITS = _FACTOR_BITS - 1
 #: The part of a sum that one hardware multiplier takes beside its sign.
 _LIMB_BITS = 17
 #: ``floor`` is clamped to one bit more than the result, so that no bias can bring it back wrongly.
@@ -43,6 +52,8 @@ class Requantizer(wiring.Component):
     base: In(parameter address). First entry of the layer; its entries are used in order, one per
         row that is not a hole, and again from the first after ``step_end``.
     load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`). Only while no row is inside.
+        ``mult`` is within 16384 … 32767, or 0 with the shift ``ZERO_SHIFT``, which means nothing
+        else.
     i: In(stream of :func:`row_sum_layout`). o: Out(stream of :func:`half_row_layout`). A hole
         passes in its place with value 0.
     """
@@ -77,10 +88,9 @@ class Requantizer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         limbs = self.limbs
-        # The unused top bit of the multiplier is not stored.
         stored = data.StructLayout(
             {
-                "mult": unsigned(_FACTOR_BITS),
+                "mult": unsigned(_KEPT_BITS),
                 "shift": unsigned(SHIFT_BITS),
                 "bias": signed(PREACTIVATION_BITS),
             }
@@ -122,7 +132,7 @@ class Requantizer(wiring.Component):
             Signal(signed(_LIMB_BITS + 1), name=f"part{k}", reset_less=True) for k in range(limbs)
         ]
         with m.If(advance):
-            m.d.sync += factor.eq(memory.value.mult)
+            m.d.sync += factor.eq(Cat(memory.value.mult, memory.value.shift != ZERO_SHIFT))
             for k, part in enumerate(parts):
                 if k < limbs - 1:
                     m.d.sync += part.eq(psum[k * _LIMB_BITS : (k + 1) * _LIMB_BITS])

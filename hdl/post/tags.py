@@ -25,7 +25,8 @@ ROW_TAG = data.StructLayout(
     }
 )
 
-#: One requantization entry, from the least significant bit (docs/machine.md).
+#: One requantization entry, from the least significant bit (docs/machine.md): ``mult`` is
+#: normalized, or 0 with the shift ``ZERO_SHIFT``.
 PARAMETER_LAYOUT = data.StructLayout(
     {
         "mult": unsigned(MULTIPLIER_BITS),

@@ -142,8 +142,15 @@ def test_images_hold_the_network(seed):
                 else:
                     wanted = wanted[:, :, place.columns] * (place.columns >= 0)
                 np.testing.assert_array_equal(read, wanted)
-                triples = read_parameters(parameters, config, *shape)
-                np.testing.assert_array_equal(triples, np.stack(triple, axis=-1)[:, place.neurons])
+                read_mult, read_shift, read_bias = np.moveaxis(
+                    read_parameters(parameters, config, *shape), -1, 0
+                )
+                mult, shift, bias = (array[:, place.neurons] for array in triple)
+                np.testing.assert_array_equal(read_bias, bias)
+                np.testing.assert_array_equal(
+                    np.ldexp(read_mult, -read_shift), np.ldexp(mult, -shift)
+                )
+                assert ((read_mult >= 16384) | ((read_mult == 0) & (read_shift == 63))).all()
                 rows += -(-layer.units // config.post_units)
                 columns += -(-width // config.post_units)
         assert not halves

@@ -16,10 +16,20 @@ def reference(psum: int, mult: int, shift: int, bias: int) -> int:
     return sat(rne(psum * mult, shift) + bias)
 
 
+def normalized(mult: int, shift: int) -> tuple[int, int]:
+    """As an entry has them (docs/machine.md)."""
+    if mult == 0:
+        return 0, 63
+    while mult < 16384:
+        mult, shift = 2 * mult, shift + 1
+    return mult, shift
+
+
 async def load(ctx, dut, base: int, parameters: list[tuple[int, int, int]]) -> None:
     ctx.set(dut.load.en, 1)
     for address, (mult, shift, bias) in enumerate(parameters, base):
         ctx.set(dut.load.addr, address)
+        mult, shift = normalized(mult, shift)
         ctx.set(dut.load.data, {"mult": mult, "shift": shift, "bias": bias})
         await ctx.tick()
     ctx.set(dut.load.en, 0)
