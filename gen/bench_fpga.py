@@ -27,7 +27,7 @@ from sparnn.sim.runner import simulate
 from .boards import BOARDS, Board
 from .compile import compile_model
 from .errors import SparnnError
-from .fit import FILLED
+from .fit import shortage
 from .fit_model import predict
 from .marked_text import replace_marked
 from .presets import structure
@@ -218,12 +218,8 @@ def _fits(config: MachineConfig, board: Board) -> str:
         needs = predict(config, board.target)
     except SparnnError:
         return "no prediction for this family"
-    short = [
-        f"{needs[key]:.0f} {key} of {most}"
-        for key, most in board.part.capacity.items()
-        if needs.get("lut_logic" if key == "lut" else key, 0) > FILLED.get(key, 1.0) * most
-    ]
-    return f"does not fit: {', '.join(short)}" if short else "fits"
+    short = shortage(needs, board.part)
+    return f"does not fit: {short}" if short else "fits"
 
 
 def _origin() -> str:

@@ -15,24 +15,25 @@ from sparnn.sim.progress import progress
 
 from .calibrate import calibrate
 from .errors import SparnnError
+from .fit_calibrate import base_structure
 from .fit_model import predict
 from .layout import lay_out
 from .model import FloatNetwork
 from .onnx_import import import_onnx
 from .pack import pack_network
-from .presets import structure
 from .program import memory_needs
 from .program_common import cell_options
 from .quantize import quantize
 from .targets import Device, Target, find_device, find_target
 
-__all__ = ["Fit", "fit", "smallest_machine"]
+__all__ = ["Fit", "fit", "shortage", "smallest_machine"]
 
 #: Lanes that are tried.
 LANES = tuple(1 << n for n in range(9))
 
-#: Share of a device that may be filled: beyond it place and route gets slow or fails.
-FILLED = {"lut": 0.85, "ff": 0.85, "dsp": 1.0, "bram": 1.0}
+#: Share of a device that may be filled: beyond it place and route gets slow or fails. Of iCE40's
+#: logic cells a tenth is for the board's serial link, which is in no figure here.
+FILLED = {"lut": 0.85, "ff": 0.85, "dsp": 1.0, "bram": 1.0, "spram": 1.0, "cells": 0.75}
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,15 @@ def fit(
     ------
     SparnnError: a wrong name; nothing fits: what the smallest machine lacks, and by how much.
     """
-    family, part = _place(target, device, board)
+    family, part, own = _place(target, device, board)
     network = _integers(import_onnx(model), weight_bits, activation_bits)
     tried: dict[int, str] = {}
     best: Fit | None = None
     with progress("Fitting"):
         for count in (lanes,) if lanes is not None else LANES:
-            config = smallest_machine(network, count, family, steps)
+            config = smallest_machine(network, count, family, steps, own)
             needs = predict(config, family)
-            short = _short(needs, part)
+            short = shortage(needs, part)
             if short:
                 tried[count] = short
                 break  # more lanes are larger
@@ -121,14 +122,26 @@ def fit(
 
 
 def smallest_machine(
-    network: IntegerNetwork, lanes: int, target: Target, steps: int
+    network: IntegerNetwork,
+    lanes: int,
+    target: Target,
+    steps: int,
+    own: Mapping[str, int] | None = None,
 ) -> MachineConfig:
-    """A machine of so many lanes with memories for this network, rounded up to whole block RAMs."""
+    """A machine of so many lanes with memories for this network, rounded up to whole block RAMs.
+
+    Parameters
+    ----------
+    own: what a board's machine has beside the family's (:func:`base_structure`).
+    """
     config = MachineConfig(
-        **structure(lanes),
-        lanes=lanes,
-        weight_bits=network.weight_bits,
-        activation_bits=network.activation_bits,
+        **base_structure(target, lanes)
+        | dict(own or {})
+        | {
+            "lanes": lanes,
+            "weight_bits": network.weight_bits,
+            "activation_bits": network.activation_bits,
+        }
     )
     layout = lay_out(network, config, limit_columns=False)
     needs = memory_needs(network, layout, pack_network(network, layout, config), config, steps)
@@ -140,7 +153,8 @@ def smallest_machine(
         "store_depth": config.store_entry_bits,
     }
     values = asdict(config) | cell_options(network, config)
-    values["backwards"] = config.backwards  # the machines that calibrate the model have it
+    # Most machines that calibrate the model have it; only iCE40's are without.
+    values["backwards"] = max(values["backwards"], config.backwards)
     for name, need in needs.items():
         if name == "columns":
             values[name] = config.chunk << max(0, (need // config.chunk - 1).bit_length())
@@ -160,11 +174,14 @@ def _rounded(need: int, width: int, target: Target) -> int:
     return max(2, -(-need // depth) * depth)
 
 
-def _short(needs: Mapping[str, float], device: Device) -> str:
+def shortage(needs: Mapping[str, float], device: Device) -> str:
+    """What of these predictions is more than may be filled of a device; "" where it fits."""
     said = []
     for name, available in device.capacity.items():
         # LUTs without the doubled carry cells, which may share their places with LUTs.
         need = needs.get("lut_logic" if name == "lut" else name)
+        if name in ("lut", "ff") and "cells" in needs:
+            continue  # both are in the cells
         if need is not None and need > FILLED[name] * available:
             said.append(
                 f"{name} takes about {need:.0f} of {available} ({need - available:+.0f}, "
@@ -173,7 +190,9 @@ def _short(needs: Mapping[str, float], device: Device) -> str:
     return "; ".join(said)
 
 
-def _place(target: str | None, device: str | None, board: str | None) -> tuple[Target, Device]:
+def _place(
+    target: str | None, device: str | None, board: str | None
+) -> tuple[Target, Device, Mapping[str, int]]:
     if board is not None:
         if target is not None or device is not None:
             raise SparnnError("--board names family and part: leave out --target and --device")
@@ -185,11 +204,11 @@ def _place(target: str | None, device: str | None, board: str | None) -> tuple[T
             ) from None
         if board not in found:
             raise SparnnError(f"--board {board}: unknown; the boards are {', '.join(found)}")
-        return found[board].target, found[board].part
+        return found[board].target, found[board].part, found[board].structure
     if target is None:
         raise SparnnError("sparnn fit needs --board, or --target with or without --device")
     family = find_target(target)
-    return family, find_device(family, device)
+    return family, find_device(family, device), {}
 
 
 def _integers(network: FloatNetwork, weight_bits: int, activation_bits: int) -> IntegerNetwork:

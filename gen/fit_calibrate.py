@@ -1,73 +1,128 @@
 """Measures machines for the resource model: `python -m sparnn.gen.fit_calibrate`.
 
-Every configuration is synthesized by block (Yosys alone) on the families that ``sparnn fit``
-knows. The result, fit_data.json, lies beside this file; every third configuration is held out of
-the fit and judges it.
+Every machine is synthesized (Yosys; on iCE40 nextpnr packs it as well, see
+:func:`~sparnn.gen.synth_pnr.packed_cells`). The result, fit_data.json, lies beside this file; it is
+written after each machine, and ``--families`` replaces the rows of those alone.
 """
 
 import argparse
 import importlib.metadata
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
 
+from .boards import BOARDS
 from .presets import structure
+from .synth_pnr import packed_cells
 from .synth_yosys import synthesize
-from .targets import TARGETS
+from .targets import TARGETS, Target
 
-__all__ = ["CONFIGURATIONS", "DATA", "main"]
+__all__ = ["CONFIGURATIONS", "DATA", "HELD_OUT", "base_structure", "configurations", "main"]
 
 DATA = Path(__file__).with_name("fit_data.json")
 
-_FAMILIES = ("ecp5",)
+#: What a family's machines have that others do not: iCE40 UP holds a compact one only.
+_STRUCTURES: Mapping[str, Mapping[str, int]] = {"ice40": BOARDS["icebreaker"].structure}
 
 
-def _machine(lanes: int, **values: int) -> MachineConfig:
-    return MachineConfig(
-        **structure(lanes, post_units=values.pop("post_units", None)) | values, lanes=lanes
-    )
+def base_structure(target: Target, lanes: int) -> dict[str, int]:
+    """Everything but the sizes of memories, for a machine on this family."""
+    own = dict(_STRUCTURES.get(target.name, {}))
+    return structure(lanes, post_units=1 if own.get("compact") else None) | own | {"lanes": lanes}
 
 
-#: In the order of measuring; every third (index 2 and 5) is held out.
-CONFIGURATIONS = (
-    _machine(1),
-    _machine(2, columns=128, weight_depth=1024, mask_depth=256, store_depth=512),
-    _machine(4, columns=128, weight_depth=1024, mask_depth=256, rows=256, parameter_depth=512),
-    _machine(4, columns=64, weight_depth=2048, mask_depth=512, rows=256, parameter_depth=512),
-    _machine(16),
-    _machine(2),
+_SMALL = {"columns": 128, "weight_depth": 1024, "mask_depth": 256, "store_depth": 512}
+_ROWS = {"rows": 256, "parameter_depth": 512}
+
+#: Lanes and what else is not as in :class:`~sparnn.hdl.config.MachineConfig`, in the order of
+#: measuring.
+CONFIGURATIONS: Sequence[Mapping[str, int]] = (
+    {"lanes": 1},
+    {"lanes": 2, **_SMALL},
+    {"lanes": 4, **_SMALL, **_ROWS, "store_depth": 4096},
+    {"lanes": 4, **_ROWS, "columns": 64, "weight_depth": 2048, "mask_depth": 512},
+    {"lanes": 16},
+    {"lanes": 2, "activation_bits": 16},
+    {"lanes": 2, "weight_bits": 4, **_ROWS},
+    {"lanes": 8, "weight_bits": 16, "activation_bits": 16, **_SMALL},
+    {"lanes": 32, "weight_bits": 10, **_SMALL},
+    {"lanes": 32, **_SMALL, **_ROWS},
+    {"lanes": 8, "hard_sigmoid": 1, "reset_first": 1, **_SMALL},
+    {"lanes": 16, "weight_bits": 6, "activation_bits": 12, "hard_sigmoid": 1, **_ROWS},
+    {"lanes": 64, "weight_bits": 12, "activation_bits": 10, **_SMALL, **_ROWS},
+    {"lanes": 4, "chunk": 16, "activation_bits": 12, **_SMALL},
+    {"lanes": 64, "reset_first": 1, **_SMALL},
 )
+
+#: The same for iCE40 UP.
+_COMPACT: Sequence[Mapping[str, int]] = tuple(
+    {"rows": 64, "state_depth": 64, "program_depth": 4, "mask_depth": 2048} | values
+    for values in (
+        {"lanes": 1, "columns": 64, "parameter_depth": 512, "store_depth": 512},
+        {"lanes": 2, "columns": 128, "parameter_depth": 256, "store_depth": 256},
+        {"lanes": 2, "columns": 64, "parameter_depth": 512, "weight_bits": 6, "store_depth": 512},
+        {"lanes": 1, "columns": 32, "parameter_depth": 128, "activation_bits": 12},
+        {"lanes": 4, "columns": 64, "parameter_depth": 256, "weight_bits": 4, "store_depth": 512},
+        {"lanes": 1, "columns": 128, "parameter_depth": 256, "weight_bits": 12},
+    )
+)
+
+#: Every third machine judges the model and is not in it.
+HELD_OUT = 3
+
+
+def configurations(target: Target) -> list[MachineConfig]:
+    """The machines that are measured on a family."""
+    chosen = _COMPACT if target.name in _STRUCTURES else CONFIGURATIONS
+    return [
+        MachineConfig(**base_structure(target, values["lanes"]) | dict(values)) for values in chosen
+    ]
+
+
+def _measure(config: MachineConfig, target: Target) -> dict[str, float]:
+    verilog = machine_verilog(config)
+    netlist = synthesize(verilog, TOP_MODULE, target, netlist=target.packs_cells)
+    counted = target.count(netlist.cells)
+    if target.packs_cells:
+        counted["cells"] = packed_cells(netlist.json, target, target.default_device)
+    return counted
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--families", nargs="+", choices=_FAMILIES, default=_FAMILIES)
+    parser.add_argument("--families", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument("-o", "--output", type=Path, default=DATA)
     options = parser.parse_args(arguments)
-    measured = []
-    for index, config in enumerate(CONFIGURATIONS):
-        verilog = machine_verilog(config)
-        for family in options.families:
-            target = TARGETS[family]
-            total = target.count(synthesize(verilog, TOP_MODULE, target, netlist=False).cells)
+    kept: list[dict[str, Any]] = []
+    if options.output.is_file():
+        rows = json.loads(options.output.read_text(encoding="utf-8"))["measured"]
+        kept = [row for row in rows if row["target"] not in options.families]
+    measured: list[dict[str, Any]] = []
+    for family in options.families:
+        for index, config in enumerate(configurations(TARGETS[family])):
+            total = _measure(config, TARGETS[family])
             measured.append(
                 {
                     "target": family,
                     "config": asdict(config),
-                    "held_out": index % 3 == 2,
+                    "held_out": index % HELD_OUT == HELD_OUT - 1,
                     "resources": total,
                 }
             )
             print(family, config.lanes, total, flush=True)
-    content = {
-        "command": "python -m sparnn.gen.fit_calibrate",
-        "versions": {name: importlib.metadata.version(name) for name in ("amaranth", "pyosys")},
-        "measured": measured,
-    }
-    options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            content = {
+                "command": "python -m sparnn.gen.fit_calibrate",
+                "versions": {
+                    name: importlib.metadata.version(name) for name in ("amaranth", "pyosys")
+                },
+                "measured": sorted([*kept, *measured], key=lambda row: str(row["target"])),
+            }
+            options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

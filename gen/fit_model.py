@@ -1,7 +1,8 @@
 """How large a machine will be: memories from its Verilog, logic from measured machines.
 
-Block RAM and multipliers follow from the structure. LUTs and flip-flops are linear in a few
-quantities of the machine; the factors are fitted to fit_data.json (gen/fit_calibrate.py).
+Block RAM and multipliers follow from the structure. LUTs, flip-flops and logic cells are linear in
+a few quantities of the machine; the factors, none of them negative, are fitted to fit_data.json
+(gen/fit_calibrate.py).
 """
 
 import json
@@ -15,12 +16,16 @@ import numpy.typing as npt
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.lane.lane_memory import LARGE_BITS
 
 from .errors import SparnnError
 from .fit_calibrate import DATA
 from .targets import TARGETS, Target
 
 __all__ = ["errors", "memories", "predict"]
+
+#: Words of one single-port RAM of iCE40 UP.
+LARGE_WORDS = 16384
 
 #: Memories of at most so many words are LUT RAM where there is some, flip-flops elsewhere.
 SMALL = 32
@@ -29,7 +34,8 @@ FloatArray = npt.NDArray[np.float64]
 
 
 def predict(config: MachineConfig, target: Target) -> dict[str, float]:
-    """``lut``, ``lut_logic``, ``ff``, ``dsp`` and ``bram`` of a machine, before synthesis.
+    """``lut``, ``lut_logic``, ``ff``, ``dsp`` and ``bram`` of a machine, before synthesis; on iCE40
+    also ``spram`` and the logic ``cells`` that packing makes of it.
 
     Raises
     ------
@@ -87,8 +93,18 @@ def _memories(config: MachineConfig) -> tuple[tuple[int, int, int], ...]:
 
 def _features(config: MachineConfig, target: Target) -> dict[str, FloatArray]:
     """What each resource is linear in."""
-    lanes = config.lanes
-    held = _memories(config)
+    lanes, posts = config.lanes, config.post_units
+    held = list(_memories(config))
+    large = 0
+    for words, bits in (
+        (config.weight_depth, config.weight_entry_bits),
+        (config.mask_depth, config.mask_entry_bits),
+    ):
+        if "spram" in target.extra and 0 < config.large_memory <= words:
+            each = 1 << max(0, (LARGE_BITS // bits).bit_length() - 1)
+            stored = (-(-words // each), bits * each, lanes)
+            held.remove(stored)
+            large += -(-stored[0] // LARGE_WORDS) * -(-stored[1] // LARGE_BITS) * lanes
     blocks = sum(
         target.block_ram.blocks(words, bits) * copies
         for words, bits, copies in held
@@ -96,15 +112,34 @@ def _features(config: MachineConfig, target: Target) -> dict[str, FloatArray]:
     )
     small = sum(words * bits * copies for words, bits, copies in held if words <= SMALL)
     widths = config.weight_bits + config.activation_bits
-    logic = np.array([1, lanes, lanes * widths, small], np.float64)
-    return {
+    logic = np.array(
+        [
+            1,
+            lanes,
+            lanes * widths,
+            lanes * config.chunk,
+            posts,
+            posts * config.activation_bits,
+            posts * config.hard_sigmoid,
+            posts * config.reset_first,
+            small,
+        ],
+        np.float64,
+    )
+    features = {
         "lut": logic,
         "lut_logic": logic,
         "ff": logic,
-        # A multiplier per lane and four in a post unit.
-        "dsp": np.array([lanes + 4 * config.post_units], np.float64),
-        "bram": np.array([blocks], np.float64),
+        # A multiplier per lane; four in a post unit, one in a serial one.
+        "dsp": np.array([lanes + (1 if config.compact else 4) * posts], np.float64),
+        # The constant: queues, which are block RAMs where there is no LUT RAM.
+        "bram": np.array([blocks, 1], np.float64),
     }
+    if target.packs_cells:
+        features["cells"] = logic
+    if "spram" in target.extra:
+        features["spram"] = np.array([large], np.float64)
+    return features
 
 
 @cache
@@ -126,12 +161,25 @@ def _factors(target: str) -> dict[str, FloatArray]:
     """Least squares of the relative error, of the machines that are not held out."""
     rows = [row for row in _measured(target) if not row["held_out"]]
     machines = [_features(MachineConfig(**row["config"]), TARGETS[target]) for row in rows]
-    found = {}
-    for name in machines[0]:
-        truth = np.array([max(1.0, row["resources"][name]) for row in rows], np.float64)
-        weighted = np.array([machine[name] for machine in machines]) / truth[:, None]
-        scale = np.abs(weighted).max(axis=0)
-        scale[scale == 0] = 1
-        solution = np.linalg.lstsq(weighted / scale, np.ones(len(rows)), rcond=1e-6)[0]
-        found[name] = solution / scale
-    return found
+    return {
+        name: _least_squares(
+            np.array([machine[name] for machine in machines]),
+            np.array([max(1.0, row["resources"][name]) for row in rows], np.float64),
+        )
+        for name in machines[0]
+    }
+
+
+def _least_squares(features: FloatArray, truth: FloatArray) -> FloatArray:
+    """Factors of the least relative error: one that would be negative is left out, the most
+    negative first."""
+    weighted = features / truth[:, None]
+    scale = np.abs(weighted).max(axis=0)
+    used = np.flatnonzero(scale)
+    while True:
+        factors = np.zeros(features.shape[1])
+        solved = np.linalg.lstsq(weighted[:, used] / scale[used], np.ones(len(truth)), rcond=1e-6)
+        factors[used] = solved[0] / scale[used]
+        if len(used) == 0 or (factors >= 0).all():
+            return factors
+        used = np.delete(used, np.argmin(solved[0]))

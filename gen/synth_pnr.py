@@ -16,7 +16,14 @@ from .programs import find_nextpnr
 from .synth_cache import kept, key_of
 from .targets import Device, Target
 
-__all__ = ["CriticalPath", "Routed", "block_of", "place_and_route", "utilization"]
+__all__ = [
+    "CriticalPath",
+    "Routed",
+    "block_of",
+    "packed_cells",
+    "place_and_route",
+    "utilization",
+]
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,37 @@ def place_and_route(
     return Routed(seed, float(clocks[slowest]), path, used, folder)
 
 
+def packed_cells(netlist: Path, target: Target, device: Device) -> int:
+    """Logic cells of an iCE40 netlist, packed but not placed; the same work is done once.
+
+    Raises
+    ------
+    SparnnError: nextpnr is missing or does not pack the design.
+    """
+    assert target.pnr is not None
+    program, version = find_nextpnr(target.pnr)
+    arguments = [*("--json", "netlist.json", *device.pnr), "--pack-only", "--log", "nextpnr.log"]
+
+    def make(folder: Path) -> None:
+        shutil.copyfile(netlist, folder / "netlist.json")
+        done = subprocess.run(
+            [program, *arguments, "--quiet"], cwd=folder, capture_output=True, check=False
+        )
+        log = folder / "nextpnr.log"
+        if done.returncode or not log.is_file():
+            text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+            raise SparnnError(_failure(text, device))
+        (folder / "netlist.json").unlink()
+
+    folder = kept("pnr", key_of(version, *arguments, netlist.read_bytes()), make)
+    log = (folder / "nextpnr.log").read_text(encoding="utf-8", errors="replace")
+    cells = sum(int(count) for count in _PACKED.findall(log))
+    if not cells:
+        raise SparnnError(f"{target.pnr} says of no logic cell that it packed it; is it newer?")
+    return cells
+
+
+_PACKED = re.compile(r"Info:\s+(\d+) LCs used as")
 _USED = re.compile(r"Info:\s+([A-Za-z]\w*):\s*(\d+)/\s*(\d+)\s+\d+%")
 
 

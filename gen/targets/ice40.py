@@ -27,7 +27,7 @@ ICE40 = Target(
         "up5k": Device(
             "up5k",
             "iCE40UP5K-SG48",
-            {"lut": 5280, "ff": 5280, "dsp": 8, "bram": 30, "spram": 4},
+            {"lut": 5280, "ff": 5280, "dsp": 8, "bram": 30, "spram": 4, "cells": 5280},
             ("--up5k", "--package", "sg48", "--pcf-allow-unconstrained"),
         ),
     },
@@ -38,6 +38,7 @@ ICE40 = Target(
     write=("--asc", "placed.asc"),
     pack=("icepack", "placed.asc", "sparnn.bin"),
     bitstream="sparnn.bin",
+    packs_cells=True,
     whole=True,  # with blocks kept apart Yosys 0.69 ends in an assertion (rtlil.cc:2872)
     request_mhz=60.0,
     extra={"spram": ("SB_SPRAM256KA",)},

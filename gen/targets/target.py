@@ -86,6 +86,8 @@ class Target:
     pack: the packer and its arguments; ``{part}`` is the device's. bitstream: what it writes.
     whole: blocks cannot be kept apart in synthesis: always flat, one block.
     flat_pnr: place and route needs a netlist synthesized flat.
+    packs_cells: what fills a part are logic cells, whose number only packing tells (a flip-flop
+        shares one with a LUT only if that feeds it): "cells" is fitted and compared as well.
     request_mhz: the clock asked of place and route, above what is reached.
     units: what ``lut`` and ``bram`` are counted in.
     devices: the first is the default.
@@ -118,6 +120,7 @@ class Target:
     bitstream: str = ""
     whole: bool = False
     flat_pnr: bool = False
+    packs_cells: bool = False
     request_mhz: float = 200.0
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -9,7 +9,7 @@ import pytest
 
 from sparnn.gen.cli import main
 from sparnn.gen.fit import smallest_machine
-from sparnn.gen.fit_calibrate import CONFIGURATIONS, DATA
+from sparnn.gen.fit_calibrate import DATA, configurations
 from sparnn.gen.fit_model import errors, memories
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
@@ -21,11 +21,12 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
 
 
-def test_held_out_machines_are_predicted_within_ten_percent() -> None:
-    found = errors("ecp5", held_out=True)
+@pytest.mark.parametrize("family", TARGETS)
+def test_held_out_machines_are_predicted_within_ten_percent(family) -> None:
+    found = errors(family, held_out=True)
     assert min(len(values) for values in found.values()) >= 2
-    for name in ("lut", "ff", "dsp"):
-        assert max(map(abs, found[name])) < 0.10, (name, found[name])
+    for name, values in found.items():
+        assert max(map(abs, values)) < 0.10, (name, values)
 
 
 def test_memories_are_found_with_their_copies() -> None:
@@ -48,11 +49,12 @@ def test_a_fitted_machine_runs_the_network() -> None:
     assert program.max_steps >= 8
 
 
-def test_data_is_of_the_configurations_of_today() -> None:
+@pytest.mark.parametrize("family", TARGETS)
+def test_data_is_of_the_configurations_of_today(family) -> None:
     rows = json.loads(DATA.read_text())["measured"]
     # Parameters that came later had their defaults.
-    measured = [MachineConfig(**row["config"]) for row in rows if row["target"] == "ecp5"]
-    assert measured == list(CONFIGURATIONS)
+    measured = [MachineConfig(**row["config"]) for row in rows if row["target"] == family]
+    assert measured == configurations(TARGETS[family])
 
 
 DIGITS = Path("examples") / "digits" / "lstm.onnx"
