@@ -33,7 +33,7 @@ LANES = tuple(1 << n for n in range(9))
 
 #: Share of a device that may be filled: beyond it place and route gets slow or fails. Of iCE40's
 #: logic cells a tenth is for the board's serial link, which is in no figure here.
-FILLED = {"lut": 0.85, "ff": 0.85, "dsp": 1.0, "bram": 1.0, "spram": 1.0, "cells": 0.75}
+FILLED = {"lut": 0.85, "ff": 0.85, "dsp": 1.0, "bram": 1.0, "spram": 1.0, "cells": 0.8}
 
 
 @dataclass(frozen=True)

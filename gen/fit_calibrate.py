@@ -22,9 +22,20 @@ from .synth_pnr import packed_cells
 from .synth_yosys import synthesize
 from .targets import TARGETS, Target
 
-__all__ = ["CONFIGURATIONS", "DATA", "HELD_OUT", "base_structure", "configurations", "main"]
+__all__ = [
+    "CONFIGURATIONS",
+    "DATA",
+    "FAMILIES",
+    "HELD_OUT",
+    "base_structure",
+    "configurations",
+    "main",
+]
 
 DATA = Path(__file__).with_name("fit_data.json")
+
+#: What ``sparnn fit`` knows; ``--families`` may measure others as well.
+FAMILIES = ("ecp5", "ice40")
 
 #: What a family's machines have that others do not: iCE40 UP holds a compact one only.
 _STRUCTURES: Mapping[str, Mapping[str, int]] = {"ice40": BOARDS["icebreaker"].structure}
@@ -95,7 +106,7 @@ def _measure(config: MachineConfig, target: Target) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--families", nargs="+", choices=TARGETS, default=list(TARGETS))
+    parser.add_argument("--families", nargs="+", choices=TARGETS, default=FAMILIES)
     parser.add_argument("-o", "--output", type=Path, default=DATA)
     options = parser.parse_args(arguments)
     kept: list[dict[str, Any]] = []

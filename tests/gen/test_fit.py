@@ -9,7 +9,7 @@ import pytest
 
 from sparnn.gen.cli import main
 from sparnn.gen.fit import smallest_machine
-from sparnn.gen.fit_calibrate import DATA, configurations
+from sparnn.gen.fit_calibrate import DATA, FAMILIES, configurations
 from sparnn.gen.fit_model import errors, memories
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
@@ -21,7 +21,7 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
 
 
-@pytest.mark.parametrize("family", TARGETS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_held_out_machines_are_predicted_within_ten_percent(family) -> None:
     found = errors(family, held_out=True)
     assert min(len(values) for values in found.values()) >= 2
@@ -49,7 +49,7 @@ def test_a_fitted_machine_runs_the_network() -> None:
     assert program.max_steps >= 8
 
 
-@pytest.mark.parametrize("family", TARGETS)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_data_is_of_the_configurations_of_today(family) -> None:
     rows = json.loads(DATA.read_text())["measured"]
     # Parameters that came later had their defaults.
@@ -57,6 +57,7 @@ def test_data_is_of_the_configurations_of_today(family) -> None:
     assert measured == configurations(TARGETS[family])
 
 
+FOUND = {"lut", "lut_logic", "ff", "dsp", "bram"}
 DIGITS = Path("examples") / "digits" / "lstm.onnx"
 
 
@@ -85,11 +86,27 @@ def test_command_writes_a_machine_that_compile_takes(checkout, capsys, tmp_path)
     report = json.loads(run(capsys, model, "--board", "ulx3s", "--lanes", 2, "--json", "-"))
     assert report["config"] == asdict(config)
     assert report["device"] == "LFE5U-85F-6"
-    assert set(report["predicted"]) == {"lut", "lut_logic", "ff", "dsp", "bram"}
+    assert set(report["predicted"]) == FOUND
     # The network's weights, and hardly more.
     network = 64 * 4 * (8 + 64) + 10 * 64
     assert network <= 2 * config.weight_depth < 1.1 * network
     assert all(report["predicted"][name] <= most for name, most in report["available"].items())
+
+
+def test_command_fits_the_compact_machine_of_ice40(checkout, capsys) -> None:
+    report = json.loads(run(capsys, checkout / DIGITS, "--board", "icebreaker", "--json", "-"))
+    assert report["config"]["compact"] == 1
+    assert report["config"]["lanes"] == 2
+    assert set(report["predicted"]) == {*FOUND, "spram", "cells"}
+    # Placed with its serial link: 4,367 of 5,280 (docs/boards.md).
+    assert 3_400 < report["predicted"]["cells"] < 4_367
+    assert "spram takes about 8 of 4" in report["too_large"]["4"]
+
+
+def test_command_refuses_a_family_that_is_not_measured(checkout, capsys) -> None:
+    said = refusal(capsys, checkout / DIGITS, "--target", "gowin")
+    assert "no measured machines" in said
+    assert "ecp5, ice40" in said
 
 
 def test_command_refuses_what_does_not_fit(checkout, capsys, tmp_path) -> None:
