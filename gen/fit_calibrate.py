@@ -21,6 +21,7 @@ from .presets import structure
 from .synth_pnr import packed_cells
 from .synth_yosys import synthesize
 from .targets import TARGETS, Target
+from .verilog_memories import memories
 
 __all__ = [
     "CONFIGURATIONS",
@@ -95,8 +96,7 @@ def configurations(target: Target) -> list[MachineConfig]:
     ]
 
 
-def _measure(config: MachineConfig, target: Target) -> dict[str, float]:
-    verilog = machine_verilog(config)
+def _measure(verilog: str, target: Target) -> dict[str, float]:
     netlist = synthesize(verilog, TOP_MODULE, target, netlist=target.packs_cells)
     counted = target.count(netlist.cells)
     if target.packs_cells:
@@ -116,13 +116,15 @@ def main(arguments: list[str] | None = None) -> None:
     measured: list[dict[str, Any]] = []
     for family in options.families:
         for index, config in enumerate(configurations(TARGETS[family])):
-            total = _measure(config, TARGETS[family])
+            verilog = machine_verilog(config)
+            total = _measure(verilog, TARGETS[family])
             measured.append(
                 {
                     "target": family,
                     "config": asdict(config),
                     "held_out": index % HELD_OUT == HELD_OUT - 1,
                     "resources": total,
+                    "memories": memories(verilog, TOP_MODULE),
                 }
             )
             print(family, config.lanes, total, flush=True)

@@ -6,8 +6,7 @@ a few quantities of the machine; the factors, none of them negative, are fitted 
 """
 
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -21,8 +20,9 @@ from sparnn.hdl.lane.lane_memory import LARGE_BITS
 from .errors import SparnnError
 from .fit_calibrate import DATA
 from .targets import TARGETS, Target
+from .verilog_memories import memories
 
-__all__ = ["errors", "memories", "predict"]
+__all__ = ["errors", "predict"]
 
 #: Words of one single-port RAM of iCE40 UP.
 LARGE_WORDS = 16384
@@ -42,7 +42,7 @@ def predict(config: MachineConfig, target: Target) -> dict[str, float]:
     SparnnError: a family without measured machines.
     """
     factors = _factors(target.name)
-    features = _features(config, target)
+    features = _features(config, target, _memories(config))
     return {name: max(0.0, float(features[name] @ factors[name])) for name in factors}
 
 
@@ -52,37 +52,11 @@ def errors(target: str, *, held_out: bool) -> dict[str, list[float]]:
     for row in _measured(target):
         if row["held_out"] != held_out:
             continue
-        predicted = predict(MachineConfig(**row["config"]), TARGETS[target])
-        for name, value in predicted.items():
+        features = _features(MachineConfig(**row["config"]), TARGETS[target], row["memories"])
+        for name, factors in _factors(target).items():
+            value = max(0.0, float(features[name] @ factors))
             truth = row["resources"][name]
             found.setdefault(name, []).append((value - truth) / max(1.0, truth))
-    return found
-
-
-def memories(verilog: str, top: str) -> list[tuple[int, int, int]]:
-    """(words, bits, copies) of every memory array of a design."""
-    modules: dict[str, tuple[list[tuple[int, int]], list[str]]] = {}
-    for match in re.finditer(
-        r"^module \\?([^\s(]+).*?^endmodule", verilog, re.MULTILINE | re.DOTALL
-    ):
-        body = match[0]
-        arrays = [
-            (int(words) + 1, int(bits) + 1)
-            for bits, words in re.findall(
-                r"^\s*reg (?:signed )?\[(\d+):0\] \S+ +\[(\d+):0\];", body, re.MULTILINE
-            )
-        ]
-        modules[match[1]] = (arrays, re.findall(r"^  \\?(\S+) +\\?\S+ +\($", body, re.MULTILINE))
-    found: list[tuple[int, int, int]] = []
-
-    def visit(name: str, copies: int) -> None:
-        arrays, inside = modules[name]
-        found.extend((words, bits, copies) for words, bits in arrays)
-        for child in dict.fromkeys(inside):
-            if child in modules:
-                visit(child, copies * inside.count(child))
-
-    visit(top, 1)
     return found
 
 
@@ -91,10 +65,12 @@ def _memories(config: MachineConfig) -> tuple[tuple[int, int, int], ...]:
     return tuple(memories(machine_verilog(config), TOP_MODULE))
 
 
-def _features(config: MachineConfig, target: Target) -> dict[str, FloatArray]:
+def _features(
+    config: MachineConfig, target: Target, machine_memories: Iterable[Sequence[int]]
+) -> dict[str, FloatArray]:
     """What each resource is linear in."""
     lanes, posts = config.lanes, config.post_units
-    held = list(_memories(config))
+    held = [tuple(one) for one in machine_memories]
     large = 0
     for words, bits in (
         (config.weight_depth, config.weight_entry_bits),
@@ -160,7 +136,9 @@ def _measured(target: str) -> tuple[Mapping[str, Any], ...]:
 def _factors(target: str) -> dict[str, FloatArray]:
     """Least squares of the relative error, of the machines that are not held out."""
     rows = [row for row in _measured(target) if not row["held_out"]]
-    machines = [_features(MachineConfig(**row["config"]), TARGETS[target]) for row in rows]
+    machines = [
+        _features(MachineConfig(**row["config"]), TARGETS[target], row["memories"]) for row in rows
+    ]
     return {
         name: _least_squares(
             np.array([machine[name] for machine in machines]),

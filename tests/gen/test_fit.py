@@ -10,13 +10,14 @@ import pytest
 from sparnn.gen.cli import main
 from sparnn.gen.fit import smallest_machine
 from sparnn.gen.fit_calibrate import DATA, FAMILIES, configurations
-from sparnn.gen.fit_model import errors, memories
+from sparnn.gen.fit_model import errors
 from sparnn.gen.layout import lay_out
 from sparnn.gen.pack import pack_network
 from sparnn.gen.presets import load_config
 from sparnn.gen.program import build_program
 from sparnn.gen.random_networks import random_network
 from sparnn.gen.targets import TARGETS
+from sparnn.gen.verilog_memories import memories
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.emit import machine_verilog
 
