@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .bench_points import check_json, publish
 from .cli_bench import (
     Json,
     LaneCounts,
@@ -12,8 +13,6 @@ from .cli_bench import (
     Seed,
     Steps,
     WeightDensity,
-    check_json,
-    publish,
 )
 from .cli_bench_sharp import bench_app
 from .errors import SparnnError

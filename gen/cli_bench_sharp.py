@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .cli_bench import Json, ListCommand, Seed, Steps, _within, bench_app, check_json, publish
+from .bench_points import check_json, publish
+from .cli_bench import Json, ListCommand, Seed, Steps, _within, bench_app
 
 __all__ = [
     "bench_app",
