@@ -14,6 +14,7 @@ from sparnn.sim.progress import progress
 from .errors import SparnnError
 from .programs import find_nextpnr
 from .synth_cache import kept, key_of
+from .synth_floorplan import with_floorplan
 from .targets import Device, Target
 
 __all__ = [
@@ -106,8 +107,12 @@ def place_and_route(
         *(target.write if write else ()),
     ]
 
+    content = netlist.read_bytes()
+    if target.floorplan:
+        content = with_floorplan(content, target, device)
+
     def make(folder: Path) -> None:
-        shutil.copyfile(netlist, folder / "netlist.json")
+        (folder / "netlist.json").write_bytes(content)
         if constraints:
             (folder / target.constraints).write_text(constraints, encoding="utf-8")
         with progress(f"Placing and routing for {device.title}, seed {seed}"):
@@ -126,7 +131,7 @@ def place_and_route(
             raise SparnnError(_failure(text + done.stdout, device))
         (folder / "netlist.json").unlink()
 
-    folder = kept("pnr", key_of(version, *arguments, constraints, netlist.read_bytes()), make)
+    folder = kept("pnr", key_of(version, *arguments, constraints, content), make)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
     if not clocks:

@@ -47,6 +47,7 @@ ECP5 = Target(
     },
     finish=absorb_registers,
     pnr="nextpnr-ecp5",
+    floorplan=True,
     constraints="sparnn.lpf",
     constrain=("--lpf", "sparnn.lpf"),
     placed="placed.config",

@@ -1,6 +1,6 @@
 """Takes row sums from a cluster's groups in the order in which the post unit needs them."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.lane.ports import tokens_layout
 from sparnn.hdl.post.tags import ROW_TAG
 from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, Kind
+from sparnn.hdl.stream_buffer import StreamBuffer
 
 from .tree import tree_latency
 
@@ -39,8 +40,8 @@ class Collector(wiring.Component):
     group: with ``rotate`` through the whole loop, else each half begins with the first group. A
     position past the layer's end ("hole") makes an item of its own, without a sum.
 
-    The next item is worked out while the one before waits, so that only the counts of the lanes'
-    sums and ``room`` decide in a cycle: one row per cycle, and one cycle in which a half begins.
+    Items are worked out two ahead, so that only the counts of the lanes' sums and ``room`` decide
+    in a cycle: one row per cycle, and one cycle in which a half begins.
     Nothing goes from a lane to a lane in one cycle: lanes report sums, and the collector keeps
     count, so that a decision stays within it; pops leave through registers.
 
@@ -93,16 +94,18 @@ class Collector(wiring.Component):
             paired.eq(program.paired if config.threads > 1 else 0),
         ]
 
-        # The item that waits, and the lanes that it takes a sum of; behind it the next item.
+        # The item that waits, and the lanes that it takes a sum of. Its successors wait in a buffer,
+        # so that a decision moves this item alone and not what works the next ones out.
         running, loaded, is_open = Signal(), Signal(), Signal()
         item, need = Signal(ROW_TAG), Signal(lanes)
-        thread, next_thread = Signal(thread_bits), Signal(thread_bits)
-        half, gate, base = Signal(), Signal(2), Signal(lane_bits + 1)
-        words = Signal(DESCRIPTOR_FIELDS["out_words"][2])  # left in this half
+        thread = Signal(thread_bits)
         step = Signal(2)
+        buffer = StreamBuffer(
+            data.StructLayout({"tag": ROW_TAG, "base": lane_bits, "thread": thread_bits})
+        )
+        m.submodules.ahead = ResetInserter(self.start)(buffer)
 
         available, room, fire = Signal(lanes), Signal(), Signal()
-        load = running & (fire | ~loaded)
         m.d.comb += fire.eq(loaded & is_open & room & (available | ~need).all())
         m.d.sync += [
             self.pop.eq(need & fire.replicate(lanes)),
@@ -122,6 +125,21 @@ class Collector(wiring.Component):
                 available[lane].eq(arrived | (count > 1) | (available[lane] & ~taken)),
             ]
 
+        m.d.comb += buffer.o.ready.eq(fire | ~loaded)
+        with m.If(fire | ~loaded):
+            m.d.sync += [
+                loaded.eq(buffer.o.valid),
+                item.eq(buffer.o.payload.tag),
+                thread.eq(buffer.o.payload.thread),
+            ]
+            for lane in range(lanes):
+                agree = ((buffer.o.payload.base ^ lane) & ~within) == 0
+                m.d.sync += need[lane].eq(agree & ~buffer.o.payload.tag.hole)
+
+        # The item after those.
+        next_thread = Signal(thread_bits)
+        half, gate, base = Signal(), Signal(2), Signal(lane_bits + 1)
+        words = Signal(DESCRIPTOR_FIELDS["out_words"][2])  # left in this half
         last_word = words == 1
         hole = last_word & hole_last
         item_ends = hole | (gate == gates_last)
@@ -131,23 +149,21 @@ class Collector(wiring.Component):
         loop_ends = step_ends & (next_thread == paired)
         base_next = Signal(lane_bits + 1)
         onwards = base + (1 << program.v_log2)[: lane_bits + 1]
-        m.d.comb += base_next.eq(Mux(onwards == lanes, 0, onwards))
-        with m.If(load):
-            m.d.sync += [
-                loaded.eq(1),
-                thread.eq(next_thread),
-                item.half.eq(half),
-                item.gate.eq(gate),
-                item.last_gate.eq(item_ends),
-                item.hole.eq(hole),
-                item.final.eq(final),
-                item.half_end.eq(half_ends),
-                item.step_end.eq(loop_ends),
-                gate.eq(Mux(item_ends, 0, gate + 1)),
-            ]
-            for lane in range(lanes):
-                agree = ((base[:lane_bits] ^ lane) & ~within) == 0
-                m.d.sync += need[lane].eq(agree & ~hole)
+        m.d.comb += [
+            base_next.eq(Mux(onwards == lanes, 0, onwards)),
+            buffer.i.valid.eq(running),
+            buffer.i.payload.tag.half.eq(half),
+            buffer.i.payload.tag.gate.eq(gate),
+            buffer.i.payload.tag.last_gate.eq(item_ends),
+            buffer.i.payload.tag.hole.eq(hole),
+            buffer.i.payload.tag.final.eq(final),
+            buffer.i.payload.tag.half_end.eq(half_ends),
+            buffer.i.payload.tag.step_end.eq(loop_ends),
+            buffer.i.payload.base.eq(base),
+            buffer.i.payload.thread.eq(next_thread),
+        ]
+        with m.If(running & buffer.i.ready):
+            m.d.sync += gate.eq(Mux(item_ends, 0, gate + 1))
             with m.If(item_ends):
                 m.d.sync += [words.eq(words - 1), base.eq(base_next)]
             with m.If(half_ends):
@@ -174,7 +190,6 @@ class Collector(wiring.Component):
                 running.eq(1),
                 loaded.eq(0),
                 is_open.eq(0),
-                thread.eq(0),
                 next_thread.eq(0),
                 half.eq(0),
                 step.eq(0),

@@ -101,11 +101,12 @@ class ChunkFetch(wiring.Component):
         read_valid, word_valid = Signal(), Signal()
         word = Signal(entry, reset_less=True)
         move, leave = Signal(), Signal()
-        begins = Signal()  # the first word's address comes
+        # One cycle after ``start``, when nothing holds the words: the first word's address comes.
+        begins = Signal()
         m.d.comb += [read.addr.eq(address), read.en.eq(move)]
+        m.d.sync += begins.eq(self.start)
         with m.If(move):
             m.d.sync += [
-                begins.eq(0),
                 read_valid.eq(~begins),
                 word_valid.eq(read_valid),
                 word.eq(read.data),
@@ -114,7 +115,7 @@ class ChunkFetch(wiring.Component):
             with m.If(begins | (word_valid & word.jump)):
                 m.d.sync += address.eq(aligned(self.layer.mask_base, MASK_ALIGNMENT))
         with m.If(self.start):
-            m.d.sync += [begins.eq(1), read_valid.eq(0), word_valid.eq(0)]
+            m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
 
         # The word's place. Whether its vector is missing is known from the cycle before, so that a
         # step back by the stages behind stops the memory four gates later.

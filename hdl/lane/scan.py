@@ -97,10 +97,14 @@ class MaskScan(wiring.Component):
         base = Signal.like(before)
         totals = prefix_sums(m, list(chunk.counts)[:-1], config.sub_chunk)
         m.d.comb += base.eq(before + added(m, count, last_count, config.chunk))
-        with m.If(self.chunks.valid & (take | self.drop)):
+        # A chunk counts when the stage in front moves on behind it, which a dropped one may wait a
+        # cycle for: so its masks, which say late that it is dropped, do not decide here.
+        dropped = Signal()
+        m.d.sync += dropped.eq(self.chunks.valid & self.drop & ~self.chunks.ready)
+        with m.If(self.chunks.ready & (self.chunks.valid | dropped)):
             m.d.sync += [before.eq(base), count.eq(totals[-1]), last_count.eq(chunk.counts[-1])]
-        # The end of a loop is never dropped, so that only ``take`` decides.
-        with m.If(self.start | (self.chunks.valid & take & chunk.loop_end)):
+        # The end of a loop is never dropped.
+        with m.If(self.start | (self.chunks.ready & self.chunks.valid & chunk.loop_end)):
             m.d.sync += [
                 before.eq(aligned(self.layer.weight_base, WEIGHT_ALIGNMENT)),
                 count.eq(0),

@@ -97,7 +97,7 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
     sent = [[0, 0] for _ in range(layer.threads)]
     x_taken = [0] * layer.threads
     position = cycles = 0
-    waits, late = 2, 0  # for the first item; for a token that has just come
+    waits, late = 3, 0  # for the first item; for a token that has just come
     while work:
         step, thread, half, wanted = work[0]
         # What the outside does before this cycle.

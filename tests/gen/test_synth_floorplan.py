@@ -1,0 +1,93 @@
+"""Places of block RAMs: which, and that nextpnr takes them."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from sparnn.gen.programs import find_nextpnr
+from sparnn.gen.synth_floorplan import groups, with_floorplan
+from sparnn.gen.targets import TARGETS
+
+ECP5 = TARGETS["ecp5"]
+DEVICE = ECP5.default_device
+
+
+def block_rams(clusters: int, lanes: int) -> list[str]:
+    """Names as a machine has them: three block RAMs a lane and a post unit, two of all."""
+    names = ["dut.core.store.words.0.0", "dut.core.dispatcher.program.0.0"]
+    for cluster in range(clusters):
+        prefix = f"dut.core.cluster{cluster}.core."
+        for memory in ("table", "rows", "parameters"):
+            names.append(f"{prefix}post.{memory}.0.0")
+            names += [f"{prefix}lane{lane}.{memory}.0.0" for lane in range(lanes)]
+    return names
+
+
+def netlist(names: list[str]) -> bytes:
+    """What Yosys would write of nothing but these block RAMs."""
+    cell = {"type": "DP16KD", "parameters": {}, "port_directions": {}, "connections": {}}
+    cells = {name: cell | {"hide_name": 0, "attributes": {"keep": "1"}} for name in names}
+    module = {"attributes": {"top": "1"}, "ports": {}, "cells": cells, "netnames": {}}
+    return json.dumps({"creator": "test", "modules": {"top": module}}).encode()
+
+
+def places(text: bytes) -> dict[str, str]:
+    cells = json.loads(text)["modules"]["top"]["cells"]
+    return {name: cell["attributes"].get("BEL", "") for name, cell in cells.items()}
+
+
+def test_lanes_in_their_order_with_the_post_unit_between() -> None:
+    found = groups(block_rams(2, 4))
+    assert list(found) == [
+        None,
+        *[(0, lane) for lane in (0, 1, 1.5, 2, 3)],
+        *[(1, lane) for lane in (0, 1, 1.5, 2, 3)],
+    ]
+    assert all(len(names) == 3 for key, names in found.items() if key is not None)
+    assert found[1, 1.5] == [
+        f"dut.core.cluster1.core.post.{memory}.0.0" for memory in ("parameters", "rows", "table")
+    ]
+
+
+def test_few_block_rams_are_left_to_nextpnr() -> None:
+    text = netlist(block_rams(1, 16))
+    assert with_floorplan(text, ECP5, DEVICE) == text
+
+
+def test_more_block_rams_than_there_are_are_left_to_nextpnr() -> None:
+    text = netlist(block_rams(5, 16))
+    assert with_floorplan(text, ECP5, DEVICE) == text
+
+
+@pytest.mark.parametrize(("clusters", "lanes"), [(4, 16), (14, 3), (1, 60)])
+def test_each_lane_lies_in_one_row_and_nextpnr_takes_it(
+    clusters: int, lanes: int, tmp_path: Path
+) -> None:
+    names = block_rams(clusters, lanes)
+    text = with_floorplan(netlist(names), ECP5, DEVICE)
+    found = places(text)
+    assert len(set(found.values())) == len(names)
+    at = {name: re.match(r"X(\d+)/Y(\d+)/EBR", place) for name, place in found.items()}
+    assert all(at.values())
+    for key, members in groups(names).items():
+        if key is not None:
+            assert len({at[name][2] for name in members}) == 1
+            columns = [int(at[name][1]) for name in members]
+            assert max(columns) - min(columns) <= 11  # sites are 2 to 5 apart, one may be taken
+
+    (tmp_path / "netlist.json").write_bytes(text)
+    done = subprocess.run(
+        [
+            *(find_nextpnr("nextpnr-ecp5")[0], "--json", "netlist.json", *DEVICE.pnr),
+            *("--no-route", "--log", "nextpnr.log", "--quiet", "--timing-allow-fail"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    log = (tmp_path / "nextpnr.log").read_text()
+    assert done.returncode == 0, log
+    assert f"Placed {len(names)} cells based on constraints." in log
