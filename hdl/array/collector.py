@@ -94,7 +94,7 @@ class Collector(wiring.Component):
             paired.eq(program.paired if config.threads > 1 else 0),
         ]
 
-        # The item that waits, and the lanes that it takes a sum of. Its successors wait in a buffer,
+        # The item that waits, and the lanes that it takes a sum of. Those after it are in a buffer,
         # so that a decision moves this item alone and not what works the next ones out.
         running, loaded, is_open = Signal(), Signal(), Signal()
         item, need = Signal(ROW_TAG), Signal(lanes)
