@@ -24,7 +24,8 @@ COLLECTOR_PROGRAM = data.StructLayout(
 
 
 #: Cycles from a decision until its place is free again at the earliest, without the tree: pop,
-#: popped sum, the queue's two, taken, its register, the count, and the one place kept back.
+#: popped sum, the queue's two, taken, its register, the count, and the place that is kept back when
+#: a row leaves every cycle.
 _ROUND_TRIP = 8
 
 
@@ -113,10 +114,10 @@ class Collector(wiring.Component):
             self.tag_valid.eq(fire),
         ]
 
-        # What lies in the lanes' queues, and what is free behind the tree. ``room`` is a cycle
-        # late, so it keeps one place back.
+        # What lies in the lanes' queues, and what is free behind the tree. ``room`` is two cycles
+        # late, so it keeps two places back.
         free = Signal(range(rows_in_flight(config) + 1), init=rows_in_flight(config))
-        m.d.sync += [free.eq(free + self.taken - fire), room.eq(free > 1)]
+        m.d.sync += [free.eq(free + self.taken - self.tag_valid), room.eq(free > 2)]
         for lane in range(lanes):
             count = Signal(range(config.queue_places + 1), name=f"count{lane}")
             arrived, taken = self.arrived[lane], need[lane] & fire

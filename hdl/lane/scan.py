@@ -122,12 +122,12 @@ class MaskScan(wiring.Component):
             for k in range(1, subs)
         ]
         below = lower_ones(flags)
-        more, none = Signal(), Signal()
+        more = Signal()
+        none = Signal(reset_less=True)  # no flag: only a row's end comes without, none is left so
         room, merge = Signal(), Signal()
         last = Signal(reset_less=True)
         m.d.comb += [
             more.eq(several(flags)),
-            none.eq(~flags.any()),
             merge.eq(none & self.subs.valid & ~last),
             # The place is free or will be, whatever the pair stage answers (the end of a row finds
             # its sub-mask, or leaves alone); else its answer decides, late, through one LUT.
@@ -142,6 +142,7 @@ class MaskScan(wiring.Component):
                 here.eq(chunk),
                 here_base.eq(base),
                 flags.eq(new_flags),
+                none.eq(~new_flags.any()),
                 *(offset.eq(total) for offset, total in zip(offsets, totals, strict=True)),
             ]
 

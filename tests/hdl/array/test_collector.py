@@ -94,6 +94,7 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
     queues = [lane_rows(layer, lanes, lane, cluster) for lane in range(lanes)]
     ready, left = [0] * lanes, [len(queue) for queue in queues]
     free, room, said = rows_in_flight(config), True, None  # said: (item, group) of the cycle before
+    in_flight = 0  # ``free`` hears of a row a cycle later
     sent = [[0, 0] for _ in range(layer.threads)]
     x_taken = [0] * layer.threads
     position = cycles = 0
@@ -113,7 +114,7 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
                 left[lane] -= 1
                 ready[lane] += 1
                 arrived |= 1 << lane
-        if free < rows_in_flight(config) and rng.random() < busy:
+        if in_flight and rng.random() < busy:
             taken = 1
         tokens = [{"x": x & 3, "h": h & 3} for x, h in sent]
         ctx.set(dut.tokens, (tokens * 2)[: len(dut.tokens)])
@@ -133,9 +134,11 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
         assert ctx.get(dut.pop) == (said[1] if said else 0)
         if said:
             assert plain(ctx.get(dut.tag)) == said[0]
-        room, said = free > 1, None
-        free += taken - fire
-        assert free >= 0
+        room = free > 2
+        free += taken - (said is not None)
+        said = None
+        in_flight += fire - taken
+        assert in_flight <= rows_in_flight(config)
         assert ctx.get(dut.x_taken) == sum((n & 3) << 2 * k for k, n in enumerate(x_taken))
         if fire:
             said = {name: value for name, value in item.items() if name != "word"}, group
@@ -156,10 +159,9 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
     # Nothing follows the last item, and its place becomes free.
     ctx.set(dut.arrived, 0)
     assert plain(ctx.get(dut.tag)) == said[0]
-    while free < rows_in_flight(config):
+    for _ in range(in_flight):
         ctx.set(dut.taken, 1)
         await ctx.tick()
-        free += 1
     ctx.set(dut.taken, 0)
     for _ in range(4):
         assert not ctx.get(dut.tag_valid)
