@@ -15,7 +15,7 @@ CEILINGS = {
     "host_port": (630, 330, 0, 0),
     "results": (300, 100, 0, 0),
     "link": (390, 280, 0, 2),
-    "collector": (310, 190, 0, 0),
+    "collector": (320, 220, 0, 0),
     "gather": (620, 217, 0, 0),
     "broadcaster": (390, 272, 0, 0),
 }
