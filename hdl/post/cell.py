@@ -206,7 +206,8 @@ class CellUpdater(wiring.Component):
         is_g = decided(row_answer & lstm & (coming.gate == 2), "is_g")
         is_o = decided(row_answer & lstm & (coming.gate == 3), "is_o")
         is_z = decided(row_answer & gru & (coming.gate == 1), "is_z")
-        is_n = decided((back_answer & gru) | (row_answer & mixes), "is_n")
+        n_comes = (back_answer & gru) | (row_answer & mixes)
+        is_n = decided(n_comes, "is_n")
         is_kept = decided(row_answer & resets & (coming.gate == 0), "is_kept")
         is_reset = decided(row_answer & resets & (coming.gate == 1), "is_reset")
         is_c = decided(back_answer & lstm, "is_c")
@@ -249,11 +250,12 @@ class CellUpdater(wiring.Component):
         # emit: o · tanh(c') or r · s.
         step = data.StructLayout({"accumulate": 1, "update": 1, "reset": 1, "emit": 1})
         steps = [Signal(step, name=f"step{k}") for k in range(6)]
+        # Every third cycle at most, so that answers n keep that distance: they take two. Whether
+        # the multiplier is free for it, is known a cycle before.
+        may_reset = Signal(init=1)
+        m.d.sync += may_reset.eq(~n_comes & ~is_n & ~reset_gate & ~steps[1].reset)
         m.d.comb += [
-            # Every third cycle at most, so that answers n keep that distance: they take two.
-            reset_gate.eq(
-                r_waits & candidates.o.valid & ~is_n & ~second & ~steps[1].reset & ~steps[2].reset
-            ),
+            reset_gate.eq(r_waits & candidates.o.valid & may_reset),
             candidates.o.ready.eq(reset_gate),
             steps[0].accumulate.eq(is_f | is_n),
             steps[0].update.eq(is_o | second),
@@ -266,9 +268,10 @@ class CellUpdater(wiring.Component):
         a = Signal(signed(bits + 1), reset_less=True)
         b = Signal(signed(bits), reset_less=True)
         product = Signal(signed(VALUE_BITS), reset_less=True)
-        rest = Signal(signed(bits + 1))  # 32768 - z, of the z that stage 1 holds
-        m.d.comb += rest.eq((1 << 15) - a)
         update_gate = Signal(signed(bits))
+        z = Mux(mixes, update_gate, read.data)
+        rest = Signal(signed(bits + 1), reset_less=True)  # 32768 - z, of the z that stage 1 holds
+        m.d.sync += rest.eq((1 << 15) - z)
         with m.If(is_f):
             m.d.sync += a.eq(result)
         with m.Elif(is_reset):
@@ -276,7 +279,7 @@ class CellUpdater(wiring.Component):
         with m.Elif(steps[0].update):
             m.d.sync += a.eq(Mux(lstm, i_kept, rest))
         with m.Else():
-            m.d.sync += a.eq(Mux(mixes, update_gate, read.data))
+            m.d.sync += a.eq(z)
         with m.If(steps[0].accumulate | is_reset):
             m.d.sync += b.eq(state.value)
         with m.Elif(steps[0].update):
