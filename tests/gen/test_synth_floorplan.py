@@ -39,6 +39,13 @@ def places(text: bytes) -> dict[str, str]:
     return {name: cell["attributes"].get("BEL", "") for name, cell in cells.items()}
 
 
+def position(place: str) -> tuple[int, int]:
+    """Column and line."""
+    found = re.match(r"X(\d+)/Y(\d+)/EBR", place)
+    assert found, place
+    return int(found[1]), int(found[2])
+
+
 def test_lanes_in_their_order_with_the_post_unit_between() -> None:
     found = groups(block_rams(2, 4))
     assert list(found) == [
@@ -52,17 +59,21 @@ def test_lanes_in_their_order_with_the_post_unit_between() -> None:
     ]
 
 
-def test_few_block_rams_are_left_to_nextpnr() -> None:
-    text = netlist(block_rams(1, 16))
-    assert with_floorplan(text, ECP5, DEVICE) == text
+def test_what_is_no_machine_or_does_not_fit_is_left_to_nextpnr() -> None:
+    for names in (["store.words.0.0"], block_rams(5, 16)):
+        text = netlist(names)
+        assert with_floorplan(text, ECP5, DEVICE) == text
 
 
-def test_more_block_rams_than_there_are_are_left_to_nextpnr() -> None:
-    text = netlist(block_rams(5, 16))
-    assert with_floorplan(text, ECP5, DEVICE) == text
+def test_a_small_machine_lies_close_together_in_the_middle() -> None:
+    found = places(with_floorplan(netlist(block_rams(1, 16)), ECP5, DEVICE))
+    columns, lines = zip(*(position(place) for place in found.values()), strict=True)
+    assert min(columns) >= 40
+    assert max(columns) <= 80
+    assert set(lines) == {22, 46, 70}
 
 
-@pytest.mark.parametrize(("clusters", "lanes"), [(4, 16), (14, 3), (1, 60)])
+@pytest.mark.parametrize(("clusters", "lanes"), [(4, 16), (14, 3), (1, 60), (1, 1), (2, 5)])
 def test_each_lane_lies_in_one_row_and_nextpnr_takes_it(
     clusters: int, lanes: int, tmp_path: Path
 ) -> None:
@@ -70,12 +81,10 @@ def test_each_lane_lies_in_one_row_and_nextpnr_takes_it(
     text = with_floorplan(netlist(names), ECP5, DEVICE)
     found = places(text)
     assert len(set(found.values())) == len(names)
-    at = {name: re.match(r"X(\d+)/Y(\d+)/EBR", place) for name, place in found.items()}
-    assert all(at.values())
     for key, members in groups(names).items():
         if key is not None:
-            assert len({at[name][2] for name in members}) == 1
-            columns = [int(at[name][1]) for name in members]
+            columns, lines = zip(*(position(found[name]) for name in members), strict=True)
+            assert len(set(lines)) == 1
             assert max(columns) - min(columns) <= 11  # sites are 2 to 5 apart, one may be taken
 
     (tmp_path / "netlist.json").write_bytes(text)
