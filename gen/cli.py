@@ -9,7 +9,6 @@ the user has to change something (one sentence on standard error); 130 interrupt
 
 import errno
 import importlib.metadata
-import json as jsonlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +20,7 @@ import typer
 
 from sparnn.gen.cli_bench_accuracy import bench_app  # with the commands of all its modules
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.json_output import check_json, write_json
 from sparnn.gen.synth_cli import fit_command, synth_command
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
@@ -194,8 +194,7 @@ def simulate(
     """Simulate the Verilog, and compare it with the golden model and the float reference."""
     from sparnn.sim.runner import simulate as run
 
-    if json is not None and json != "-":
-        _check_writable(Path(json))
+    check_json(json)
     with _stdout_reserved(json == "-"):
         verilog = None
         if netlist is not None:
@@ -204,12 +203,7 @@ def simulate(
             verilog = netlist_file(folder, netlist)
         report = run(folder, inputs, output=output, waves=waves, verilog=verilog)
         _print(report.lines())
-    if json is not None:
-        text = jsonlib.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n"
-        if json == "-":
-            sys.stdout.write(text)
-        else:
-            Path(json).write_text(text, encoding="utf-8")
+    write_json(report.as_dict(), json)
     if not report.bit_exact:
         raise typer.Exit(1)
 
@@ -312,19 +306,13 @@ def run_command(
     """Run on a board, and compare with the golden model and the float reference."""
     from sparnn.gen.boards.run import run_on_board
 
-    if json is not None and json != "-":
-        _check_writable(Path(json))
+    check_json(json)
     with _stdout_reserved(json == "-"):
         report = run_on_board(
             folder, board, port, inputs, output=output, baud=baud, mhz=mhz, patience=patience
         )
         _print(report.lines())
-    if json is not None:
-        text = jsonlib.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n"
-        if json == "-":
-            sys.stdout.write(text)
-        else:
-            Path(json).write_text(text, encoding="utf-8")
+    write_json(report.as_dict(), json)
     if not report.bit_exact:
         raise typer.Exit(1)
 
@@ -385,14 +373,6 @@ def _refuse(sentence: str) -> int:
 def _print(lines: Sequence[str]) -> None:
     for line in lines:
         print(line)
-
-
-def _check_writable(file: Path) -> None:
-    """Refuse before a long run what could not be written after it."""
-    if file.is_dir():
-        raise SparnnError(f"--json {file} is a folder: name a file in it")
-    if not file.parent.is_dir():
-        raise SparnnError(f"--json {file}: the folder {file.parent} does not exist: create it")
 
 
 @contextmanager

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from .bench_points import check_json, gather, publish
+from .bench_points import gather, publish
 from .errors import SparnnError
+from .json_output import check_json
 
 __all__ = [
     "Balance",

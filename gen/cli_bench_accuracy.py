@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from .bench_points import check_json, publish
+from .bench_points import publish
 from .cli_bench import (
     Json,
     LaneCounts,
@@ -16,6 +16,7 @@ from .cli_bench import (
 )
 from .cli_bench_sharp import bench_app
 from .errors import SparnnError
+from .json_output import check_json
 
 __all__ = ["bench_app"]
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from .bench_points import check_json, publish
+from .bench_points import publish
 from .cli_bench import Json, ListCommand, Seed, Steps, _within, bench_app
+from .json_output import check_json
 
 __all__ = [
     "bench_app",

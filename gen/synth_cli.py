@@ -1,13 +1,11 @@
 """The arguments of `sparnn synth` and `sparnn fit`."""
 
-import json as jsonlib
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .errors import SparnnError
+from .json_output import check_json, write_json
 
 __all__ = ["fit_command", "synth_command"]
 
@@ -62,7 +60,7 @@ def synth_command(
     json: Json = None,
 ) -> None:
     """Area by block, clock and critical path on an FPGA family, with open tools."""
-    _check_json(json)
+    check_json(json)
     if project is not None:
         from .synth_project import write_project
 
@@ -112,7 +110,7 @@ def fit_command(
     json: Json = None,
 ) -> None:
     """Pick lanes and memories for a network and a device, or say what does not fit."""
-    _check_json(json)
+    check_json(json)
     from .fit import fit
 
     result = fit(
@@ -130,24 +128,10 @@ def fit_command(
     _finish(result.lines(), result.as_dict(), json)
 
 
-def _check_json(json: str | None) -> None:
-    if json is None or json == "-":
-        return
-    file = Path(json)
-    if file.is_dir():
-        raise SparnnError(f"--json {file} is a folder: name a file in it")
-    if not file.parent.is_dir():
-        raise SparnnError(f"--json {file}: the folder {file.parent} does not exist: create it")
-
-
 def _finish(lines: list[str], content: dict[str, Any], json: str | None) -> None:
-    text = jsonlib.dumps(content, indent=2, allow_nan=False) + "\n"
-    if json == "-":
-        sys.stdout.write(text)
-        return
-    _print(lines)
-    if json is not None:
-        Path(json).write_text(text, encoding="utf-8")
+    if json != "-":
+        _print(lines)
+    write_json(content, json)
 
 
 def _print(lines: list[str]) -> None:

@@ -32,7 +32,10 @@ _PLACE = re.compile(r"\bcluster(\d+)\.(?:.*\blane(\d+)\b)?")
 
 
 def with_floorplan(netlist: bytes, target: Target, device: Device) -> bytes:
-    """The netlist (Yosys' JSON, flattened), its block RAMs with places, if it is of a machine.
+    """The netlist (Yosys' JSON, flattened), its block RAMs with places.
+
+    It is the same where it has no lanes, and where it has more block RAMs than the device:
+    nextpnr says how many.
 
     Raises
     ------

@@ -1,9 +1,11 @@
 """Place and route by nextpnr: clock and critical path."""
 
+import inspect
 import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,11 +110,11 @@ def place_and_route(
     ]
 
     content = netlist.read_bytes()
-    if target.floorplan:
-        content = with_floorplan(content, target, device)
+    plan = inspect.getsource(sys.modules[with_floorplan.__module__]) if target.floorplan else ""
 
     def make(folder: Path) -> None:
-        (folder / "netlist.json").write_bytes(content)
+        placed = with_floorplan(content, target, device) if target.floorplan else content
+        (folder / "netlist.json").write_bytes(placed)
         if constraints:
             (folder / target.constraints).write_text(constraints, encoding="utf-8")
         with progress(f"Placing and routing for {device.title}, seed {seed}"):
@@ -131,7 +133,7 @@ def place_and_route(
             raise SparnnError(_failure(text + done.stdout, device))
         (folder / "netlist.json").unlink()
 
-    folder = kept("pnr", key_of(version, *arguments, constraints, content), make)
+    folder = kept("pnr", key_of(version, *arguments, constraints, plan, content), make)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     clocks = {name: clock["achieved"] for name, clock in report["fmax"].items()}
     if not clocks:

@@ -123,7 +123,7 @@ class MaskScan(wiring.Component):
         ]
         below = lower_ones(flags)
         more = Signal()
-        none = Signal(reset_less=True)  # no flag: only a row's end comes without, none is left so
+        none = Signal(reset_less=True)  # a row's end that came without work
         room, merge = Signal(), Signal()
         last = Signal(reset_less=True)
         m.d.comb += [
