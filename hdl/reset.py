@@ -19,7 +19,8 @@ def with_registered_reset(core: Module) -> Module:
     to route, and in a compiled simulation a reason to evaluate everything twice.
     """
     m = Module()
-    reset = Signal(init=1, reset_less=True)
+    # It begins as 0, which needs no inverter behind the flip-flop: until then initial values hold.
+    reset = Signal(reset_less=True)
     m.domains.core = domain = ClockDomain("core")
     m.d.sync += reset.eq(ResetSignal("sync"))
     m.d.comb += [domain.clk.eq(ClockSignal("sync")), domain.rst.eq(reset)]

@@ -41,8 +41,9 @@ class Collector(wiring.Component):
     group: with ``rotate`` through the whole loop, else each half begins with the first group. A
     position past the layer's end ("hole") makes an item of its own, without a sum.
 
-    Items are worked out two ahead, so that only the counts of the lanes' sums and ``room`` decide
-    in a cycle: one row per cycle, and one cycle in which a half begins.
+    Items are worked out two ahead, and what an item waits for is a register: of each lane whether
+    its sum is lacking, and one for all else. So a decision is an AND of these: one row per cycle,
+    and one cycle in which a half begins.
     Nothing goes from a lane to a lane in one cycle: lanes report sums, and the collector keeps
     count, so that a decision stays within it; pops leave through registers.
 
@@ -102,40 +103,60 @@ class Collector(wiring.Component):
         thread = Signal(thread_bits)
         step = Signal(2)
         buffer = StreamBuffer(
-            data.StructLayout({"tag": ROW_TAG, "base": lane_bits, "thread": thread_bits})
+            data.StructLayout(
+                # agrees: for each bit of a lane's number, whether 0 and whether 1 is of the group.
+                {"tag": ROW_TAG, "agrees": data.ArrayLayout(2, lane_bits), "thread": thread_bits}
+            )
         )
         m.submodules.ahead = ResetInserter(self.start)(buffer)
 
-        available, room, fire = Signal(lanes), Signal(), Signal()
-        m.d.comb += fire.eq(loaded & is_open & room & (available | ~need).all())
+        # It leaves when no sum is lacking and all else allows it.
+        lacking, allowed, fire, load = Signal(lanes), Signal(), Signal(), Signal()
+        m.d.comb += [
+            fire.eq(allowed & ~lacking.any()),
+            load.eq(fire | ~loaded),
+            buffer.o.ready.eq(load),
+        ]
         m.d.sync += [
             self.pop.eq(need & fire.replicate(lanes)),
             self.tag.eq(item),
             self.tag_valid.eq(fire),
         ]
-
-        # What lies in the lanes' queues, and what is free behind the tree. ``room`` is two cycles
-        # late, so it keeps two places back.
-        free = Signal(range(rows_in_flight(config) + 1), init=rows_in_flight(config))
-        m.d.sync += [free.eq(free + self.taken - self.tag_valid), room.eq(free > 2)]
-        for lane in range(lanes):
-            count = Signal(range(config.queue_places + 1), name=f"count{lane}")
-            arrived, taken = self.arrived[lane], need[lane] & fire
-            m.d.sync += [
-                count.eq(count + arrived - taken),
-                available[lane].eq(arrived | (count > 1) | (available[lane] & ~taken)),
-            ]
-
-        m.d.comb += buffer.o.ready.eq(fire | ~loaded)
-        with m.If(fire | ~loaded):
+        agrees = buffer.o.payload.agrees
+        next_need = Cat(
+            buffer.o.valid & Cat(agrees[bit][lane >> bit & 1] for bit in range(lane_bits)).all()
+            for lane in range(lanes)
+        )
+        with m.If(load):
             m.d.sync += [
                 loaded.eq(buffer.o.valid),
                 item.eq(buffer.o.payload.tag),
                 thread.eq(buffer.o.payload.thread),
+                need.eq(next_need),
             ]
-            for lane in range(lanes):
-                agree = ((buffer.o.payload.base ^ lane) & ~within) == 0
-                m.d.sync += need[lane].eq(agree & ~buffer.o.payload.tag.hole)
+
+        # What lies in the lanes' queues; a pop counts a cycle late, when it reaches the lane.
+        for lane in range(lanes):
+            count = Signal(range(config.queue_places + 1), name=f"count{lane}")
+            arrived, pop = self.arrived[lane], self.pop[lane]
+            m.d.sync += count.eq(count + arrived - pop)
+            left = arrived | (count > pop + need[lane])  # behind the item that waits
+            m.d.sync += lacking[lane].eq(
+                Mux(load, next_need[lane] & ~left, lacking[lane] & ~arrived)
+            )
+
+        # What is free behind the tree. It is known two cycles late, so two places are kept back.
+        free = Signal(range(rows_in_flight(config) + 1), init=rows_in_flight(config))
+        m.d.sync += free.eq(free + self.taken - self.tag_valid)
+
+        # A half opens with its token. It is seen a cycle late, which a token that stays allows.
+        here = self.tokens[thread] if config.threads > 1 else self.tokens[0]
+        opens = is_open | (Mux(item.half, here.h, here.x) != step)
+        stays_open = loaded & opens & ~(fire & item.half_end)
+        m.d.sync += [
+            is_open.eq(stays_open),
+            allowed.eq(Mux(load, buffer.o.valid, 1) & stays_open & (free > 2)),
+        ]
 
         # The item after those.
         next_thread = Signal(thread_bits)
@@ -160,7 +181,10 @@ class Collector(wiring.Component):
             buffer.i.payload.tag.final.eq(final),
             buffer.i.payload.tag.half_end.eq(half_ends),
             buffer.i.payload.tag.step_end.eq(loop_ends),
-            buffer.i.payload.base.eq(base),
+            *(
+                agrees.eq(Mux(hole, 0, Cat(~base[bit] | within[bit], base[bit] | within[bit])))
+                for bit, agrees in enumerate(buffer.i.payload.agrees)
+            ),
             buffer.i.payload.thread.eq(next_thread),
         ]
         with m.If(running & buffer.i.ready):
@@ -174,11 +198,6 @@ class Collector(wiring.Component):
             with m.If(step_ends):
                 m.d.sync += next_thread.eq(Mux(loop_ends, 0, next_thread + 1))
 
-        # A half opens with its token. It is seen a cycle late, which a token that stays allows.
-        here = self.tokens[thread] if config.threads > 1 else self.tokens[0]
-        m.d.sync += is_open.eq(
-            ~(fire & item.half_end) & loaded & (is_open | (Mux(item.half, here.h, here.x) != step))
-        )
         with m.If(fire & item.half_end & ~item.half):
             for number in range(config.threads):
                 taken = self.x_taken.word_select(number, 2)
@@ -191,6 +210,7 @@ class Collector(wiring.Component):
                 running.eq(1),
                 loaded.eq(0),
                 is_open.eq(0),
+                allowed.eq(0),
                 next_thread.eq(0),
                 half.eq(0),
                 step.eq(0),

@@ -11,7 +11,6 @@ from .counting import group_counts
 from .lane_memory import lane_memory
 from .ports import (
     LANE_PROGRAM,
-    aligned,
     broadcast_layout,
     chunk_bits,
     factors_layout,
@@ -105,15 +104,19 @@ class ChunkFetch(wiring.Component):
         begins = Signal()
         m.d.comb += [read.addr.eq(address), read.en.eq(move)]
         m.d.sync += begins.eq(self.start)
+        # A base's low bits are zero. Not as a constant: that would become the flip-flops' reset, a
+        # gate behind ``move``, which comes last.
+        turns = begins | (word_valid & word.jump)
+        low = (MASK_ALIGNMENT - 1).bit_length()
+        onwards = (address + 1)[: len(address)]
         with m.If(move):
             m.d.sync += [
                 read_valid.eq(~begins),
                 word_valid.eq(read_valid),
                 word.eq(read.data),
-                address.eq(address + 1),
+                address[:low].eq(onwards[:low] & ~turns.replicate(low)),
+                address[low:].eq(Mux(turns, self.layer.mask_base[low:], onwards[low:])),
             ]
-            with m.If(begins | (word_valid & word.jump)):
-                m.d.sync += address.eq(aligned(self.layer.mask_base, MASK_ALIGNMENT))
         with m.If(self.start):
             m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
 

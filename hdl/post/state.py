@@ -22,8 +22,8 @@ def state_load_signature(config: MachineConfig) -> wiring.Signature:
 
 
 def state_read_signature(config: MachineConfig) -> wiring.Signature:
-    """The host reads one state: ``data`` belongs to the ``addr`` of two cycles ago, in which ``en``
-    was high. Only while no layer runs."""
+    """The host reads one state: ``data`` belongs to the ``addr`` of three cycles ago, in which
+    ``en`` was high. Only while no layer runs."""
     return wiring.Signature(
         {
             "en": Out(1),
@@ -51,8 +51,8 @@ class StateMemory(wiring.Component):
 
     #: Index, memory, output register.
     NEXT_LATENCY = 3
-    #: ``read.addr`` to ``read.data``.
-    READ_LATENCY = 2
+    #: ``read.addr`` to ``read.data``: the same.
+    READ_LATENCY = NEXT_LATENCY
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
@@ -86,7 +86,7 @@ class StateMemory(wiring.Component):
         value = Signal(signed(PREACTIVATION_BITS), reset_less=True)
         cleared = Signal()
         m.d.comb += [
-            read.addr.eq(Mux(self.read.en, self.read.addr, reading)),
+            read.addr.eq(reading),
             write.en.eq(self.write | self.load.en),
             write.addr.eq(Mux(self.load.en, self.load.addr, writing)),
             write.data.eq(Mux(self.load.en, self.load.data, self.new)),
@@ -95,7 +95,10 @@ class StateMemory(wiring.Component):
         ]
         # Nothing between the memory and its register: the block RAM's own does.
         m.d.sync += [value.eq(read.data), cleared.eq(self.zero)]
-        with m.If(self.restart):
+        # The host's address takes the reading index, which every layer begins anew.
+        with m.If(self.read.en):
+            m.d.sync += reading.eq(self.read.addr)
+        with m.Elif(self.restart):
             m.d.sync += [reading.eq(self.base), writing.eq(self.base)]
         with m.Else():
             with m.If(self.next | self.skip):

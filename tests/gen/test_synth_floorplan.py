@@ -1,9 +1,11 @@
-"""Places of block RAMs: which, and that nextpnr takes them."""
+"""Places of block RAMs and multipliers: which, and that nextpnr takes them."""
 
 import json
 import re
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -26,10 +28,28 @@ def block_rams(clusters: int, lanes: int) -> list[str]:
     return names
 
 
-def netlist(names: list[str]) -> bytes:
-    """What Yosys would write of nothing but these block RAMs."""
-    cell = {"type": "DP16KD", "parameters": {}, "port_directions": {}, "connections": {}}
-    cells = {name: cell | {"hide_name": 0, "attributes": {"keep": "1"}} for name in names}
+def multipliers(clusters: int, lanes: int) -> list[str]:
+    """One of each lane and four of each post unit."""
+    names = []
+    for cluster in range(clusters):
+        prefix = f"dut.core.cluster{cluster}.core."
+        names += [f"{prefix}lane{lane}.product" for lane in range(lanes)]
+        names += [f"{prefix}post.product{number}" for number in range(4)]
+    return names
+
+
+def netlist(names: list[str], products: Sequence[str] = ()) -> bytes:
+    """What Yosys would write of nothing but these; each lane's multiplier with a reset of its own,
+    beside one of all."""
+    cell = {"parameters": {}, "port_directions": {}, "connections": {}, "hide_name": 0}
+    cells = {name: cell | {"type": "DP16KD", "attributes": {"keep": "1"}} for name in names}
+    for number, name in enumerate(products, 2):
+        cells[name] = cell | {
+            "type": "MULT18X18D",
+            "attributes": {"keep": "1"},
+            "port_directions": {"RST0": "input", "RST2": "input"},
+            "connections": {"RST0": [1], "RST2": [number if "lane" in name else 1]},
+        }
     module = {"attributes": {"top": "1"}, "ports": {}, "cells": cells, "netnames": {}}
     return json.dumps({"creator": "test", "modules": {"top": module}}).encode()
 
@@ -41,7 +61,7 @@ def places(text: bytes) -> dict[str, str]:
 
 def position(place: str) -> tuple[int, int]:
     """Column and line."""
-    found = re.match(r"X(\d+)/Y(\d+)/EBR", place)
+    found = re.match(r"X(\d+)/Y(\d+)/(EBR|MULT18_)", place)
     assert found, place
     return int(found[1]), int(found[2])
 
@@ -69,7 +89,7 @@ def test_a_small_machine_lies_close_together_in_the_middle() -> None:
     found = places(with_floorplan(netlist(block_rams(1, 16)), ECP5, DEVICE))
     columns, lines = zip(*(position(place) for place in found.values()), strict=True)
     assert min(columns) >= 40
-    assert max(columns) <= 80
+    assert max(columns) <= 82
     assert set(lines) == {22, 46, 70}
 
 
@@ -77,15 +97,19 @@ def test_a_small_machine_lies_close_together_in_the_middle() -> None:
 def test_each_lane_lies_in_one_row_and_nextpnr_takes_it(
     clusters: int, lanes: int, tmp_path: Path
 ) -> None:
-    names = block_rams(clusters, lanes)
-    text = with_floorplan(netlist(names), ECP5, DEVICE)
+    names, products = block_rams(clusters, lanes), multipliers(clusters, lanes)
+    text = with_floorplan(netlist(names, products), ECP5, DEVICE)
     found = places(text)
-    assert len(set(found.values())) == len(names)
+    assert len(set(found.values())) == len(names) + len(products)
+    multipliers_of = groups(products)
     for key, members in groups(names).items():
         if key is not None:
             columns, lines = zip(*(position(found[name]) for name in members), strict=True)
-            assert len(set(lines)) == 1
+            assert len(set(lines)) == 1 or not key[1].is_integer()
             assert max(columns) - min(columns) <= 11  # sites are 2 to 5 apart, one may be taken
+            # Their rows are 24 apart, and three of four sites can be taken.
+            for column, line in (position(found[name]) for name in multipliers_of[key]):
+                assert abs(column - mean(columns)) + abs(line - mean(lines)) <= 52
 
     (tmp_path / "netlist.json").write_bytes(text)
     done = subprocess.run(
@@ -99,4 +123,4 @@ def test_each_lane_lies_in_one_row_and_nextpnr_takes_it(
     )
     log = (tmp_path / "nextpnr.log").read_text()
     assert done.returncode == 0, log
-    assert f"Placed {len(names)} cells based on constraints." in log
+    assert f"Placed {len(names) + len(products)} cells based on constraints." in log

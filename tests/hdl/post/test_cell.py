@@ -7,6 +7,7 @@ import pytest
 
 from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.post.cell import CellUpdater
+from sparnn.hdl.post.state import StateMemory
 from sparnn.hdl.protocol import Activation, Kind
 from tests.hdl.post.model import Cell, sat
 from tests.hdl.post.rows import step_tags
@@ -150,7 +151,7 @@ def check(
             ctx.set(dut.read.addr, address)
             await ctx.tick()
             ctx.set(dut.read.en, 0)
-            await ctx.tick()
+            await ctx.tick().repeat(StateMemory.READ_LATENCY - 1)
             assert ctx.get(dut.read.data) == states[address], address
 
     run(dut, source, sink, background=[count], cycles=200_000)
