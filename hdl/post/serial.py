@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 from enum import IntEnum
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigned
-from amaranth.lib import data, stream, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS, MachineConfig
 from sparnn.hdl.protocol import Activation, Kind
@@ -14,9 +13,8 @@ from sparnn.hdl.protocol import Activation, Kind
 from . import microcode
 from .activation import HARD_TABLE, TANH_TABLE
 from .microcode import DISPATCH, A, Acc, B, Count, Go, Instruction, Place
+from .ports import post_signature
 from .saturate import saturate
-from .state import state_load_signature, state_read_signature
-from .tags import PARAMETER_LAYOUT, POST_PROGRAM, row_sum_layout
 
 __all__ = ["SerialPostUnit", "sum_limbs"]
 
@@ -51,25 +49,7 @@ class SerialPostUnit(wiring.Component):
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
-        parameter_load = wiring.Signature(
-            {
-                "en": Out(1),
-                "addr": Out(unsigned((config.parameter_depth - 1).bit_length())),
-                "data": Out(PARAMETER_LAYOUT),
-            }
-        )
-        super().__init__(
-            {
-                "program": In(POST_PROGRAM),
-                "start": In(1),
-                "fresh": In(1),
-                "sums": In(stream.Signature(row_sum_layout(config))),
-                "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
-                "parameter_load": In(parameter_load),
-                "state_load": In(state_load_signature(config)),
-                "state_read": In(state_read_signature(config)),
-            }
-        )
+        super().__init__(post_signature(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

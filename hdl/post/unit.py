@@ -1,18 +1,16 @@
 """The post unit: one per cluster."""
 
-from amaranth.hdl import Module, signed, unsigned
-from amaranth.lib import stream, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.hdl import Module
+from amaranth.lib import wiring
 
-from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
+from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.protocol import Kind
 from sparnn.hdl.stream_buffer import StreamBuffer
 
 from .cell import CellUpdater
 from .halves import HalfJoin, joined_row_layout
+from .ports import post_signature
 from .requantize import Requantizer
-from .state import state_load_signature, state_read_signature
-from .tags import PARAMETER_LAYOUT, POST_PROGRAM, row_sum_layout
 
 __all__ = ["PostUnit"]
 
@@ -42,25 +40,7 @@ class PostUnit(wiring.Component):
 
     def __init__(self, config: MachineConfig) -> None:
         self._config = config
-        parameter_load = wiring.Signature(
-            {
-                "en": Out(1),
-                "addr": Out(unsigned((config.parameter_depth - 1).bit_length())),
-                "data": Out(PARAMETER_LAYOUT),
-            }
-        )
-        super().__init__(
-            {
-                "program": In(POST_PROGRAM),
-                "start": In(1),
-                "fresh": In(1),
-                "sums": In(stream.Signature(row_sum_layout(config))),
-                "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
-                "parameter_load": In(parameter_load),
-                "state_load": In(state_load_signature(config)),
-                "state_read": In(state_read_signature(config)),
-            }
-        )
+        super().__init__(post_signature(config))
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
