@@ -98,13 +98,14 @@ class ActivationUnit(wiring.Component):
         for k in range(1, self.LATENCY):
             m.d.sync += [valids[k].eq(valids[k - 1]), sides[k].eq(sides[k - 1])]
 
-        # Magnitude: rounding is symmetric. tanh takes twice what σ takes.
+        # Magnitude: rounding is symmetric. tanh takes twice what σ takes. A negative operand's is its
+        # complement + 1; that 1 comes with the rounding, and up to there ones are shifted in.
         operand = Mux(self.sigmoid, Cat(self.value, negative), Cat(Const(0, 1), self.value))
         width = len(operand)
         magnitude = Signal(width, reset_less=True)
         up = Signal(4, reset_less=True)
         m.d.sync += [
-            magnitude.eq((operand ^ negative.replicate(width)) + negative),
+            magnitude.eq(operand ^ negative.replicate(width)),
             up.eq(3 - self.shift),  # 15 - f
         ]
 
@@ -112,18 +113,18 @@ class ActivationUnit(wiring.Component):
         kept = _GUARD_BITS + _MAGNITUDE_BITS
         coarse, coarse_over = Signal(kept, reset_less=True), Signal(reset_less=True)
         fine, fine_over = Signal(kept), Signal()
-        up_fine = Signal(2, reset_less=True)
-        m.d.sync += up_fine.eq(up[:2])
-        for domain, amount, step, source, source_over, target, target_over in (
-            ("sync", up[2:], 4, magnitude, Const(0, 1), coarse, coarse_over),
-            ("comb", up_fine, 1, coarse, coarse_over, fine, fine_over),
+        up_fine = Signal(reset_less=True)
+        m.d.sync += up_fine.eq(up[0])
+        for domain, amount, step, one, source, source_over, target, target_over in (
+            ("sync", up[1:], 2, sides[0].negative, magnitude, Const(0, 1), coarse, coarse_over),
+            ("comb", up_fine, 1, sides[1].negative, coarse, coarse_over, fine, fine_over),
         ):
             with m.Switch(amount):
-                for choice in range(4):
+                for choice in range(1 << len(amount)):
                     with m.Case(choice):
                         left = step * choice
                         m.d[domain] += [
-                            target.eq(source << left),
+                            target.eq(Cat(one.replicate(left), source)),
                             target_over.eq(source_over | source[kept - left :].any()),
                         ]
 
@@ -131,11 +132,13 @@ class ActivationUnit(wiring.Component):
         argument = Signal(_MAGNITUDE_BITS)
         rounded = Signal(_MAGNITUDE_BITS + 1, reset_less=True)
         over = Signal(reset_less=True)
-        m.d.sync += over.eq(fine_over)
-        m.d.sync += rounded.eq(
-            fine[_GUARD_BITS:]
-            + (fine[_GUARD_BITS - 1] & (fine[: _GUARD_BITS - 1].any() | fine[_GUARD_BITS]))
+        half, below, odd = fine[_GUARD_BITS - 1], fine[: _GUARD_BITS - 1], fine[_GUARD_BITS]
+        round_up = Mux(
+            sides[1].negative,  # + 1 below: more than the half from it on, the half just under it
+            half | (below.all() & odd),
+            half & (below.any() | odd),
         )
+        m.d.sync += [over.eq(fine_over), rounded.eq(fine[_GUARD_BITS:] + round_up)]
         m.d.comb += argument.eq(rounded | (over | rounded[-1]).replicate(_MAGNITUDE_BITS))
 
         # Read T[i] and the slope behind it, then interpolate.
