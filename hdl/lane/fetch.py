@@ -1,5 +1,7 @@
 """First part of the lane: reads weight masks, and the activation masks that they meet."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -85,9 +87,7 @@ class ChunkFetch(wiring.Component):
         m = Module()
         config = self._config
         entry = mask_load_layout(config)
-        load, read = lane_memory(
-            m, "weight_masks", config, shape=entry, depth=config.mask_depth
-        )
+        load, read = lane_memory(m, "weight_masks", config, shape=entry, depth=config.mask_depth)
         m.d.comb += [
             load.addr.eq(self.load_addr),
             load.data.as_value().eq(self.load_data),
@@ -128,10 +128,12 @@ class ChunkFetch(wiring.Component):
         next_place, next_step = Signal(1 + config.thread_bits), Signal(2)
         missing, room = Signal(), Signal()
 
-        def there(place: Value, step: Value) -> Value:
-            sent = self.tokens[place[1:]] if config.threads > 1 else self.tokens[0]
-            return Mux(place[0], sent.h, sent.x) != step
+        def tokens_of(thread: Value) -> Any:
+            return self.tokens[thread] if config.threads > 1 else self.tokens[0]
 
+        here = tokens_of(thread)
+        x_there, h_there = here.x != step, here.h != step
+        next_there = Mux(half | word.loop_end, tokens_of(next_place[1:]).x != next_step, h_there)
         m.d.comb += [
             next_place.eq(Mux(word.loop_end, 0, Cat(half, thread) + 1)),
             next_step.eq(step + word.loop_end),
@@ -142,8 +144,8 @@ class ChunkFetch(wiring.Component):
         m.d.sync += missing.eq(
             ~Mux(
                 leave & word.half_end,
-                there(next_place, next_step),
-                there(Cat(half, thread), step),
+                next_there,
+                Mux(half, h_there, x_there),
             )
             & read_valid
         )

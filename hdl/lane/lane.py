@@ -97,13 +97,14 @@ class Lane(wiring.Component):
             wiring.connect(m, wiring.flipped(self.from_neighbor), pairs.from_neighbor)
 
         # Partial-sum queue. A row claims its place when its last pair is issued, so a sum that
-        # arrives always finds room: where, is where it was claimed. Pointers count twice the depth.
+        # arrives always finds room: where, is where it was claimed. Pointers that are equal after a
+        # claim mean that no place is left.
         depth = config.queue_places
         m.submodules.sums = sums = memory.Memory(
             shape=signed(config.lane_sum_bits), depth=depth, init=[]
         )
         write, read = sums.write_port(), sums.read_port(domain="comb")
-        head, claim = Signal(range(depth * 2)), Signal(range(depth * 2))
+        head, claim = Signal(range(depth)), Signal(range(depth))
         full = Signal()
         tail = claim
         for stage in range(issue_to_sum(config) - 1):
@@ -112,15 +113,15 @@ class Lane(wiring.Component):
             tail = arriving
         m.d.comb += [
             pairs.room.eq(~full),
-            write.addr.eq(tail[:-1]),
+            write.addr.eq(tail),
             write.data.eq(pairs.sum),
             write.en.eq(pairs.push),
-            read.addr.eq(head[:-1]),
+            read.addr.eq(head),
             self.arrived.eq(pairs.push),
         ]
         next_claim = (claim + 1)[: len(claim)]
         with m.If(pairs.commit):
-            m.d.sync += [claim.eq(next_claim), full.eq(next_claim == head ^ depth)]
+            m.d.sync += [claim.eq(next_claim), full.eq(next_claim == head)]
         with m.If(self.pop):
             m.d.sync += [head.eq(head + 1), full.eq(0)]
         popped = Signal(signed(config.lane_sum_bits), reset_less=True)

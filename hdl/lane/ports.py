@@ -1,6 +1,5 @@
 """The records that cross the lane's boundary, shared with whoever drives them."""
 
-from amaranth.hdl import Cat, Const, Value
 from amaranth.lib import data
 
 from sparnn.hdl.config import MachineConfig
@@ -9,7 +8,6 @@ from sparnn.hdl.protocol import DESCRIPTOR_FIELDS, MaskFlag
 __all__ = [
     "LANE_PROGRAM",
     "STEP_TOKENS",
-    "aligned",
     "broadcast_layout",
     "chunk_bits",
     "factors_layout",
@@ -33,12 +31,6 @@ STEP_TOKENS = data.StructLayout({"x": 2, "h": 2})
 def tokens_layout(config: MachineConfig) -> data.ArrayLayout:
     """STEP_TOKENS of each thread."""
     return data.ArrayLayout(STEP_TOKENS, config.threads)
-
-
-def aligned(base: Value, alignment: int) -> Value:
-    """A base whose low bits are zero because the compiler places it so."""
-    low = (alignment - 1).bit_length()
-    return Cat(Const(0, low), base[low:])
 
 
 def local_word_bits(config: MachineConfig) -> int:

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,7 +12,7 @@ from sparnn.hdl.protocol import WEIGHT_ALIGNMENT
 
 from .counting import added, lower_ones, lowest_index, prefix_sums, several, split
 from .fetch import chunk_layout
-from .ports import LANE_PROGRAM, aligned, factors_layout
+from .ports import LANE_PROGRAM, factors_layout
 
 __all__ = ["MaskScan", "sub_mask_layout"]
 
@@ -81,11 +81,11 @@ class MaskScan(wiring.Component):
         # loop, leaves from the place at hand.
         pairs = chunk.weights & chunk.activations
         new_flags = Signal(subs)
-        take, no_work = Signal(), Signal()
+        take, idle = Signal(), Signal()
         m.d.comb += [
             new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk))),
-            no_work.eq(~new_flags.any() & ~chunk.row_end),
-            self.drop.eq(no_work & ~chunk.loop_end),
+            idle.eq(~new_flags.any()),
+            self.drop.eq(idle & ~(chunk.row_end | chunk.loop_end)),
         ]
 
         # Address of the chunk's first weight: that of the chunk before it, and the weights there.
@@ -98,18 +98,30 @@ class MaskScan(wiring.Component):
         totals = prefix_sums(m, list(chunk.counts)[:-1], config.sub_chunk)
         m.d.comb += base.eq(before + added(m, count, last_count, config.chunk))
         # A chunk counts when the stage in front moves on behind it, which a dropped one may wait a
-        # cycle for: so its masks, which say late that it is dropped, do not decide here.
+        # cycle for: so its masks, which say late that it is dropped, do not decide here. The end of
+        # a loop is never dropped; behind it the first address comes, whose low bits are zero.
         dropped = Signal()
         m.d.sync += dropped.eq(self.chunks.valid & self.drop & ~self.chunks.ready)
-        with m.If(self.chunks.ready & (self.chunks.valid | dropped)):
-            m.d.sync += [before.eq(base), count.eq(totals[-1]), last_count.eq(chunk.counts[-1])]
-        # The end of a loop is never dropped.
-        with m.If(self.start | (self.chunks.ready & self.chunks.valid & chunk.loop_end)):
+        more, room, soon = Signal(), Signal(), Signal()
+
+        def moves(chunk: Value) -> Value:
+            """``chunk`` and ``chunks.ready``, with the pair stage's answer last."""
+            return (soon & chunk) | (room & (chunk & ~more))
+
+        counts = moves(self.chunks.valid | dropped)
+        low = (WEIGHT_ALIGNMENT - 1).bit_length()
+        with m.If(counts):
             m.d.sync += [
-                before.eq(aligned(self.layer.weight_base, WEIGHT_ALIGNMENT)),
-                count.eq(0),
-                last_count.eq(0),
+                before[:low].eq(base),
+                count.eq(totals[-1]),
+                last_count.eq(chunk.counts[-1]),
             ]
+        with m.If(self.start | moves(self.chunks.valid & chunk.loop_end)):
+            m.d.sync += [before[:low].eq(0), count.eq(0), last_count.eq(0)]
+        with m.If(self.start | counts):
+            m.d.sync += before[low:].eq(
+                Mux(self.start | chunk.loop_end, self.layer.weight_base[low:], base[low:])
+            )
 
         # The chunk at hand, if any: its sub-masks with work leave, the lowest first. Without work
         # it is the end of a row.
@@ -122,9 +134,8 @@ class MaskScan(wiring.Component):
             for k in range(1, subs)
         ]
         below = lower_ones(flags)
-        more = Signal()
         none = Signal(reset_less=True)  # a row's end that came without work
-        room, merge = Signal(), Signal()
+        merge = Signal()
         last = Signal(reset_less=True)
         m.d.comb += [
             more.eq(several(flags)),
@@ -132,17 +143,18 @@ class MaskScan(wiring.Component):
             # The place is free or will be, whatever the pair stage answers (the end of a row finds
             # its sub-mask, or leaves alone); else its answer decides, late, through one LUT.
             take.eq((~valid | (none & ~last)) | (room & ~more)),
-            self.chunks.ready.eq((~valid | (none & ~last) | ~self.chunks.valid) | (room & ~more)),
+            soon.eq(~valid | (none & ~last) | ~self.chunks.valid),
+            self.chunks.ready.eq(soon | (room & ~more)),
         ]
         with m.If(room):
             m.d.sync += flags.eq(flags & below)
         with m.If(take):
             m.d.sync += [
-                valid.eq(self.chunks.valid & ~no_work),
+                valid.eq(self.chunks.valid & ~(idle & ~chunk.row_end)),
                 here.eq(chunk),
                 here_base.eq(base),
                 flags.eq(new_flags),
-                none.eq(~new_flags.any()),
+                none.eq(idle),
                 *(offset.eq(total) for offset, total in zip(offsets, totals, strict=True)),
             ]
 

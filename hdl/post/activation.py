@@ -98,8 +98,8 @@ class ActivationUnit(wiring.Component):
         for k in range(1, self.LATENCY):
             m.d.sync += [valids[k].eq(valids[k - 1]), sides[k].eq(sides[k - 1])]
 
-        # Magnitude: rounding is symmetric. tanh takes twice what σ takes. A negative operand's is its
-        # complement + 1; that 1 comes with the rounding, and up to there ones are shifted in.
+        # Magnitude: rounding is symmetric. tanh takes twice what σ takes. A negative operand gives
+        # its complement; the 1 that this lacks comes with the rounding: before, ones go in.
         operand = Mux(self.sigmoid, Cat(self.value, negative), Cat(Const(0, 1), self.value))
         width = len(operand)
         magnitude = Signal(width, reset_less=True)
