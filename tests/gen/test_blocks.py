@@ -15,7 +15,7 @@ CEILINGS = {
     "host_port": (630, 330, 0, 0),
     "results": (300, 100, 0, 0),
     "link": (390, 280, 0, 2),
-    "collector": (320, 220, 0, 0),
+    "collector": (390, 230, 0, 0),
     "gather": (620, 217, 0, 0),
     "broadcaster": (390, 272, 0, 0),
 }
@@ -44,7 +44,7 @@ def test_unknown_block() -> None:
     [
         ("lane", 300, 505, 14, 1, 3),
         ("lane_fetch", 88, 105, 8, 0, 1),
-        ("lane_scan", 121, 218, 0, 0, 0),
+        ("lane_scan", 126, 218, 0, 0, 0),
         ("lane_pairs", 95, 134, 0, 1, 2),
     ],
 )
