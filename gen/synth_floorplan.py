@@ -160,7 +160,8 @@ def _multiplier_places(
     places: _Places,
 ) -> _Places:
     """A site for each multiplier: the nearest to the middle of its unit's block RAMs that can have
-    it. Post units come first, so that theirs lie side by side."""
+    it. Post units come first, so that theirs lie side by side. What finds none, and what is of no
+    cluster, is left to nextpnr."""
     free = sorted(sites)
     used: dict[tuple[str, tuple[int, int]], set[int | str]] = defaultdict(set)
     found = {}
