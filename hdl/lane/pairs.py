@@ -32,7 +32,7 @@ class PairStage(wiring.Component):
     Members
     -------
     subs: stream of sub-masks (:func:`~sparnn.hdl.lane.scan.sub_mask_layout`).
-    room: the queue can take another row's sum; sampled when a row's last pair is issued.
+    room: the queue can take another row's sum in the next cycle; told a cycle ahead for the clock.
     commit: a row's last pair is issued in this cycle.
     slot: what this cycle is used for; IDLE also where the scan has not delivered.
     push, sum: that row's sum, :func:`issue_to_sum` - 1 cycles later; signed, exact.
@@ -122,6 +122,7 @@ class PairStage(wiring.Component):
         single = Signal(reset_less=True)  # at most one pair is left; known early for the clock
         lower, work = Signal(width), Signal(width)
         last = sub.last & single
+        blocked = Signal()  # ends a row whose sum would find no place; known early as well
         issue = Signal()
         at_hand, guest_here, given, lent = sub, Const(0), Const(0), Const(0)
         if config.sharing:
@@ -135,7 +136,7 @@ class PairStage(wiring.Component):
                 guest_work.eq(Mux(there.give, there.sub.work, guest.work & lower)),
                 here.hungry.eq(
                     (self.sharing & (~guest_here | guest_single))
-                    & (Mux(valid, last & ~self.room, ~self.subs.valid))
+                    & (Mux(valid, single & blocked, ~self.subs.valid))
                 ),
                 here.give.eq(
                     (there.hungry & valid & ~sub.last & (~single | guest_here))
@@ -154,11 +155,12 @@ class PairStage(wiring.Component):
         m.d.comb += [
             lower.eq(lower_ones(at_hand.work)),
             work.eq(Mux(ready, self.subs.payload.work, sub.work & lower)),
-            issue.eq(valid & ~guest_here & ~(last & (~self.room | lent))),
+            issue.eq(valid & ~guest_here & ~(single & (blocked | (sub.last & lent)))),
             self.commit.eq(issue & last),
             ready.eq(~valid | (issue & single)),
             self.subs.ready.eq(ready | given),
         ]
+        m.d.sync += blocked.eq(Mux(ready, self.subs.payload.last, sub.last) & ~self.room)
         with m.If(ready):
             m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
         with m.If(ready | issue):
