@@ -31,7 +31,8 @@ class PairStage(wiring.Component):
 
     Members
     -------
-    subs: stream of sub-masks (:func:`~sparnn.hdl.lane.scan.sub_mask_layout`).
+    subs: stream of sub-masks (:func:`~sparnn.hdl.lane.scan.sub_mask_layout`), ready also where none
+        is valid.
     room: the queue can take another row's sum in the next cycle; told a cycle ahead for the clock.
     commit: a row's last pair is issued in this cycle.
     slot: what this cycle is used for; IDLE also where the scan has not delivered.
@@ -123,7 +124,7 @@ class PairStage(wiring.Component):
         lower, work = Signal(width), Signal(width)
         last = sub.last & single
         blocked = Signal()  # ends a row whose sum would find no place; known early as well
-        issue = Signal()
+        issue, leaves = Signal(), Signal()
         at_hand, guest_here, given, lent = sub, Const(0), Const(0), Const(0)
         if config.sharing:
             there, here = self.from_neighbor, self.to_neighbor
@@ -155,10 +156,12 @@ class PairStage(wiring.Component):
         m.d.comb += [
             lower.eq(lower_ones(at_hand.work)),
             work.eq(Mux(ready, self.subs.payload.work, sub.work & lower)),
-            issue.eq(valid & ~guest_here & ~(single & (blocked | (sub.last & lent)))),
+            leaves.eq(single & ~(guest_here | blocked | (sub.last & lent))),
+            issue.eq(valid & ~guest_here & (leaves | ~single)),
             self.commit.eq(issue & last),
-            ready.eq(~valid | (issue & single)),
-            self.subs.ready.eq(ready | given),
+            ready.eq(~valid | leaves),
+            # In this order: a gate for ``ready`` in front of it would be one more on the long way.
+            self.subs.ready.eq(~(self.subs.valid & valid) | leaves | given),
         ]
         m.d.sync += blocked.eq(Mux(ready, self.subs.payload.last, sub.last) & ~self.room)
         with m.If(ready):

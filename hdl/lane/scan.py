@@ -54,7 +54,8 @@ class MaskScan(wiring.Component):
     layer, start: as of :class:`~sparnn.hdl.lane.fetch.ChunkFetch`.
     chunks: stream of chunks. drop: the one that is offered need not be taken.
     busy: something is held.
-    subs: stream of sub-masks. While one waits, its ``last`` may still become 1.
+    subs: stream of sub-masks, ready also where none is valid. While one waits, its ``last`` may
+        still become 1.
     """
 
     def __init__(self, config: MachineConfig) -> None:
@@ -81,7 +82,7 @@ class MaskScan(wiring.Component):
         # loop, leaves from the place at hand.
         pairs = chunk.weights & chunk.activations
         new_flags = Signal(subs)
-        take, idle = Signal(), Signal()
+        idle = Signal()
         m.d.comb += [
             new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk))),
             idle.eq(~new_flags.any()),
@@ -102,13 +103,8 @@ class MaskScan(wiring.Component):
         # a loop is never dropped; behind it the first address comes, whose low bits are zero.
         dropped = Signal()
         m.d.sync += dropped.eq(self.chunks.valid & self.drop & ~self.chunks.ready)
-        more, room, soon = Signal(), Signal(), Signal()
-
-        def moves(chunk: Value) -> Value:
-            """``chunk`` and ``chunks.ready``, with the pair stage's answer last."""
-            return (soon & chunk) | (room & (chunk & ~more))
-
-        counts = moves(self.chunks.valid | dropped)
+        held, more, room, take = Signal(), Signal(), Signal(), Signal()
+        counts = (take & self.chunks.valid) | dropped
         low = (WEIGHT_ALIGNMENT - 1).bit_length()
         with m.If(counts):
             m.d.sync += [
@@ -116,7 +112,7 @@ class MaskScan(wiring.Component):
                 count.eq(totals[-1]),
                 last_count.eq(chunk.counts[-1]),
             ]
-        with m.If(self.start | moves(self.chunks.valid & chunk.loop_end)):
+        with m.If(self.start | (take & (self.chunks.valid & chunk.loop_end))):
             m.d.sync += [before[:low].eq(0), count.eq(0), last_count.eq(0)]
         with m.If(self.start | counts):
             m.d.sync += before[low:].eq(
@@ -140,16 +136,17 @@ class MaskScan(wiring.Component):
         m.d.comb += [
             more.eq(several(flags)),
             merge.eq(none & self.subs.valid & ~last),
-            # The place is free or will be, whatever the pair stage answers (the end of a row finds
-            # its sub-mask, or leaves alone); else its answer decides, late, through one LUT.
-            take.eq((~valid | (none & ~last)) | (room & ~more)),
-            soon.eq(~valid | (none & ~last) | ~self.chunks.valid),
-            self.chunks.ready.eq(soon | (room & ~more)),
+            take.eq(~held | (room & ~more)),
+            self.chunks.ready.eq(~self.chunks.valid | ~held | (room & ~more)),
         ]
         with m.If(room):
             m.d.sync += flags.eq(flags & below)
+        # Whether the place is taken until the pair stage answers: not if it is free, nor by the end
+        # of a row that finds its sub-mask, or leaves alone. A register, as that answer comes late.
+        last_next = Mux(room, here.row_end & ~more, last | (valid & none))
         with m.If(take):
             m.d.sync += [
+                held.eq(self.chunks.valid & (~idle | (chunk.row_end & last_next))),
                 valid.eq(self.chunks.valid & ~(idle & ~chunk.row_end)),
                 here.eq(chunk),
                 here_base.eq(base),
@@ -162,7 +159,7 @@ class MaskScan(wiring.Component):
         first = Signal(subs)
         m.d.comb += [
             first.eq(flags & ~below),
-            room.eq(~self.subs.valid | self.subs.ready),
+            room.eq(self.subs.ready),
             self.busy.eq(valid | self.subs.valid),
         ]
         one = {"weights": config.sub_chunk, "work": config.sub_chunk}

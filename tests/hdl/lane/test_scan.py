@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-from amaranth.hdl import Elaboratable, Module
+from amaranth.hdl import Elaboratable, Module, Signal
 from amaranth.lib import wiring
 
 from sparnn.hdl.config import MachineConfig
@@ -27,11 +27,12 @@ def make_config(shape: str) -> MachineConfig:
 
 
 class Front(Elaboratable):
-    """The two together; its attributes are theirs."""
+    """The two together; its attributes are theirs. ready: takes the sub-mask that is offered."""
 
     def __init__(self, config: MachineConfig) -> None:
         self.fetch, self.scan = ChunkFetch(config), MaskScan(config)
         self.subs = self.scan.subs
+        self.ready = Signal()
         for name in ("start", "tokens", "broadcast", "broadcast_en", "layer"):
             setattr(self, name, getattr(self.fetch, name))
         for name in ("load_addr", "load_data", "load_en"):
@@ -43,6 +44,7 @@ class Front(Elaboratable):
         wiring.connect(m, self.fetch.chunks, self.scan.chunks)
         m.d.comb += self.fetch.drop.eq(self.scan.drop)
         m.d.comb += [self.scan.layer.eq(self.fetch.layer), self.scan.start.eq(self.start)]
+        m.d.comb += self.subs.ready.eq(~self.subs.valid | self.ready)
         return m
 
 
@@ -251,7 +253,7 @@ async def check_layer(ctx, dut, config, program, rng, stall):
                 break
         ctx.set(dut.tokens, tokens(config, sent))
         ready = rng.random() >= stall
-        ctx.set(dut.subs.ready, ready)
+        ctx.set(dut.ready, ready)
         payload = None
         if ctx.get(dut.subs.valid):
             payload = plain(ctx.get(dut.subs.payload))
@@ -274,7 +276,7 @@ async def check_layer(ctx, dut, config, program, rng, stall):
                 ended, *_ = rows.pop(0)
                 assert position == len(items) or items[position].row > ended
         await ctx.tick()
-        ctx.set(dut.subs.ready, 0)
+        ctx.set(dut.ready, 0)
         watchdog += 1
         assert watchdog < 10_000
         idle = idle + 1 if not rows and position == len(items) else 0
@@ -304,7 +306,7 @@ async def timed(ctx, dut, config, program):
         for step in range(program.steps):
             await vector(ctx, dut, config, half, step, program.activations[half])
     ctx.set(dut.tokens, tokens(config, [program.steps] * len(program.rows)))
-    ctx.set(dut.subs.ready, 1)
+    ctx.set(dut.ready, 1)
     items, wanted = program.items(config), program.cycles(config)
     seen = []
     for cycle in range(len(program.chunks(config)) + len(items) + 30):
