@@ -44,7 +44,7 @@ def test_unknown_block() -> None:
     [
         ("lane", 300, 505, 14, 1, 3),
         ("lane_fetch", 88, 105, 8, 0, 1),
-        ("lane_scan", 126, 218, 0, 0, 0),
+        ("lane_scan", 121, 219, 0, 0, 0),
         ("lane_pairs", 95, 134, 0, 1, 2),
     ],
 )
