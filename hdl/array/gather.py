@@ -196,16 +196,13 @@ class Gather(wiring.Component):
             ]
         m.d.sync += second.eq(available & twice & ~take)
         with m.If(take):
+            # Whether a step is over counts with it, and does not choose: ``take`` comes late.
+            m.d.sync += [steps_left.eq(steps_left - loop_ends), alone.eq(alone - last_word)]
             with m.If(keep):
                 m.d.sync += hidden_addr.eq(hidden_addr + 1)
             with m.If(loop_ends):
-                m.d.sync += [
-                    steps_left.eq(steps_left - 1),
-                    *in_step(steps_left == 2),
-                    done.eq(last_step),
-                ]
+                m.d.sync += [*in_step(steps_left == 2), done.eq(last_step)]
             with m.If(last_word):
-                m.d.sync += alone.eq(alone - 1)
                 with m.If(alone == 1):
                     m.d.sync += add.eq(program.add_stored)
             with m.If(keep & last_word & ~loop_ends):

@@ -205,7 +205,7 @@ class Dispatcher(wiring.Component):
         # Vectors: x0, initial hidden state, x1, x2, ...; of a pair each for both threads in turn.
         recurrent = layer.kind != Kind.LINEAR
         active, hidden_turn, thread = Signal(), Signal(), Signal()
-        number, words_left = Signal(RUN_STEPS_BITS), Signal(DESCRIPTOR_FIELDS["in_words"][2])
+        number, words_left = Signal(2), Signal(DESCRIPTOR_FIELDS["in_words"][2])
         x_addr, h_addr = Signal.like(self.store_addr), Signal.like(self.store_addr)
         x_other = Signal.like(self.store_addr)  # the other thread's next word
         m.submodules.ahead = ahead = ReadAhead(
@@ -222,8 +222,9 @@ class Dispatcher(wiring.Component):
         def next_vector(words: Value) -> list[Any]:
             return [words_left.eq(words), last_word.eq(words == 1)]
 
-        early = Signal()  # steps 0 and 1
-        two_before = (number[:2] - 2)[:2]
+        steps_left, final = Signal(RUN_STEPS_BITS), Signal()  # final: the last one
+        first, early = Signal(), Signal()  # step 0; steps 0 and 1
+        two_before = (number - 2)[:2]
         taken = [counts.word_select(thread, 2)[:2] for counts in self.x_taken]
         room = early | Cat(count != two_before for count in taken).all()
         issue = Signal()
@@ -249,14 +250,21 @@ class Dispatcher(wiring.Component):
         ]
         for name in read_ahead.tag.shape().members:
             m.d.comb += self.vectors.payload[name].eq(read_ahead.tag[name])
+        # Whether a step is over counts with it, and does not choose: issuing comes late.
+        goes_on = last_word & (hidden_turn | ~recurrent | ~first) & (~paired | thread)
         with m.If(issue):
-            m.d.sync += [words_left.eq(words_left - 1), last_word.eq(words_left == 2)]
+            m.d.sync += [
+                words_left.eq(words_left - 1),
+                last_word.eq(words_left == 2),
+                number.eq(number + goes_on),
+                steps_left.eq(steps_left - goes_on),
+            ]
             with m.If(hidden_turn):
                 m.d.sync += h_addr.eq(h_addr + 1)
             with m.Else():
                 m.d.sync += x_addr.eq(x_after)
             with m.If(last_word):
-                with m.If(~hidden_turn & recurrent & (number == 0)):
+                with m.If(~hidden_turn & recurrent & first):
                     m.d.sync += [hidden_turn.eq(1), *next_vector(layer.out_words)]
                 with m.Else():
                     m.d.sync += [hidden_turn.eq(0), *next_vector(layer.in_words)]
@@ -269,9 +277,10 @@ class Dispatcher(wiring.Component):
                         ]
                     with m.If(~paired | thread):
                         m.d.sync += [
-                            number.eq(number + 1),
-                            early.eq(number == 0),
-                            active.eq(number + 1 != self.layer_steps),
+                            first.eq(0),
+                            early.eq(first),
+                            final.eq(steps_left == 2),
+                            active.eq(~final),
                         ]
         with m.If(self.start):
             m.d.sync += [
@@ -279,7 +288,10 @@ class Dispatcher(wiring.Component):
                 hidden_turn.eq(0),
                 thread.eq(0),
                 number.eq(0),
+                first.eq(1),
                 early.eq(1),
+                steps_left.eq(self.layer_steps),
+                final.eq(self.layer_steps == 1),
                 *next_vector(layer.in_words),
                 x_addr.eq(Mux(layer.reverse, last_step.in_addr, layer.in_base)),
                 x_other.eq(last_step.in_addr),

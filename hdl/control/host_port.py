@@ -125,14 +125,17 @@ class HostPort(wiring.Component):
                 with m.Case(kind):
                     m.d.sync += known.eq(new_index < count)
 
-        # Entries leave one cycle after their last beat.
+        # Entries leave one cycle after their last beat. Which memory they go to is known since its
+        # selection, so that one gate is in front of the wires to all of them.
         load_addr = Signal(20)
+        chosen = Signal(len(limits))
+        m.d.sync += chosen.eq(Cat(target == kind for kind in limits))
         m.d.comb += [
             self.entry.eq(entry),
             self.begins.eq(begins),
             self.index.eq(index),
             self.addr.eq(load_addr),
-            Cat(self.write_en.as_value()).eq(Cat(commit & (target == kind) for kind in limits)),
+            self.write_en.as_value().eq(chosen & commit.replicate(len(chosen))),
             self.read_addr.eq(addr),
             self.read_index.eq(index),
             self.read_counters.eq(target == Target.COUNTER),

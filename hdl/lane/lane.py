@@ -106,26 +106,24 @@ class Lane(wiring.Component):
         write, read = sums.write_port(), sums.read_port(domain="comb")
         head, claim = Signal(range(depth)), Signal(range(depth))
         next_claim = (claim + 1)[: len(claim)]
-        full, fills = Signal(), Signal()
+        full = Signal()
         tail = claim
         for stage in range(issue_to_sum(config) - 1):
             arriving = Signal.like(claim, name=f"tail{stage}")
             m.d.sync += arriving.eq(tail)
             tail = arriving
         m.d.comb += [
-            fills.eq(~self.pop & (full | (pairs.commit & (next_claim == head)))),
-            pairs.room.eq(~fills),
+            pairs.room.eq(~full),
             write.addr.eq(tail),
             write.data.eq(pairs.sum),
             write.en.eq(pairs.push),
             read.addr.eq(head),
             self.arrived.eq(pairs.push),
         ]
-        m.d.sync += full.eq(fills)
         with m.If(pairs.commit):
-            m.d.sync += claim.eq(next_claim)
+            m.d.sync += [claim.eq(next_claim), full.eq(next_claim == head)]
         with m.If(self.pop):
-            m.d.sync += head.eq(head + 1)
+            m.d.sync += [head.eq(head + 1), full.eq(0)]
         popped = Signal(signed(config.lane_sum_bits), reset_less=True)
         m.d.comb += self.partial_sum.eq(popped)
         m.d.sync += popped.eq(Mux(self.pop, read.data, 0))

@@ -33,7 +33,7 @@ class PairStage(wiring.Component):
     -------
     subs: stream of sub-masks (:func:`~sparnn.hdl.lane.scan.sub_mask_layout`), ready also where none
         is valid.
-    room: the queue can take another row's sum in the next cycle; told a cycle ahead for the clock.
+    room: the queue can take another row's sum; sampled when a row's last pair is issued.
     commit: a row's last pair is issued in this cycle.
     slot: what this cycle is used for; IDLE also where the scan has not delivered.
     push, sum: that row's sum, :func:`issue_to_sum` - 1 cycles later; signed, exact.
@@ -120,11 +120,11 @@ class PairStage(wiring.Component):
         # Issue: the lowest pair of the sub-mask at hand: the neighbour's, if there is one, or ours.
         sub = Signal(sub_mask_layout(config), reset_less=True)
         valid, ready = Signal(), Signal()
-        single = Signal(reset_less=True)  # at most one pair is left; known early for the clock
+        # More than one pair is left; known early for the clock. That and ``last`` are zero where
+        # nothing is at hand, so that the answer to the scan is one gate.
+        many, last = Signal(), Signal()
         lower, work = Signal(width), Signal(width)
-        last = sub.last & single
-        blocked = Signal()  # ends a row whose sum would find no place; known early as well
-        issue, leaves = Signal(), Signal()
+        issue = Signal()
         at_hand, guest_here, given, lent = sub, Const(0), Const(0), Const(0)
         if config.sharing:
             there, here = self.from_neighbor, self.to_neighbor
@@ -137,10 +137,10 @@ class PairStage(wiring.Component):
                 guest_work.eq(Mux(there.give, there.sub.work, guest.work & lower)),
                 here.hungry.eq(
                     (self.sharing & (~guest_here | guest_single))
-                    & (Mux(valid, single & blocked, ~self.subs.valid))
+                    & (Mux(valid, last & ~many & ~self.room, ~self.subs.valid))
                 ),
                 here.give.eq(
-                    (there.hungry & valid & ~sub.last & (~single | guest_here))
+                    (there.hungry & valid & ~last & (many | guest_here))
                     & (self.subs.valid & ~self.subs.payload.last)
                 ),
                 here.sub.eq(self.subs.payload),
@@ -153,21 +153,29 @@ class PairStage(wiring.Component):
                 guest_single.eq(~several(guest_work)),
                 guest_here.eq(there.give | (guest_here & ~guest_single)),
             ]
+        offered, waits = self.subs.valid, ~self.room | lent
         m.d.comb += [
             lower.eq(lower_ones(at_hand.work)),
             work.eq(Mux(ready, self.subs.payload.work, sub.work & lower)),
-            leaves.eq(single & ~(guest_here | blocked | (sub.last & lent))),
-            issue.eq(valid & ~guest_here & (leaves | ~single)),
-            self.commit.eq(issue & last),
-            ready.eq(~valid | leaves),
-            # In this order: a gate for ``ready`` in front of it would be one more on the long way.
-            self.subs.ready.eq(~(self.subs.valid & valid) | leaves | given),
+            issue.eq(valid & ~guest_here & ~(last & ~many & waits)),
+            self.commit.eq(issue & last & ~many),
+            ready.eq(~(many | (last & waits) | (valid & guest_here))),
+            # Not from ``ready``: as one gate it is half the way to the mask memory shorter.
+            self.subs.ready.eq(
+                ~((offered & many) | (offered & last & waits) | (offered & valid & guest_here))
+                | given
+            ),
         ]
-        m.d.sync += blocked.eq(Mux(ready, self.subs.payload.last, sub.last) & ~self.room)
         with m.If(ready):
-            m.d.sync += [sub.eq(self.subs.payload), valid.eq(self.subs.valid)]
+            m.d.sync += [
+                sub.eq(self.subs.payload),
+                valid.eq(self.subs.valid),
+                last.eq(self.subs.payload.last),
+            ]
         with m.If(ready | issue):
-            m.d.sync += [sub.work.eq(work), single.eq(~several(work))]
+            m.d.sync += [sub.work.eq(work), many.eq(several(work))]
+        with m.If(ready & ~self.subs.valid):
+            m.d.sync += [many.eq(0), last.eq(0)]
 
         with m.If(guest_here):
             m.d.comb += self.slot.eq(Slot.PAIR)
