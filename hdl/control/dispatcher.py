@@ -225,7 +225,12 @@ class Dispatcher(wiring.Component):
         steps_left, final = Signal(RUN_STEPS_BITS), Signal()  # final: the last one
         first, early = Signal(), Signal()  # step 0; steps 0 and 1
         two_before = (number - 2)[:2]
-        taken = [counts.word_select(thread, 2)[:2] for counts in self.x_taken]
+        # Through registers: the clusters are far away. A vector is there two steps before its turn.
+        taken = []
+        for index, counts in enumerate(self.x_taken):
+            here = Signal.like(counts, name=f"taken{index}")
+            m.d.sync += here.eq(counts)
+            taken.append(here.word_select(thread, 2)[:2])
         room = early | Cat(count != two_before for count in taken).all()
         issue = Signal()
         # From the last word of a step to the first one of the next, or of the one before.

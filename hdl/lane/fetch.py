@@ -141,20 +141,16 @@ class ChunkFetch(wiring.Component):
             move.eq(room & ~missing),
             leave.eq(move & word_valid),
         ]
+        turn = room & (~missing & word_valid & word.half_end)  # ``leave`` and the end, room last
         m.d.sync += missing.eq(
-            ~Mux(
-                leave & word.half_end,
-                next_there,
-                Mux(half, h_there, x_there),
-            )
-            & read_valid
+            Mux(turn, read_valid & ~next_there, read_valid & ~Mux(half, h_there, x_there))
         )
         with m.If(leave):
             m.d.sync += chunk.eq(chunk + 1)
             with m.If(word.row_end | word.half_end):
                 m.d.sync += chunk.eq(0)
-            with m.If(word.half_end):
-                m.d.sync += [Cat(half, thread).eq(next_place), step.eq(next_step)]
+        with m.If(turn):
+            m.d.sync += [Cat(half, thread).eq(next_place), step.eq(next_step)]
         with m.If(self.start):
             m.d.sync += [missing.eq(0), chunk.eq(0), half.eq(0), thread.eq(0), step.eq(0)]
 
