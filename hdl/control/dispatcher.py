@@ -57,7 +57,7 @@ class Dispatcher(wiring.Component):
     descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine. loop:
         descriptors read so far in this run.
     partner: what the second thread of a pair has of its own.
-    x_taken: from each cluster, two bits of each thread.
+    x_taken: from each cluster, two bits of each thread; seen a cycle later.
     layer_done: from the gather.
     out_first: with ``start``, where each thread's first output goes.
     store_addr, store_en, store_data: the store's read port; data ``store_latency`` cycles after
