@@ -111,18 +111,19 @@ def synthesize(
     def make(folder: Path) -> None:
         (folder / "design.v").write_text(text, encoding="utf-8")
         title = f"Synthesizing for {target.title}"
-        if target.finish is None:
+        if not target.finish:
             run_yosys([*mapping, *commands], folder, title)
             return
         run_yosys(mapping, folder, title)
         mapped = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))
-        target.finish(mapped)
+        for change in target.finish:
+            change(mapped)
         (folder / "mapped.json").write_text(json.dumps(mapped), encoding="utf-8")
         run_yosys(commands, folder, title)
         (folder / "mapped.json").unlink()
 
-    finish = inspect.getsource(sys.modules[target.finish.__module__]) if target.finish else ""
-    parts = (text, "\n".join([*mapping, *commands]), finish, yosys_version())
+    sources = [inspect.getsource(sys.modules[change.__module__]) for change in target.finish]
+    parts = (text, "\n".join([*mapping, *commands]), *sources, yosys_version())
     folder = kept("synth", key_of(*parts), make)
     statistics = json.loads((folder / "stat.json").read_text(encoding="utf-8"))
     return Netlist(

@@ -1,5 +1,6 @@
 """Lattice ECP5."""
 
+from .ecp5_enables import disconnect_loose_pins
 from .ecp5_registers import absorb_registers
 from .target import BlockRam, Device, Multiplier, Target
 
@@ -45,7 +46,7 @@ ECP5 = Target(
             _device("um5g-85k", "LFE5UM5G-85F-8", _85K, "CABGA554", "--um5g-85k", "--speed", "8"),
         )
     },
-    finish=absorb_registers,
+    finish=(disconnect_loose_pins, absorb_registers),
     pnr="nextpnr-ecp5",
     floorplan=True,
     constraints="sparnn.lpf",

@@ -77,7 +77,7 @@ class Target:
     ff: pattern of flip-flop cells.
     extra: other resources by name, each with its cells.
     models: simulation models of the cells, in Yosys' share folder.
-    finish: changes the mapped netlist (Yosys' JSON), where Yosys leaves something to gain.
+    finish: each changes the mapped netlist (Yosys' JSON), where Yosys leaves something to gain.
     multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
     pnr_options: beside those of the device.
@@ -110,7 +110,7 @@ class Target:
     distributed: tuple[int, int] | None
     units: Mapping[str, str]
     devices: Mapping[str, Device]
-    finish: Callable[[Mapping[str, Any]], int] | None = None
+    finish: tuple[Callable[[Mapping[str, Any]], int], ...] = ()
     pnr: str | None = None
     pnr_options: tuple[str, ...] = ()
     floorplan: bool = False

@@ -105,6 +105,25 @@ def test_place_and_route_gives_clock_and_path_by_block() -> None:
     assert any("slowest path" in line for line in report.lines())
 
 
+def test_a_pin_without_driver_has_no_wire() -> None:
+    """nextpnr would take each for an enable of its own: one flip-flop in a slice for two."""
+    design = DESIGN.replace("q <= rst ? 0 : q + p", "if (rst) q <= q + p")
+    netlist = json.loads(synthesize(design, "top", TARGETS["ecp5"], pins=True).json.read_text())
+    (top,) = (m for m in netlist["modules"].values() if int(m["attributes"].get("top", "0"), 2))
+    registers = [cell for cell in top["cells"].values() if cell["type"] == "TRELLIS_FF"]
+    driven = {
+        bit
+        for cell in top["cells"].values()
+        for pin, way in cell["port_directions"].items()
+        if way == "output"
+        for bit in cell["connections"].get(pin, ())
+    }
+    wired = [cell for cell in registers if "CE" in cell["connections"]]
+    assert 32 <= len(wired) < len(registers)
+    assert {cell["connections"]["CE"][0] for cell in wired} <= driven
+    assert not any("M" in cell["connections"] for cell in registers)
+
+
 def test_block_of_a_cell() -> None:
     assert block_of("dut.core.cluster0.core.lane3.scan.x_LUT4_D") == "cluster0.lane3.scan"
     assert block_of("drive_TRELLIS_FF_Q") == "top"
