@@ -6,19 +6,17 @@ from typing import Any
 
 __all__ = ["disconnect_loose_pins"]
 
-#: Pins of a flip-flop that its parameters leave without meaning: enable, and data from the fabric,
-#: which nextpnr chooses itself.
+#: Enable, and data from outside of the slice, which nextpnr connects itself.
 _PINS = ("CE", "M")
 
 
-def disconnect_loose_pins(netlist: Mapping[str, Any]) -> int:
-    """Change a netlist (Yosys' JSON) in place; how many pins had a wire of their own.
+def disconnect_loose_pins(netlist: Mapping[str, Any]) -> None:
+    """Change a netlist (Yosys' JSON) in place: a flip-flop's pin keeps no wire that is its alone.
 
     Mapped with ``abc9 -dff``, a flip-flop without enable has a wire at each pin that it does not
     use. nextpnr takes each of them for another enable, and puts one such flip-flop where two have
-    room: in a machine of 64 lanes 15,678 of 43,300, in 33,770 of 41,820 slices.
+    room (docs/fpga.md).
     """
-    loose = 0
     for module in netlist["modules"].values():
         cells = module["cells"].values()
         used = Counter(
@@ -32,5 +30,3 @@ def disconnect_loose_pins(netlist: Mapping[str, Any]) -> int:
                 bits = cell["connections"].get(pin, ())
                 if bits and isinstance(bits[0], int) and used[bits[0]] == 1:
                     del cell["connections"][pin]
-                    loose += 1
-    return loose

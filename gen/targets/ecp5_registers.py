@@ -21,9 +21,10 @@ Bit = int | str
 Control = tuple[Bit, Bit, Bit]
 
 
-def absorb_registers(netlist: Mapping[str, Any]) -> int:
-    """Change a netlist (Yosys' JSON) in place; how many flip-flops are gone."""
-    return sum(_Module(module).absorb() for module in netlist["modules"].values())
+def absorb_registers(netlist: Mapping[str, Any]) -> None:
+    """Change a netlist (Yosys' JSON) in place."""
+    for module in netlist["modules"].values():
+        _Module(module).absorb()
 
 
 class _Module:
@@ -41,9 +42,8 @@ class _Module:
         for port in module["ports"].values():
             for bit in port["bits"]:
                 self._sinks.setdefault(bit, []).append(("", ""))
-        self._gone = 0
 
-    def absorb(self) -> int:
+    def absorb(self) -> None:
         cells = list(self._cells.items())
         # First where it gains most: a register between the two goes to the block RAM.
         for name, cell in cells:
@@ -53,7 +53,6 @@ class _Module:
             if cell["type"] == "MULT18X18D":
                 self._operands(name, cell)
                 self._product(name, cell)
-        return self._gone
 
     # Kinds of port ---------------------------------------------------------------------------
 
@@ -167,7 +166,6 @@ class _Module:
                 if port != "Q":
                     self._sinks[bit].remove((register, port))
         del self._cells[register]
-        self._gone += 1
 
 
 def _number(cell: Cell, parameter: str) -> int:

@@ -110,7 +110,7 @@ class Target:
     distributed: tuple[int, int] | None
     units: Mapping[str, str]
     devices: Mapping[str, Device]
-    finish: tuple[Callable[[Mapping[str, Any]], int], ...] = ()
+    finish: tuple[Callable[[Mapping[str, Any]], None], ...] = ()
     pnr: str | None = None
     pnr_options: tuple[str, ...] = ()
     floorplan: bool = False
