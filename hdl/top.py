@@ -120,7 +120,7 @@ class Machine(wiring.Component):
                 Mux(
                     host_reads,
                     host.read_addr,
-                    Mux(dispatcher.store_en, dispatcher.store_addr, addends.read_addr),
+                    Mux(addends.read_en, addends.read_addr, dispatcher.store_addr),
                 )
             ),
             dispatcher.store_data.eq(store.read_data),

@@ -162,7 +162,7 @@ class Collector(wiring.Component):
         next_thread = Signal(thread_bits)
         half, gate, base = Signal(), Signal(2), Signal(lane_bits + 1)
         words = Signal(DESCRIPTOR_FIELDS["out_words"][2])  # left in this half
-        last_word = words == 1
+        last_word = Signal()  # known a word ahead, so that no counter is waited for
         hole = last_word & hole_last
         item_ends = hole | (gate == gates_last)
         final = half | ~has_hidden
@@ -190,9 +190,13 @@ class Collector(wiring.Component):
         with m.If(running & buffer.i.ready):
             m.d.sync += gate.eq(Mux(item_ends, 0, gate + 1))
             with m.If(item_ends):
-                m.d.sync += [words.eq(words - 1), base.eq(base_next)]
+                m.d.sync += [words.eq(words - 1), last_word.eq(words == 2), base.eq(base_next)]
             with m.If(half_ends):
-                m.d.sync += [words.eq(program.out_words), half.eq(~final)]
+                m.d.sync += [
+                    words.eq(program.out_words),
+                    last_word.eq(program.out_words == 1),
+                    half.eq(~final),
+                ]
                 with m.If(~program.rotate | loop_ends):
                     m.d.sync += base.eq(0)
             with m.If(step_ends):
@@ -215,6 +219,7 @@ class Collector(wiring.Component):
                 half.eq(0),
                 step.eq(0),
                 words.eq(program.out_words),
+                last_word.eq(program.out_words == 1),
                 base.eq(0),
                 gate.eq(0),
                 self.x_taken.eq(0),

@@ -224,14 +224,17 @@ class Dispatcher(wiring.Component):
 
         steps_left, final = Signal(RUN_STEPS_BITS), Signal()  # final: the last one
         first, early = Signal(), Signal()  # step 0; steps 0 and 1
-        two_before = (number - 2)[:2]
-        # Through registers: the clusters are far away. A vector is there two steps before its turn.
-        taken = []
-        for index, counts in enumerate(self.x_taken):
-            here = Signal.like(counts, name=f"taken{index}")
-            m.d.sync += here.eq(counts)
-            taken.append(here.word_select(thread, 2)[:2])
-        room = early | Cat(count != two_before for count in taken).all()
+        # A vector is there two steps before its turn: every cluster must then have collected the
+        # input half that its place was for. Compared before a register, as clusters are far away
+        # and issuing comes late, so for this step and for the next one.
+        advanced = Signal()  # the step has changed since the comparison
+        missing = [Signal(config.threads, name=f"missing{later}") for later in range(2)]
+        for later, bits in enumerate(missing):
+            uncollected = (number + later - 2)[:2]
+            for k, bit in enumerate(bits):
+                counts = [taken.word_select(k, 2) for taken in self.x_taken]
+                m.d.sync += bit.eq(Cat(count == uncollected for count in counts).any())
+        room = early | ~Mux(advanced, missing[1], missing[0]).bit_select(thread, 1)
         issue = Signal()
         # From the last word of a step to the first one of the next, or of the one before.
         back = Signal.like(x_addr, reset_less=True)
@@ -257,6 +260,7 @@ class Dispatcher(wiring.Component):
             m.d.comb += self.vectors.payload[name].eq(read_ahead.tag[name])
         # Whether a step is over counts with it, and does not choose: issuing comes late.
         goes_on = last_word & (hidden_turn | ~recurrent | ~first) & (~paired | thread)
+        m.d.sync += advanced.eq(issue & goes_on)
         with m.If(issue):
             m.d.sync += [
                 words_left.eq(words_left - 1),
@@ -268,6 +272,13 @@ class Dispatcher(wiring.Component):
                 m.d.sync += h_addr.eq(h_addr + 1)
             with m.Else():
                 m.d.sync += x_addr.eq(x_after)
+            with m.If(goes_on):
+                m.d.sync += [
+                    first.eq(0),
+                    early.eq(first),
+                    final.eq(steps_left == 2),
+                    active.eq(~final),
+                ]
             with m.If(last_word):
                 with m.If(~hidden_turn & recurrent & first):
                     m.d.sync += [hidden_turn.eq(1), *next_vector(layer.out_words)]
@@ -279,13 +290,6 @@ class Dispatcher(wiring.Component):
                             x_addr.eq(x_other),
                             x_other.eq(Mux(hidden_turn, x_addr, x_after)),
                             h_addr.eq(partner.hidden_base),
-                        ]
-                    with m.If(~paired | thread):
-                        m.d.sync += [
-                            first.eq(0),
-                            early.eq(first),
-                            final.eq(steps_left == 2),
-                            active.eq(~final),
                         ]
         with m.If(self.start):
             m.d.sync += [

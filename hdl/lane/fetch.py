@@ -141,10 +141,11 @@ class ChunkFetch(wiring.Component):
             move.eq(room & ~missing),
             leave.eq(move & word_valid),
         ]
-        turn = room & (~missing & word_valid & word.half_end)  # ``leave`` and the end, room last
-        m.d.sync += missing.eq(
-            Mux(turn, read_valid & ~next_there, read_valid & ~Mux(half, h_there, x_there))
-        )
+        # ``room`` comes late, so it chooses last.
+        ends = ~missing & word_valid & word.half_end
+        turn = room & ends
+        stays = read_valid & ~Mux(half, h_there, x_there)
+        m.d.sync += missing.eq(Mux(room, Mux(ends, read_valid & ~next_there, stays), stays))
         with m.If(leave):
             m.d.sync += chunk.eq(chunk + 1)
             with m.If(word.row_end | word.half_end):

@@ -154,9 +154,13 @@ class PairStage(wiring.Component):
                 guest_here.eq(there.give | (guest_here & ~guest_single)),
             ]
         offered, waits = self.subs.valid, ~self.room | lent
+        low, high = at_hand.work[: width // 2], at_hand.work[width // 2 :]
+        own_low = Signal()  # the lower half of ``sub.work`` is not zero; known early for the clock
+        low_any = Mux(guest_here, low.any(), own_low) if config.sharing else own_low
         m.d.comb += [
-            lower.eq(lower_ones(at_hand.work)),
-            work.eq(Mux(ready, self.subs.payload.work, sub.work & lower)),
+            lower.eq(Cat(lower_ones(low), lower_ones(high) | low_any.replicate(len(high)))),
+            # What stays was not alone, so its highest place has one below it.
+            work.eq(Mux(ready, self.subs.payload.work, sub.work & Cat(lower[:-1], 1))),
             issue.eq(valid & ~guest_here & ~(last & ~many & waits)),
             self.commit.eq(issue & last & ~many),
             ready.eq(~(many | (last & waits) | (valid & guest_here))),
@@ -173,7 +177,11 @@ class PairStage(wiring.Component):
                 last.eq(self.subs.payload.last),
             ]
         with m.If(ready | issue):
-            m.d.sync += [sub.work.eq(work), many.eq(several(work))]
+            m.d.sync += [
+                sub.work.eq(work),
+                own_low.eq(work[: width // 2].any()),
+                many.eq(several(work)),
+            ]
         with m.If(ready & ~self.subs.valid):
             m.d.sync += [many.eq(0), last.eq(0)]
 

@@ -104,20 +104,19 @@ class MaskScan(wiring.Component):
         dropped = Signal()
         m.d.sync += dropped.eq(self.chunks.valid & self.drop & ~self.chunks.ready)
         held, more, room, take = Signal(), Signal(), Signal(), Signal()
-        counts = (take & self.chunks.valid) | dropped
+        counts = (take & self.chunks.valid) | dropped | self.start
         low = (WEIGHT_ALIGNMENT - 1).bit_length()
         with m.If(counts):
             m.d.sync += [
                 before[:low].eq(base),
                 count.eq(totals[-1]),
                 last_count.eq(chunk.counts[-1]),
+                before[low:].eq(
+                    Mux(self.start | chunk.loop_end, self.layer.weight_base[low:], base[low:])
+                ),
             ]
         with m.If(self.start | (take & (self.chunks.valid & chunk.loop_end))):
             m.d.sync += [before[:low].eq(0), count.eq(0), last_count.eq(0)]
-        with m.If(self.start | counts):
-            m.d.sync += before[low:].eq(
-                Mux(self.start | chunk.loop_end, self.layer.weight_base[low:], base[low:])
-            )
 
         # The chunk at hand, if any: its sub-masks with work leave, the lowest first. Without work
         # it is the end of a row.

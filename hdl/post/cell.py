@@ -307,10 +307,8 @@ class CellUpdater(wiring.Component):
         with m.If(steps[2].accumulate):
             m.d.sync += first.eq(product)
         m.submodules.shifter = shifter = RoundingShifter(VALUE_BITS, _STATE_UP_BITS, VALUE_BITS)
-        m.d.comb += [
-            shifter.value.eq(product),
-            shifter.amount.eq(Mux(steps[2].update, program.state_up, 0)),
-        ]
+        m.d.comb += shifter.value.eq(product)
+        m.d.sync += shifter.amount.eq(Mux(steps[1].update, program.state_up, 0))
         addend = candidates.o.payload.u
         for k in range(1, 5):
             later = Signal(signed(bits), name=f"u{k}", reset_less=True)

@@ -60,7 +60,6 @@ class SmallFifo(wiring.Component):
         with m.If(self.push):
             m.d.sync += tail.eq(tail + 1)
         with m.If(~valid | self.o.ready):
-            m.d.sync += valid.eq(head != tail)
-            with m.If(head != tail):
-                m.d.sync += head.eq(head + 1)
+            # Counts with it, and is not chosen: ``ready`` comes late.
+            m.d.sync += [valid.eq(head != tail), head.eq(head + (head != tail))]
         return m

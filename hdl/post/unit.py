@@ -61,9 +61,10 @@ class PostUnit(wiring.Component):
             requantizer.start.eq(self.start),
             requantizer.base.eq(self.program.parameter_base),
             join.start.eq(self.start),
-            join.apart.eq(self.program.kind == Kind.GRU),
             cell.program.eq(self.program),
             cell.start.eq(self.start),
             cell.fresh.eq(self.fresh),
         ]
+        # The program is there cycles before the first row: a register less far away than its word.
+        m.d.sync += join.apart.eq(self.program.kind == Kind.GRU)
         return m
