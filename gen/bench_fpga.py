@@ -42,7 +42,8 @@ _LANES = (8, 16, 32, 64)
 _CLOCKS: Mapping[tuple[str, int], int] = {
     ("ecp5", 8): 3,
     ("ecp5", 16): 3,
-    ("ecp5", 64): 1,
+    ("ecp5", 32): 1,
+    ("ecp5", 64): 3,
     ("nexus", 8): 1,
     ("gowin", 8): 1,
 }
