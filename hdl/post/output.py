@@ -1,12 +1,13 @@
 """The last step of every cell: ``out(value, n)`` of docs/numerics.md."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Module, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.config import PREACTIVATION_BITS, MachineConfig
 
 from .rounding_shifter import RoundingShifter
+from .saturate import saturate_either
 
 __all__ = ["VALUE_BITS", "OutputRounder"]
 
@@ -52,29 +53,10 @@ class OutputRounder(wiring.Component):
             shifter.value.eq(self.value),
             shifter.amount.eq(self.shift),
             self.valid.eq(valids[-1]),
-            self.result.eq(_saturated(rounded, self._config.activation_bits, self.wide)),
+            self.result.eq(saturate_either(rounded, self._config.activation_bits, self.wide)),
         ]
         m.d.sync += [
             valids.eq((valids << 1) | self.push),
             rounded.eq(shifter.floor + shifter.up),
         ]
         return m
-
-
-def _saturated(value: Value, narrow: int, wide: Value) -> Value:
-    """A signed value clamped to ``narrow`` bits, or where ``wide`` to 16, and sign-extended to 16.
-
-    One choice of what fits, and one gate behind it for each bit.
-    """
-    sign = value[-1]
-
-    def fits(bits: int) -> Value:
-        return ~Cat(bit ^ sign for bit in value[bits - 1 : -1]).any()
-
-    fit = fits(PREACTIVATION_BITS) & (wide | fits(narrow))
-    low, high = value[: narrow - 1], value[narrow - 1 : PREACTIVATION_BITS - 1]
-    return Cat(
-        Mux(fit, low, (~sign).replicate(len(low))),
-        Mux(fit, high, (sign ^ wide).replicate(len(high))),
-        sign,
-    ).as_signed()

@@ -65,7 +65,7 @@ def test_the_lane_and_its_parts(
     assert (total["dsp"], total["bram"]) == (dsps, brams)
 
 
-def test_the_lane_has_four_luts_in_a_row() -> None:
+def test_the_lane_has_at_most_four_luts_in_a_row() -> None:
     """From register to register, a carry chain as one of them: what the clock of 64 lanes needs."""
     target = TARGETS["ecp5"]
     verilog = block_verilog("lane", LANE_MACHINE)
@@ -73,7 +73,7 @@ def test_the_lane_has_four_luts_in_a_row() -> None:
         verilog, "sparnn_block", target, target.default_device, flat=True, pins=True
     )
     levels = _levels(netlist.json)
-    assert max(levels.values()) == 4, [name for name, level in levels.items() if level > 4]
+    assert max(levels.values()) <= 4, [name for name, level in levels.items() if level > 4]
 
 
 def _levels(netlist: Path) -> dict[str, int]:
