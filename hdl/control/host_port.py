@@ -92,6 +92,16 @@ class HostPort(wiring.Component):
         within = Signal()  # that end
         inside, known = Signal(), Signal()  # the argument as an address, as a selection
         nothing, steps = Signal(), Signal()  # the argument is zero; it is a legal number of steps
+        readable = Signal()  # what is selected
+        allowed = {
+            Opcode.SELECT: known,
+            Opcode.ADDRESS: inside,
+            Opcode.WRITE: Const(1, 1),
+            Opcode.READ: readable & ~nothing,
+            Opcode.RUN: steps,
+            Opcode.IDENTIFY: nothing,
+        }
+        requested = Signal(len(allowed))  # the opcode, a bit for each
 
         target, index, addr = Signal(8), Signal(12), Signal(21)
         selected = Signal()
@@ -99,37 +109,64 @@ class HostPort(wiring.Component):
         beats = len(self.entry) // len(beat)  # of the longest entry
         part = Signal(range(beats))
         parts_last = Signal(range(beats))
-        depth = Signal(21)
+        depth, last = Signal(21), Signal(21)  # of the selection: entries, the last one's address
+        # That beat is the last one; there is no entry for it. Compared the cycle before, with what
+        # is left and the address then, and with what they become where a beat or an entry came.
+        final, beyond = Signal(), Signal()
+        took, filled = Signal(), Signal()
+        ends, full = Signal(2), Signal(2)
+        finished = Signal()  # the run
         entry = Signal.like(self.entry)
         commit, begins = Signal(), Signal()
         answer, answer_valid = Signal(32), Signal()
 
+        m.d.comb += [
+            final.eq(Mux(took, ends[1], ends[0])),
+            beyond.eq(Mux(filled, full[1], full[0])),
+        ]
         with m.Switch(target):
             for kind, (_, entries) in limits.items():
                 with m.Case(kind):
                     m.d.sync += [
                         parts_last.eq(words_per_entry(config, kind) // link - 1),
                         depth.eq(entries),
+                        last.eq(entries - 1),
                     ]
         new_target, new_index = argument[20:], argument[:20]
         m.d.sync += [
-            known.eq(0),
-            inside.eq(argument < depth),
+            known.eq(
+                Cat(
+                    (new_target == kind) & (new_index < count)
+                    for kind, (count, _) in limits.items()
+                ).any()
+            ),
+            inside.eq(selected & (argument < depth)),
+            requested.eq(Cat(opcode == one for one in allowed)),
             end.eq(addr + argument),
             within.eq(end <= depth),
             nothing.eq(argument == 0),
+            ends.eq(Cat(left <= link, left <= 2 * link)),
+            full.eq(Cat(addr == depth, addr == last)),
+            took.eq(0),
+            filled.eq(0),
+            finished.eq(0),
             steps.eq(argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()),
         ]
-        with m.Switch(new_target):
-            for kind, (count, _) in limits.items():
-                with m.Case(kind):
-                    m.d.sync += known.eq(new_index < count)
 
         # Entries leave one cycle after their last beat. Which memory they go to is known since its
         # selection, so that one gate is in front of the wires to all of them.
         load_addr = Signal(20)
         chosen = Signal(len(limits))
-        m.d.sync += chosen.eq(Cat(target == kind for kind in limits))
+        of_store = Signal()
+        m.d.sync += [
+            chosen.eq(Cat(target == kind for kind in limits)),
+            of_store.eq(target == Target.STORE),
+            self.read_counters.eq(target == Target.COUNTER),
+            readable.eq(
+                selected
+                & Cat(target == one for one in (Target.STORE, Target.STATE, Target.COUNTER)).any()
+            ),
+        ]
         m.d.comb += [
             self.entry.eq(entry),
             self.begins.eq(begins),
@@ -138,7 +175,6 @@ class HostPort(wiring.Component):
             self.write_en.as_value().eq(chosen & commit.replicate(len(chosen))),
             self.read_addr.eq(addr),
             self.read_index.eq(index),
-            self.read_counters.eq(target == Target.COUNTER),
         ]
         m.d.sync += commit.eq(0)
         with m.If(commit):
@@ -156,7 +192,7 @@ class HostPort(wiring.Component):
         wait = Signal(range(self.READ_LATENCY + 1))
         store_words = -(-entry_bits(config, Target.STORE) // 32)
         sent, sent_last = Signal(range(store_words)), Signal(range(store_words))
-        m.d.comb += sent_last.eq(Mux(target == Target.STORE, store_words - 1, 0))
+        m.d.comb += sent_last.eq(Mux(of_store, store_words - 1, 0))
         shift = Signal(32 * store_words)
         refused = Signal()
         with m.FSM():
@@ -174,7 +210,6 @@ class HostPort(wiring.Component):
                 m.d.sync += [left.eq(argument), answer[:ARGUMENT_BITS].eq(argument)]
                 m.next = "DECODE"
             with m.State("DECODE"):
-                m.next = "REFUSE"
                 with m.Switch(opcode):
                     with m.Case(Opcode.SELECT):
                         with m.If(known):
@@ -184,33 +219,24 @@ class HostPort(wiring.Component):
                                 addr.eq(0),
                                 selected.eq(1),
                             ]
-                            m.next = "HEADER"
+                        m.next = "HEADER"
                     with m.Case(Opcode.ADDRESS):
-                        with m.If(selected & inside):
+                        with m.If(inside):
                             m.d.sync += addr.eq(argument)
-                            m.next = "HEADER"
+                        m.next = "HEADER"
                     with m.Case(Opcode.WRITE):
                         m.d.sync += [refused.eq(~selected | self.read_counters), begins.eq(1)]
                         m.next = "WRITE"
                         with m.If(nothing):
                             m.next = "WRITTEN"
                     with m.Case(Opcode.READ):
-                        with m.If(
-                            selected
-                            & (
-                                (target == Target.STORE)
-                                | (target == Target.STATE)
-                                | self.read_counters
-                            )
-                            & ~nothing
-                        ):
-                            m.next = "BOUND"
+                        m.next = "BOUND"
                     with m.Case(Opcode.RUN):
-                        with m.If(steps):
-                            m.next = "RUN"
+                        m.next = "RUN"
                     with m.Case(Opcode.IDENTIFY):
-                        with m.If(nothing):
-                            m.next = "IDENTIFY"
+                        m.next = "IDENTIFY"
+                with m.If(~(requested & Cat(*allowed.values())).any()):
+                    m.next = "REFUSE"
             with m.State("BOUND"):
                 m.next = "REFUSE"
                 with m.If(within):
@@ -225,14 +251,14 @@ class HostPort(wiring.Component):
                         for k in range(beats):
                             with m.Case(k):
                                 m.d.sync += entry.word_select(k, len(beat)).eq(beat)
-                    m.d.sync += [left.eq(left - link), part.eq(part + 1)]
+                    m.d.sync += [left.eq(left - link), took.eq(1), part.eq(part + 1)]
                     with m.If(part == parts_last):
                         m.d.sync += [part.eq(0), load_addr.eq(addr)]
-                        with m.If(addr != depth):  # beyond the depth it never gets
-                            m.d.sync += [commit.eq(~refused), addr.eq(addr + 1)]
-                        with m.Else():
+                        with m.If(beyond):
                             m.d.sync += refused.eq(1)
-                    with m.If(left <= link):
+                        with m.Else():
+                            m.d.sync += [commit.eq(~refused), addr.eq(addr + 1), filled.eq(1)]
+                    with m.If(final):
                         m.next = "WRITTEN"
                         with m.If(part != parts_last):
                             m.d.sync += refused.eq(1)
@@ -243,7 +269,7 @@ class HostPort(wiring.Component):
             with m.State("READ"):
                 # The header counts words: entries times words per entry.
                 words = Signal(ARGUMENT_BITS)
-                with m.If(target == Target.STORE):
+                with m.If(of_store):
                     m.d.comb += words.eq(left * store_words)
                 with m.Else():
                     m.d.comb += words.eq(left)
@@ -256,13 +282,7 @@ class HostPort(wiring.Component):
                 m.d.sync += [wait.eq(wait - 1), sent.eq(0)]
                 with m.If(wait == 0):
                     m.d.sync += [
-                        shift.eq(
-                            Mux(
-                                target == Target.STORE,
-                                self.store_data,
-                                self.state_data.as_signed(),
-                            )
-                        ),
+                        shift.eq(Mux(of_store, self.store_data, self.state_data.as_signed())),
                         addr.eq(addr + 1),
                         left.eq(left - 1),
                     ]
@@ -284,7 +304,8 @@ class HostPort(wiring.Component):
                 ]
                 m.next = "RUNNING"
             with m.State("RUNNING"):
-                with m.If(~self.busy & self.results_idle):
+                m.d.sync += finished.eq(~self.busy & self.results_idle)
+                with m.If(finished):
                     padded = Cat(self.overflow, Const(0, ARGUMENT_BITS - OVERFLOW_BITS))
                     m.d.sync += reply(Response.DONE, padded)
                     with m.If(answer_valid & self.tx.ready):
