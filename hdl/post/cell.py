@@ -230,7 +230,12 @@ class CellUpdater(wiring.Component):
             write.data.eq(result),
             read.addr.eq(Mux(back_answer, Cat(oz_next, 1), r_next[:-1])),
         ]
-        m.d.sync += [r_head.eq(r_next), oz_head.eq(oz_next), r_waits.eq(r_next != r_tail)]
+        one_less = (r_head + 1)[: len(r_head)] != r_tail
+        m.d.sync += [
+            r_head.eq(r_next),
+            oz_head.eq(oz_next),
+            r_waits.eq(Mux(reset_gate, one_less, r_head != r_tail)),
+        ]
         with m.If(is_r):
             m.d.sync += r_tail.eq(r_tail + 1)
         with m.If(is_o | is_z):
