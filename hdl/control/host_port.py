@@ -110,8 +110,8 @@ class HostPort(wiring.Component):
         part = Signal(range(beats))
         parts_last = Signal(range(beats))
         depth, last = Signal(21), Signal(21)  # of the selection: entries, the last one's address
-        # That beat is the last one; there is no entry for it. Compared the cycle before, with what
-        # is left and the address then, and with what they become where a beat or an entry came.
+        # Of the beat that comes: it is the last one; its entry would lie beyond the memory. That is
+        # compared the cycle before, as things were then and as a beat or an entry made them.
         final, beyond = Signal(), Signal()
         took, filled = Signal(), Signal()
         ends, full = Signal(2), Signal(2)
