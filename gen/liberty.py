@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from sparnn.sim.verilate import cache_folder
+from sparnn.sim.cache import cache_folder
 
 from .errors import SparnnError
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sparnn.hdl.emit import TOP_MODULE
+from sparnn.sim.cache import kept, key_of
 
 from .emit import VERILOG
 from .errors import SparnnError
-from .synth_cache import kept, key_of
 from .synth_yosys import synthesize
 from .targets import Target, find_target
 from .yosys import yosys_share, yosys_version

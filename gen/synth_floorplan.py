@@ -17,9 +17,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from sparnn.sim.cache import kept, key_of
+
 from .errors import SparnnError
 from .programs import find_nextpnr
-from .synth_cache import kept, key_of
 from .targets import Device, Target
 
 __all__ = ["groups", "with_floorplan"]

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sparnn.sim.cache import kept, key_of
 from sparnn.sim.progress import progress
 
 from .errors import SparnnError
 from .programs import find_nextpnr
-from .synth_cache import kept, key_of
 from .synth_floorplan import with_floorplan
 from .targets import Device, Target
 

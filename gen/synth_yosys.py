@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .synth_cache import kept, key_of
+from sparnn.sim.cache import kept, key_of
+
 from .synth_pins import PINS, with_pins
 from .targets import Device, Target
 from .yosys import run_yosys, yosys_version
@@ -70,7 +71,7 @@ def synthesize(
     pins: bool = False,
     netlist: bool = True,
 ) -> Netlist:
-    """Synthesize a design; the same work is done once (:mod:`~sparnn.gen.synth_cache`).
+    """Synthesize a design; the same work is done once (:mod:`~sparnn.sim.cache`).
 
     Parameters
     ----------

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .synth_cache import kept, key_of
+from sparnn.sim.cache import kept, key_of
+
 from .synth_yosys import synthesize as synthesize_cells
 from .targets import TARGETS
 from .yosys import run_yosys, yosys_version

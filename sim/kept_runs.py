@@ -1,22 +1,21 @@
 """Keeps what long simulations gave, so that a measurement that was stopped goes on where it was."""
 
-import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import SimulationError
+from .cache import kept, key_of
 from .hardware import DriverRun, run_driver
-from .verilate import cache_folder
 
 __all__ = ["kept_run"]
+
+
+class _RunError(Exception):
+    """A run that is not kept: what :func:`run_driver` gave."""
 
 
 def kept_run(
@@ -33,35 +32,20 @@ def kept_run(
     SimulationError
         As run_driver; the cache cannot be written.
     """
-    digest = hashlib.sha256()
-    for part in (binary.parent.name, repr((expected, sorted(options.items())))):
-        digest.update(part.encode() + b"\0")
-    digest.update(words.astype("<u4").tobytes())
-    folder = cache_folder() / "runs" / digest.hexdigest()[:32]
-    if folder.is_dir():
-        report = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        answer = np.fromfile(folder / "answer.bin", "<u4").astype(np.uint32)
-        return answer, DriverRun(**report), None
-    answer, run, problem = run_driver(binary, words, expected, options)
-    if problem is None:
-        _keep(folder, answer, run)
-    return answer, run, problem
 
+    def make(folder: Path) -> None:
+        answer, run, problem = run_driver(binary, words, expected, options)
+        if problem is not None:
+            raise _RunError(answer, run, problem)
+        answer.astype("<u4").tofile(folder / "answer.bin")
+        (folder / "run.json").write_text(json.dumps(asdict(run)) + "\n", encoding="utf-8")
 
-def _keep(folder: Path, answer: npt.NDArray[np.uint32], run: DriverRun) -> None:
-    """Write aside, then rename."""
+    what = repr((expected, sorted(options.items())))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix="new-"))
-        try:
-            answer.astype("<u4").tofile(aside / "answer.bin")
-            (aside / "run.json").write_text(json.dumps(asdict(run)) + "\n", encoding="utf-8")
-            with suppress(OSError):  # another process had the same to do
-                aside.rename(folder)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise SimulationError(
-            f"the cache {folder.parent} cannot be written ({error.strerror or error}): set "
-            "SPARNN_CACHE to a writable folder"
-        ) from error
+        folder = kept("runs", key_of(binary.parent.name, what, words.astype("<u4").tobytes()), make)
+    except _RunError as error:
+        answer, run, problem = error.args
+        return answer, run, problem
+    answer = np.fromfile(folder / "answer.bin", "<u4").astype(np.uint32)
+    report = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    return answer, DriverRun(**report), None

@@ -1,7 +1,7 @@
 """Builds the compiled simulation of a machine's Verilog, and keeps it.
 
-A build is named by the hash of everything that it is made from, and lies in a cache of the user:
-$SPARNN_CACHE, else $XDG_CACHE_HOME/sparnn, else ~/.cache/sparnn.
+A build lies in the user's cache (:mod:`~sparnn.sim.cache`), named by the hash of everything that it
+is made from.
 
 Amaranth gives every register and memory an initial value, so there are no unknowns, and Verilator
 may treat them as it likes. Equal parts should become one piece of C++ that runs many times. A
@@ -10,23 +10,21 @@ stays a class of its own, in one piece, and all lanes run the same function: it 
 processor's instruction cache (a 1024-lane machine runs up to twice as fast).
 """
 
-import fcntl
-import hashlib
 import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
+from .cache import cache_folder, kept, key_of
 from .errors import SimulationError
 from .progress import progress
 from .toolchain import Toolchain, find_toolchain
 
-__all__ = ["DRIVER", "KEPT_BUILDS", "build_driver", "cache_folder"]
+__all__ = ["DRIVER", "KEPT_BUILDS", "build_driver"]
 
 DRIVER = Path(__file__).parent / "driver" / "driver.cpp"
 
@@ -65,15 +63,6 @@ _OPTIMIZE_LANES, _OPTIMIZE_OTHERS = "OPT_FAST=-O3", "OPT_FAST=-O1"
 _MAKE = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
 
 
-def cache_folder() -> Path:
-    """Where builds are kept."""
-    own = os.environ.get("SPARNN_CACHE", "")
-    if own:
-        return Path(own)
-    shared = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(shared) if shared else Path.home() / ".cache") / "sparnn"
-
-
 def build_driver(
     verilog: Path, *, waves: bool = False, driver: Path = DRIVER, top: str = "sparnn"
 ) -> Path:
@@ -102,22 +91,12 @@ def build_driver(
         raise SimulationError(
             f"{verilog} cannot be read ({error.strerror}): compile the model again"
         ) from None
-    builds = cache_folder() / "verilated"
     key = _key(toolchain, text, driver.read_bytes(), repr((top, waves)).encode())
-    program = builds / key / "driver"
-    try:
-        builds.mkdir(parents=True, exist_ok=True)
-        with _locked(builds / f"{key}.lock"):
-            if not program.is_file():
-                _build(toolchain, text, waves, builds, program, driver, top)
-                _drop_old(builds)
-            os.utime(program.parent)
-    except OSError as error:
-        raise SimulationError(
-            f"the cache {builds} cannot be written ({error.strerror or error}): set SPARNN_CACHE "
-            "to a writable folder"
-        ) from error
-    return program
+    folder = kept(
+        "verilated", key, lambda folder: _build(toolchain, text, waves, folder, driver, top)
+    )
+    _drop_old(folder.parent)
+    return folder / "driver"
 
 
 def _key(toolchain: Toolchain, *what: bytes) -> str:
@@ -125,115 +104,90 @@ def _key(toolchain: Toolchain, *what: bytes) -> str:
     version = subprocess.run(
         [*toolchain.compiler.split(), "--version"], capture_output=True, check=False
     ).stdout
-    digest = hashlib.sha256()
-    parts = [
+    return key_of(
         *what,
         Path(__file__).read_bytes(),  # the flags, and what is done to the text
-        toolchain.compiler.encode(),
+        toolchain.compiler,
         version,
         (toolchain.root / "include" / "verilated_config.h").read_bytes(),
-    ]
-    for part in parts:
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.hexdigest()[:32]
-
-
-@contextmanager
-def _kept_runtime(toolchain: Toolchain, objects: Path, kind: tuple[bool, ...]) -> Iterator[None]:
-    """Verilator's own library, which takes longer to compile than a small machine, is kept.
-
-    Parameters
-    ----------
-    objects: the folder that is being built in. kind: what the library's flags depend on.
-    """
-    kept = cache_folder() / "runtime" / _key(toolchain, repr(kind).encode())
-    for file in kept.glob("*.o"):
-        shutil.copyfile(file, objects / file.name)  # newer than its source, so it stays
-    yield
-    made = list(objects.glob("verilated*.o"))
-    if not kept.is_dir() and made:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=kept.parent) as aside:
-            whole = Path(aside) / "whole"
-            whole.mkdir()
-            for file in made:
-                shutil.copyfile(file, whole / file.name)
-            with suppress(OSError):  # another build was first
-                whole.rename(kept)
+    )
 
 
 def _build(
-    toolchain: Toolchain,
-    text: bytes,
-    waves: bool,
-    builds: Path,
-    program: Path,
-    driver: Path,
-    top: str,
+    toolchain: Toolchain, text: bytes, waves: bool, folder: Path, driver: Path, top: str
 ) -> None:
-    """Build aside, then rename."""
-    with tempfile.TemporaryDirectory(dir=builds, prefix="build-") as aside:
-        # Waves need one model, so that one file holds them all.
-        clusters = not waves and len(_CLUSTER_COPY.findall(text)) > 1
-        hierarchical = clusters
-        if clusters:
-            text = _CLUSTER.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
-        if not waves and len(_TILE_COPY.findall(text)) > 2:
-            hierarchical = True
-            text = _TILE_BLOCK.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
-        text = _TILE_PART.sub(rb"\g<0>\n  /*verilator no_inline_module*/", text)
-        text = _LANE_BODY.sub(
-            lambda lane: _LANE_INPUT.sub(rb"\g<0> /*verilator public_flat_rd*/", lane[0]), text
-        )
-        text = _LANE.sub(rb"\g<0>\n  /*verilator no_inline_module*/", text)
-        text = _LANE_PART.sub(rb"\g<0>\n  /*verilator inline_module*/", text)
-        (Path(aside) / "sparnn.v").write_bytes(text)
-        # Copied, so that the folder's own path, with whatever it holds, is never on a command line.
-        shutil.copyfile(driver, Path(aside) / "driver.cpp")
-        translate = [
-            str(toolchain.verilator),
-            *("--top-module", top, *_FLAGS),
-            *(_WAVES if waves else _HIERARCHICAL if hierarchical else []),
-            *(_SHARED_LANES if clusters else []),
-            *("-j", str(_JOBS), "sparnn.v", "driver.cpp"),
-        ]
-        # Not with --build: the makefile of a hierarchy names two products of a block's translation
-        # in one rule, and a parallel make that needs both translates the block twice at once.
-        makefile = "Vsparnn_hier.mk" if hierarchical else "Vsparnn.mk"
-        target = ["hier_build"] if hierarchical else []
-        compile_all = [
-            *(os.environ.get("MAKE", "make"), "-C", "obj", "-f", makefile, f"-j{_JOBS}"),
-            _OPTIMIZE_LANES if _LANE.search(text) else _OPTIMIZE_OTHERS,
-            *(*_MAKE, *target),
-        ]
-        def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-            return subprocess.run(
-                command,
-                cwd=aside,
-                env=toolchain.environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                check=False,
-            )
+    """Write the program ``driver`` into a folder."""
+    build = folder / "build"
+    objects = build / "obj"
+    build.mkdir()
+    # Waves need one model, so that one file holds them all.
+    clusters = not waves and len(_CLUSTER_COPY.findall(text)) > 1
+    hierarchical = clusters
+    if clusters:
+        text = _CLUSTER.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
+    if not waves and len(_TILE_COPY.findall(text)) > 2:
+        hierarchical = True
+        text = _TILE_BLOCK.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
+    text = _TILE_PART.sub(rb"\g<0>\n  /*verilator no_inline_module*/", text)
+    text = _LANE_BODY.sub(
+        lambda lane: _LANE_INPUT.sub(rb"\g<0> /*verilator public_flat_rd*/", lane[0]), text
+    )
+    text = _LANE.sub(rb"\g<0>\n  /*verilator no_inline_module*/", text)
+    text = _LANE_PART.sub(rb"\g<0>\n  /*verilator inline_module*/", text)
+    (build / "sparnn.v").write_bytes(text)
+    # Copied, so that the folder's own path, with whatever it holds, is never on a command line.
+    shutil.copyfile(driver, build / "driver.cpp")
+    translate = [
+        str(toolchain.verilator),
+        *("--top-module", top, *_FLAGS),
+        *(_WAVES if waves else _HIERARCHICAL if hierarchical else []),
+        *(_SHARED_LANES if clusters else []),
+        *("-j", str(_JOBS), "sparnn.v", "driver.cpp"),
+    ]
+    # Not with --build: the makefile of a hierarchy names two products of a block's translation
+    # in one rule, and a parallel make that needs both translates the block twice at once.
+    makefile = "Vsparnn_hier.mk" if hierarchical else "Vsparnn.mk"
+    target = ["hier_build"] if hierarchical else []
+    compile_all = [
+        *(os.environ.get("MAKE", "make"), "-C", "obj", "-f", makefile, f"-j{_JOBS}"),
+        _OPTIMIZE_LANES if _LANE.search(text) else _OPTIMIZE_OTHERS,
+        *(*_MAKE, *target),
+    ]
 
-        with progress("Building the simulation"):
-            done = run(translate)
-            if not done.returncode:
-                kind = (waves, hierarchical)
-                with _kept_runtime(toolchain, Path(aside) / "obj", kind):
-                    done = run(compile_all)
-        built = Path(aside) / "obj" / "driver"
-        if done.returncode or not built.is_file():
-            raise SimulationError(
-                f"the simulation cannot be built: {_first_error(done.stdout)} (run sparnn doctor; "
-                "if it finds nothing, this is a defect of sparnn)"
-            )
-        finished = Path(aside) / "finished"
-        finished.mkdir()
-        built.replace(finished / "driver")
-        finished.replace(program.parent)
+    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            command,
+            cwd=build,
+            env=toolchain.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+
+    with progress("Building the simulation"):
+        done = run(translate)
+        if not done.returncode:
+            # Verilator's own library takes longer to compile than a small machine.
+            runtime = _key(toolchain, repr((waves, hierarchical)).encode())
+            library = cache_folder() / "runtime" / runtime
+            _copy(library.glob("*.o"), objects)  # newer than their sources, so they stay
+            done = run(compile_all)
+    built = objects / "driver"
+    if done.returncode or not built.is_file():
+        raise SimulationError(
+            f"the simulation cannot be built: {_first_error(done.stdout)} (run sparnn doctor; "
+            "if it finds nothing, this is a defect of sparnn)"
+        )
+    kept("runtime", runtime, lambda folder: _copy(objects.glob("verilated*.o"), folder))
+    built.replace(folder / "driver")
+    shutil.rmtree(build)
+
+
+def _copy(files: Iterable[Path], folder: Path) -> None:
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
 
 
 def _first_error(log: str) -> str:
@@ -244,17 +198,12 @@ def _first_error(log: str) -> str:
     return lines[-1] if lines else "Verilator stopped without a word"
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One build of the same thing at a time."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def _drop_old(builds: Path) -> None:
-    folders = [path for path in builds.iterdir() if path.is_dir()]
-    folders.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-    for path in folders[KEPT_BUILDS:]:
-        if time.time() - path.stat().st_mtime > 3600:
+    used: list[tuple[float, Path]] = []
+    for path in builds.iterdir():
+        with suppress(FileNotFoundError):  # another process has finished it, or dropped it
+            if path.is_dir():
+                used.append((path.stat().st_mtime, path))
+    for time_used, path in sorted(used, reverse=True)[KEPT_BUILDS:]:
+        if time.time() - time_used > 3600:
             shutil.rmtree(path, ignore_errors=True)
