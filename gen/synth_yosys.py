@@ -106,6 +106,7 @@ def synthesize(
             "setattr -mod -unset keep_hierarchy *",
             "flatten",
             "clean",
+            *([target.pads] if target.pads else []),
             "write_json netlist.json",
         ]
 

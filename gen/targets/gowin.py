@@ -17,8 +17,10 @@ _PINS = "".join(
 GOWIN = Target(
     name="gowin",
     title="Gowin GW2A",
-    # -setundef: Apicula has no unknown bits.
-    synth="synth_gowin -family {variant} -setundef -top {top}",
+    # -setundef: Apicula has no unknown bits. Pads: Yosys would put them around every block.
+    synth="synth_gowin -family {variant} -setundef -noiopads -top {top}",
+    pads="iopadmap -bits -inpad IBUF O:I -outpad OBUF I:O -toutpad TBUF ~OEN:I:O "
+    "-tinoutpad IOBUF ~OEN:O:I:IO",
     lut_inputs=4,
     luts={"LUT1": 1, "LUT2": 1, "LUT3": 1, "LUT4": 1},
     carry={"ALU": 1},  # one bit, in the place of a LUT

@@ -1,15 +1,17 @@
 """Lattice Nexus (CrossLink-NX, Certus-NX)."""
 
+from .nexus_carry import disconnect_first_carry
 from .target import BlockRam, Device, Multiplier, Target
 
 __all__ = ["NEXUS"]
 
-#: Pins of the LIFCL-40 evaluation board; any general ones would do.
+#: General pins of the LIFCL-40. The clock's is one of the upper edge: from left and right nextpnr
+#: finds no route to a clock buffer.
 _PINS = "".join(
     f"ldc_set_location -site {{{site}}} [get_ports {{{port}}}]\n"
     for port, site in zip(
         ("clk", "rst", "shift_in", "load", "shift_out"),
-        ("L13", "E17", "F13", "G13", "F14"),
+        ("E8", "E17", "F13", "G13", "F14"),
         strict=True,
     )
 )
@@ -18,6 +20,7 @@ NEXUS = Target(
     name="nexus",
     title="Lattice Nexus",
     synth="synth_nexus -abc9 -top {top}",
+    finish=(disconnect_first_carry,),
     lut_inputs=4,
     luts={"LUT4": 1, "WIDEFN9": 2},
     carry={"CCU2": 2},

@@ -77,6 +77,7 @@ class Target:
     ff: pattern of flip-flop cells.
     extra: other resources by name, each with its cells.
     models: simulation models of the cells, in Yosys' share folder.
+    pads: commands of Yosys that put pads around the flat netlist, where ``synth`` puts none.
     finish: each changes the mapped netlist (Yosys' JSON), where Yosys leaves something to gain.
     multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
@@ -110,6 +111,7 @@ class Target:
     distributed: tuple[int, int] | None
     units: Mapping[str, str]
     devices: Mapping[str, Device]
+    pads: str = ""
     finish: tuple[Callable[[Mapping[str, Any]], None], ...] = ()
     pnr: str | None = None
     pnr_options: tuple[str, ...] = ()

@@ -105,6 +105,16 @@ def test_place_and_route_gives_clock_and_path_by_block() -> None:
     assert any("slowest path" in line for line in report.lines())
 
 
+@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.pnr])
+def test_every_family_with_open_tools_is_placed_and_routed(name: str) -> None:
+    """Blocks kept apart, carry chains and multipliers among them; pads around the whole alone."""
+    target = TARGETS[name]
+    report = synth_verilog(DESIGN, "top", target, target.default_device, seeds=1)
+    assert report.fmax_mhz is not None
+    assert 20 < report.fmax_mhz < 1000
+    assert report.total["dsp"] >= 1  # Gowin has two of nine bits in one
+
+
 def test_a_pin_without_driver_has_no_wire() -> None:
     """nextpnr would take each for an enable of its own: one flip-flop in a slice for two."""
     design = DESIGN.replace("q <= rst ? 0 : q + p", "if (rst) q <= q + p")
