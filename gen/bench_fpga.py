@@ -1,10 +1,10 @@
 """`make bench-fpga`: machines on every family, and networks on every board.
 
-Area of 8, 16, 32 and 64 lanes on each family, and the clock where place and route is feasible: the
-packaged nextpnr (WebAssembly) takes minutes for 16 lanes and most of an hour for 64. Then latency
-of two networks on the boards' clocks. Synthesis and placed designs are kept in the cache: a run
-that was stopped goes on where it was. Rows are kept in ``--json`` with their date, and each
-replaces an older one of its kind there, so that families may be measured one after the other;
+Area of 8, 16, 32 and 64 lanes on each family (2 on iCE40), and the clock where place and route is
+feasible: the packaged nextpnr (WebAssembly) takes minutes for 16 lanes and most of an hour for 64.
+Then latency of two networks on the boards' clocks. Synthesis and placed designs are kept in the
+cache: a run that was stopped goes on where it was. Rows are kept in ``--json`` with their date, and
+each replaces an older one of its kind there, so that families may be measured one after the other;
 ``--write`` puts all that are there into README.md and docs/fpga.md.
 """
 
@@ -37,6 +37,8 @@ from .targets import TARGETS, Target
 __all__ = ["bench_machine", "main"]
 
 _LANES = (8, 16, 32, 64)
+#: Families that hold fewer.
+_FEW_LANES: Mapping[str, tuple[int, ...]] = {"ice40": (2,)}
 
 #: (family, lanes) -> seeds of place and route in a whole run.
 _CLOCKS: Mapping[tuple[str, int], int] = {
@@ -44,7 +46,9 @@ _CLOCKS: Mapping[tuple[str, int], int] = {
     ("ecp5", 16): 3,
     ("ecp5", 32): 1,
     ("ecp5", 64): 3,
+    ("ice40", 2): 3,
     ("nexus", 8): 1,
+    ("nexus", 16): 1,
     ("gowin", 8): 1,
 }
 
@@ -240,7 +244,7 @@ def _kind(entry: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lanes", nargs="*", type=int, default=list(_LANES))
+    parser.add_argument("--lanes", nargs="*", type=int, help="8 16 32 64; 2 on iCE40")
     parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="N for each machine that fits; 0: no clocks"
@@ -263,8 +267,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
     print("\n".join(_MACHINES))
-    for lanes in options.lanes:
-        for name in options.targets:
+    for name in options.targets:
+        sizes = _FEW_LANES.get(name, _LANES) if options.lanes is None else options.lanes
+        for lanes in sizes:
             seeds = _CLOCKS.get((name, lanes), 0) if options.seeds is None else options.seeds
             entry = area_row(lanes, TARGETS[name], seeds)
             show(machine_line(entry), entry)
