@@ -52,7 +52,7 @@ help:
 	@echo 'make clean       remove build products; the environment stays'
 
 demo: $(STAMP)
-	$(BIN)/python -m sparnn.gen.demo $(ARGS)
+	$(BIN)/python -m sparnn.gen.bench.demo $(ARGS)
 
 test: lint pytest
 
@@ -73,13 +73,13 @@ typecheck: $(STAMP)
 	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn.hdl -p sparnn.gen -p sparnn.sim
 
 bench: $(STAMP)
-	$(BIN)/python -m sparnn.gen.bench $(ARGS)
+	$(BIN)/python -m sparnn.gen.bench.readme $(ARGS)
 
 liberty: $(STAMP)
-	$(BIN)/python -m sparnn.gen.liberty
+	$(BIN)/python -m sparnn.gen.synth.liberty
 
 bench-fpga: $(STAMP)
-	$(BIN)/python -m sparnn.gen.bench_fpga $(ARGS)
+	$(BIN)/python -m sparnn.gen.bench.fpga $(ARGS)
 
 # MODEL: an ONNX file, with SAMPLES to calibrate on.
 bitstream: $(STAMP)
@@ -89,7 +89,7 @@ bitstream: $(STAMP)
 	  -o 'build/$(BOARD)/bitstream' $(ARGS)
 
 regress: $(STAMP)
-	$(BIN)/python -m sparnn.gen.regress --minutes $(MINUTES) $(ARGS)
+	$(BIN)/python -m sparnn.gen.bench.regress --minutes $(MINUTES) $(ARGS)
 
 venv: $(STAMP)
 

@@ -5,7 +5,7 @@ The folder holds
 - `sparnn.v`, `sparnn.h`: the machine, and the C header of its packets and addresses;
 - `network.npz`: the integer network, which the golden model runs;
 - `image.bin`: the packets that load the network, little-endian 32-bit words;
-- `program.json`: what the host has to know to run it (`sparnn.sim.machine_program.MachineProgram`);
+- `program.json`: what the host has to know to run it (`sparnn.sim.host.program.MachineProgram`);
 - `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
   pruned weights: the float reference judges the quantization, not the pruning;
 - `manifest.json`: all of it described, with what is needed to make it again.
@@ -23,29 +23,36 @@ import numpy.typing as npt
 import onnx
 from onnx.external_data_helper import uses_external_data
 
-from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.tile.config import TileConfig
-from sparnn.sim.arrays import load_inputs
-from sparnn.sim.machine_program import MachineProgram
-from sparnn.sim.network import IntegerNetwork
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.machine import MachineConfig
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.host.program import MachineProgram
+from sparnn.sim.network.arrays import load_inputs
+from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import progress
 
-from .activity import BoolArray, measure_activity
-from .calibrate import calibrate as measure_ranges
-from .emit import HEADER, config_option, machine_lines, write_verilog
 from .errors import SparnnError
-from .float_onnx import float_model
-from .folder import check_replaceable, written_aside
-from .header import header_text
-from .layout import lay_out
-from .manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
-from .onnx_import import import_onnx
-from .pack import pack_network
-from .presets import is_file, load_machine
-from .program import FITTED_STEPS, build_program, fit_config, image_words, longest_run
-from .prune import prune as prune_network
-from .quantize import Quantized, proposals, quantize, saturation_report
-from .tile_program import place_tiles
+from .machines.dense.program import place_tiles
+from .machines.emit import HEADER, config_option, machine_lines, write_verilog
+from .machines.presets import is_file, load_machine
+from .machines.sparse.layout import lay_out
+from .machines.sparse.pack import pack_network
+from .machines.sparse.program import (
+    FITTED_STEPS,
+    build_program,
+    fit_config,
+    image_words,
+    longest_run,
+)
+from .network.prune import prune as prune_network
+from .network.to_onnx import float_model
+from .onnx.reader import import_onnx
+from .output.folder import check_replaceable, written_aside
+from .output.header import header_text
+from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
+from .quantize.activity import BoolArray, measure_activity
+from .quantize.calibrate import calibrate as measure_ranges
+from .quantize.quantize import Quantized, proposals, quantize, saturation_report
 
 __all__ = ["CompileSummary", "Compiled", "compile_model", "place_network"]
 
@@ -62,7 +69,7 @@ class Compiled:
     program: for the host. image: the packets that load the network.
     """
 
-    config: MachineConfig | TileConfig
+    config: MachineConfig
     program: MachineProgram
     image: Words
 
@@ -121,8 +128,8 @@ def compile_model(
     model: an ONNX file. calibrate: an npz file with sample inputs.
     output: the folder; a previous output of sparnn is replaced.
     config, lanes, weight_bits, activation_bits, split_scales: see
-        :func:`~sparnn.gen.presets.load_machine`. The memories of a machine from a preset are
-        enlarged to what the network needs; a file is taken as it is.
+        :func:`~sparnn.gen.machines.presets.load_machine`. The memories of a machine from a preset
+        are enlarged to what the network needs; a file is taken as it is.
     prune: share of the weights to set to zero.
     streams: sequences that take turns, on a dense machine.
 
@@ -151,7 +158,7 @@ def compile_model(
             ranges,
             machine.weight_bits,
             machine.activation_bits,
-            split_scales=isinstance(machine, MachineConfig) and machine.split_scales == 1,
+            split_scales=isinstance(machine, SparseConfig) and machine.split_scales == 1,
         )
     with progress("Packing"):
         compiled = place_network(
@@ -207,7 +214,7 @@ def compile_model(
 
 def place_network(
     network: IntegerNetwork,
-    config: MachineConfig | TileConfig,
+    config: MachineConfig,
     outputs: Sequence[Mapping[str, Any]] = (),
     *,
     fit: bool = False,
@@ -221,16 +228,16 @@ def place_network(
 
     Parameters
     ----------
-    outputs: see :func:`~sparnn.gen.program.build_program`.
+    outputs: see :func:`~sparnn.gen.machines.sparse.program.build_program`.
     fit: enlarge the machine's memories to what the network needs, with so many ``steps`` in a run.
     streams: sequences that take turns, on a dense machine.
-    v, balance, activity: see :func:`~sparnn.gen.layout.lay_out`.
+    v, balance, activity: see :func:`~sparnn.gen.machines.sparse.layout.lay_out`.
 
     Raises
     ------
     SparnnError: the network does not fit.
     """
-    if isinstance(config, TileConfig):
+    if isinstance(config, DenseConfig):
         return Compiled(
             *place_tiles(network, config, outputs, fit=fit, steps=steps, streams=streams)
         )

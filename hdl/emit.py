@@ -1,80 +1,48 @@
-"""Verilog of a machine, each distinct component once."""
+"""The machines there are, and their Verilog; the one file of hdl/ that names both."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
-from amaranth.back import verilog
-from amaranth.lib import wiring
+from .dense.config import DenseConfig
+from .dense.parts import dense_parts
+from .errors import ConfigurationError
+from .machine import MachineConfig
+from .sparse.config import SparseConfig
+from .sparse.parts import sparse_parts
+from .verilog import modules_verilog
 
-from .array.cluster import LANE_MODULE, Cluster
-from .config import MachineConfig
-from .lane.lane import Lane
-from .tile.config import TileConfig
-from .tile.emit import tile_components
-from .top import CLUSTER_MODULE, Machine
-
-__all__ = ["TOP_MODULE", "machine_verilog", "modules_verilog"]
+__all__ = ["MACHINES", "TOP_MODULE", "machine_config", "machine_verilog"]
 
 TOP_MODULE = "sparnn"
 
+#: The configuration of each machine, by its name in files.
+MACHINES: Mapping[str, type[MachineConfig]] = {
+    config.MACHINE: config for config in (SparseConfig, DenseConfig)
+}
 
-def machine_verilog(config: MachineConfig | TileConfig) -> str:
+
+def machine_config(machine: str, parameters: Mapping[str, Any]) -> MachineConfig:
+    """The configuration of the machine of that name.
+
+    Raises
+    ------
+    ConfigurationError: an unknown machine, or an impossible one.
+    """
+    if machine not in MACHINES:
+        raise ConfigurationError(
+            f"configuration: machine = {machine!r} is unknown; use one of {', '.join(MACHINES)}"
+        )
+    return MACHINES[machine](**parameters)
+
+
+def machine_verilog(config: MachineConfig) -> str:
     """The whole machine as one Verilog text; the top module is :data:`TOP_MODULE`.
 
-    Lanes and clusters are modules of their own that the level above places as instances, so that
-    size and time grow with the number of distinct components, not with the number of lanes.
-    Ports: ``clk``, ``rst``, ``rx__*`` and ``tx__*`` (``payload`` 32, ``valid``, ``ready``).
+    What a machine has many of are modules of their own that the level above places as instances,
+    so that size and time grow with the number of distinct components.
+    Ports: ``clk``, ``rst``, ``rx__*`` and ``tx__*`` (``payload``, ``valid``, ``ready``).
     """
-    if isinstance(config, TileConfig):
-        return modules_verilog(tile_components(config, TOP_MODULE))
-    return modules_verilog(
-        (
-            (Machine(config), TOP_MODULE),
-            (Cluster(config), CLUSTER_MODULE),
-            (Lane(config), LANE_MODULE),
-        )
-    )
-
-
-def modules_verilog(parts: Iterable[tuple[wiring.Component, str]]) -> str:
-    """Components that place one another by these module names, each once, as one text."""
-    return "\n".join(
-        _fold_zeroes(
-            verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-        )
-        for component, name in parts
-    )
-
-
-#: A memory's initial block: one assignment per entry, all of them zero.
-_ZEROES = re.compile(
-    r"  initial begin\n"
-    r"    (?P<name>\S+ ?)\[0\] = (?P<zero>\d+'[dh]0+);\n"
-    r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)*"
-    r"  end\n"
-)
-
-
-#: What stands before the initial block of a memory that has no initial values.
-_HUGE = re.compile(r'\(\* ram_style = "huge" \*\)\n(?:  \(\*.*\*\)\n)*  reg .*;\n$')
-
-
-def _fold_zeroes(text: str) -> str:
-    """Write a zeroed memory as a loop: a line per entry would be most of the file.
-
-    A large memory (hdl/lane/lane_memory.py) has no initial values.
-    """
-
-    def loop(match: re.Match[str]) -> str:
-        if _HUGE.search(text[max(0, match.start() - 500) : match.start()]):
-            return ""
-        name, zero = match["name"], match["zero"]
-        last = match[0].rstrip().rsplit("[", 1)[1].split("]")[0]
-        return (
-            f"  initial begin : zero_{match.start()}\n"
-            f"    integer i;\n"
-            f"    for (i = 0; i <= {last}; i = i + 1) {name}[i] = {zero};\n"
-            f"  end\n"
-        )
-
-    return _ZEROES.sub(loop, text)
+    if isinstance(config, DenseConfig):
+        return modules_verilog(dense_parts(config, TOP_MODULE))
+    assert isinstance(config, SparseConfig)
+    return modules_verilog(sparse_parts(config, TOP_MODULE))

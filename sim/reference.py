@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from .arrays import read_inputs
 from .errors import SimulationError
+from .network.arrays import read_inputs
 
 __all__ = ["compare", "run_reference"]
 

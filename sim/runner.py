@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .answers import SequenceResult
-from .arrays import assemble_outputs, load_inputs, write_npz
 from .errors import SimulationError
-from .golden import NetworkTrace
-from .golden_run import golden_sequences, load_compiled, quantize_sequence
-from .hardware import load_program, run_sequences
-from .machine_program import MachineProgram
-from .packets import constant_states
+from .golden.layers import NetworkTrace
+from .golden.run import golden_sequences, load_compiled, quantize_sequence
+from .host.answers import SequenceResult
+from .host.packets import constant_states
+from .host.program import MachineProgram
+from .network.arrays import assemble_outputs, load_inputs, write_npz
 from .reference import compare, run_reference
+from .verilator.hardware import load_program, run_sequences
 
 __all__ = ["SimulationReport", "hardware_outputs", "mismatches", "simulate"]
 

@@ -83,10 +83,10 @@ def test_installed_wheel_works_elsewhere(wheel, tmp_path):
 import sys
 sys.path[:0] = [{str(tmp_path / "site")!r}]
 sys.path += {[path for path in sys.path if path.endswith("site-packages")]!r}
-import sparnn.gen.cli, sparnn.gen.doctor, sparnn.sim.toolchain, sparnn.hdl.errors
-print(sparnn.gen.cli.__file__)
-sparnn.sim.toolchain.find_toolchain()
-sparnn.gen.cli.main(["--version"])
+import sparnn.gen.cli.main, sparnn.gen.cli.doctor, sparnn.sim.verilator.toolchain, sparnn.hdl.errors
+print(sparnn.gen.cli.main.__file__)
+sparnn.sim.verilator.toolchain.find_toolchain()
+sparnn.gen.cli.main.main(["--version"])
 """
     where, version = run(sys.executable, "-I", "-S", "-c", code, cwd=tmp_path).splitlines()
     assert where == str(tmp_path / "site" / "sparnn" / "gen" / "cli.py")

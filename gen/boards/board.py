@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from sparnn.gen.targets import TARGETS, Device, Target
 from sparnn.hdl.board.clock import ClockPlan, plan_clock
 from sparnn.hdl.board.top import BoardTop
-from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.link.protocol import uart_divisor
+from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["Board", "Pin"]
 
@@ -39,8 +39,8 @@ class Board:
     pad: the clock comes in on the PLL's pad.
     depth: words in each queue of the link. baud: of the link.
     device: the part, of gen/targets. flash: the command that loads a bitstream.
-    machine: parameters of :class:`~sparnn.hdl.config.MachineConfig` for a preset of the board's
-        name. The memories are the least; compile enlarges them to what the network needs.
+    machine: parameters of :class:`~sparnn.hdl.sparse.config.SparseConfig` for a preset of the
+        board's name. The memories are the least; compile enlarges them to what the network needs.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Board:
             name: value
             for name, value in self.machine.items()
             if not name.endswith("_depth") and name not in ("columns", "rows")
-        } | {"queue_depth": self.machine.get("queue_depth", MachineConfig.queue_depth)}
+        } | {"queue_depth": self.machine.get("queue_depth", SparseConfig.queue_depth)}
 
     def ports(self) -> dict[str, Pin]:
         """Port of the top -> pin."""

@@ -13,22 +13,22 @@ import numpy as np
 
 from sparnn.hdl.board.clock import ClockPlan
 from sparnn.hdl.board.top import BOARD_MODULE, BoardTop, board_verilog
-from sparnn.hdl.config import MachineConfig
-from sparnn.sim.answers import expected_words, parse_results
-from sparnn.sim.arrays import assemble_outputs, load_inputs, write_npz
-from sparnn.sim.board_link import BoardLink
+from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.errors import SimulationError
-from sparnn.sim.golden_run import golden_sequences, load_compiled, quantize_sequence
-from sparnn.sim.hardware import IMAGE, load_program
-from sparnn.sim.machine_program import Run
-from sparnn.sim.packets import constant_states, sequence_packets
+from sparnn.sim.golden.run import golden_sequences, load_compiled, quantize_sequence
+from sparnn.sim.host.answers import expected_words, parse_results
+from sparnn.sim.host.board_link import BoardLink
+from sparnn.sim.host.packets import constant_states, sequence_packets
+from sparnn.sim.host.program import Run
+from sparnn.sim.host.serial_port import SerialPort, open_port
+from sparnn.sim.network.arrays import assemble_outputs, load_inputs, write_npz
 from sparnn.sim.reference import compare, run_reference
 from sparnn.sim.runner import hardware_outputs, mismatches
-from sparnn.sim.serial_port import SerialPort, open_port
-from sparnn.sim.simulated_board import DIVISOR, simulated_board
+from sparnn.sim.verilator.board import DIVISOR, simulated_board
+from sparnn.sim.verilator.hardware import IMAGE, load_program
 
 from . import find_board
-from .machine import lane_machine
+from .check import lane_machine
 
 __all__ = ["RunReport", "run_on_board"]
 
@@ -180,7 +180,7 @@ def run_on_board(
 
 
 @contextmanager
-def _port(name: str, config: MachineConfig, baud: int, log: Path | None) -> Iterator[SerialPort]:
+def _port(name: str, config: SparseConfig, baud: int, log: Path | None) -> Iterator[SerialPort]:
     if name != SIMULATION:
         with open_port(name, baud) as port:
             yield port

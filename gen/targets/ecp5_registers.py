@@ -142,9 +142,7 @@ class _Module:
             cell["connections"][port] = list(self._cells[register]["connections"]["Q"])
             self._remove(register)
 
-    def _clocked(
-        self, name: str, cell: Cell, register: str, number: int, control: Control
-    ) -> None:
+    def _clocked(self, name: str, cell: Cell, register: str, number: int, control: Control) -> None:
         for kind, net in zip(("CLK", "CE", "RST"), control, strict=True):
             cell["parameters"][f"{register}_{kind}"] = f"{kind}{number}"
             self._connect(cell, name, f"{kind}{number}", net)

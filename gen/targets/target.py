@@ -82,7 +82,7 @@ class Target:
     multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
     pnr_options: beside those of the device.
-    floorplan: block RAMs that are crowded get places (gen/synth_floorplan.py).
+    floorplan: block RAMs that are crowded get places (gen/synth/floorplan.py).
     constraints: file of pins and clocks. constrain: nextpnr's options that name it.
     placed: what nextpnr writes for the packer. write: its options that name it.
     pack: the packer and its arguments; ``{part}`` is the device's. bitstream: what it writes.

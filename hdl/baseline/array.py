@@ -6,9 +6,10 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.emit import TOP_MODULE, modules_verilog
-from sparnn.hdl.instance import place
-from sparnn.hdl.reset import with_registered_reset
+from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.reset import with_registered_reset
+from sparnn.hdl.emit import TOP_MODULE
+from sparnn.hdl.verilog import modules_verilog
 
 from .config import BaselineConfig
 from .control import CentralControl
@@ -20,7 +21,7 @@ from .ports import beat_bits
 
 __all__ = ["BaselineArray", "GROUP_MODULE", "baseline_verilog"]
 
-#: The simulation's build looks for this name (sim/verilate.py).
+#: The simulation's build looks for this name (sim/verilator/verilate.py).
 GROUP_MODULE = "sparnn_cluster"
 
 #: Levels of the tree, from the root, that take an item per cycle: below, more children than needed

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from sparnn.hdl.config import MachineConfig
 from sparnn.hdl.errors import ConfigurationError
+from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["BaselineConfig", "GROUP"]
 
@@ -118,9 +118,9 @@ class BaselineConfig:
         return self.queue_depth + (2 if self.pipelined_broadcast else 0)
 
     @property
-    def post(self) -> MachineConfig:
+    def post(self) -> SparseConfig:
         """The configuration of a group's requantization blocks, which are sparnn's own."""
-        return MachineConfig(
+        return SparseConfig(
             lanes=1,
             post_units=1,
             max_v=1,

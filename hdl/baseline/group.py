@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.instance import place
-from sparnn.hdl.reset import with_registered_reset
+from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.reset import with_registered_reset
 
 from .config import GROUP, BaselineConfig
 from .nonzero import NonzeroNode
@@ -15,7 +15,7 @@ from .writeback import WriteBack
 
 __all__ = ["ELEMENT_MODULE", "Group", "group_signature"]
 
-#: The simulation's build looks for this name (sim/verilate.py).
+#: The simulation's build looks for this name (sim/verilator/verilate.py).
 ELEMENT_MODULE = "sparnn_lane"
 
 

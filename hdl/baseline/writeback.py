@@ -4,12 +4,12 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.config import PREACTIVATION_BITS
-from sparnn.hdl.post.halves import HalfJoin
-from sparnn.hdl.post.output import OutputRounder
-from sparnn.hdl.post.requantize import Requantizer
-from sparnn.hdl.post.tags import PARAMETER_LAYOUT, row_sum_layout
-from sparnn.hdl.stream_buffer import StreamBuffer
+from sparnn.hdl.arithmetic.formats import PARAMETER_LAYOUT, PREACTIVATION_BITS
+from sparnn.hdl.common.stream_buffer import StreamBuffer
+from sparnn.hdl.sparse.post.halves import HalfJoin
+from sparnn.hdl.sparse.post.output import OutputRounder
+from sparnn.hdl.sparse.post.requantize import Requantizer
+from sparnn.hdl.sparse.post.tags import row_sum_layout
 
 from .config import GROUP, BaselineConfig
 from .ports import PROGRAM

@@ -14,10 +14,11 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.config import MachineConfig
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog, modules_verilog
-from sparnn.hdl.instance import place
+from sparnn.hdl.common.instance import place
+from sparnn.hdl.emit import TOP_MODULE, machine_verilog
 from sparnn.hdl.link.link import SerialLink
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.verilog import modules_verilog
 
 from .clock import ClockPlan
 from .pll import place_pll
@@ -181,6 +182,6 @@ class BoardTop(wiring.Component):
         return m
 
 
-def board_verilog(config: MachineConfig, top: BoardTop) -> str:
+def board_verilog(config: SparseConfig, top: BoardTop) -> str:
     """One Verilog text: the machine and the board's top, module :data:`BOARD_MODULE`."""
     return machine_verilog(config) + "\n" + modules_verilog([(top, BOARD_MODULE)])

@@ -13,8 +13,9 @@ from amaranth.hdl import (
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.word_queue import WordQueue
+
 from .protocol import CREDITS_PER_DEPTH, VERSION, WORD_BITS, Kind
-from .queue import WordQueue
 from .receiver import LinkReceiver
 from .transmitter import LinkTransmitter
 from .uart_receiver import UartReceiver
@@ -24,7 +25,7 @@ __all__ = ["SerialLink"]
 
 
 class SerialLink(wiring.Component):
-    """Carries :mod:`sparnn.hdl.protocol` over 8N1 bytes, with credits, a check and a way back.
+    """Carries :mod:`sparnn.hdl.host.protocol` over 8N1 bytes, with credits, a check and a way back.
 
     The host sends at most as many words as it holds credit for, so the receive queue cannot
     overflow however long the machine takes no word. A RESET from the host empties the queues and

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from sparnn.gen.compile import compile_model
-from sparnn.sim.golden_run import run_golden
+from sparnn.sim.golden.run import run_golden
 from sparnn.sim.runner import simulate
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sparnn.gen.compile import compile_model
-from sparnn.sim.golden_run import run_golden
+from sparnn.sim.golden.run import run_golden
 from sparnn.sim.runner import simulate
 
 SILERO = Path(__file__).parents[2] / "examples" / "silero"

@@ -7,19 +7,19 @@ import numpy as np
 import onnx
 import pytest
 
-from sparnn.gen import emit
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.float_onnx import float_model
-from sparnn.gen.float_run import run_network
-from sparnn.gen.manifest import sha256
-from sparnn.gen.model import GATES, FloatLayer, FloatNetwork
-from sparnn.gen.onnx_import import import_onnx
+from sparnn.gen.machines import emit
+from sparnn.gen.network.model import GATES, FloatLayer, FloatNetwork
+from sparnn.gen.network.run import run_network
+from sparnn.gen.network.to_onnx import float_model
+from sparnn.gen.onnx.reader import import_onnx
+from sparnn.gen.output.manifest import sha256
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
-from sparnn.sim.hardware import load_program
-from sparnn.sim.network import IntegerNetwork
+from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.reference import run_reference
+from sparnn.sim.verilator.hardware import load_program
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 FILES = {

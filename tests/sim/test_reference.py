@@ -9,10 +9,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from sparnn.sim.arrays import load_inputs, read_npz
 from sparnn.sim.errors import SimulationError
-from sparnn.sim.golden_run import golden_sequences, load_compiled, output_integers, run_golden
-from sparnn.sim.network import IntegerLayer, IntegerNetwork
+from sparnn.sim.golden.run import golden_sequences, load_compiled, output_integers, run_golden
+from sparnn.sim.network.arrays import load_inputs, read_npz
+from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 from sparnn.sim.reference import compare, run_reference
 
 UNITS, INPUTS, STEPS = 4, 3, 5

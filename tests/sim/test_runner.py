@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sparnn.gen.bench.random_networks import random_initial, random_network, random_x
 from sparnn.gen.compile import compile_model, place_network
-from sparnn.gen.presets import load_config
-from sparnn.gen.random_networks import random_initial, random_network, random_x
+from sparnn.gen.machines.presets import load_config
 from sparnn.hdl.emit import machine_verilog
-from sparnn.sim import verilate
-from sparnn.sim.answers import SequenceResult
-from sparnn.sim.cache import cache_folder
 from sparnn.sim.errors import SimulationError
-from sparnn.sim.golden import run_network
-from sparnn.sim.hardware import load_program, run_driver, run_sequences
-from sparnn.sim.packets import constant_states
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.host.answers import SequenceResult
+from sparnn.sim.host.packets import constant_states
 from sparnn.sim.runner import mismatches, simulate
-from sparnn.sim.verilate import build_driver
+from sparnn.sim.verilator import verilate
+from sparnn.sim.verilator.cache import cache_folder
+from sparnn.sim.verilator.hardware import load_program, run_driver, run_sequences
+from sparnn.sim.verilator.verilate import build_driver
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 # The builds are shared by the tests of this file.

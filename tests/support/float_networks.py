@@ -8,13 +8,13 @@ import onnxruntime
 from onnx import ModelProto
 from support.onnx_builder import feeds_for
 
-from sparnn.gen.float_run import named_output, run_network
-from sparnn.gen.model import FloatNetwork
-from sparnn.gen.onnx_import import network_of
-from sparnn.gen.quantize import Quantized
-from sparnn.sim.arrays import Sequence, assemble_outputs, load_inputs
-from sparnn.sim.golden import run_network as run_golden
-from sparnn.sim.golden_run import quantize_sequence
+from sparnn.gen.network.model import FloatNetwork
+from sparnn.gen.network.run import named_output, run_network
+from sparnn.gen.onnx.reader import network_of
+from sparnn.gen.quantize.quantize import Quantized
+from sparnn.sim.golden.layers import run_network as run_golden
+from sparnn.sim.golden.run import quantize_sequence
+from sparnn.sim.network.arrays import Sequence, assemble_outputs, load_inputs
 
 __all__ = ["check", "onnx_runtime", "outputs", "run_float", "sample"]
 

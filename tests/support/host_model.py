@@ -9,8 +9,7 @@ import math
 from collections import deque
 from itertools import pairwise
 
-from sparnn.hdl.protocol import (
-    DESCRIPTOR_WORDS,
+from sparnn.hdl.host.protocol import (
     RUN_RESET,
     RUN_STEPS_BITS,
     Activation,
@@ -18,9 +17,8 @@ from sparnn.hdl.protocol import (
     Opcode,
     Response,
     Target,
-    decode_descriptor,
-    entry_bits,
 )
+from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 
 __all__ = ["HostModel"]
 
@@ -57,7 +55,7 @@ class HostModel:
     """Feed it packets, take its answers. ``cycles`` in DONE is the number of pairs multiplied."""
 
     DEPTHS = {
-        Target.PROGRAM: ("program_depth", DESCRIPTOR_WORDS),
+        Target.PROGRAM: ("program_depth", DESCRIPTOR.words),
         Target.MASK: ("mask_depth", 1),
         Target.WEIGHT: ("weight_depth", 1),
         Target.PARAMETER: ("parameter_depth", 1),
@@ -90,7 +88,7 @@ class HostModel:
             elif opcode == Opcode.ADDRESS:
                 address = argument
             elif opcode == Opcode.WRITE:
-                bits = entry_bits(self.config, target)
+                bits = self.config.entry_bits(target)
                 each = -(-bits // 32)
                 for _ in range(argument // each):
                     entry = sum(queue.popleft() << 32 * k for k in range(each))
@@ -101,7 +99,7 @@ class HostModel:
                     address += 1
             elif opcode == Opcode.READ:
                 assert target in (Target.STATE, Target.STORE)
-                each = -(-entry_bits(self.config, target) // 32)
+                each = -(-self.config.entry_bits(target) // 32)
                 answer.append(Response.DATA << 28 | argument * each)
                 for _ in range(argument):
                     entry = self.memories[target, index, address]
@@ -121,9 +119,9 @@ class HostModel:
         self.pairs = 0
         pair = None
         for number in range(self.config.program_depth):
-            base = number * DESCRIPTOR_WORDS
-            layer = decode_descriptor(
-                [self.memories[Target.PROGRAM, 0, base + k] for k in range(DESCRIPTOR_WORDS)]
+            base = number * DESCRIPTOR.words
+            layer = DESCRIPTOR.decode(
+                [self.memories[Target.PROGRAM, 0, base + k] for k in range(DESCRIPTOR.words)]
             )
             thread, layer = (0, layer) if pair is None else (1, self.second(pair, layer))
             pair = layer if layer["paired"] and not thread else None

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from sparnn.sim.network import GATES, IntegerLayer
+from sparnn.sim.network.network import GATES, IntegerLayer
 
 __all__ = ["head", "layer"]
 

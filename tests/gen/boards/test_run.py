@@ -8,14 +8,14 @@ import pytest
 from support.onnx_builder import Graph
 
 from sparnn.gen.boards import BOARDS
-from sparnn.gen.boards.bitstream import bitstream
 from sparnn.gen.boards.run import run_on_board
-from sparnn.gen.cli import main
+from sparnn.gen.cli.main import main
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.synth.bitstream import bitstream
 from sparnn.hdl.board.top import BOARD_MODULE
-from sparnn.hdl.emit import modules_verilog
-from sparnn.sim.serial_port import SerialPort
+from sparnn.hdl.verilog import modules_verilog
+from sparnn.sim.host.serial_port import SerialPort
 
 pytestmark = pytest.mark.xdist_group("board")
 
@@ -104,18 +104,18 @@ def test_refusals(network, capsys, tmp_path) -> None:
 def test_another_machine(network, capsys, tmp_path, monkeypatch) -> None:
     """A board whose bitstream was made for another folder is refused before anything is loaded."""
     folder, inputs = network
-    monkeypatch.setattr("sparnn.sim.board_link.identity", lambda config: 1)
+    monkeypatch.setattr("sparnn.sim.host.board_link.identity", lambda config: 1)
     arguments = ("run", folder, "--input", inputs, "--board", "ulx3s", "--port", "sim")
     assert "holds another machine" in refusal(capsys, *arguments)
 
 
 def test_missing_tool(network, tmp_path, monkeypatch) -> None:
     with monkeypatch.context() as without:
-        without.setattr("sparnn.gen.programs.shutil.which", lambda name: None)
-        without.setattr("sparnn.gen.programs.sys.executable", str(tmp_path / "python"))
+        without.setattr("sparnn.gen.synth.tools.shutil.which", lambda name: None)
+        without.setattr("sparnn.gen.synth.tools.sys.executable", str(tmp_path / "python"))
         with pytest.raises(SparnnError, match="ecppack is not installed: pip install"):
             bitstream(network[0], "ulx3s", tmp_path / "out")
-    monkeypatch.setattr("sparnn.gen.yosys.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sparnn.gen.synth.yosys.importlib.util.find_spec", lambda name: None)
     monkeypatch.setenv("SPARNN_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SparnnError, match="pyosys is not installed: pip install"):
         bitstream(network[0], "ulx3s", tmp_path / "out")

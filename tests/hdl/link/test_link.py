@@ -7,7 +7,7 @@ import pytest
 
 from sparnn.hdl.link.link import SerialLink
 from sparnn.hdl.link.protocol import CREDITS_PER_DEPTH, GROUPS, VERSION, Fault, Kind
-from sparnn.sim.link_words import LinkDecoder, LinkEncoder, LinkWord
+from sparnn.sim.host.link_words import LinkDecoder, LinkEncoder, LinkWord
 from tests.hdl.stream_helpers import run
 
 DIVISOR = 4

@@ -9,7 +9,7 @@ import pytest
 from sparnn.hdl.link.protocol import GROUPS, Fault, Kind
 from sparnn.hdl.link.receiver import LinkReceiver
 from sparnn.hdl.link.transmitter import LinkTransmitter
-from sparnn.sim.link_words import BadByteError, LinkDecoder, LinkEncoder, LinkWord
+from sparnn.sim.host.link_words import BadByteError, LinkDecoder, LinkEncoder, LinkWord
 from tests.hdl.stream_helpers import collect, run, send
 
 NONCE = 0xA7

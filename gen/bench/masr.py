@@ -1,0 +1,354 @@
+"""MASR's layer on the RTL: cycles, utilization, and where the other slots go (docs/measures.md)."""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.gen.machines.presets import PRESETS, load_config
+from sparnn.gen.machines.sparse.balance import Balance, HalfWork
+from sparnn.gen.machines.sparse.layout import NetworkLayout, lay_out
+from sparnn.gen.machines.sparse.pack import pack_network
+from sparnn.gen.machines.sparse.packed_store import store_bits, store_memories
+from sparnn.gen.machines.sparse.program import build_program, fit_config, image_words
+from sparnn.gen.quantize.activity import BoolArray, measure_activity
+from sparnn.gen.quantize.calibrate import calibrate
+from sparnn.gen.quantize.quantize import quantize as quantize_network
+from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.host.protocol import Counter
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.golden.layers import NetworkTrace, run_network
+from sparnn.sim.network.arrays import Sequence as InputSequence
+from sparnn.sim.network.arrays import quantize
+from sparnn.sim.network.network import IntegerNetwork
+from sparnn.sim.runner import mismatches
+from sparnn.sim.verilator.hardware import DriverRun, run_sequences
+from sparnn.sim.verilator.kept_runs import kept_run
+from sparnn.sim.verilator.verilate import build_driver
+
+from .workload import Workload, masr_workload
+
+__all__ = [
+    "MASR_BITS",
+    "LayerRun",
+    "MasrOptions",
+    "MasrPoint",
+    "every_output",
+    "masr_config",
+    "masr_layout",
+    "masr_point",
+    "masr_points",
+    "run_layer",
+]
+
+IntArray = npt.NDArray[np.int64]
+
+#: Bits of weights and activations in MASR's machine.
+MASR_BITS = PRESETS["masr"]["weight_bits"]
+#: Sub-masks of a chunk whose size is given.
+_SUB_MASKS = 8
+#: Of a packed store; fewer where the layer's vectors are shorter.
+_VECTOR_WORDS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class MasrOptions:
+    """What of the machine and the compiler is on, so that the gain of each can be measured.
+
+    v, balance, rotate, interleave: see :func:`~sparnn.gen.machines.sparse.layout.lay_out`.
+        unfolded: see
+    :func:`~sparnn.gen.machines.sparse.program.build_program`. chunk: of the machine, in at most
+    eight sub-masks.
+    queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them.
+    packed_store: masks and non-zero values in the store.
+    sharing: lanes that have no work take a neighbour's. post_units: of the machine.
+    """
+
+    v: int | None = None
+    balance: bool = True
+    rotate: bool = True
+    interleave: bool = True
+    unfolded: bool = True
+    chunk: int | None = None
+    queue: int | None = None
+    split_scales: bool = True
+    packed_store: bool = False
+    sharing: bool = False
+    post_units: int | None = None
+
+
+@dataclass(frozen=True)
+class MasrPoint:
+    """MASR's layer on one machine.
+
+    cycles: from the run's start to its last output; outputs stay in the store or, of one direction,
+        the host is sent the last step only.
+    utilization: useful MACs of all MAC slots. balance_limit: what it would be if every lane only
+        waited at the end, for the one with the most pairs.
+    lost: what became of the other slots, counted in the hardware: *stall*, no room for a partial
+        sum; *empty*, no pair found in time; *idle*, a lane waited while others of its cluster
+        worked; *tail*, the whole cluster waited.
+    speedup_over_dense: against one dense pass, every weight once, one per lane and cycle.
+    densities: shares that are not zero, as they came out.
+    packed_store: of the machine. store_bits: per activation of the input and of the stored output,
+        what the run's sequences take in either form of the store; see :func:`store_bits`.
+    store_memory_bits: of the machine's store as it is built.
+    """
+
+    lanes: int
+    directions: int
+    post_units: int
+    v: int
+    chunk: int
+    queue: int
+    seed: int
+    steps: int
+    bit_exact: bool
+    cycles: int
+    cycles_per_step: float
+    mac_units: int
+    useful_macs: int
+    utilization: float
+    lost: Mapping[str, float]
+    balance_limit: float
+    speedup_over_dense: float
+    weight_density: float
+    hidden_density: float
+    input_density: float
+    packed_store: int
+    store_bits: Mapping[str, float]
+    store_memory_bits: int
+    load_cycles: int
+    simulated_cycles_per_second: float
+
+
+def masr_config(
+    lanes: int, directions: int, options: MasrOptions, **given: int | None
+) -> SparseConfig:
+    """MASR's machine, with as many threads as directions that take turns.
+
+    Parameters
+    ----------
+    given: others of its parameters.
+    """
+    chunk = options.chunk
+    return load_config(
+        "masr",
+        lanes,
+        threads=directions if options.interleave else 1,
+        chunk=chunk,
+        sub_chunk=None if chunk is None else max(8, chunk // _SUB_MASKS),
+        vector_words=_VECTOR_WORDS,
+        queue_depth=options.queue,
+        packed_store=int(options.packed_store),
+        split_scales=int(options.split_scales),
+        sharing=int(options.sharing),
+        post_units=options.post_units,
+        **given,
+    )
+
+
+def masr_layout(
+    network: IntegerNetwork,
+    config: SparseConfig,
+    options: MasrOptions,
+    activity: Sequence[BoolArray],
+) -> NetworkLayout:
+    """Where rows and columns go, by the options."""
+    return lay_out(
+        network,
+        config,
+        v=None if options.v is None else [options.v] * len(network.layers),
+        balance=options.balance,
+        rotate=options.rotate,
+        interleave=options.interleave,
+        activity=activity,
+        limit_columns=False,
+    )
+
+
+def masr_points(
+    lanes: list[int],
+    options: MasrOptions | None = None,
+    **workload: Any,
+) -> Iterator[MasrPoint]:
+    """The same layer and sequence on machines of several sizes, each when it is asked for.
+
+    Parameters
+    ----------
+    workload: see :func:`~sparnn.gen.bench.workload.masr_workload`.
+    """
+    drawn = masr_workload(**workload)
+    for size in lanes:
+        yield masr_point(drawn, size, options, seed=workload.get("seed", 0))
+
+
+def masr_point(
+    workload: Workload, lanes: int, options: MasrOptions | None = None, *, seed: int = 0
+) -> MasrPoint:
+    """Run a workload on one machine, all steps in one RUN, and compare with the golden model."""
+    options = options or MasrOptions()
+    directions = len(workload.network.layers)
+    config = masr_config(lanes, directions, options, counters=1)
+    sample = InputSequence(workload.sample, {})
+    network = quantize_network(
+        workload.network,
+        calibrate(workload.network, [sample]),
+        config.weight_bits,
+        config.activation_bits,
+        split_scales=options.split_scales,
+    ).network
+    x, _ = quantize(workload.x, network.layers[0].f_x, config.activation_bits)
+    trace = run_network(network, x)
+    activity = measure_activity(network, [sample])
+    layout = masr_layout(network, config, options, activity)
+    config = fit_config(config, network, layout, [every_output(network)], len(x), activity)
+    run = run_layer(network, x, trace, config, layout, unfolded=options.unfolded, activity=activity)
+    cycles, slots = run.cycles, run.slots
+    assert sum(slots.values()) == lanes * cycles
+    assert slots[Counter.PAIR] == trace.useful_macs
+    weights = [w for layer in network.layers for w in (layer.w_x, layer.w_h) if w is not None]
+    dense = sum(w.size for w in weights)
+    return MasrPoint(
+        lanes=lanes,
+        directions=directions,
+        post_units=config.post_units,
+        v=1 << layout.layers[0].v_log2,
+        chunk=config.chunk,
+        queue=config.queue_depth,
+        seed=seed,
+        steps=len(x),
+        bit_exact=run.bit_exact,
+        cycles=cycles,
+        cycles_per_step=cycles / len(x),
+        mac_units=lanes,
+        useful_macs=trace.useful_macs,
+        utilization=trace.useful_macs / (lanes * cycles),
+        lost={
+            one.name.lower(): slots[one] / (lanes * cycles)
+            for one in Counter
+            if one != Counter.PAIR
+        },
+        balance_limit=_balance_limit(network, layout, config, x, trace),
+        speedup_over_dense=dense * len(x) / lanes / cycles,
+        weight_density=sum(np.count_nonzero(w) for w in weights) / dense,
+        hidden_density=float(np.mean([np.mean(one.outputs != 0) for one in trace.layers])),
+        input_density=float(np.mean(x != 0)),
+        packed_store=config.packed_store,
+        store_bits=store_bits(
+            config,
+            x[:, layout.inputs],
+            [
+                one.outputs[:, place.neurons]
+                for one, place in zip(trace.layers, layout.layers, strict=True)
+            ],
+            trace.layers[-1].sequence[:, layout.layers[0].neurons],
+            layout.loops,
+        ),
+        store_memory_bits=sum(words * bits for words, bits in store_memories(config)),
+        load_cycles=run.driver.load_cycles,
+        simulated_cycles_per_second=run.driver.cycles / max(run.driver.seconds, 1e-6),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LayerRun:
+    """cycles: from RUN to the last output. slots: by kind, if the machine has counters."""
+
+    bit_exact: bool
+    cycles: int
+    slots: Mapping[Counter, int]
+    driver: DriverRun
+
+
+def every_output(network: IntegerNetwork) -> Mapping[str, Any]:
+    """The request for all steps of the last layer."""
+    return {"layer": len(network.layers) - 1, "what": "sequence"}
+
+
+def run_layer(
+    network: IntegerNetwork,
+    x: IntArray,
+    trace: NetworkTrace,
+    config: SparseConfig,
+    layout: NetworkLayout,
+    *,
+    activity: Sequence[BoolArray],
+    unfolded: bool = True,
+) -> LayerRun:
+    """Run one or two directions of a layer over all steps and compare them with the golden model.
+
+    Outputs of two directions stay in the store, and the host reads them after the run. Those of one
+    are all sent while it runs, to compare them, and in a second run, which is timed, the last
+    alone, as in a network whose activations stay in the machine: the host takes one value per
+    cycle.
+    """
+    packed = pack_network(network, layout, config)
+    requests = [every_output(network)]
+    if len(network.layers) == 1:
+        requests.append({"layer": 0, "what": "last"})
+    different = 0
+    with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
+        folder = Path(name)
+        (folder / "sparnn.v").write_text(machine_verilog(config))
+        build_driver(folder / "sparnn.v")
+        for request in requests:
+            program = build_program(
+                network,
+                layout,
+                packed,
+                config,
+                [request],
+                unfolded=unfolded,
+                activity=activity,
+            )
+            (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
+            results, driver = run_sequences(folder, program, [(x, {})], run=kept_run)
+            different += mismatches(program, results, [trace])[0]
+    return LayerRun(different == 0, results[0].cycles, results[0].slots, driver)
+
+
+def _balance_limit(
+    network: IntegerNetwork,
+    layout: NetworkLayout,
+    config: SparseConfig,
+    x: IntArray,
+    trace: NetworkTrace,
+) -> float:
+    """A lane's mean pairs over those of the lane with the most, in the run that was made."""
+    halves = []
+    orders: list[IntArray] = []
+    lanes: list[tuple[int, int]] = []
+    for number, loop in enumerate(layout.loops):
+        for index in loop:
+            layer, place = network.layers[index], layout.layers[index]
+            outputs = trace.layers[index].outputs
+            # In the order in which they are computed; the state before the first step is zero.
+            ordered = outputs[::-1] if layer.reverse else outputs
+            before = np.vstack([np.zeros_like(ordered[:1]), ordered[:-1]])
+            orders += [place.columns, place.neurons]
+            pairs: Sequence[tuple[npt.NDArray[np.int32] | None, IntArray]] = (
+                (layer.w_x, x),
+                (layer.w_h, before),
+            )
+            for half, (weights, values) in enumerate(pairs):
+                if weights is not None:
+                    work = np.count_nonzero(weights, axis=0) * (values != 0).mean(axis=0)
+                    halves.append(
+                        HalfWork(
+                            work,
+                            len(orders) - 1,
+                            len(orders) - (1 if half else 2),
+                            place.groups(config, half),
+                            place.slices(config, half),
+                            number,
+                        )
+                    )
+        v_log2 = layout.layers[loop[0]].v_log2
+        lanes.append((config.lanes >> v_log2, 1 << v_log2))
+    loads = Balance(halves, lanes, orders).loads
+    return float(sum(load.mean() for load in loads) / sum(load.max() for load in loads))

@@ -1,0 +1,220 @@
+"""`make regress`: random networks on random machines, RTL against the golden model, without end.
+
+A case is named MACHINE:NETWORK, two seeds. A machine's Verilog is built once for all its networks.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.sparse.layout import lay_out
+from sparnn.gen.machines.sparse.pack import pack_network
+from sparnn.gen.machines.sparse.program import build_program, image_words
+from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.host.packets import constant_states
+from sparnn.sim.host.program import MachineProgram
+from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
+from sparnn.sim.runner import mismatches, run_sequences
+
+from .random_networks import random_config, random_initial, random_network, random_x
+
+__all__ = ["Case", "compact_machine", "main", "random_machine", "run_case"]
+
+#: Largest layer of a random network.
+LARGEST = 24
+#: Sequences per case; the first starts from zero, the others from random states.
+SEQUENCES = 3
+
+
+@dataclass(frozen=True)
+class Case:
+    """The outcome of one case. ``mismatch`` is None when the hardware was bit exact."""
+
+    name: str
+    description: str
+    cycles: int
+    mismatch: str | None
+
+
+def random_machine(seed: int) -> SparseConfig:
+    """The machine of a seed: small memories, but enough for any network of :func:`run_case`."""
+    rng = np.random.default_rng(seed)
+    config = random_config(
+        rng,
+        mask_depth=2048,
+        weight_depth=1 << 14,
+        rows=128,
+        parameter_depth=1024,
+        state_depth=128,
+        store_depth=1024,
+        program_depth=8,
+    )
+    packed = {"packed_store": int(rng.integers(0, 2)), "dense_rows": 256, "vector_words": 1}
+    return replace(config, **packed)
+
+
+def compact_machine(seed: int) -> SparseConfig:
+    """A machine of few lanes with what small FPGAs ask for, and without what they leave out."""
+    rng = np.random.default_rng([seed, 1])
+    lanes, v_log2 = int(rng.integers(1, 4)), int(rng.integers(0, 2))
+    backwards = int(rng.integers(0, 2))
+    machine = random_machine(seed)
+    return replace(
+        machine,
+        post_units=1,
+        lanes=lanes << v_log2,
+        max_v=1 << v_log2,
+        threads=machine.threads if backwards else 1,
+        sharing=0,
+        packed_store=0,
+        reset_first=0,
+        compact=1,
+        backwards=backwards,
+        large_memory=int(rng.choice([0, 64])),
+    )
+
+
+def run_case(
+    machine: int, network: int, folder: Path, make: Callable[[int], SparseConfig] = random_machine
+) -> Case:
+    """Run one case in a folder that holds the machine's ``sparnn.v`` (made if it is not there).
+
+    Sizes, cells, formats, densities, V, steps, states, what is read back, the schedule, the split
+    into runs, and the host's idles and stalls all follow from the two seeds. ``make``: the machine
+    of its seed.
+    """
+    config = make(machine)
+    verilog = folder / "sparnn.v"
+    if not verilog.is_file():
+        verilog.write_text(machine_verilog(config))
+    rng = np.random.default_rng([machine, network])
+    integers = random_network(rng, config, largest=LARGEST, directions=bool(config.backwards))
+    v = None
+    if rng.random() < 0.7:  # any V, not only the one that the compiler would choose
+        v = [1 << int(rng.integers(0, config.v_log2_max + 1)) for _ in integers.layers]
+    layout = lay_out(integers, config, v=v, balance=bool(rng.random() < 0.7))
+    packed = pack_network(integers, layout, config)
+    program = build_program(integers, layout, packed, config, _outputs(rng, integers))
+    program = _other_schedule(rng, program)
+    image_words(program, packed).astype("<u4").tofile(folder / "image.bin")
+    sequences = []
+    for number in range(SEQUENCES):
+        x = random_x(rng, integers, int(rng.integers(1, 9)))
+        states = constant_states(integers)
+        if number:
+            states |= random_initial(rng, integers)
+        sequences.append((x, states))
+    idle, stall = (int(rng.integers(0, 80)) if rng.random() < 0.5 else 0 for _ in range(2))
+    results, driver = run_sequences(
+        folder, program, sequences, idle=idle, stall=stall, seed=network
+    )
+    traces = [run_network(integers, x, states) for x, states in sequences]
+    count, first = mismatches(program, results, traces)
+    layers = ", ".join(map(_described, integers.layers))
+    return Case(
+        f"{machine}:{network}",
+        f"{config.lanes} lanes, {config.post_units} post units, V <= {config.max_v}, "
+        f"C = {config.chunk}/{config.sub_chunk}, {config.weight_bits}/"
+        f"{config.activation_bits} bits; {layers}; idle {idle} %, stall {stall} %",
+        driver.cycles,
+        f"{count} values differ: {first}" if count else None,
+    )
+
+
+def _described(layer: IntegerLayer) -> str:
+    marks = [layer.join, "reverse" if layer.reverse else "", "step" if layer.last_step else ""]
+    return " ".join(filter(None, (*marks, f"{layer.kind} {layer.inputs}>{layer.units}")))
+
+
+def _outputs(rng: np.random.Generator, network: IntegerNetwork) -> list[dict[str, Any]]:
+    """What the host takes: the last stage's sequence or last step, others, some final states."""
+    outputs = [
+        {"layer": stage[-1], "what": "state_c"}
+        for stage in network.stages
+        if all(
+            network.layers[index].kind in WITH_STATE or network.layers[index].join == "reset"
+            for index in stage
+        )
+        and rng.random() < 0.5
+    ]
+    for stage in network.stages[:-1]:
+        # Of a sequence that something else reads the last step of, the host may take that alone.
+        if network.layers[stage[-1]].has_hidden and rng.random() < 0.3:
+            what = "sequence" if rng.random() < 0.5 else "last"
+            outputs.append({"layer": stage[-1], "what": what})
+    what = str(rng.choice(["sequence", "sequence", "last"]))
+    return [*outputs, {"layer": len(network.layers) - 1, "what": what}]
+
+
+def _other_schedule(rng: np.random.Generator, program: MachineProgram) -> MachineProgram:
+    """Perhaps the plain schedule instead of the unfolded one; perhaps runs of few steps."""
+    if rng.random() < 0.3:
+        layers = tuple(
+            replace(layer, descriptor={**layer.descriptor, "unfolded": 0})
+            for layer in program.layers
+        )
+        program = replace(program, layers=layers)
+    stuck = any(
+        one.descriptor["reverse"] or (one.descriptor["single_step"] and one.has_hidden)
+        for one in program.layers
+    )
+    if not stuck and rng.random() < 0.3:
+        most = min(program.max_steps, int(rng.integers(1, 5)))
+        program = replace(program, max_steps=most)
+    return program
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m sparnn.gen.bench.regress", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=0, help="first machine")
+    parser.add_argument("--networks", type=int, default=50, help="networks per machine")
+    parser.add_argument("--case", metavar="MACHINE:NETWORK", help="replay one case")
+    arguments = parser.parse_args()
+    end = time.monotonic() + 60 * arguments.minutes
+    if arguments.case:
+        try:
+            machine, only = (int(part) for part in arguments.case.split(":"))
+        except ValueError:
+            print(
+                f"sparnn: error: --case {arguments.case!r} is not MACHINE:NETWORK, two numbers",
+                file=sys.stderr,
+            )
+            return 2
+        networks = [only]
+    else:
+        machine, networks = arguments.seed, list(range(arguments.networks))
+    done = failed = 0
+    while True:
+        with tempfile.TemporaryDirectory(prefix="sparnn-regress-") as folder:
+            for network in networks:
+                replay = f"python -m sparnn.gen.bench.regress --case {machine}:{network}"
+                try:
+                    case = run_case(machine, network, Path(folder))
+                except (SparnnError, ValueError, RuntimeError) as error:
+                    case = Case(f"{machine}:{network}", "", 0, str(error))
+                done += 1
+                failed += case.mismatch is not None
+                state = "ok" if case.mismatch is None else f"FAILED {case.mismatch}\n  {replay}"
+                print(f"{case.name}: {case.description}; {case.cycles} cycles: {state}", flush=True)
+                if time.monotonic() > end:
+                    break
+        machine += 1
+        if arguments.case or time.monotonic() > end:
+            break
+    print(f"{done - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The command line: arguments alone, one function call behind each command."""

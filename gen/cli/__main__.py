@@ -1,0 +1,5 @@
+"""`python -m sparnn.gen.cli`: the command without its entry point."""
+
+from .main import main
+
+main()

@@ -1,0 +1,397 @@
+"""The `sparnn` command.
+
+Each command reads its arguments and calls one function of the package that does the work, imported
+when the command runs, so that `sparnn --help` starts at once.
+
+Exit status: 0 done; 1 the hardware is not bit exact, or a defect of sparnn, with its traceback; 2
+the user has to change something (one sentence on standard error); 130 interrupted.
+"""
+
+import errno
+import importlib.metadata
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.output.json_output import check_json, write_json
+from sparnn.hdl.errors import ConfigurationError
+from sparnn.sim.errors import SimulationError
+
+from .bench_accuracy import bench_app
+from .synth import fit_command, synth_command
+
+__all__ = ["app", "main"]
+
+USER_ERRORS = (SparnnError, ConfigurationError, SimulationError)
+
+# What the file system refuses is for the user to change, too.
+_REFUSALS = {
+    errno.EACCES,
+    errno.EDQUOT,
+    errno.ENAMETOOLONG,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help and errors: they end up in logs
+    pretty_exceptions_enable=False,
+    help="Trained recurrent networks (ONNX) into synthesizable Verilog accelerators.",
+)
+app.add_typer(bench_app, name="bench")
+
+
+def _within(low: int, high: int) -> Callable[[float | None], float | None]:
+    def check(value: float | None) -> float | None:
+        if value is not None and not low <= value <= high:  # NaN is refused as well
+            raise typer.BadParameter(f"{value} is outside {low} to {high}")
+        return value
+
+    return check
+
+
+Lanes = Annotated[
+    int | None,
+    typer.Option(callback=_within(1, 1024), metavar="N", help="Lanes of the machine, 1 to 1024."),
+]
+WeightBits = Annotated[
+    int | None,
+    typer.Option(callback=_within(4, 16), metavar="BITS", help="Bits of a weight, 4 to 16."),
+]
+ActivationBits = Annotated[
+    int | None,
+    typer.Option(callback=_within(8, 16), metavar="BITS", help="Bits of an activation, 8 to 16."),
+]
+SplitScales = Annotated[
+    bool | None,
+    typer.Option(help="A scale each for the positive and the negative weights of a row."),
+]
+Config = Annotated[
+    str | None,
+    typer.Option(metavar="NAME|FILE.toml", help="A preset's name, or a file that describes one."),
+]
+Inputs = Annotated[
+    Path,
+    typer.Option(
+        "--input",
+        exists=True,
+        dir_okay=False,
+        metavar="X.npz",
+        help="One array per model input, by its name (x where there is one input).",
+    ),
+]
+OutputFolder = Annotated[
+    Path, typer.Option("--output", "-o", file_okay=False, metavar="DIR", help="Folder to write.")
+]
+CompiledFolder = Annotated[
+    Path,
+    typer.Argument(
+        exists=True, file_okay=False, metavar="DIR", help="A folder that compile wrote."
+    ),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"sparnn {importlib.metadata.version('sparnn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command("compile")
+def compile_command(
+    model: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
+    ],
+    calibrate: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="X.npz",
+            help="Sample inputs, many along the batch axis: they choose the binary points.",
+        ),
+    ],
+    output: OutputFolder,
+    config: Config = None,
+    lanes: Lanes = None,
+    prune: Annotated[
+        float | None,
+        typer.Option(
+            callback=_within(0, 1),
+            metavar="P",
+            help="Share of the weights to set to zero, smallest first: 0 to 1.",
+        ),
+    ] = None,
+    weight_bits: WeightBits = None,
+    activation_bits: ActivationBits = None,
+    split_scales: SplitScales = None,
+    streams: Annotated[
+        int,
+        typer.Option(
+            min=1, max=4, help="Sequences that take turns on the same weights, on a dense machine."
+        ),
+    ] = 1,
+) -> None:
+    """Compile a model: Verilog, weight images, program, C header, manifest."""
+    from sparnn.gen.compile import compile_model
+
+    summary = compile_model(
+        model,
+        calibrate,
+        output,
+        config=config,
+        lanes=lanes,
+        prune=prune,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        split_scales=split_scales,
+        streams=streams,
+    )
+    _print(summary.lines())
+
+
+@app.command()
+def simulate(
+    folder: CompiledFolder,
+    inputs: Inputs,
+    output: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, metavar="Y.npz", help="Write what the hardware computed."),
+    ] = None,
+    waves: Annotated[
+        bool, typer.Option("--waves", help="Record waves.vcd: the first 20,000 cycles.")
+    ] = False,
+    netlist: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FAMILY",
+            help="Simulate the netlist that Yosys makes for this family instead of the Verilog.",
+        ),
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
+    ] = None,
+) -> None:
+    """Simulate the Verilog, and compare it with the golden model and the float reference."""
+    from sparnn.sim.runner import simulate as run
+
+    check_json(json)
+    with _stdout_reserved(json == "-"):
+        verilog = None
+        if netlist is not None:
+            from sparnn.gen.synth.netlist_sim import netlist_file
+
+            verilog = netlist_file(folder, netlist)
+        report = run(folder, inputs, output=output, waves=waves, verilog=verilog)
+        _print(report.lines())
+    write_json(report.as_dict(), json)
+    if not report.bit_exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def golden(
+    folder: CompiledFolder,
+    inputs: Inputs,
+    output: Annotated[
+        Path, typer.Option(dir_okay=False, metavar="Y.npz", help="Where the outputs go.")
+    ],
+) -> None:
+    """Run the integer golden model: the specification, without the hardware."""
+    from sparnn.sim.golden.run import run_golden
+
+    run_golden(folder, inputs, output)
+
+
+@app.command()
+def emit(
+    output: OutputFolder,
+    config: Config = None,
+    lanes: Lanes = None,
+    weight_bits: WeightBits = None,
+    activation_bits: ActivationBits = None,
+    split_scales: SplitScales = None,
+) -> None:
+    """Write the hardware alone, for any network that fits it."""
+    from sparnn.gen.machines.emit import emit as run
+
+    _print(
+        run(
+            output,
+            config=config,
+            lanes=lanes,
+            weight_bits=weight_bits,
+            activation_bits=activation_bits,
+            split_scales=split_scales,
+        )
+    )
+
+
+app.command("synth")(synth_command)
+app.command("fit")(fit_command)
+
+
+BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="ulx3s, icebreaker, …")]
+Baud = Annotated[
+    int | None,
+    typer.Option(
+        callback=_within(1200, 12_000_000),
+        metavar="N",
+        help="Bits a second, as built.",
+    ),
+]
+
+
+@app.command("bitstream")
+def bitstream_command(
+    folder: CompiledFolder,
+    board: BoardName,
+    output: OutputFolder,
+    mhz: Annotated[
+        float | None,
+        typer.Option(callback=_within(1, 500), metavar="MHZ", help="Clock, not the board's own."),
+    ] = None,
+    baud: Baud = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of place and route.")] = 1,
+) -> None:
+    """Make what a board loads: synthesis, place and route, packing, all with open tools."""
+    from sparnn.gen.synth.bitstream import bitstream
+
+    _print(bitstream(folder, board, output, mhz=mhz, baud=baud, seed=seed).lines())
+
+
+@app.command("run")
+def run_command(
+    folder: CompiledFolder,
+    board: BoardName,
+    port: Annotated[
+        str, typer.Option(metavar="PORT", help="Serial port, or sim: the board in simulation.")
+    ],
+    inputs: Inputs,
+    output: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, metavar="Y.npz", help="Write what the board computed."),
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
+    ] = None,
+    baud: Baud = None,
+    mhz: Annotated[
+        float | None,
+        typer.Option(callback=_within(1, 500), metavar="MHZ", help="As the bitstream was made."),
+    ] = None,
+    patience: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Without an answer before giving up.")
+    ] = 10.0,
+) -> None:
+    """Run on a board, and compare with the golden model and the float reference."""
+    from sparnn.gen.boards.run import run_on_board
+
+    check_json(json)
+    with _stdout_reserved(json == "-"):
+        report = run_on_board(
+            folder, board, port, inputs, output=output, baud=baud, mhz=mhz, patience=patience
+        )
+        _print(report.lines())
+    write_json(report.as_dict(), json)
+    if not report.bit_exact:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor() -> None:
+    """Name the tools that are missing, and how to get them."""
+    from .doctor import examine, report
+
+    findings = examine()
+    _print(report(findings))
+    if any(finding.version is None and finding.required for finding in findings):
+        raise typer.Exit(2)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status."""
+    sys.exit(_status(list(sys.argv[1:] if arguments is None else arguments)))
+
+
+def _status(arguments: list[str]) -> int:
+    try:
+        status = app(arguments, prog_name="sparnn", standalone_mode=False)
+        sys.stdout.flush()
+    except USER_ERRORS as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            # The reader left. Point standard output elsewhere, or the interpreter complains again
+            # when it flushes on its way out.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        if error.errno in _REFUSALS:
+            return _refuse(f"{error.filename or 'a file'}: {error.strerror}")
+        raise
+    except Exception as error:
+        # Wrong use of the command. The class moved between versions of typer, its methods did not.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            raise
+        if type(error).__name__ == "NoArgsIsHelpError":
+            print(message(), file=sys.stderr)
+            return 2
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "sparnn"
+        return _refuse(f"{message().rstrip('.')}; see {command} --help")
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(sentence: str) -> int:
+    # Some messages of libraries that end up in ours have line breaks.
+    print(f"sparnn: error: {' '.join(sentence.split())}", file=sys.stderr)
+    return 2
+
+
+def _print(lines: Sequence[str]) -> None:
+    for line in lines:
+        print(line)
+
+
+@contextmanager
+def _stdout_reserved(reserved: bool) -> Iterator[None]:
+    """Send to standard error what this process and those it starts write to standard output."""
+    if not reserved:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Which machine fits which FPGA, from a model of areas, without synthesis."""

@@ -1,0 +1,141 @@
+"""Measures machines for the resource model: `python -m sparnn.gen.fit.measure`.
+
+Every machine is synthesized (Yosys; on iCE40 nextpnr packs it as well, see
+:func:`~sparnn.gen.synth.place_route.packed_cells`). The result, fit_data.json, lies beside this
+file; it is written after each machine, and ``--families`` replaces the rows of those alone.
+"""
+
+import argparse
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sparnn.gen.boards import BOARDS
+from sparnn.gen.machines.presets import structure
+from sparnn.gen.synth.mapping import synthesize
+from sparnn.gen.synth.memories import memories
+from sparnn.gen.synth.place_route import packed_cells
+from sparnn.gen.targets import TARGETS, Target
+from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.sparse.config import SparseConfig
+
+__all__ = [
+    "CONFIGURATIONS",
+    "DATA",
+    "FAMILIES",
+    "HELD_OUT",
+    "base_structure",
+    "configurations",
+    "main",
+]
+
+DATA = Path(__file__).with_name("fit_data.json")
+
+#: What ``sparnn fit`` knows; ``--families`` may measure others as well.
+FAMILIES = ("ecp5", "ice40")
+
+#: What a family's machines have that others do not: iCE40 UP holds a compact one only.
+_STRUCTURES: Mapping[str, Mapping[str, int]] = {"ice40": BOARDS["icebreaker"].structure}
+
+
+def base_structure(target: Target, lanes: int) -> dict[str, int]:
+    """Everything but the sizes of memories, for a machine on this family."""
+    own = dict(_STRUCTURES.get(target.name, {}))
+    return structure(lanes, post_units=1 if own.get("compact") else None) | own | {"lanes": lanes}
+
+
+_SMALL = {"columns": 128, "weight_depth": 1024, "mask_depth": 256, "store_depth": 512}
+_ROWS = {"rows": 256, "parameter_depth": 512}
+
+#: Lanes and what else is not as in :class:`~sparnn.hdl.sparse.config.SparseConfig`, in the order of
+#: measuring.
+CONFIGURATIONS: Sequence[Mapping[str, int]] = (
+    {"lanes": 1},
+    {"lanes": 2, **_SMALL},
+    {"lanes": 4, **_SMALL, **_ROWS, "store_depth": 4096},
+    {"lanes": 4, **_ROWS, "columns": 64, "weight_depth": 2048, "mask_depth": 512},
+    {"lanes": 16},
+    {"lanes": 2, "activation_bits": 16},
+    {"lanes": 2, "weight_bits": 4, **_ROWS},
+    {"lanes": 8, "weight_bits": 16, "activation_bits": 16, **_SMALL},
+    {"lanes": 32, "weight_bits": 10, **_SMALL},
+    {"lanes": 32, **_SMALL, **_ROWS},
+    {"lanes": 8, "hard_sigmoid": 1, "reset_first": 1, **_SMALL},
+    {"lanes": 16, "weight_bits": 6, "activation_bits": 12, "hard_sigmoid": 1, **_ROWS},
+    {"lanes": 64, "weight_bits": 12, "activation_bits": 10, **_SMALL, **_ROWS},
+    {"lanes": 4, "chunk": 16, "activation_bits": 12, **_SMALL},
+    {"lanes": 64, "reset_first": 1, **_SMALL},
+)
+
+#: The same for iCE40 UP.
+_COMPACT: Sequence[Mapping[str, int]] = tuple(
+    {"rows": 64, "state_depth": 64, "program_depth": 4, "mask_depth": 2048} | values
+    for values in (
+        {"lanes": 1, "columns": 64, "parameter_depth": 512, "store_depth": 512},
+        {"lanes": 2, "columns": 128, "parameter_depth": 256, "store_depth": 256},
+        {"lanes": 2, "columns": 64, "parameter_depth": 512, "weight_bits": 6, "store_depth": 512},
+        {"lanes": 1, "columns": 32, "parameter_depth": 128, "activation_bits": 12},
+        {"lanes": 4, "columns": 64, "parameter_depth": 256, "weight_bits": 4, "store_depth": 512},
+        {"lanes": 1, "columns": 128, "parameter_depth": 256, "weight_bits": 12},
+    )
+)
+
+#: Every third machine judges the model and is not in it.
+HELD_OUT = 3
+
+
+def configurations(target: Target) -> list[SparseConfig]:
+    """The machines that are measured on a family."""
+    chosen = _COMPACT if target.name in _STRUCTURES else CONFIGURATIONS
+    return [
+        SparseConfig(**base_structure(target, values["lanes"]) | dict(values)) for values in chosen
+    ]
+
+
+def _measure(verilog: str, target: Target) -> dict[str, float]:
+    netlist = synthesize(verilog, TOP_MODULE, target, netlist=target.packs_cells)
+    counted = target.count(netlist.cells)
+    if target.packs_cells:
+        counted["cells"] = packed_cells(netlist.json, target, target.default_device)
+    return counted
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--families", nargs="+", choices=TARGETS, default=FAMILIES)
+    parser.add_argument("-o", "--output", type=Path, default=DATA)
+    options = parser.parse_args(arguments)
+    kept: list[dict[str, Any]] = []
+    if options.output.is_file():
+        rows = json.loads(options.output.read_text(encoding="utf-8"))["measured"]
+        kept = [row for row in rows if row["target"] not in options.families]
+    measured: list[dict[str, Any]] = []
+    for family in options.families:
+        for index, config in enumerate(configurations(TARGETS[family])):
+            verilog = machine_verilog(config)
+            total = _measure(verilog, TARGETS[family])
+            measured.append(
+                {
+                    "target": family,
+                    "config": asdict(config),
+                    "held_out": index % HELD_OUT == HELD_OUT - 1,
+                    "resources": total,
+                    "memories": memories(verilog, TOP_MODULE),
+                }
+            )
+            print(family, config.lanes, total, flush=True)
+            content = {
+                "command": "python -m sparnn.gen.fit.measure",
+                "versions": {
+                    name: importlib.metadata.version(name) for name in ("amaranth", "pyosys")
+                },
+                "measured": sorted([*kept, *measured], key=lambda row: str(row["target"])),
+            }
+            options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Placing a network in the dense machine: tiles, packing, store, program."""

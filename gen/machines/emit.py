@@ -1,0 +1,103 @@
+"""`sparnn emit`: the hardware alone, for any network that fits it."""
+
+from pathlib import Path
+
+from sparnn.gen.output.folder import check_replaceable, written_aside
+from sparnn.gen.output.header import header_text
+from sparnn.gen.output.manifest import MANIFEST, file_hashes, manifest_text
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.progress import progress
+
+from .presets import is_file, load_machine
+
+__all__ = ["config_option", "emit", "machine_lines", "write_verilog"]
+
+VERILOG = "sparnn.v"
+HEADER = "sparnn.h"
+
+
+def emit(
+    output: Path,
+    *,
+    config: str | None = None,
+    lanes: int | None = None,
+    weight_bits: int | None = None,
+    activation_bits: int | None = None,
+    split_scales: bool | None = None,
+) -> list[str]:
+    """Write the Verilog, the C header and the manifest of a machine.
+
+    Parameters
+    ----------
+    config, lanes, weight_bits, activation_bits, split_scales: see
+        :func:`~sparnn.gen.machines.presets.load_machine`.
+
+    Returns
+    -------
+    Lines for the user.
+
+    Raises
+    ------
+    SparnnError, ConfigurationError: a bad configuration, or a folder that holds something else.
+    """
+    machine = load_machine(
+        config,
+        lanes,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        split_scales=split_scales,
+    )
+    check_replaceable(output)
+    with written_aside(output) as folder:
+        size = write_verilog(folder, machine)
+        (folder / HEADER).write_text(header_text(machine), encoding="utf-8")
+        text = manifest_text(
+            command="emit",
+            options={
+                "config": config_option(config),
+                "lanes": lanes,
+                "weight_bits": weight_bits,
+                "activation_bits": activation_bits,
+                "split_scales": split_scales,
+            },
+            config=machine,
+            files=file_hashes(folder),
+        )
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+    return [*machine_lines(machine), f"Verilog        {size} bytes", f"written        {output}"]
+
+
+def write_verilog(folder: Path, config: MachineConfig) -> int:
+    """Write the machine's Verilog; its size in bytes."""
+    with progress(f"Writing Verilog of {config.lanes} lanes"):
+        text = machine_verilog(config).encode()
+    (folder / VERILOG).write_bytes(text)
+    return len(text)
+
+
+def config_option(config: str | None) -> str | None:
+    """``--config`` for the manifest: a file by its name alone; its content is in ``config``."""
+    return Path(config).name if config is not None and is_file(config) else config
+
+
+def machine_lines(config: MachineConfig) -> list[str]:
+    """A machine in a few lines."""
+    if isinstance(config, DenseConfig):
+        least = config.bank_lanes
+        return [
+            f"machine        dense, {config.lanes} lanes of {config.width} rows = "
+            f"{config.mac_units} MAC units, {config.slices} post slices",
+            f"tiles          {config.banks * config.width} x {least} to {config.width} x "
+            f"{config.lanes} (rows x columns)",
+            f"widths         weights {config.weight_bits} bits, activations "
+            f"{config.activation_bits} bits",
+        ]
+    return [
+        f"machine        {config.lanes} lanes, {config.post_units} post units, V up to "
+        f"{config.max_v}, chunks of {config.chunk}",
+        f"widths         weights {config.weight_bits} bits"
+        f"{' with split scales' if config.split_scales else ''}, activations "
+        f"{config.activation_bits} bits",
+    ]

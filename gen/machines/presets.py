@@ -1,0 +1,194 @@
+"""Named machines, machines described by a TOML file, and machines fitted to a network.
+
+The structure of a machine follows from its number of lanes (:func:`structure`); a preset is a name
+for a number of lanes, a file may set every parameter of
+:class:`~sparnn.hdl.sparse.config.SparseConfig`.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from sparnn.gen.boards import BOARDS
+from sparnn.gen.errors import SparnnError
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.machine import MachineConfig
+from sparnn.hdl.sparse.config import SparseConfig
+
+from .dense.presets import DENSE_PRESETS, dense_preset
+
+__all__ = ["PRESETS", "is_file", "load_config", "load_machine", "structure"]
+
+#: Preset -> the parameters that it fixes; the others follow from them or are the defaults.
+PRESETS: Mapping[str, Mapping[str, int]] = {
+    "tiny": {"lanes": 1},
+    "small": {"lanes": 8},
+    "default": {"lanes": 8},
+    "m16": {"lanes": 16},
+    "m64": {"lanes": 64},
+    "m256": {"lanes": 256},
+    "m1024": {"lanes": 1024},
+    "masr": {
+        "lanes": 64,
+        "weight_bits": 10,
+        "activation_bits": 10,
+        # 32 bits have two pairs on average: not always one in time (docs/sparse-array.md).
+        "chunk": 64,
+        "split_scales": 1,
+        "threads": 2,
+    },
+    **{board.name: board.machine for board in BOARDS.values()},
+}
+
+#: Lanes that one post unit serves, most post units, and most lanes that split a row's columns.
+LANES_PER_POST_UNIT = 16
+MOST_POST_UNITS = 16
+MOST_V = 16
+
+
+def _file_of(machine: type[MachineConfig]) -> type[BaseModel]:
+    """The keys of a configuration file: the parameters of a machine, each optional."""
+    keys: dict[str, Any] = {field.name: (int | None, None) for field in fields(machine)}
+    return create_model(
+        machine.__name__, __config__=ConfigDict(extra="forbid", strict=True), **keys
+    )
+
+
+def structure(lanes: int, *, post_units: int | None = None) -> dict[str, int]:
+    """Legal ``post_units`` and ``max_v`` for a number of lanes.
+
+    One post unit for each 16 lanes, rounded down to a power of two that divides the lanes, at most
+    16; ``max_v`` is the largest power of two up to 16 that divides the lanes of a cluster.
+    """
+    if post_units is None:
+        post_units = _power_of_two_divisor(
+            lanes, min(MOST_POST_UNITS, max(1, lanes // LANES_PER_POST_UNIT))
+        )
+    return {
+        "post_units": post_units,
+        "max_v": _power_of_two_divisor(max(1, lanes // max(1, post_units)), MOST_V),
+    }
+
+
+def is_file(name_or_path: str | None) -> bool:
+    """Whether a ``--config`` argument names a file (which is taken as it is) and not a preset."""
+    return (
+        name_or_path is not None
+        and name_or_path not in PRESETS
+        and name_or_path not in DENSE_PRESETS
+    )
+
+
+def load_config(
+    name_or_path: str | None, lanes: int | None = None, **overrides: int | None
+) -> SparseConfig:
+    """The machine of a ``--config`` argument.
+
+    Parameters
+    ----------
+    name_or_path: a preset's name, or the path of a TOML file; None is the preset ``default``.
+    lanes: replaces the number of lanes. The structure then follows from it, except for what a file
+        says itself.
+    overrides: parameters of SparseConfig that win over both; None is no override.
+
+    Raises
+    ------
+    SparnnError: an unknown preset, a file that cannot be read, an unknown key or a wrong type.
+    ConfigurationError: an impossible machine.
+    """
+    chosen: dict[str, int]
+    if name_or_path is None:
+        chosen = dict(PRESETS["default"])
+    elif name_or_path in PRESETS:
+        chosen = dict(PRESETS[name_or_path])
+    else:
+        chosen = _read(name_or_path)
+    if lanes is not None:
+        chosen["lanes"] = lanes
+    chosen.update({name: int(value) for name, value in overrides.items() if value is not None})
+    count = chosen.setdefault("lanes", PRESETS["default"]["lanes"])
+    if count >= 1:  # SparseConfig refuses the others
+        chosen = structure(count, post_units=chosen.get("post_units")) | chosen
+    return SparseConfig(**chosen)
+
+
+def load_machine(
+    name_or_path: str | None, lanes: int | None = None, **overrides: int | None
+) -> MachineConfig:
+    """Like :func:`load_config`; the name may also be that of a dense machine, and a file that has
+    ``banks`` describes one.
+
+    Raises
+    ------
+    SparnnError, ConfigurationError: as :func:`load_config`; lanes or split scales for a dense
+        machine.
+    """
+    dense = name_or_path in DENSE_PRESETS
+    file = None
+    if name_or_path is not None and not dense and name_or_path not in PRESETS:
+        content = _content(name_or_path)
+        if "banks" in content:
+            file = _checked(name_or_path, content, DenseConfig)
+    if name_or_path is None or not (dense or file):
+        return load_config(name_or_path, lanes, **overrides)
+    if lanes is not None:
+        raise SparnnError(
+            f"--lanes {lanes}: the size of {name_or_path} is fixed; choose another of "
+            f"{', '.join(DENSE_PRESETS)}"
+        )
+    chosen = {name: value for name, value in overrides.items() if value is not None}
+    if chosen.pop("split_scales", 0):
+        raise SparnnError(
+            f"--split-scales: {name_or_path} is a dense machine, whose rows have one scale each; "
+            f"leave the option out, or choose a sparse machine, such as --config masr"
+        )
+    if file:
+        return DenseConfig(**file | chosen)
+    return dense_preset(name_or_path, **chosen)
+
+
+def _power_of_two_divisor(value: int, most: int) -> int:
+    """The largest power of two that divides ``value`` and is at most ``most``."""
+    power = 1
+    while power * 2 <= most and value % (power * 2) == 0:
+        power *= 2
+    return power
+
+
+def _read(path: str) -> dict[str, int]:
+    return _checked(path, _content(path), SparseConfig)
+
+
+def _content(path: str) -> dict[str, Any]:
+    file = Path(path)
+    names = ", ".join([*sorted(PRESETS), *DENSE_PRESETS])
+    if not file.is_file():
+        raise SparnnError(
+            f"--config {path}: neither a preset ({names}) nor a file; name one of the presets or a "
+            f"TOML file"
+        )
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SparnnError(f"--config {path}: not a TOML file ({error}); correct it") from None
+
+
+def _checked(path: str, content: dict[str, Any], machine: type[MachineConfig]) -> dict[str, int]:
+    try:
+        read = _file_of(machine).model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(field.name for field in fields(machine))
+            raise SparnnError(
+                f"--config {path}: unknown key {key!r}; the keys are {known}"
+            ) from None
+        raise SparnnError(
+            f"--config {path}: {key} = {first['input']!r} is not an integer; give a whole number"
+        ) from None
+    return read.model_dump(exclude_none=True)

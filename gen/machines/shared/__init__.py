@@ -1,0 +1,1 @@
+"""What placing a network has in common on every machine."""

@@ -1,0 +1,165 @@
+"""What the programs of both machines have in common: cells, formats, refusals."""
+
+from collections.abc import Sequence, Set
+from dataclasses import fields
+
+from sparnn.gen.errors import SparnnError
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.host.protocol import Activation, Kind
+from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
+
+from .steps import single_steps
+
+__all__ = [
+    "KINDS",
+    "cell_options",
+    "check_machine",
+    "check_single",
+    "descriptor_formats",
+    "runs_step_by_step",
+]
+
+#: The descriptor's kind by that of the layer.
+KINDS = {kind.name.lower(): kind for kind in Kind} | {
+    "gru_gates": Kind.GRU,
+    "gru_candidate": Kind.RNN,
+}
+
+#: parameter of the machine that is 0 or 1 -> what it has the cells for.
+_CELL_OPTIONS = {
+    "hard_sigmoid": "gates or a layer with HardSigmoid",
+    "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
+    "peepholes": "an LSTM with peepholes",
+    "split_scales": "split scales",
+    "backwards": "layers that run backwards or are added",
+}
+#: Those that every dense machine has.
+_DENSE_HAVE = ("backwards",)
+
+
+def cell_options(network: IntegerNetwork, config: MachineConfig) -> dict[str, int]:
+    """Whether the network needs the cells that a machine has only where it is asked for them, by
+    the parameter of the machine."""
+    known = {field.name for field in fields(config)}
+    return {name: int(need) for name, need in _needed(network).items() if name in known}
+
+
+def _needed(network: IntegerNetwork) -> dict[str, bool]:
+    return {
+        "hard_sigmoid": any(one.activation == "hard_sigmoid" for one in network.layers),
+        "reset_first": any(one.join == "reset" for one in network.layers),
+        "peepholes": any(one.w_c is not None for one in network.layers),
+        "split_scales": any(one.split for one in network.layers),
+        "backwards": any(one.reverse or one.join == "sum" for one in network.layers),
+    }
+
+
+def check_machine(network: IntegerNetwork, config: MachineConfig) -> None:
+    """Refuse what the machine has not the width or the cells for.
+
+    Raises
+    ------
+    SparnnError: which of them, and what to set.
+    """
+    if network.activation_bits != config.activation_bits:
+        raise SparnnError(
+            f"the network has activations of {network.activation_bits} bits, the machine of "
+            f"activation_bits = {config.activation_bits}; compile for the same number"
+        )
+    if network.weight_bits > config.weight_bits:
+        raise SparnnError(
+            f"the network has weights of {network.weight_bits} bits, the machine of weight_bits = "
+            f"{config.weight_bits}; quantize to fewer bits or raise weight_bits"
+        )
+    for layer in network.layers:
+        if layer.threshold is not None:
+            raise SparnnError(
+                f"layer {layer.name!r} has output prediction, which no machine does: the hidden "
+                "half would have to come first, and the lanes would wait for it; leave the "
+                "thresholds out, and run such a network in the golden model alone"
+            )
+    known = {field.name for field in fields(config)}
+    this, other, preset = "sparse", "dense", "dense64"
+    if isinstance(config, DenseConfig):
+        this, other, preset = "dense", "sparse", "masr"
+    for name, need in _needed(network).items():
+        if this == "dense" and name in _DENSE_HAVE:
+            continue
+        if need and name not in known:
+            raise SparnnError(
+                f"the network has {_CELL_OPTIONS[name]}, which the {this} machine does not "
+                f"compute; compile for a {other} one, such as --config {preset}"
+            )
+        if need and not getattr(config, name):
+            raise SparnnError(
+                f"the network has {_CELL_OPTIONS[name]}, for which the machine lacks the cells: it "
+                f"has {name} = 0; set {name} = 1"
+            )
+
+
+def runs_step_by_step(network: IntegerNetwork) -> bool:
+    """Whether each step has to be a run of its own: two layers take turns.
+
+    Raises
+    ------
+    SparnnError: another layer cannot be run so.
+    """
+    turns = [layer for layer in network.layers if layer.join == "reset"]
+    single = single_steps(network)
+    for index, layer in enumerate(network.layers):
+        if turns and (layer.reverse or (single[index] and layer.has_hidden)):
+            raise SparnnError(
+                f"layer {turns[0].name!r} resets before the product (linear_before_reset = 0), so "
+                f"the machine takes one step at a time, but layer {layer.name!r} needs the whole "
+                "sequence first; retrain with linear_before_reset = 1, or split the model between "
+                "the two"
+            )
+    return bool(turns)
+
+
+def check_single(
+    network: IntegerNetwork, single: Sequence[bool], index: int, what: Set[str]
+) -> None:
+    """Refuse outputs and inputs that a layer of one step cannot give or have."""
+    layer = network.layers[index]
+    shortened = single[index] and not any(one.last_only for one in network.layers[: index + 1])
+    if shortened and "sequence" in what:
+        raise SparnnError(
+            f"layer {layer.name!r}: its whole sequence is an output, but the layer after it "
+            f"reads the last step only; leave that output out of the model"
+        )
+    if single[index] and not single[index - 1] and not network.layers[index - 1].has_hidden:
+        raise SparnnError(
+            f"layer {layer.name!r} reads the last step of a sequence that no recurrent layer "
+            f"has made; feed that step alone and leave out its selection in the model"
+        )
+
+
+def descriptor_formats(layer: IntegerLayer) -> dict[str, int]:
+    """The descriptor fields that follow from a layer's kind and formats (docs/numerics.md)."""
+    kind = KINDS[layer.kind]
+    reset_first = layer.kind in ("gru_gates", "gru_candidate")
+    hard = layer.activation == "hard_sigmoid"
+    activation = Activation.IDENTITY
+    if layer.kind in ("rnn", "linear"):
+        activation = Activation.SIGMOID if hard else Activation[layer.activation.upper()]
+    if layer.kind == "gru_candidate":
+        activation = Activation.TANH
+    if kind == Kind.GRU or reset_first:
+        out_shift = 15 + layer.f_state - layer.f_out
+    elif kind == Kind.LSTM or activation in (Activation.TANH, Activation.SIGMOID):
+        out_shift = 30 - layer.f_out
+    else:
+        out_shift = 15 + layer.f_pre - layer.f_out
+    return {
+        "kind": kind,
+        "activation": activation,
+        "pre_shift": layer.f_pre - 12,
+        "state_up": 15 - layer.f_state,
+        "state_shift": layer.f_state - 12,
+        "out_shift": out_shift,
+        "wide": int(layer.kind == "linear" and layer.out_bits == 16),
+        "reset_first": int(reset_first),
+        "hard_sigmoid": int(hard),
+    }

@@ -1,0 +1,1 @@
+"""Placing a network in the sparse machine: layout, balance, packing, store, program."""

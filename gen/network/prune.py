@@ -1,0 +1,56 @@
+"""Magnitude pruning: the smallest weights become zero, and the lanes skip them."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from sparnn.gen.errors import SparnnError
+
+from .model import FloatArray, FloatNetwork
+
+__all__ = ["SMALL_HEAD", "prune"]
+
+#: A final linear layer with at most this share of the network's weights is left as it is: it costs
+#: little time, and errors in it reach the output directly.
+SMALL_HEAD = 0.05
+
+
+def prune(network: FloatNetwork, fraction: float) -> FloatNetwork:
+    """Set the smallest weights of every matrix to zero.
+
+    The input and the hidden half of each layer are pruned one by one: ``round(fraction · size)``
+    of a matrix's elements, all gates together, are zero afterwards. Weights that are zero already
+    count first, and a matrix that holds more zeros keeps them. Biases stay. Linear layers are
+    pruned as well, but for a small head (``SMALL_HEAD``).
+
+    Raises
+    ------
+    SparnnError : ``fraction`` is not in 0 … 1 (1 excluded).
+    """
+    if not 0 <= fraction < 1:
+        raise SparnnError(
+            f"prune = {fraction} is outside 0 to 1 (1 excluded); it is the share of the weights "
+            "that become zero, for example 0.6"
+        )
+    total = sum(_size(layer.w_x) + _size(layer.w_h) for layer in network.layers)
+    layers = []
+    for index, layer in enumerate(network.layers):
+        final = index == len(network.layers) - 1
+        if layer.kind == "linear" and final and layer.w_x.size <= SMALL_HEAD * total:
+            layers.append(layer)
+            continue
+        w_h = None if layer.w_h is None else _pruned(layer.w_h, fraction)
+        layers.append(replace(layer, w_x=_pruned(layer.w_x, fraction), w_h=w_h))
+    return replace(network, layers=tuple(layers))
+
+
+def _size(array: FloatArray | None) -> int:
+    return 0 if array is None else array.size
+
+
+def _pruned(array: FloatArray, fraction: float) -> FloatArray:
+    count = round(fraction * array.size)
+    order = np.argsort(np.abs(array), axis=None, kind="stable")
+    result = array.copy()
+    result.reshape(-1)[order[:count]] = 0.0
+    return result

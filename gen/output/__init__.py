@@ -1,0 +1,1 @@
+"""The folder that compile and emit write, and what describes it."""

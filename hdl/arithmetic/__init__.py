@@ -1,0 +1,1 @@
+"""The formulas of docs/numerics.md in gates, once for both machines."""

@@ -1,0 +1,1 @@
+"""Small parts that know no machine: buffers, queues, delays, placed instances."""

@@ -1,0 +1,1 @@
+"""Vector lanes in banks, their adder trees, and the tiles that join them."""

@@ -1,0 +1,1 @@
+"""What runs a layer: dispatcher, loader, gather, emitter."""

@@ -1,0 +1,134 @@
+"""Works through the layer descriptors of a run."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.dense.array.sequencer import layer_layout
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.dense.descriptor import DESCRIPTOR
+from sparnn.hdl.host.protocol import RUN_STEPS_BITS
+
+__all__ = ["LayerDispatcher"]
+
+
+class LayerDispatcher(wiring.Component):
+    """Holds the program; starts the layers one after the other.
+
+    A descriptor is one wide word, read while the layer before it runs, so changing the layer, and
+    with it every tile shape, costs two cycles; one more where it goes backwards.
+
+    Members
+    -------
+    load_en, load_addr, load_data: the host writes descriptor words.
+    run, run_steps, run_reset: begin a run. busy: until the last layer is done.
+    cycles: from the cycle after ``run`` to the last output, of this run or the one before.
+    layer, steps, fresh: of the present layer; start: it begins. in_ahead, out_ahead: words from its
+        first step to its last one, of what it reads and writes, where it goes backwards.
+    layer_done: its outputs are all in the store. sent: they have left for the host.
+    """
+
+    def __init__(self, config: DenseConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "load_en": In(1),
+                "load_addr": In((config.program_depth * DESCRIPTOR.words - 1).bit_length()),
+                "load_data": In(32),
+                "run": In(1),
+                "run_steps": In(RUN_STEPS_BITS),
+                "run_reset": In(1),
+                "busy": Out(1),
+                "cycles": Out(32),
+                "layer": Out(layer_layout()),
+                "steps": Out(RUN_STEPS_BITS),
+                "fresh": Out(1),
+                "start": Out(1),
+                "in_ahead": Out((config.store_depth - 1).bit_length()),
+                "out_ahead": Out((config.store_depth - 1).bit_length()),
+                "layer_done": In(1),
+                "sent": In(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        words_log2 = (DESCRIPTOR.words - 1).bit_length()
+        m.submodules.program = program = Memory(
+            shape=32 * DESCRIPTOR.words, depth=self._config.program_depth, init=[]
+        )
+        write, read = program.write_port(granularity=32), program.read_port()
+        number, ahead = (
+            Signal(range(self._config.program_depth + 1)),
+            Signal(range(self._config.program_depth + 1)),
+        )
+        m.d.comb += [
+            write.addr.eq(self.load_addr[words_log2:]),
+            write.data.eq(self.load_data.replicate(DESCRIPTOR.words)),
+            write.en.eq(self.load_en << self.load_addr[:words_log2]),
+            read.addr.eq(ahead),
+        ]
+        descriptor = Signal(layer_layout())
+        for name, (word, low, width, _) in DESCRIPTOR.fields.items():
+            m.d.comb += descriptor[name].eq(read.data[32 * word + low : 32 * word + low + width])
+
+        steps = Signal(RUN_STEPS_BITS)
+        counting = Signal()
+        with m.If(counting):
+            m.d.sync += self.cycles.eq(self.cycles + 1)
+        m.d.sync += self.start.eq(0)
+
+        def begin() -> None:
+            m.d.sync += [
+                self.layer.eq(descriptor),
+                self.start.eq(~backwards),
+                number.eq(number + 1 + descriptor.paired),
+            ]
+            m.next = "START"
+            with m.If(backwards):
+                m.next = "LOCATE"
+
+        backwards = descriptor.reverse | descriptor.paired
+        m.d.comb += ahead.eq(number)
+        # One product per cycle; what a single step reads lies where the run's last step does.
+        m.d.sync += [
+            self.in_ahead.eq(self.layer.in_words * (steps - 1)),
+            self.out_ahead.eq(self.layer.out_stride * (self.steps - 1)),
+        ]
+        with m.FSM():
+            with m.State("IDLE"):
+                with m.If(self.run):
+                    begin()
+                    m.d.sync += [
+                        steps.eq(self.run_steps),
+                        self.steps.eq(Mux(descriptor.single_step, 1, self.run_steps)),
+                        self.fresh.eq(self.run_reset),
+                        self.cycles.eq(0),
+                        counting.eq(1),
+                        self.busy.eq(1),
+                    ]
+            with m.State("LOCATE"):  # the products are registered
+                m.d.sync += self.start.eq(1)
+                m.next = "START"
+            with m.State("START"):  # the pulse is out; what follows from it is there afterwards
+                m.next = "RUN"
+            with m.State("RUN"):
+                with m.If(self.layer_done):
+                    m.next = "SEND"
+                    with m.If(self.layer.last_layer):
+                        m.d.sync += counting.eq(0)
+                    with m.If(self.sent & ~self.layer.last_layer):
+                        begin()
+                        m.d.sync += self.steps.eq(Mux(descriptor.single_step, 1, steps))
+            with m.State("SEND"):
+                with m.If(self.sent):
+                    with m.If(self.layer.last_layer):
+                        m.d.sync += [self.busy.eq(0), number.eq(0)]
+                        m.next = "SETTLE"
+                    with m.Else():
+                        begin()
+                        m.d.sync += self.steps.eq(Mux(descriptor.single_step, 1, steps))
+            with m.State("SETTLE"):
+                m.next = "IDLE"
+        return m

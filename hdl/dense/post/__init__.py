@@ -1,0 +1,1 @@
+"""The post slices: row sums of a segment become neuron outputs."""

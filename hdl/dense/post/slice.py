@@ -1,0 +1,323 @@
+"""A post slice: the sums of one row segment become neuron outputs, one segment per cycle."""
+
+import itertools
+from typing import Any
+
+from amaranth.hdl import Array, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.arithmetic.formats import PARAMETER_LAYOUT, PREACTIVATION_BITS
+from sparnn.hdl.common.instance import place
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.host.protocol import Activation, Kind
+
+from .cell import CELL_MODULE, cell_signature
+from .gates import GATES_MODULE, gates_signature
+from .row import PEEPHOLE_SHIFT_BITS, row_kind, row_signature
+
+__all__ = [
+    "SLICE_MODULE",
+    "PostSlice",
+    "neuron_tag_layout",
+    "post_load_layout",
+    "post_program_layout",
+    "segment_tag_layout",
+    "slice_signature",
+]
+
+SLICE_MODULE = "sparnn_post_slice"
+
+
+def post_program_layout() -> data.StructLayout:
+    """Descriptor fields that a slice reads, static while a layer runs."""
+    return data.StructLayout(
+        {
+            "kind": 2,
+            "activation": 2,
+            "wide": 1,
+            "hard_sigmoid": 1,
+            "reset_first": 1,
+            "gate_major": 1,
+            "pre_up": 5,
+            "state_up": 4,
+            "out_shift": 6,
+            "parameter_base_x": 16,
+            "parameter_base_h": 16,
+            "state_base": 10,
+            "out_words": 16,
+            "pair_parameters": 12,
+            "peephole": 1,
+            "cell_shift": PEEPHOLE_SHIFT_BITS,
+        }
+    )
+
+
+def segment_tag_layout(config: DenseConfig) -> data.StructLayout:
+    """What goes with a row segment. word: its place among the slice's parameters. gate: of all its
+    rows, gate by gate. turn: of layers or streams that take turns. hidden: which half. final: it
+    completes neurons."""
+    return data.StructLayout(
+        {
+            "valid": 1,
+            "word": 16,
+            "gate": 2,
+            "turn": config.turn_bits,
+            "hidden": 1,
+            "final": 1,
+        }
+    )
+
+
+def neuron_tag_layout(config: DenseConfig) -> data.StructLayout:
+    """What goes with the neurons that are completed. word: of the output vector. turn: of layers or
+    streams that take turns. fresh: from state zero. step_end: last of the step."""
+    return data.StructLayout(
+        {"valid": 1, "word": 16, "turn": config.turn_bits, "fresh": 1, "step_end": 1}
+    )
+
+
+def post_load_layout(config: DenseConfig) -> data.StructLayout:
+    """One entry for a slice's memories, from the host. index: row, or cell unit, of all slices."""
+    return data.StructLayout(
+        {
+            "parameter_en": 1,
+            "state_en": 1,
+            "index": 12,
+            "addr": 16,
+            "data": PARAMETER_LAYOUT.size,
+        }
+    )
+
+
+def slice_signature(config: DenseConfig) -> wiring.Signature:
+    """A slice's ports, explained in :class:`PostSlice`."""
+    return wiring.Signature(
+        {
+            "number": In(unsigned(max(1, (config.slices - 1).bit_length()))),
+            "settings": In(post_program_layout()),
+            "tag": In(segment_tag_layout(config)),
+            "neurons": In(neuron_tag_layout(config)),
+            "sums": In(config.width * config.sum_bits),
+            "load": In(post_load_layout(config)),
+            "read_en": In(1),
+            "read_addr": In(16),
+            "read_cell": In(unsigned(max(1, (config.cells - 1).bit_length()))),
+            "state": Out(signed(PREACTIVATION_BITS)),
+            "outputs": Out(signed(PREACTIVATION_BITS)).array(config.cells),
+        }
+    )
+
+
+class PostSlice(wiring.Component):
+    """K row units and their cell units; nothing in it ever waits.
+
+    Members
+    -------
+    number: which slice, constant. settings: static while a layer runs.
+    tag, sums: a row segment, in cycle -1. neurons: what it completes, or one before it has, in
+        cycle -1 of the cell units. load: from the host, while no layer runs.
+    read_en, read_addr, read_cell: the host reads a state; ``state`` two cycles later.
+    outputs: of the cell units, in the cycle that ``config.post_latency`` says, sign-extended.
+    """
+
+    def __init__(self, config: DenseConfig) -> None:
+        self._config = config
+        super().__init__(slice_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        # Kept here, so that nothing but registers follows from what comes in from far away.
+        program = Signal.like(self.settings)
+        m.d.sync += program.eq(self.settings)
+        stage, gates_at = config.post_stages, config.row_latency
+        tags = [Signal(segment_tag_layout(config), name=f"tag{k}") for k in range(gates_at + 1)]
+        neurons = [
+            Signal(neuron_tag_layout(config), name=f"neurons{k}")
+            for k in range(gates_at + 8 * stage + 1)
+        ]
+        m.d.sync += [tags[0].eq(self.tag), neurons[0].eq(self.neurons)]
+        m.d.sync += [b.eq(a) for line in (tags, neurons) for a, b in itertools.pairwise(line)]
+        lstm, gru, has_state, has_hidden = Signal(), Signal(), Signal(), Signal()
+        tabular, rnn_sigmoid = Signal(), Signal()
+        resets, mixes = Signal(), Signal()  # the two layers of a GRU that resets first
+        peephole = program.peephole & bool(config.peepholes)
+        at_bias, at_join = tags[2 * stage], tags[3 * stage - 1]
+        split = program.reset_first & bool(config.reset_first)
+        m.d.sync += [
+            lstm.eq(program.kind == Kind.LSTM),
+            gru.eq((program.kind == Kind.GRU) & ~split),
+            resets.eq((program.kind == Kind.GRU) & split),
+            mixes.eq((program.kind == Kind.RNN) & split),
+            has_state.eq(program.kind[1]),
+            has_hidden.eq(program.kind != Kind.LINEAR),
+            rnn_sigmoid.eq(program.activation == Activation.SIGMOID),
+            tabular.eq(
+                (program.activation == Activation.TANH) | (program.activation == Activation.SIGMOID)
+            ),
+        ]
+        load = Signal(post_load_layout(config))
+        m.d.sync += load.eq(self.load)
+        parameter_addr = Signal(16)
+        bases: list[Value] = []
+        for first in (program.parameter_base_x, program.parameter_base_h):
+            other = Signal(16, name=f"other{len(bases)}")
+            m.d.sync += other.eq(first + program.pair_parameters)
+            bases.append(Mux(self.tag.turn.any(), other, first))
+        m.d.comb += parameter_addr.eq(self.tag.word + Mux(self.tag.hidden, bases[1], bases[0]))
+
+        rows = []
+        for index in range(config.width):
+            gate = index % 4
+            kind = row_kind(config, gate)
+            own: Value | int = gate
+            if config.gate_depth:
+                own = Mux(program.gate_major, tags[gates_at - 3 * stage].gate, gate)
+            row = place(m, f"row{index}", row_signature(config, kind), kind.module)
+            m.d.comb += [
+                row.en.eq(self.tag.valid),
+                row.psum.eq(self.sums.word_select(index, config.sum_bits)),
+                row.parameter_addr.eq(parameter_addr),
+                row.word1.eq(tags[3 * stage - 2].word),
+                row.word2.eq(at_join.word),
+                row.store.eq(at_join.valid & ~at_join.hidden),
+                row.join.eq(at_join.hidden),
+                row.up.eq(program.pre_up),
+                row.sigmoid.eq(Mux(has_state, own != 2, rnn_sigmoid)),
+                row.hard.eq(program.hard_sigmoid),
+                row.load_en.eq(
+                    load.parameter_en & (load.index == self.number * config.width + index)
+                ),
+                row.load_addr.eq(load.addr),
+                row.load_data.eq(load.data),
+            ]
+            if kind.keep:
+                m.d.comb += row.apart.eq(gru)
+            if config.peepholes:
+                m.d.comb += row.unbiased.eq(peephole & at_bias.hidden)
+            if kind.sees_state:
+                m.d.comb += row.state_shift.eq(program.cell_shift)
+            rows.append(row)
+
+        states = []
+
+        # Each that takes turns has states of its own.
+        state_bases = [Signal(16, name=f"states{k}") for k in range(1 << config.turn_bits)]
+        m.d.sync += [
+            base.eq(program.state_base + k * program.out_words)
+            for k, base in enumerate(state_bases)
+        ]
+
+        def state_addr(tag: data.View) -> Value:
+            return tag.word + Array(state_bases)[tag.turn]
+
+        # When the old state is used, and from when on the new one is there: of an LSTM, a GRU, and
+        # the gates of one that resets first. With peepholes the rows use the old one before.
+        used = gates_at, gates_at + 5 * stage, gates_at + 7 * stage
+        there = gates_at + 3 * stage, gates_at + 8 * stage, gates_at + 8 * stage
+
+        def chosen(early: data.View, late: data.View, reset: data.View) -> data.View:
+            return data.View(neuron_tag_layout(config), Mux(resets, reset, Mux(gru, late, early)))
+
+        read, visible, written = (
+            chosen(*(neurons[cycle - ahead] for cycle in cycles))
+            for cycles, ahead in ((used, 1), (used, 0), (there, 0))
+        )
+        if config.peepholes:
+            read, visible = (
+                data.View(
+                    neuron_tag_layout(config), Mux(peephole, neurons[2 * stage - ahead], otherwise)
+                )
+                for otherwise, ahead in ((read, 1), (visible, 0))
+            )
+        for index in range(config.cells):
+            cell = place(m, f"cell{index}", cell_signature(config), CELL_MODULE)
+            count = config.cell_rows
+            own_rows = rows[count * index : count * (index + 1)]
+            if config.gate_depth:
+                source = self._gate_buffer(
+                    m, index, own_rows, tags, neurons, lstm, gru | resets, program
+                )
+                m.d.comb += [to.eq(one) for to, one in zip(cell.gates, source.gates, strict=True)]
+                m.d.comb += [
+                    cell.plain.eq(source.plain),
+                    cell.candidate.eq(source.candidate),
+                    cell.hidden.eq(source.hidden),
+                ]
+            else:
+                m.d.comb += [to.eq(row.gate) for to, row in zip(cell.gates, own_rows, strict=True)]
+                m.d.comb += [
+                    cell.plain.eq(own_rows[0].kept),
+                    cell.candidate.eq(own_rows[2].kept),
+                    cell.hidden.eq(own_rows[2].hidden),
+                ]
+            m.d.comb += [
+                cell.lstm.eq(lstm),
+                cell.gru.eq(gru),
+                cell.resets.eq(resets),
+                cell.mixes.eq(mixes),
+                cell.update_en.eq(neurons[gates_at].valid & resets),
+                cell.update_addr.eq(state_addr(neurons[gates_at])),
+                cell.tabular.eq(tabular),
+                cell.relu.eq(program.activation == Activation.RELU),
+                cell.wide.eq(program.wide),
+                cell.pre_up.eq(program.pre_up),
+                cell.state_up.eq(program.state_up),
+                cell.out_shift.eq(program.out_shift),
+                cell.read_addr.eq(Mux(self.read_en, self.read_addr, state_addr(read))),
+                cell.zero.eq(visible.fresh),
+                cell.write_en.eq(written.valid & (has_state & ~resets | mixes)),
+                cell.write_addr.eq(state_addr(written)),
+                cell.load_en.eq(load.state_en & (load.index == self.number * config.cells + index)),
+                cell.load_addr.eq(load.addr),
+                cell.load_data.eq(load.data[:PREACTIVATION_BITS]),
+                self.outputs[index].eq(cell.output),
+            ]
+            if config.peepholes:
+                m.d.comb += [
+                    cell.peephole.eq(peephole),
+                    cell.hard.eq(program.hard_sigmoid),
+                    cell.state_shift.eq(program.cell_shift),
+                    cell.weight.eq(own_rows[3].weight),
+                    cell.pre.eq(own_rows[3].pre),
+                    own_rows[0].state.eq(cell.old),
+                    own_rows[1].state.eq(cell.old),
+                ]
+            states.append(cell.state)
+        m.d.sync += self.state.eq(Array(states)[self.read_cell])
+        return m
+
+    def _gate_buffer(
+        self,
+        m: Module,
+        index: int,
+        rows: list[Any],
+        tags: list[Any],
+        neurons: list[Any],
+        lstm: Value,
+        gru: Value,
+        program: data.View,
+    ) -> Any:
+        """The buffer between some rows and their cell unit."""
+        config = self._config
+        now = config.row_latency
+        buffer = place(m, f"gates{index}", gates_signature(config), GATES_MODULE)
+        for number, row in enumerate(rows):
+            m.d.comb += [
+                buffer.row_gates[number].eq(row.gate),
+                buffer.row_kept[number].eq(row.kept),
+                buffer.row_hidden[number].eq(row.hidden),
+            ]
+        m.d.comb += [
+            buffer.gate_major.eq(program.gate_major),
+            buffer.lstm.eq(lstm),
+            buffer.gru.eq(gru),
+            buffer.read_addr.eq(tags[now - 1].word >> 2),
+            buffer.write_addr.eq(tags[now].word >> 2),
+            buffer.gate.eq(tags[now].gate),
+            buffer.write_en.eq(tags[now].valid & (tags[now].gate != 3)),
+            buffer.load.eq(tags[now].valid & tags[now].final),
+            buffer.next.eq(neurons[now].valid),
+        ]
+        return buffer

@@ -1,0 +1,1 @@
+"""The packets between host and machine, the same for every machine (docs/machine.md)."""

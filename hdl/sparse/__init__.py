@@ -1,0 +1,1 @@
+"""The sparse machine: lanes that skip zeros, each at its own pace (MASR)."""

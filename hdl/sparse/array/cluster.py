@@ -1,0 +1,197 @@
+"""A cluster: the lanes that share one post unit."""
+
+from amaranth.hdl import Module, Signal, signed
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.reset import with_registered_reset
+from sparnn.hdl.common.small_fifo import SmallFifo
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.sparse.lane.lane import lane_signature
+from sparnn.hdl.sparse.lane.ports import LANE_PROGRAM, broadcast_layout, tokens_layout
+from sparnn.hdl.sparse.post.serial import SerialPostUnit
+from sparnn.hdl.sparse.post.state import state_read_signature
+from sparnn.hdl.sparse.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
+from sparnn.hdl.sparse.post.unit import PostUnit
+
+from .collector import COLLECTOR_PROGRAM, Collector, rows_in_flight
+from .counters import SlotCounters, counter_read_signature
+from .load import load_layout
+from .tree import ReductionTree, tree_latency
+
+__all__ = ["Cluster", "cluster_signature", "LANE_MODULE"]
+
+LANE_MODULE = "sparnn_lane"
+
+
+def cluster_signature(config: SparseConfig) -> wiring.Signature:
+    """A cluster's ports, explained in :class:`Cluster`."""
+    return wiring.Signature(
+        {
+            "number": In(max(1, (config.post_units - 1).bit_length())),
+            "first_lane": In(10),
+            "lane_program": In(LANE_PROGRAM),
+            "collector_program": In(COLLECTOR_PROGRAM),
+            "post_program": In(POST_PROGRAM),
+            "start": In(1),
+            "fresh": In(1),
+            "tokens": In(tokens_layout(config)),
+            "broadcast": In(broadcast_layout(config)),
+            "broadcast_en": In(config.max_v),
+            "load": In(load_layout(config)),
+            "x_taken": Out(2 * config.threads),
+            "state_read": In(state_read_signature(config)),
+            "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
+        }
+        | ({"busy": In(1), "counters": In(counter_read_signature())} if config.counters else {})
+    )
+
+
+class Cluster(wiring.Component):
+    """S lanes, their collector and adder tree, and one post unit.
+
+    Everything that comes in is registered once here, so that a broadcast reaches any number of
+    clusters without a long wire; tokens and data take the same path and keep their order.
+
+    Members
+    -------
+    number, first_lane: constants that tell equal clusters apart: which cluster, and the number of
+        its first lane.
+    lane_program, collector_program, post_program: static between two ``start`` pulses.
+    start: begins a layer. fresh: its states start at zero.
+    tokens, broadcast, broadcast_en: steps and activations; ``broadcast_en`` has one bit per lane
+        position modulo ``max_v``.
+    load: the host's load bus.
+    x_taken: of each thread, input halves collected, modulo 4: two bits.
+    state_read: host read of the cell state, a cycle later than the post unit's; only between runs.
+    busy, counters: only with ``counters``: a run is under way; host read of the counters.
+    out: stream of one 16-bit output per broadcast word.
+    """
+
+    def __init__(self, config: SparseConfig) -> None:
+        self._config = config
+        super().__init__(cluster_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        lanes = config.cluster_lanes
+
+        start = Signal()
+        tokens = Signal(tokens_layout(config))
+        broadcast = Signal(broadcast_layout(config), reset_less=True)
+        broadcast_en = Signal(config.max_v)
+        load = Signal(load_layout(config))
+        lane_load = Signal(load_layout(config), reset_less=True)  # beside the lanes' enables
+        lane_index = Signal(11)
+        mine = Signal()
+        number = Signal.like(self.number)
+        lane_program = Signal(LANE_PROGRAM)
+        collector_program = Signal(COLLECTOR_PROGRAM)
+        post_program = Signal(POST_PROGRAM)
+        fresh = Signal()
+        # Without them where it is the only one.
+        arriving = m.d.comb if config.compact else m.d.sync
+        arriving += [
+            lane_program.eq(self.lane_program),
+            collector_program.eq(self.collector_program),
+            post_program.eq(self.post_program),
+            fresh.eq(self.fresh),
+            start.eq(self.start),
+            tokens.eq(self.tokens),
+            broadcast.eq(self.broadcast),
+            broadcast_en.eq(self.broadcast_en),
+            load.eq(self.load),
+            lane_index.eq(self.load.index - self.first_lane),
+            mine.eq(self.load.index == self.number),
+            number.eq(self.number),
+        ]
+        m.d.sync += lane_load.eq(load)
+
+        m.submodules.collector = collector = Collector(config)
+        m.submodules.tree = tree = ReductionTree(config)
+        m.submodules.post = post = (SerialPostUnit if config.compact else PostUnit)(config)
+        m.d.comb += [
+            collector.program.eq(collector_program),
+            collector.start.eq(start),
+            collector.tokens.eq(tokens),
+            collector.cluster.eq(number),
+            self.x_taken.eq(collector.x_taken),
+            post.program.eq(post_program),
+            post.start.eq(start),
+            post.fresh.eq(fresh),
+            post.parameter_load.en.eq(load.parameter_en & mine),
+            post.parameter_load.addr.eq(load.addr),
+            post.parameter_load.data.eq(load.data),
+            post.state_load.en.eq(load.state_en & mine),
+            post.state_load.addr.eq(load.addr),
+            post.state_load.data.eq(load.data),
+        ]
+
+        lane_slots, placed = [], []
+        for index in range(lanes):
+            lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
+            placed.append((lane, weight_en := Signal(name=f"weight_en{index}")))
+            chosen = lane_index == index
+            mask_en = Signal(name=f"mask_en{index}")
+            m.d.sync += [mask_en.eq(load.mask_en & chosen), weight_en.eq(load.weight_en & chosen)]
+            m.d.comb += [
+                lane.layer.eq(lane_program),
+                lane.start.eq(start),
+                lane.tokens.eq(tokens),
+                lane.broadcast.eq(broadcast),
+                lane.broadcast_en.eq(broadcast_en[index % config.max_v]),
+                lane.load_addr.eq(lane_load.addr),
+                lane.load_data.eq(lane_load.data),
+                lane.mask_load_en.eq(mask_en),
+                lane.weight_load_en.eq(weight_en),
+                collector.arrived[index].eq(lane.arrived),
+                lane.pop.eq(collector.pop[index]),
+                tree.partial_sums[index].eq(lane.partial_sum),
+            ]
+            if config.counters:
+                lane_slots.append(lane.slot)
+
+        if config.sharing:
+            sharing = Signal()
+            m.d.sync += sharing.eq(collector_program.v_log2 != 0)
+            for index, (lane, _) in enumerate(placed):
+                neighbor, weight_en = placed[index ^ 1]
+                m.d.comb += [
+                    lane.sharing.eq(sharing),
+                    lane.neighbor_load_en.eq(weight_en),
+                    lane.neighbor_broadcast_en.eq(broadcast_en[(index ^ 1) % config.max_v]),
+                ]
+                wiring.connect(m, lane.from_neighbor, neighbor.to_neighbor)
+
+        # The tag travels beside the sum: one cycle in the lane, then the tree. Nothing of it can
+        # wait: the collector knows what the queue has room for.
+        m.submodules.rows = rows = SmallFifo(row_sum_layout(config), rows_in_flight(config))
+        tag, tag_valid = collector.tag, collector.tag_valid
+        for stage in range(1 + tree_latency(config)):
+            next_tag = Signal(ROW_TAG, name=f"tag{stage}", reset_less=True)
+            next_valid = Signal(name=f"tag_valid{stage}")
+            m.d.sync += [next_tag.eq(tag), next_valid.eq(tag_valid)]
+            tag, tag_valid = next_tag, next_valid
+        m.d.comb += [
+            rows.push.eq(tag_valid),
+            rows.data.psum.eq(tree.sum),
+            rows.data.tag.eq(tag),
+        ]
+        m.d.sync += collector.taken.eq(rows.o.valid & rows.o.ready)
+        wiring.connect(m, rows.o, post.sums)
+        wiring.connect(m, wiring.flipped(self.out), post.out)
+        m.d.sync += [
+            post.state_read.en.eq(self.state_read.en),
+            post.state_read.addr.eq(self.state_read.addr),
+        ]
+        m.d.comb += self.state_read.data.eq(post.state_read.data)
+        if config.counters:
+            m.submodules.counters = counters = SlotCounters(config)
+            m.d.sync += counters.counting.eq(self.busy)
+            for slot, lane_slot in zip(counters.slots, lane_slots, strict=True):
+                m.d.comb += slot.eq(lane_slot)
+            wiring.connect(m, wiring.flipped(self.counters), counters.read)
+        return with_registered_reset(m)

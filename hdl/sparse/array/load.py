@@ -1,0 +1,27 @@
+"""The bus over which the host fills the memories of the clusters."""
+
+from amaranth.lib import data
+
+from sparnn.hdl.host.protocol import Target
+from sparnn.hdl.sparse.config import SparseConfig
+
+__all__ = ["load_layout"]
+
+
+def load_layout(config: SparseConfig) -> data.StructLayout:
+    """One entry for one memory. ``index`` is a lane (masks, weights) or a post unit (others)."""
+    width = max(
+        config.entry_bits(target)
+        for target in (Target.MASK, Target.WEIGHT, Target.PARAMETER, Target.STATE)
+    )
+    return data.StructLayout(
+        {
+            "index": 10,
+            "addr": 20,
+            "data": width,
+            "mask_en": 1,
+            "weight_en": 1,
+            "parameter_en": 1,
+            "state_en": 1,
+        }
+    )

@@ -1,0 +1,207 @@
+"""First part of the lane: reads weight masks, and the activation masks that they meet."""
+
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.arithmetic.counting import group_counts
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT
+
+from .lane_memory import lane_memory
+from .ports import (
+    LANE_PROGRAM,
+    broadcast_layout,
+    chunk_bits,
+    factors_layout,
+    local_word_bits,
+    mask_load_layout,
+    tokens_layout,
+)
+
+__all__ = ["ChunkFetch", "chunk_layout"]
+
+
+def chunk_layout(config: SparseConfig) -> data.StructLayout:
+    """A chunk on its way to the scan.
+
+    weights, activations: its masks. counts: ones of ``weights`` in each sub-mask. column: its
+    place in the local copy, as {half, parity, thread, chunk}. row_end, loop_end, factors: of the
+    mask word.
+    """
+    return data.StructLayout(
+        {
+            "weights": config.chunk,
+            "activations": config.chunk,
+            "counts": data.ArrayLayout(config.sub_chunk.bit_length(), config.sub_chunks),
+            "column": 2 + config.thread_bits + chunk_bits(config),
+            "row_end": 1,
+            "loop_end": 1,
+            "factors": factors_layout(config),
+        }
+    )
+
+
+class ChunkFetch(wiring.Component):
+    """Walks through the mask memory, a chunk per cycle, and waits where a vector is missing.
+
+    The lane's program is its mask memory: from ``mask_base`` on lie the words of a step's halves,
+    input then hidden half of thread 0, then of thread 1 where there is one. Flags in the words say
+    where rows, halves and the loop end. The address turns back two words after a *jump*: those two
+    are under way when the flag is seen, so that nothing is ever read in vain.
+
+    Pipeline: address; memory output; word, where its place is known and its token awaited; chunk.
+    All of it runs ahead through ends of halves as far as back-pressure and tokens allow.
+
+    Members
+    -------
+    layer, start: the layer; ``start`` (one cycle, while the lane is idle) begins step 0.
+    tokens: what has been broadcast so far, of each thread.
+    broadcast, broadcast_en: writes the activation masks.
+    load_addr, load_data, load_en: writes the mask memory.
+    busy: a chunk is there; low while the next half has to wait.
+    chunks: stream of chunks, also ready where none is valid. drop: takes back what is offered.
+    """
+
+    def __init__(self, config: SparseConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "layer": In(LANE_PROGRAM),
+                "start": In(1),
+                "tokens": In(tokens_layout(config)),
+                "broadcast": In(broadcast_layout(config)),
+                "broadcast_en": In(1),
+                "load_addr": In((config.mask_depth - 1).bit_length()),
+                "load_data": In(config.mask_entry_bits),
+                "load_en": In(1),
+                "busy": Out(1),
+                "drop": In(1),
+                "chunks": Out(stream.Signature(chunk_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        entry = mask_load_layout(config)
+        load, read = lane_memory(m, "weight_masks", config, shape=entry, depth=config.mask_depth)
+        m.d.comb += [
+            load.addr.eq(self.load_addr),
+            load.data.as_value().eq(self.load_data),
+            load.en.eq(self.load_en),
+        ]
+
+        # Address, memory output, word. They move together, so a word's distance from the address
+        # is always two.
+        address = Signal(range(config.mask_depth), reset_less=True)
+        read_valid, word_valid = Signal(), Signal()
+        word = Signal(entry, reset_less=True)
+        move, leave = Signal(), Signal()
+        # One cycle after ``start``, when nothing holds the words: the first word's address comes.
+        begins = Signal()
+        m.d.comb += [read.addr.eq(address), read.en.eq(move)]
+        m.d.sync += begins.eq(self.start)
+        # A base's low bits are zero. Not as a constant: that would become the flip-flops' reset, a
+        # gate behind ``move``, which comes last.
+        turns = begins | (word_valid & word.jump)
+        low = (MASK_ALIGNMENT - 1).bit_length()
+        onwards = (address + 1)[: len(address)]
+        with m.If(move):
+            m.d.sync += [
+                read_valid.eq(~begins),
+                word_valid.eq(read_valid),
+                word.eq(read.data),
+                address[:low].eq(onwards[:low] & ~turns.replicate(low)),
+                address[low:].eq(Mux(turns, self.layer.mask_base[low:], onwards[low:])),
+            ]
+        with m.If(self.start):
+            m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
+
+        # The word's place. Whether its vector is missing is known from the cycle before, so that a
+        # step back by the stages behind stops the memory four gates later.
+        chunk = Signal(chunk_bits(config))
+        half, thread, step = Signal(), Signal(config.thread_bits), Signal(2)
+        column = Cat(chunk, thread, step[0], half)
+        next_place, next_step = Signal(1 + config.thread_bits), Signal(2)
+        missing, room = Signal(), Signal()
+
+        def tokens_of(thread: Value) -> Any:
+            return self.tokens[thread] if config.threads > 1 else self.tokens[0]
+
+        here = tokens_of(thread)
+        x_there, h_there = here.x != step, here.h != step
+        next_there = Mux(half | word.loop_end, tokens_of(next_place[1:]).x != next_step, h_there)
+        m.d.comb += [
+            next_place.eq(Mux(word.loop_end, 0, Cat(half, thread) + 1)),
+            next_step.eq(step + word.loop_end),
+            # Room as long as there are no words: none of them has become a chunk.
+            move.eq(room & ~missing),
+            leave.eq(move & word_valid),
+        ]
+        # ``room`` comes late, so it chooses last.
+        ends = ~missing & word_valid & word.half_end
+        turn = room & ends
+        stays = read_valid & ~Mux(half, h_there, x_there)
+        m.d.sync += missing.eq(Mux(room, Mux(ends, read_valid & ~next_there, stays), stays))
+        with m.If(leave):
+            m.d.sync += chunk.eq(chunk + 1)
+            with m.If(word.row_end | word.half_end):
+                m.d.sync += chunk.eq(0)
+        with m.If(turn):
+            m.d.sync += [Cat(half, thread).eq(next_place), step.eq(next_step)]
+        with m.If(self.start):
+            m.d.sync += [missing.eq(0), chunk.eq(0), half.eq(0), thread.eq(0), step.eq(0)]
+
+        # The chunk: the activation mask is read while the weights' ones are counted.
+        m.submodules.activation_masks = activation_masks = memory.Memory(
+            shape=unsigned(config.chunk),
+            depth=1 << len(column),
+            init=[],
+            attrs={"no_rw_check": 1} | config.memory_style(1 << len(column)),
+        )
+        mask_write, mask_read = activation_masks.write_port(), activation_masks.read_port()
+        words_per_chunk = config.chunk // config.post_units
+        chunk_low = (words_per_chunk - 1).bit_length()
+        m.d.comb += [
+            mask_write.addr.eq(
+                Cat(
+                    self.broadcast.word[chunk_low : local_word_bits(config)],
+                    self.broadcast.thread,
+                    self.broadcast.parity,
+                    self.broadcast.half,
+                )
+            ),
+            mask_write.data.eq(self.broadcast.mask),
+            mask_write.en.eq(self.broadcast_en),
+            mask_read.addr.eq(column),
+            mask_read.en.eq(room),
+        ]
+        counts = group_counts(m, word.mask, config.sub_chunk)
+        payload = Signal(chunk_layout(config), reset_less=True)
+        valid = Signal()
+        m.d.comb += [
+            room.eq(self.chunks.ready),
+            self.chunks.valid.eq(valid),
+            self.chunks.payload.eq(payload),
+            self.chunks.payload.activations.eq(mask_read.data),
+            self.busy.eq(valid | (word_valid & ~missing)),
+        ]
+        with m.If(self.drop):
+            m.d.sync += valid.eq(0)
+        with m.If(room):
+            m.d.sync += [
+                valid.eq(word_valid & ~missing),
+                payload.weights.eq(word.mask),
+                payload.column.eq(column),
+                payload.row_end.eq(word.row_end),
+                payload.loop_end.eq(word.loop_end),
+                payload.factors.eq(word.factors),
+            ]
+            for counted, count in zip(payload.counts, counts, strict=True):
+                m.d.sync += counted.eq(count)
+        with m.If(self.start):
+            m.d.sync += valid.eq(0)
+        return m

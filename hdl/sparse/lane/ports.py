@@ -1,0 +1,79 @@
+"""The records that cross the lane's boundary, shared with whoever drives them."""
+
+from amaranth.lib import data
+
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.sparse.descriptor import DESCRIPTOR, MaskFlag
+
+__all__ = [
+    "LANE_PROGRAM",
+    "STEP_TOKENS",
+    "broadcast_layout",
+    "chunk_bits",
+    "factors_layout",
+    "local_word_bits",
+    "mask_load_layout",
+    "tokens_layout",
+]
+
+#: What a lane must know of the layer that runs; static between two ``start`` pulses. Everything
+#: else stands in its mask memory.
+LANE_PROGRAM = DESCRIPTOR.layout(("mask_base", "weight_base"))
+
+#: How many input vectors and hidden states of a thread the lanes may use, modulo 4. The state
+#: before the first step counts as one hidden state. A half of step t may start once its count
+#: differs from t modulo 4.
+STEP_TOKENS = data.StructLayout({"x": 2, "h": 2})
+
+
+def tokens_layout(config: SparseConfig) -> data.ArrayLayout:
+    """STEP_TOKENS of each thread."""
+    return data.ArrayLayout(STEP_TOKENS, config.threads)
+
+
+def local_word_bits(config: SparseConfig) -> int:
+    """Address bits of a broadcast word inside one vector of the local copy."""
+    return (config.local_words - 1).bit_length()
+
+
+def chunk_bits(config: SparseConfig) -> int:
+    """Address bits of a chunk inside one vector of the local copy."""
+    return (config.column_chunks - 1).bit_length()
+
+
+def broadcast_layout(config: SparseConfig) -> data.StructLayout:
+    """One word of activations on its way to the local copies.
+
+    ``values`` are ``post_units`` activations for local word ``word`` of vector (``half``,
+    ``parity``, ``thread``); ``mask`` is the whole chunk that the word belongs to, as far as it is
+    known. ``word``, ``thread``, ``parity`` and ``half`` are the local copy's address, lowest first.
+    """
+    return data.StructLayout(
+        {
+            "word": local_word_bits(config),
+            "thread": config.thread_bits,
+            "parity": 1,
+            "half": 1,
+            "values": config.store_entry_bits,
+            "mask": config.chunk,
+        }
+    )
+
+
+def mask_load_layout(config: SparseConfig) -> data.StructLayout:
+    """A mask memory entry, least significant bit first as the host sends it.
+
+    ``factors``: of the row's positive weights, then of its negative ones (:func:`factors_layout`).
+    """
+    return data.StructLayout(
+        {"mask": config.chunk}
+        | {flag.name.lower(): 1 for flag in sorted(MaskFlag)}
+        | {"factors": factors_layout(config)}
+    )
+
+
+def factors_layout(config: SparseConfig) -> data.StructLayout:
+    """What a row's weights are multiplied by; without bits on a machine without split scales."""
+    return data.StructLayout(
+        {"positive": config.factor_bits // 2, "negative": config.factor_bits // 2}
+    )

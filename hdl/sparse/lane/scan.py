@@ -1,0 +1,214 @@
+"""Second part of the lane: finds the sub-masks in which a weight meets a non-zero activation."""
+
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from sparnn.hdl.arithmetic.counting import (
+    added,
+    lower_ones,
+    lowest_index,
+    prefix_sums,
+    several,
+    split,
+)
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.sparse.descriptor import WEIGHT_ALIGNMENT
+
+from .fetch import chunk_layout
+from .ports import LANE_PROGRAM, factors_layout
+
+__all__ = ["MaskScan", "sub_mask_layout"]
+
+
+def sub_mask_layout(config: SparseConfig) -> data.StructLayout:
+    """Work for the pair stage: one sub-mask with at least one pair, or an empty row's end.
+
+    work, weights: the sub-mask's pairs and its non-zero weights. base: address of its chunk's first
+    weight. offset: weights of the chunk below the sub-mask. column: its place in the local copy, as
+    {half, parity, thread, chunk, sub-mask}. factors: of the row. last: ends the row.
+    """
+    return data.StructLayout(
+        {
+            "work": config.sub_chunk,
+            "weights": config.sub_chunk,
+            "base": (config.weight_depth - 1).bit_length(),
+            "offset": (config.chunk - config.sub_chunk).bit_length(),
+            "column": chunk_layout(config)["column"].width + (config.sub_chunks - 1).bit_length(),
+            "factors": factors_layout(config),
+            "last": 1,
+        }
+    )
+
+
+class MaskScan(wiring.Component):
+    """ANDs the masks of a chunk, and passes on the sub-masks with work, one per cycle.
+
+    A chunk without work takes one cycle; while the chunk before it has to wait it is dropped, and
+    the next one comes two cycles later. If it ends a row, that end is added to the sub-mask that
+    waits, where there is one. So chunks come at up to one per cycle and sub-masks leave at up to
+    one per cycle.
+
+    Pipeline: flags of the sub-masks; selection; 2 cycles from chunk to sub-mask. The selection is
+    a register for each place that a sub-mask can have in a chunk, all but one of them zero: the OR
+    of them takes a third of the multiplexer's logic.
+
+    Members
+    -------
+    layer, start: as of :class:`~sparnn.hdl.sparse.lane.fetch.ChunkFetch`.
+    chunks: stream of chunks. drop: the one that is offered need not be taken.
+    busy: something is held.
+    subs: stream of sub-masks, ready also where none is valid. While one waits, its ``last`` may
+        still become 1.
+    """
+
+    def __init__(self, config: SparseConfig) -> None:
+        self._config = config
+        super().__init__(
+            {
+                "layer": In(LANE_PROGRAM),
+                "start": In(1),
+                "chunks": In(stream.Signature(chunk_layout(config))),
+                "drop": Out(1),
+                "busy": Out(1),
+                "subs": Out(stream.Signature(sub_mask_layout(config))),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        config = self._config
+        subs = config.sub_chunks
+        chunk = self.chunks.payload
+        layout = sub_mask_layout(config)
+
+        # Which sub-masks have work. What has none and ends no row goes by, or, where it ends the
+        # loop, leaves from the place at hand.
+        pairs = chunk.weights & chunk.activations
+        new_flags = Signal(subs)
+        idle = Signal()
+        m.d.comb += [
+            new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk))),
+            idle.eq(~new_flags.any()),
+            self.drop.eq(idle & ~(chunk.row_end | chunk.loop_end)),
+        ]
+
+        # Address of the chunk's first weight: that of the chunk before it, and the weights there.
+        # These are added up a cycle later, all but the last sub-mask's.
+        before = Signal(layout["base"].width, reset_less=True)
+        most = config.chunk - config.sub_chunk
+        count = Signal(range(most + 1), reset_less=True)
+        last_count = Signal.like(chunk.counts[-1], reset_less=True)
+        base = Signal.like(before)
+        totals = prefix_sums(m, list(chunk.counts)[:-1], config.sub_chunk)
+        m.d.comb += base.eq(before + added(m, count, last_count, config.chunk))
+        # A chunk counts when the stage in front moves on behind it, which a dropped one may wait a
+        # cycle for: so its masks, which say late that it is dropped, do not decide here. The end of
+        # a loop is never dropped; behind it the first address comes, whose low bits are zero.
+        dropped = Signal()
+        m.d.sync += dropped.eq(self.chunks.valid & self.drop & ~self.chunks.ready)
+        held, more, room, take = Signal(), Signal(), Signal(), Signal()
+        counts = (take & self.chunks.valid) | dropped | self.start
+        low = (WEIGHT_ALIGNMENT - 1).bit_length()
+        with m.If(counts):
+            m.d.sync += [
+                before[:low].eq(base),
+                count.eq(totals[-1]),
+                last_count.eq(chunk.counts[-1]),
+                before[low:].eq(
+                    Mux(self.start | chunk.loop_end, self.layer.weight_base[low:], base[low:])
+                ),
+            ]
+        with m.If(self.start | (take & (self.chunks.valid & chunk.loop_end))):
+            m.d.sync += [before[:low].eq(0), count.eq(0), last_count.eq(0)]
+
+        # The chunk at hand, if any: its sub-masks with work leave, the lowest first. Without work
+        # it is the end of a row.
+        valid = Signal()
+        here = Signal(chunk_layout(config), reset_less=True)
+        here_base = Signal.like(base, reset_less=True)
+        flags = Signal(subs, reset_less=True)
+        offsets = [
+            Signal(layout["offset"].width, name=f"offset{k}", reset_less=True)
+            for k in range(1, subs)
+        ]
+        below = lower_ones(flags)
+        none = Signal(reset_less=True)  # a row's end that came without work
+        merge = Signal()
+        last = Signal(reset_less=True)
+        m.d.comb += [
+            more.eq(several(flags)),
+            merge.eq(none & self.subs.valid & ~last),
+            take.eq(~held | (room & ~more)),
+            self.chunks.ready.eq(~self.chunks.valid | ~held | (room & ~more)),
+        ]
+        with m.If(room):
+            m.d.sync += flags.eq(flags & below)
+        # Whether the place is taken until the pair stage answers: not if it is free, nor by the end
+        # of a row that finds its sub-mask, or leaves alone. A register, as that answer comes late.
+        last_next = Mux(room, here.row_end & ~more, last | (valid & none))
+        with m.If(take):
+            m.d.sync += [
+                held.eq(self.chunks.valid & (~idle | (chunk.row_end & last_next))),
+                valid.eq(self.chunks.valid & ~(idle & ~chunk.row_end)),
+                here.eq(chunk),
+                here_base.eq(base),
+                flags.eq(new_flags),
+                none.eq(idle),
+                *(offset.eq(total) for offset, total in zip(offsets, totals, strict=True)),
+            ]
+
+        # The sub-mask that leaves, in its place.
+        first = Signal(subs)
+        m.d.comb += [
+            first.eq(flags & ~below),
+            room.eq(self.subs.ready),
+            self.busy.eq(valid | self.subs.valid),
+        ]
+        one = {"weights": config.sub_chunk, "work": config.sub_chunk}
+        layout_one = data.StructLayout(one)
+        places = [Signal(layout_one, name=f"place{k}", reset_less=True) for k in range(subs)]
+        shifted = [Signal.like(offset, name=f"below{k}") for k, offset in enumerate(offsets, 1)]
+        sub_valid = Signal()
+        sub_index = Signal((subs - 1).bit_length(), reset_less=True)
+        sub_base = Signal.like(here_base, reset_less=True)
+        sub_column = Signal(len(here.column), reset_less=True)
+        sub_factors = Signal(factors_layout(config), reset_less=True)
+        with m.If(room):
+            m.d.sync += [
+                sub_valid.eq(valid & ~merge),
+                sub_base.eq(here_base),
+                sub_column.eq(here.column),
+                sub_factors.eq(here.factors),
+                sub_index.eq(lowest_index(flags)),
+                last.eq(here.row_end & ~more),
+            ]
+            for k, place in enumerate(places):
+                with m.If(first[k]):
+                    m.d.sync += [
+                        place.weights.eq(split(here.weights, config.sub_chunk)[k]),
+                        place.work.eq(split(here.activations, config.sub_chunk)[k]),
+                    ]
+                    if k:
+                        m.d.sync += shifted[k - 1].eq(offsets[k - 1])
+                with m.Else():
+                    m.d.sync += place.as_value().eq(0)
+                    if k:
+                        m.d.sync += shifted[k - 1].eq(0)
+        with m.Elif(valid & none):
+            m.d.sync += last.eq(1)
+        weights = reduce(or_, (place.weights for place in places))
+        m.d.comb += [
+            self.subs.valid.eq(sub_valid),
+            self.subs.payload.weights.eq(weights),
+            self.subs.payload.work.eq(weights & reduce(or_, (place.work for place in places))),
+            self.subs.payload.base.eq(sub_base),
+            self.subs.payload.offset.eq(reduce(or_, shifted)),
+            self.subs.payload.column.eq(Cat(sub_index, sub_column)),
+            self.subs.payload.factors.eq(sub_factors),
+            self.subs.payload.last.eq(last | (valid & none)),
+        ]
+        return m

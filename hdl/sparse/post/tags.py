@@ -1,0 +1,48 @@
+"""What travels with a row sum, and what is fixed while a layer runs."""
+
+from amaranth.hdl import signed
+from amaranth.lib import data
+
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.sparse.descriptor import DESCRIPTOR
+
+__all__ = ["POST_PROGRAM", "ROW_TAG", "row_sum_layout"]
+
+#: half: 0 input, 1 hidden. gate: in the cell's gate order. last_gate: last row of this neuron.
+#: hole: an empty position, which makes output 0 in the final half and uses no parameter and no
+#: state entry of a neighbour; it arrives once, with last_gate. half_end: last item of this half for
+#: this post unit. step_end: last item of the step, of all threads. final: this half completes
+#: neurons (the hidden half, or the input half of a layer without hidden half).
+ROW_TAG = data.StructLayout(
+    {
+        "half": 1,
+        "gate": 2,
+        "last_gate": 1,
+        "hole": 1,
+        "half_end": 1,
+        "step_end": 1,
+        "final": 1,
+    }
+)
+
+#: The descriptor fields that a post unit reads; static while a layer runs.
+POST_PROGRAM = DESCRIPTOR.layout(
+    (
+        "kind",
+        "activation",
+        "wide",
+        "pre_shift",
+        "state_up",
+        "state_shift",
+        "out_shift",
+        "parameter_base",
+        "state_base",
+        "reset_first",
+        "hard_sigmoid",
+    )
+)
+
+
+def row_sum_layout(config: SparseConfig) -> data.StructLayout:
+    """One exact row sum (``config.sum_bits`` wide) and its tag."""
+    return data.StructLayout({"psum": signed(config.sum_bits), "tag": ROW_TAG})

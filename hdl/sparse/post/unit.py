@@ -1,0 +1,70 @@
+"""The post unit: one per cluster."""
+
+from amaranth.hdl import Module
+from amaranth.lib import wiring
+
+from sparnn.hdl.common.stream_buffer import StreamBuffer
+from sparnn.hdl.host.protocol import Kind
+from sparnn.hdl.sparse.config import SparseConfig
+
+from .cell import CellUpdater
+from .halves import HalfJoin, joined_row_layout
+from .ports import post_signature
+from .requantize import Requantizer
+
+__all__ = ["PostUnit"]
+
+
+class PostUnit(wiring.Component):
+    """Row sums of one cluster in, neuron outputs out: docs/post.md.
+
+    Requantizer, join of the halves, cell. One row per cycle into the requantizer; ``sums.ready`` is
+    two gates behind a register.
+
+    Parameters
+    ----------
+    config: the machine.
+
+    Members
+    -------
+    program: In(:data:`POST_PROGRAM`), the layer's descriptor fields, static from ``start`` until
+        the layer's last output is taken.
+    start: In(1), a pulse while nothing is inside, at least 4 cycles before the first sum.
+    fresh: In(1), with ``start``: all states are zero in the first step.
+    sums: In(stream of :func:`row_sum_layout`), in the order of docs/machine.md.
+    out: Out(stream of signed(16)), one item per word of every step, 0 for a hole.
+    parameter_load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`).
+    state_load: In ``en``, ``addr``, ``data``. state_read: ``en`` and ``addr`` in, ``data`` out
+        three cycles later. All three only while no layer runs.
+    """
+
+    def __init__(self, config: SparseConfig) -> None:
+        self._config = config
+        super().__init__(post_signature(config))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.requantizer = requantizer = Requantizer(self._config)
+        m.submodules.join = join = HalfJoin(self._config)
+        m.submodules.buffer = buffer = StreamBuffer(joined_row_layout())
+        m.submodules.cell = cell = CellUpdater(self._config)
+
+        wiring.connect(m, wiring.flipped(self.sums), requantizer.i)
+        wiring.connect(m, requantizer.o, join.i)
+        wiring.connect(m, join.o, buffer.i)
+        wiring.connect(m, buffer.o, cell.i)
+        wiring.connect(m, cell.o, wiring.flipped(self.out))
+        wiring.connect(m, wiring.flipped(self.parameter_load), requantizer.load)
+        wiring.connect(m, wiring.flipped(self.state_load), cell.load)
+        wiring.connect(m, wiring.flipped(self.state_read), cell.read)
+        m.d.comb += [
+            requantizer.start.eq(self.start),
+            requantizer.base.eq(self.program.parameter_base),
+            join.start.eq(self.start),
+            cell.program.eq(self.program),
+            cell.start.eq(self.start),
+            cell.fresh.eq(self.fresh),
+        ]
+        # The program is there cycles before the first row: a register less far away than its word.
+        m.d.sync += join.apart.eq(self.program.kind == Kind.GRU)
+        return m

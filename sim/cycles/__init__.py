@@ -1,0 +1,1 @@
+"""Cycle models: what a step takes, without simulating it."""

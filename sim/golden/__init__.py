@@ -1,0 +1,1 @@
+"""The integer golden model: docs/numerics.md in numpy, sharing nothing with hdl/."""

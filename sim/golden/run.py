@@ -1,0 +1,194 @@
+"""Runs the golden model on the sequences of an npz file: `sparnn golden`."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.sim.errors import SimulationError
+from sparnn.sim.network.arrays import (
+    AXES,
+    Sequence,
+    assemble_outputs,
+    load_inputs,
+    quantize,
+    write_npz,
+)
+from sparnn.sim.network.network import IntegerNetwork
+from sparnn.sim.progress import progress
+
+from .layers import NetworkTrace, run_network
+
+__all__ = [
+    "MANIFEST",
+    "NETWORK",
+    "QuantizedSequence",
+    "golden_sequences",
+    "load_compiled",
+    "output_integers",
+    "quantize_sequence",
+    "run_golden",
+]
+
+Io = Mapping[str, Any]
+IntArray = npt.NDArray[np.int64]
+
+MANIFEST = "manifest.json"
+NETWORK = "network.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedSequence:
+    """What the machine is fed.
+
+    Members
+    -------
+    x
+        [steps, inputs], within the activation bits, format `f_x` of the first layer.
+    initial
+        Given initial states by (role, layer), [units]: `initial_h` in `f_out`, `initial_c` in
+        `f_state`.
+    saturated
+        How many of these values were clamped.
+    """
+
+    x: IntArray
+    initial: dict[tuple[str, int], IntArray]
+    saturated: int
+
+
+def run_golden(folder: Path, inputs: Path, output: Path) -> None:
+    """Run the golden model of a compiled folder and write the model's outputs.
+
+    Parameters
+    ----------
+    folder
+        What `sparnn compile` wrote; `manifest.json` and `network.npz` are read.
+    inputs
+        An npz file with the model's inputs, in its own layout.
+    output
+        The npz file to write, with the model's outputs by name, float32, in its own layout.
+
+    Raises
+    ------
+    SimulationError
+        The folder, the inputs or the output file are not usable.
+    """
+    manifest, network = load_compiled(folder)
+    io = manifest["io"]
+    traces = golden_sequences(network, io, load_inputs(inputs, io, network.input_sizes))
+    write_npz(output, assemble_outputs(io, (output_integers(io, trace) for trace in traces)))
+
+
+def load_compiled(folder: Path) -> tuple[dict[str, Any], IntegerNetwork]:
+    """The manifest and the integer network of a compiled folder.
+
+    Raises
+    ------
+    SimulationError
+        One of the two is missing or damaged, or they do not belong together.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise SimulationError(
+            f"{folder} has no {MANIFEST}: give a folder that sparnn compile has written"
+        )
+    network = IntegerNetwork.load(Path(folder) / NETWORK)
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        _check_io(manifest["io"], network)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SimulationError(
+            f"{path} is damaged ({type(error).__name__}: {error}): compile the model again"
+        ) from error
+    return manifest, network
+
+
+def _check_io(io: Io, network: IntegerNetwork) -> None:
+    """Raise ValueError where the layout names what the network does not have."""
+    for entry in io["inputs"]:
+        key = (entry["role"], entry["layer"])
+        if key not in network.input_sizes:
+            raise ValueError(f"the network has no {key[0]} in layer {key[1]}")
+        if entry["f"] != _input_format(network, *key)[0]:
+            raise ValueError(f"input {entry['name']} has another format than in {NETWORK}")
+    if not io["outputs"]:
+        raise ValueError("it names no outputs")
+    for entry in io["outputs"]:
+        if entry["layer"] not in range(len(network.layers)):
+            raise ValueError(f"the network has no layer {entry['layer']}")
+        layer = network.layers[entry["layer"]]
+        shift = layer.sum_shift if entry["what"] in ("sequence", "step") else 0
+        if entry["f"] != (layer.f_state if entry["what"] == "state_c" else layer.f_out - shift):
+            raise ValueError(f"output {entry['name']} has another format than in {NETWORK}")
+    for entry in (*io["inputs"], *io["outputs"]):
+        axes = entry["axes"]
+        if not isinstance(entry["name"], str) or len(set(axes)) < len(axes) or set(axes) - {*AXES}:
+            raise ValueError(f"{entry['name']!r} has the axes {axes}, known are {list(AXES)}")
+
+
+def quantize_sequence(network: IntegerNetwork, sequence: Sequence) -> QuantizedSequence:
+    """A sequence in the formats and widths of the network's inputs."""
+    layer = network.layers[0]
+    x, saturated = quantize(sequence.x, layer.f_x, network.activation_bits)
+    initial = {}
+    for key, values in sequence.initial.items():
+        initial[key], clamped = quantize(values, *_input_format(network, *key))
+        saturated += clamped
+    return QuantizedSequence(x, initial, saturated)
+
+
+def _input_format(network: IntegerNetwork, role: str, index: int) -> tuple[int, int]:
+    """Format and width of an input."""
+    layer = network.layers[index]
+    return {
+        "x": (layer.f_x, network.activation_bits),
+        "initial_h": (layer.f_out, layer.out_bits),
+        "initial_c": (layer.f_state, 16),
+    }[role]
+
+
+def golden_sequences(
+    network: IntegerNetwork, io: Io, sequences: Iterable[Sequence]
+) -> list[NetworkTrace]:
+    """Run the golden model on each sequence, with a progress bar.
+
+    Parameters
+    ----------
+    network
+        The network.
+    io
+        The layout, as in the manifest: every output that it names is checked to exist.
+    sequences
+        As `load_inputs` gives them.
+
+    Raises
+    ------
+    SimulationError
+        A sequence or the layout does not fit the network.
+    """
+    sequences = list(sequences)
+    recurrent = sum(layer.has_hidden for layer in network.layers)
+    traces = []
+    with progress("Golden model", total=recurrent * sum(len(s.x) for s in sequences)) as advance:
+        for sequence in sequences:
+            fed = quantize_sequence(network, sequence)
+            trace = run_network(network, fed.x, fed.initial, advance)
+            output_integers(io, trace)
+            traces.append(trace)
+    return traces
+
+
+def output_integers(io: Io, trace: NetworkTrace) -> dict[str, IntArray]:
+    """The model's outputs of one sequence as integers, for `assemble_outputs`.
+
+    Raises
+    ------
+    SimulationError
+        The layout names a tensor that the network does not have.
+    """
+    return {entry["name"]: trace.output(entry["layer"], entry["what"]) for entry in io["outputs"]}

@@ -1,0 +1,1 @@
+"""The host's side of the protocol: packets, answers, streams of sequences."""

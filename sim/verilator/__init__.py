@@ -1,0 +1,1 @@
+"""The emitted Verilog as a compiled simulation, and where builds are kept."""

@@ -1,0 +1,106 @@
+import pytest
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.presets import PRESETS, is_file, load_config, load_machine, structure
+from sparnn.gen.machines.shared.fit import enlarge
+from sparnn.hdl.errors import ConfigurationError
+from sparnn.hdl.sparse.config import SparseConfig
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset_is_legal(name):
+    config = load_config(name)
+    assert config.lanes == PRESETS[name]["lanes"]
+    assert not is_file(name)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "post_units", "max_v"),
+    [(1, 1, 1), (3, 1, 1), (8, 1, 8), (12, 1, 4), (48, 2, 8), (64, 4, 16), (1024, 16, 16)],
+)
+def test_structure(lanes, post_units, max_v):
+    assert structure(lanes) == {"post_units": post_units, "max_v": max_v}
+
+
+def test_every_number_of_lanes_is_legal():
+    for lanes in range(1, 1025):
+        assert load_config(None, lanes).lanes == lanes
+
+
+def test_masr_is_what_its_benchmark_runs_on():
+    config = load_config("masr")
+    assert (config.weight_bits, config.activation_bits) == (10, 10)
+    assert (config.split_scales, config.threads, config.chunk) == (1, 2, 64)
+    assert load_config("masr", 256, split_scales=False) == SparseConfig(
+        lanes=256,
+        post_units=16,
+        max_v=16,
+        weight_bits=10,
+        activation_bits=10,
+        chunk=64,
+        threads=2,
+    )
+
+
+def test_a_dense_machine_has_no_split_scales(tmp_path):
+    with pytest.raises(SparnnError, match="--split-scales: dense64 is a dense machine"):
+        load_machine("dense64", split_scales=True)
+    assert load_machine("dense64", split_scales=False) == load_machine("dense64")
+
+
+def test_default_is_a_preset():
+    assert load_config(None) == load_config("default")
+
+
+@pytest.mark.parametrize("lanes", [0, -1, 1025])
+def test_lanes_out_of_range(lanes):
+    with pytest.raises(ConfigurationError, match=rf"lanes = {lanes}"):
+        load_config(None, lanes)
+
+
+def test_file(tmp_path):
+    file = tmp_path / "machine.toml"
+    file.write_text("lanes = 32\npost_units = 1\nweight_bits = 6\n")
+    config = load_config(str(file))
+    assert (config.lanes, config.post_units, config.max_v) == (32, 1, 16)
+    assert config.weight_bits == 6
+    assert load_config(str(file), 4, weight_bits=5).weight_bits == 5
+    assert is_file(str(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lane = 3", "unknown key 'lane'; the keys are lanes"),
+        ("lanes = 3.0", "lanes = 3.0 is not an integer"),
+        ("lanes = true", "lanes = True is not an integer"),
+        ("lanes = '3'", "lanes = '3' is not an integer"),
+        ("lanes =", "not a TOML file"),
+        ("[machine]\nlanes = 3", "unknown key 'machine'"),
+    ],
+)
+def test_bad_file(tmp_path, text, message):
+    file = tmp_path / "machine.toml"
+    file.write_text(text)
+    with pytest.raises(SparnnError, match=message):
+        load_config(str(file))
+
+
+def test_unknown_preset():
+    with pytest.raises(SparnnError, match=r"neither a preset \(arty_a7_35, default"):
+        load_config("huge")
+
+
+def test_impossible_file(tmp_path):
+    file = tmp_path / "machine.toml"
+    file.write_text("lanes = 6\npost_units = 4\n")
+    with pytest.raises(ConfigurationError, match="not a multiple of post_units"):
+        load_config(str(file))
+
+
+def test_enlarge():
+    config = enlarge(SparseConfig(), {"weight_depth": 8193, "mask_depth": 3})
+    assert config.weight_depth == 16384
+    assert config.mask_depth == SparseConfig().mask_depth
+    with pytest.raises(ConfigurationError, match="weight_depth"):
+        enlarge(SparseConfig(), {"weight_depth": (1 << 20) + 1})

@@ -1,0 +1,73 @@
+"""The model that V is chosen by: bounds that any array keeps."""
+
+import numpy as np
+import pytest
+
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
+
+
+def half(present, active, config, v_log2, chunks=1):
+    """Neurons and columns dealt in turn."""
+    units = config.post_units
+    group = np.arange(len(present)) % (config.lanes >> v_log2)
+    slice_ = np.arange(present.shape[1]) // units % (1 << v_log2)
+    return HalfRows.of(present, active, group, slice_, 1 << v_log2, chunks, 1)
+
+
+def machine(**options):
+    return SparseConfig(**({"lanes": 16, "post_units": 4, "max_v": 4} | options))
+
+
+def drawn(seed, rows=64, columns=64, density=0.5):
+    rng = np.random.default_rng(seed)
+    present = (rng.random((rows, columns)) < density).astype(np.int64)
+    return present, rng.random((40, columns)) < density
+
+
+@pytest.mark.parametrize("v_log2", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(3))
+def test_not_below_the_fullest_lane_or_the_collectors(seed, v_log2):
+    config = machine()
+    present, active = drawn(seed)
+    rows = half(present, active, config, v_log2)
+    work = np.zeros((16 >> v_log2, 1 << v_log2))
+    np.add.at(work, rows.group, rows.pairs[4:].mean(axis=0))
+    cycles = estimate_cycles([rows], config, v_log2)
+    # Lanes may have been a little ahead when the steps that count began.
+    assert cycles >= 0.95 * max(work.max(), len(present) / config.post_units)
+    assert cycles < 2 * work.max() + len(present)
+
+
+def test_dense_work_is_all_there_is():
+    """Enough work in each row, and all lanes alike: nothing is lost but the ends of halves."""
+    config = machine()
+    present, active = np.ones((64, 256), np.int64), np.ones((40, 256), bool)
+    cycles = estimate_cycles([half(present, active, config, 0)], config, 0)
+    assert cycles == pytest.approx(64 * 256 / 16, rel=0.03)
+
+
+def test_a_hidden_half_waits_for_the_state_before_it():
+    """Hardly any work: a step is as long as the tail, however many lanes there are."""
+    config = machine()
+    present, active = np.ones((4, 4), np.int64), np.ones((40, 4), bool)
+    alone = half(present, active, config, 0)
+    assert estimate_cycles([alone, alone], config, 0) > 20
+    assert estimate_cycles([alone], config, 0) < 10
+
+
+def test_scan_limits_empty_rows():
+    config = machine()
+    present, active = np.zeros((64, 64), np.int64), np.ones((40, 64), bool)
+    cycles = estimate_cycles([half(present, active, config, 0, chunks=8)], config, 0)
+    assert cycles >= 64 / 16 * 8
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_longer_queues_do_not_cost(seed):
+    present, active = drawn(seed, density=0.3)
+    short, long = (
+        estimate_cycles([half(present, active, one, 2)] * 2, one, 2)
+        for one in (machine(queue_depth=2), machine(queue_depth=32))
+    )
+    assert long <= short
