@@ -19,59 +19,29 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx.external_data_helper import uses_external_data
 
-from sparnn.hdl.dense.config import DenseConfig
-from sparnn.hdl.machine import MachineConfig
-from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.sim.host.program import MachineProgram
+from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import load_inputs
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import progress
 
-from .errors import SparnnError
-from .machines.dense.program import place_tiles
-from .machines.emit import HEADER, config_option, machine_lines, write_verilog
+from .machines.backend import backend
+from .machines.emit import HEADER, config_option, write_verilog
 from .machines.presets import is_file, load_machine
-from .machines.sparse.layout import lay_out
-from .machines.sparse.pack import pack_network
-from .machines.sparse.program import (
-    FITTED_STEPS,
-    build_program,
-    fit_config,
-    image_words,
-    longest_run,
-)
+from .machines.shared.placement import FITTED_STEPS, Placement
 from .network.prune import prune as prune_network
 from .network.to_onnx import float_model
 from .onnx.reader import import_onnx
 from .output.folder import check_replaceable, written_aside
 from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
-from .quantize.activity import BoolArray, measure_activity
+from .quantize.activity import measure_activity
 from .quantize.calibrate import calibrate as measure_ranges
 from .quantize.quantize import Quantized, proposals, quantize, saturation_report
 
-__all__ = ["CompileSummary", "Compiled", "compile_model", "place_network"]
-
-Words = npt.NDArray[np.uint32]
-
-
-@dataclass(frozen=True, eq=False)
-class Compiled:
-    """A network placed in a machine.
-
-    Members
-    -------
-    config: the machine, fitted to the network where that was wanted.
-    program: for the host. image: the packets that load the network.
-    """
-
-    config: MachineConfig
-    program: MachineProgram
-    image: Words
+__all__ = ["CompileSummary", "compile_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +50,15 @@ class CompileSummary:
 
     output: Path
     quantized: Quantized
-    compiled: Compiled
+    placement: Placement
     verilog_bytes: int
     pruned: bool
 
     def lines(self) -> list[str]:
         """For the user."""
-        program = self.compiled.program
-        lines = machine_lines(self.compiled.config)
+        program = self.placement.program
+        config = self.placement.config
+        lines = backend(config).lines(config)
         for layer, placed in zip(self.quantized.network.layers, program.layers, strict=True):
             weights = [w for w in (layer.w_x, layer.w_h) if w is not None]
             total = sum(w.size for w in weights)
@@ -97,8 +68,8 @@ class CompileSummary:
                 f"units, {present} of {total} weights, {placed.tiling}"
             )
         lines += [
-            f"image          {4 * len(self.compiled.image)} bytes, up to {program.max_steps} steps "
-            "in one run",
+            f"image          {4 * len(self.placement.image)} bytes, up to {program.max_steps} "
+            "steps in one run",
             f"Verilog        {self.verilog_bytes} bytes",
         ]
         lines += [f"saturation     {line}" for line in saturation_report(self.quantized)]
@@ -158,28 +129,28 @@ def compile_model(
             ranges,
             machine.weight_bits,
             machine.activation_bits,
-            split_scales=isinstance(machine, SparseConfig) and machine.split_scales == 1,
+            split_scales=machine.split_scales == 1,
         )
     with progress("Packing"):
-        compiled = place_network(
+        placement = backend(machine).place(
             quantized.network,
             machine,
             quantized.io["outputs"],
             fit=not is_file(config),
             activity=measure_activity(quantized.network, sequences),
-            steps=longest_run(quantized.network, sequences),
+            steps=_longest_run(quantized.network, sequences),
             streams=streams,
         )
     with written_aside(output) as folder:
-        size = write_verilog(folder, compiled.config)
+        size = write_verilog(folder, placement.config)
         (folder / HEADER).write_text(
-            header_text(compiled.config, compiled.program, quantized.network.layers[0].f_x),
+            header_text(placement.config, placement.program, quantized.network.layers[0].f_x),
             encoding="utf-8",
         )
         quantized.network.save(folder / "network.npz")
-        (folder / "image.bin").write_bytes(compiled.image.astype("<u4").tobytes())
+        (folder / "image.bin").write_bytes(placement.image.astype("<u4").tobytes())
         (folder / "program.json").write_text(
-            json.dumps(compiled.program.to_dict(), indent=1) + "\n", encoding="utf-8"
+            json.dumps(placement.program.to_dict(), indent=1) + "\n", encoding="utf-8"
         )
         _copy_model(model, folder / "model.onnx")
         if pruned:
@@ -199,61 +170,24 @@ def compile_model(
         sections: Mapping[str, Any] = {
             "io": quantized.io,
             "reference": "reference.onnx" if pruned else "model.onnx",
-            **network_section(quantized.network, compiled.program),
+            **network_section(quantized.network, placement.program),
         }
         text = manifest_text(
             command="compile",
             options=options,
-            config=compiled.config,
+            config=placement.config,
             files=file_hashes(folder),
             sections=sections,
         )
         (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return CompileSummary(output, quantized, compiled, size, pruned)
+    return CompileSummary(output, quantized, placement, size, pruned)
 
 
-def place_network(
-    network: IntegerNetwork,
-    config: MachineConfig,
-    outputs: Sequence[Mapping[str, Any]] = (),
-    *,
-    fit: bool = False,
-    v: Sequence[int] | None = None,
-    balance: bool = True,
-    activity: Sequence[BoolArray] | None = None,
-    steps: int = FITTED_STEPS,
-    streams: int = 1,
-) -> Compiled:
-    """Lay out, pack and program an integer network.
-
-    Parameters
-    ----------
-    outputs: see :func:`~sparnn.gen.machines.sparse.program.build_program`.
-    fit: enlarge the machine's memories to what the network needs, with so many ``steps`` in a run.
-    streams: sequences that take turns, on a dense machine.
-    v, balance, activity: see :func:`~sparnn.gen.machines.sparse.layout.lay_out`.
-
-    Raises
-    ------
-    SparnnError: the network does not fit.
-    """
-    if isinstance(config, DenseConfig):
-        return Compiled(
-            *place_tiles(network, config, outputs, fit=fit, steps=steps, streams=streams)
-        )
-    if streams > 1:
-        raise SparnnError(
-            f"streams = {streams}: only the dense machine lets sequences take turns; compile for "
-            f"one, such as --config dense64"
-        )
-    layout = lay_out(
-        network, config, v=v, balance=balance, activity=activity, limit_columns=not fit
-    )
-    if fit:
-        config = fit_config(config, network, layout, outputs, steps, activity)
-    packed = pack_network(network, layout, config)
-    program = build_program(network, layout, packed, config, outputs, activity=activity)
-    return Compiled(config, program, image_words(program, packed))
+def _longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:
+    """Steps to make room for: sequences that run backwards have to fit the store whole."""
+    if not any(layer.reverse for layer in network.layers):
+        return FITTED_STEPS
+    return max(FITTED_STEPS, *(len(sequence.x) for sequence in sequences))
 
 
 def _copy_model(model: Path, copy: Path) -> None:

@@ -60,7 +60,7 @@ class Descriptor:
     def __init__(self, fields: Mapping[str, Field], words: int = 16):
         self.words = words
         self.fields: Mapping[str, Field] = dict(
-            sorted((COMMON_FIELDS | dict(fields)).items(), key=lambda item: item[1])
+            sorted((dict(COMMON_FIELDS) | dict(fields)).items(), key=lambda item: item[1])
         )
         taken = [0] * words
         for name, field in self.fields.items():

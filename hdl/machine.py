@@ -114,6 +114,11 @@ class MachineConfig(ABC):
         return 0
 
     @property
+    def packed_rows(self) -> int:
+        """Rows of non-zero values that the sequences in a packed store may take."""
+        return 0
+
+    @property
     def split_scales(self) -> int:
         """1: positive and negative weights of a row have scales of their own."""
         return 0

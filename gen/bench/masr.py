@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy.typing as npt
 from sparnn.gen.machines.presets import PRESETS, load_config
 from sparnn.gen.machines.sparse.balance import Balance, HalfWork
 from sparnn.gen.machines.sparse.layout import NetworkLayout, lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
 from sparnn.gen.machines.sparse.packed_store import store_bits, store_memories
-from sparnn.gen.machines.sparse.program import build_program, fit_config, image_words
+from sparnn.gen.machines.sparse.place import place, with_outputs
+from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.gen.quantize.activity import BoolArray, measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
@@ -206,8 +206,17 @@ def masr_point(
     trace = run_network(network, x)
     activity = measure_activity(network, [sample])
     layout = masr_layout(network, config, options, activity)
-    config = fit_config(config, network, layout, [every_output(network)], len(x), activity)
-    run = run_layer(network, x, trace, config, layout, unfolded=options.unfolded, activity=activity)
+    placed = place(
+        network,
+        config,
+        [every_output(network)],
+        fit=True,
+        steps=len(x),
+        layout=layout,
+        activity=activity,
+    )
+    config = placed.config
+    run = run_layer(replace(placed, unfolded=options.unfolded), x, trace, activity=activity)
     cycles, slots = run.cycles, run.slots
     assert sum(slots.values()) == lanes * cycles
     assert slots[Counter.PAIR] == trace.useful_macs
@@ -271,14 +280,11 @@ def every_output(network: IntegerNetwork) -> Mapping[str, Any]:
 
 
 def run_layer(
-    network: IntegerNetwork,
+    placed: SparsePlacement,
     x: IntArray,
     trace: NetworkTrace,
-    config: SparseConfig,
-    layout: NetworkLayout,
     *,
     activity: Sequence[BoolArray],
-    unfolded: bool = True,
 ) -> LayerRun:
     """Run one or two directions of a layer over all steps and compare them with the golden model.
 
@@ -287,7 +293,7 @@ def run_layer(
     alone, as in a network whose activations stay in the machine: the host takes one value per
     cycle.
     """
-    packed = pack_network(network, layout, config)
+    network, config = placed.network, placed.config
     requests = [every_output(network)]
     if len(network.layers) == 1:
         requests.append({"layer": 0, "what": "last"})
@@ -297,16 +303,9 @@ def run_layer(
         (folder / "sparnn.v").write_text(machine_verilog(config))
         build_driver(folder / "sparnn.v")
         for request in requests:
-            program = build_program(
-                network,
-                layout,
-                packed,
-                config,
-                [request],
-                unfolded=unfolded,
-                activity=activity,
-            )
-            (folder / "image.bin").write_bytes(image_words(program, packed).astype("<u4").tobytes())
+            asked = with_outputs(placed, [request], activity)
+            program = asked.program
+            (folder / "image.bin").write_bytes(asked.image.astype("<u4").tobytes())
             results, driver = run_sequences(folder, program, [(x, {})], run=kept_run)
             different += mismatches(program, results, [trace])[0]
     return LayerRun(different == 0, results[0].cycles, results[0].slots, driver)

@@ -193,7 +193,7 @@ BRAINWAVE: dict[tuple[str, int, int], tuple[int, int | None, int | None]] = {
 def brainwave_points() -> list[dict[str, Any]]:
     """BrainWave's shapes on 96K MAC units, and the baseline of it, by the cycle model.
 
-    BrainWave's published cycles are its latency at 250 MHz (docs/adaptive-tiles.md).
+    BrainWave's published cycles are its latency at 250 MHz (docs/dense.md).
     """
     ours, baseline = dense_preset("bw96k"), dense_preset("brainwave")
     points = []

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sparnn.gen.compile import place_network
 from sparnn.gen.fit.fit import smallest_machine
+from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.targets import TARGETS
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
@@ -70,7 +70,7 @@ def step_cycles(network: IntegerNetwork, lanes: int) -> tuple[SparseConfig, int,
     rng = np.random.default_rng(SEED)
     config = smallest_machine(network, lanes, TARGETS["ecp5"], 8)
     last = len(network.layers) - 1
-    compiled = place_network(network, config, [{"layer": last, "what": "sequence"}])
+    compiled = place(network, config, [{"layer": last, "what": "sequence"}])
     states = constant_states(network)
     short, long = 1, 3
     cycles = {}

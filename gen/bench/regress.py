@@ -16,8 +16,8 @@ import numpy as np
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.sparse.layout import lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
-from sparnn.gen.machines.sparse.program import build_program, image_words
+from sparnn.gen.machines.sparse.place import place
+from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import run_network
@@ -103,10 +103,10 @@ def run_case(
     if rng.random() < 0.7:  # any V, not only the one that the compiler would choose
         v = [1 << int(rng.integers(0, config.v_log2_max + 1)) for _ in integers.layers]
     layout = lay_out(integers, config, v=v, balance=bool(rng.random() < 0.7))
-    packed = pack_network(integers, layout, config)
-    program = build_program(integers, layout, packed, config, _outputs(rng, integers))
-    program = _other_schedule(rng, program)
-    image_words(program, packed).astype("<u4").tofile(folder / "image.bin")
+    placed = place(integers, config, _outputs(rng, integers), layout=layout)
+    placed = _other_schedule(rng, placed)
+    program = _shorter_runs(rng, placed.program)
+    placed.image.astype("<u4").tofile(folder / "image.bin")
     sequences = []
     for number in range(SEQUENCES):
         x = random_x(rng, integers, int(rng.integers(1, 9)))
@@ -156,22 +156,20 @@ def _outputs(rng: np.random.Generator, network: IntegerNetwork) -> list[dict[str
     return [*outputs, {"layer": len(network.layers) - 1, "what": what}]
 
 
-def _other_schedule(rng: np.random.Generator, program: MachineProgram) -> MachineProgram:
-    """Perhaps the plain schedule instead of the unfolded one; perhaps runs of few steps."""
-    if rng.random() < 0.3:
-        layers = tuple(
-            replace(layer, descriptor={**layer.descriptor, "unfolded": 0})
-            for layer in program.layers
-        )
-        program = replace(program, layers=layers)
+def _other_schedule(rng: np.random.Generator, placed: SparsePlacement) -> SparsePlacement:
+    """Perhaps the plain schedule instead of the unfolded one."""
+    return replace(placed, unfolded=not rng.random() < 0.3)
+
+
+def _shorter_runs(rng: np.random.Generator, program: MachineProgram) -> MachineProgram:
+    """Perhaps runs of few steps."""
     stuck = any(
         one.descriptor["reverse"] or (one.descriptor["single_step"] and one.has_hidden)
         for one in program.layers
     )
-    if not stuck and rng.random() < 0.3:
-        most = min(program.max_steps, int(rng.integers(1, 5)))
-        program = replace(program, max_steps=most)
-    return program
+    if stuck or not rng.random() < 0.3:
+        return program
+    return replace(program, max_steps=min(program.max_steps, int(rng.integers(1, 5))))
 
 
 def main() -> int:

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.dense.program import explore_network, model_layers, place_tiles
-from sparnn.gen.machines.dense.store import paired_layers
+from sparnn.gen.machines.dense.place import place
+from sparnn.gen.machines.dense.program import model_layers
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
@@ -66,13 +66,12 @@ def reload_points(
     loaded = []
     for name, network in networks.items():
         outputs = [{"layer": len(network.layers) - 1, "what": "sequence"}]
-        pairs = paired_layers(network, config, outputs)
-        plans = explore_network(network, config, pairs, steps=steps)
-        _, program, image = place_tiles(network, config, outputs, plans=plans)
+        placed = place(network, config, outputs, steps=steps)
+        program = placed.program
         x = rng.integers(-128, 128, (steps, network.layers[0].inputs))
         packets, runs = sequence_packets(program, 0, x)
-        words += [image, packets]
-        loaded.append((name, network, plans, program, runs, x))
+        words += [placed.image, packets]
+        loaded.append((name, placed, program, runs, x))
     counts = [expected_words(program, runs) for *_, program, runs, _ in loaded]
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as folder:
         verilog = Path(folder) / "sparnn.v"
@@ -84,9 +83,10 @@ def reload_points(
         raise SimulationError(f"the machine does not answer: {problem}")
     points: list[dict[str, Any]] = []
     first = 0
-    for (name, network, plans, program, runs, x), count in zip(loaded, counts, strict=True):
+    for (name, placed, program, runs, x), count in zip(loaded, counts, strict=True):
         results = parse_results(program, runs, answer[first : first + count])
         first += count
+        network = placed.network
         different, _ = mismatches(program, results, [run_network(network, x)])
         points.append(
             {
@@ -97,9 +97,7 @@ def reload_points(
                 "seed": seed,
                 "bit_exact": different == 0,
                 "cycles": results[0].cycles,
-                "model_cycles": network_cycles(
-                    config, model_layers(network, program, plans, steps)
-                ),
+                "model_cycles": network_cycles(config, model_layers(placed, steps)),
                 "load_words": len(words[2 * len(points)]),
                 "tiles": "; ".join(one.tiling for one in program.layers),
             }

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.dense.pack import packed_lanes
+from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.presets import SHARP_SIZES, dense_preset
-from sparnn.gen.machines.dense.program import place_tiles
 from sparnn.gen.machines.dense.tiles import explore, tile_layer, tile_shape
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import machine_verilog
@@ -303,8 +303,9 @@ def simulated(
                 outputs.append({"layer": last, "what": "state_c"})
             plans = [plan] * len(network.layers)
             streams = len(x)
-            _, program, image = place_tiles(network, config, outputs, plans=plans, streams=streams)
-            (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
+            placed = place(network, config, outputs, plans=plans, streams=streams)
+            program = placed.program
+            (folder / "image.bin").write_bytes(placed.image.astype("<u4").tobytes())
             results, _ = run_sequences(folder, program, [(one, {}) for one in x])
             different, _ = mismatches(program, results, [run_network(network, one) for one in x])
             cycles = sum(result.cycles for result in results)

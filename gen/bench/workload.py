@@ -6,7 +6,7 @@ follow slow, correlated processes behind a ReLU. Every input column and every hi
 density of its own, beta distributed around the mean that is asked for; each unit's bias is tuned
 until it has it. So the columns' densities differ, as in real networks, and the recurrence is real:
 the hidden state that the hardware multiplies is the one that it computed. How the model compares
-with a trained network stands in docs/baselines.md.
+with a trained network stands in docs/results/baselines.md.
 """
 
 from dataclasses import dataclass

@@ -39,7 +39,7 @@ class Board:
     pad: the clock comes in on the PLL's pad.
     depth: words in each queue of the link. baud: of the link.
     device: the part, of gen/targets. flash: the command that loads a bitstream.
-    machine: parameters of :class:`~sparnn.hdl.sparse.config.SparseConfig` for a preset of the
+    machine: parameters of :class:`~sparnn.hdl.sparse.config.MachineConfig` for a preset of the
         board's name. The memories are the least; compile enlarges them to what the network needs.
     """
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sparnn.hdl.board.clock import ClockPlan
 from sparnn.hdl.board.top import BOARD_MODULE, BoardTop, board_verilog
-from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import golden_sequences, load_compiled, quantize_sequence
 from sparnn.sim.host.answers import expected_words, parse_results
@@ -180,7 +180,7 @@ def run_on_board(
 
 
 @contextmanager
-def _port(name: str, config: SparseConfig, baud: int, log: Path | None) -> Iterator[SerialPort]:
+def _port(name: str, config: MachineConfig, baud: int, log: Path | None) -> Iterator[SerialPort]:
     if name != SIMULATION:
         with open_port(name, baud) as port:
             yield port

@@ -10,8 +10,7 @@ import numpy as np
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.layers import cell_options
-from sparnn.gen.machines.sparse.layout import lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
+from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import memory_needs
 from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.onnx.reader import import_onnx
@@ -143,8 +142,7 @@ def smallest_machine(
             "activation_bits": network.activation_bits,
         }
     )
-    layout = lay_out(network, config, limit_columns=False)
-    needs = memory_needs(network, layout, pack_network(network, layout, config), config, steps)
+    needs = memory_needs(place(network, config, fit=True), steps)
     widths = {
         "mask_depth": config.mask_entry_bits,
         "weight_depth": config.weight_bits,

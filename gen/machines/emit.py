@@ -5,14 +5,14 @@ from pathlib import Path
 from sparnn.gen.output.folder import check_replaceable, written_aside
 from sparnn.gen.output.header import header_text
 from sparnn.gen.output.manifest import MANIFEST, file_hashes, manifest_text
-from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.progress import progress
 
+from .backend import backend
 from .presets import is_file, load_machine
 
-__all__ = ["config_option", "emit", "machine_lines", "write_verilog"]
+__all__ = ["config_option", "emit", "write_verilog"]
 
 VERILOG = "sparnn.v"
 HEADER = "sparnn.h"
@@ -66,7 +66,11 @@ def emit(
             files=file_hashes(folder),
         )
         (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return [*machine_lines(machine), f"Verilog        {size} bytes", f"written        {output}"]
+    return [
+        *backend(machine).lines(machine),
+        f"Verilog        {size} bytes",
+        f"written        {output}",
+    ]
 
 
 def write_verilog(folder: Path, config: MachineConfig) -> int:
@@ -80,24 +84,3 @@ def write_verilog(folder: Path, config: MachineConfig) -> int:
 def config_option(config: str | None) -> str | None:
     """``--config`` for the manifest: a file by its name alone; its content is in ``config``."""
     return Path(config).name if config is not None and is_file(config) else config
-
-
-def machine_lines(config: MachineConfig) -> list[str]:
-    """A machine in a few lines."""
-    if isinstance(config, DenseConfig):
-        least = config.bank_lanes
-        return [
-            f"machine        dense, {config.lanes} lanes of {config.width} rows = "
-            f"{config.mac_units} MAC units, {config.slices} post slices",
-            f"tiles          {config.banks * config.width} x {least} to {config.width} x "
-            f"{config.lanes} (rows x columns)",
-            f"widths         weights {config.weight_bits} bits, activations "
-            f"{config.activation_bits} bits",
-        ]
-    return [
-        f"machine        {config.lanes} lanes, {config.post_units} post units, V up to "
-        f"{config.max_v}, chunks of {config.chunk}",
-        f"widths         weights {config.weight_bits} bits"
-        f"{' with split scales' if config.split_scales else ''}, activations "
-        f"{config.activation_bits} bits",
-    ]

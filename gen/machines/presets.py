@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from sparnn.gen.boards import BOARDS
 from sparnn.gen.errors import SparnnError
-from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.emit import MACHINES, machine_config
 from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.sparse.config import SparseConfig
 
@@ -106,7 +106,11 @@ def load_config(
     elif name_or_path in PRESETS:
         chosen = dict(PRESETS[name_or_path])
     else:
-        chosen = _read(name_or_path)
+        machine, chosen = _read(name_or_path)
+        if machine != SparseConfig.MACHINE:
+            raise SparnnError(
+                f"--config {name_or_path}: a {machine} machine, where a sparse one is needed"
+            )
     if lanes is not None:
         chosen["lanes"] = lanes
     chosen.update({name: int(value) for name, value in overrides.items() if value is not None})
@@ -119,22 +123,23 @@ def load_config(
 def load_machine(
     name_or_path: str | None, lanes: int | None = None, **overrides: int | None
 ) -> MachineConfig:
-    """Like :func:`load_config`; the name may also be that of a dense machine, and a file that has
-    ``banks`` describes one.
+    """Like :func:`load_config`; the name may also be that of a dense machine, and a file says which
+    machine it describes by ``machine = "sparse"`` (as where it says nothing) or ``"dense"``.
 
     Raises
     ------
     SparnnError, ConfigurationError: as :func:`load_config`; lanes or split scales for a dense
         machine.
     """
-    dense = name_or_path in DENSE_PRESETS
-    file = None
-    if name_or_path is not None and not dense and name_or_path not in PRESETS:
-        content = _content(name_or_path)
-        if "banks" in content:
-            file = _checked(name_or_path, content, DenseConfig)
-    if name_or_path is None or not (dense or file):
+    machine, content = "sparse", None
+    if is_file(name_or_path):
+        assert name_or_path is not None
+        machine, content = _read(name_or_path)
+    elif name_or_path in DENSE_PRESETS:
+        machine = "dense"
+    if machine == "sparse":
         return load_config(name_or_path, lanes, **overrides)
+    assert name_or_path is not None
     if lanes is not None:
         raise SparnnError(
             f"--lanes {lanes}: the size of {name_or_path} is fixed; choose another of "
@@ -146,8 +151,8 @@ def load_machine(
             f"--split-scales: {name_or_path} is a dense machine, whose rows have one scale each; "
             f"leave the option out, or choose a sparse machine, such as --config masr"
         )
-    if file:
-        return DenseConfig(**file | chosen)
+    if content is not None:
+        return machine_config(machine, content | chosen)
     return dense_preset(name_or_path, **chosen)
 
 
@@ -159,11 +164,8 @@ def _power_of_two_divisor(value: int, most: int) -> int:
     return power
 
 
-def _read(path: str) -> dict[str, int]:
-    return _checked(path, _content(path), SparseConfig)
-
-
-def _content(path: str) -> dict[str, Any]:
+def _read(path: str) -> tuple[str, dict[str, int]]:
+    """The machine's name in a file, ``sparse`` where none is given, and its parameters."""
     file = Path(path)
     names = ", ".join([*sorted(PRESETS), *DENSE_PRESETS])
     if not file.is_file():
@@ -172,9 +174,15 @@ def _content(path: str) -> dict[str, Any]:
             f"TOML file"
         )
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        content = tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SparnnError(f"--config {path}: not a TOML file ({error}); correct it") from None
+    machine = content.pop("machine", SparseConfig.MACHINE)
+    if not isinstance(machine, str) or machine not in MACHINES:
+        raise SparnnError(
+            f"--config {path}: machine = {machine!r} is unknown; use one of {', '.join(MACHINES)}"
+        )
+    return machine, _checked(path, content, MACHINES[machine])
 
 
 def _checked(path: str, content: dict[str, Any], machine: type[MachineConfig]) -> dict[str, int]:
@@ -185,8 +193,14 @@ def _checked(path: str, content: dict[str, Any], machine: type[MachineConfig]) -
         key = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
             known = ", ".join(field.name for field in fields(machine))
+            others = [
+                f'; write machine = "{name}" for a machine that has it'
+                for name, other in MACHINES.items()
+                if key in {field.name for field in fields(other)}
+            ]
             raise SparnnError(
-                f"--config {path}: unknown key {key!r}; the keys are {known}"
+                f"--config {path}: unknown key {key!r}; the keys of a {machine.MACHINE} machine "
+                f"are {known}{''.join(others)}"
             ) from None
         raise SparnnError(
             f"--config {path}: {key} = {first['input']!r} is not an integer; give a whole number"

@@ -56,6 +56,7 @@ def manifest_text(
         "packages": {name: _version(name) for name in _PACKAGES},
         "command": command,
         "options": dict(options),
+        "machine": config.MACHINE,
         "config": asdict(config),
         **(sections or {}),
         "files": dict(sorted(files.items())),

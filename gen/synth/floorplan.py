@@ -4,7 +4,8 @@ nextpnr's placer gives each of them the nearest free site, one after the other; 
 them taken the last ones come to lie anywhere, and with them what they are wired to. A machine's
 have an order, though: lane after lane, a post unit among its lanes, what belongs to all in the
 middle. Here each cluster's block RAMs get an oblong of their own, about as wide as high, each
-lane's side by side, and its multipliers the sites nearest to them (docs/fpga.md: what it gives).
+lane's side by side, and its multipliers the sites nearest to them (what it gives is in
+docs/notes/fpga-clock.md).
 """
 
 import json

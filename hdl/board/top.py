@@ -17,7 +17,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.common.instance import place
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
 from sparnn.hdl.link.link import SerialLink
-from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.verilog import modules_verilog
 
 from .clock import ClockPlan
@@ -182,6 +182,6 @@ class BoardTop(wiring.Component):
         return m
 
 
-def board_verilog(config: SparseConfig, top: BoardTop) -> str:
+def board_verilog(config: MachineConfig, top: BoardTop) -> str:
     """One Verilog text: the machine and the board's top, module :data:`BOARD_MODULE`."""
     return machine_verilog(config) + "\n" + modules_verilog([(top, BOARD_MODULE)])

@@ -1,1 +1,1 @@
-"""The dense machine: vector lanes, tiles that change at run time (docs/adaptive-tiles.md)."""
+"""The dense machine: vector lanes, tiles that change at run time (docs/dense.md)."""

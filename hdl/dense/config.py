@@ -251,7 +251,7 @@ class DenseConfig(MachineConfig):
         """A mask word, or a pass's cycles less one."""
         return max(self.columns, PASS_LENGTH_BITS)
 
-    # Pipeline: docs/adaptive-tiles.md has the stage by stage list -------------------------------
+    # Pipeline: docs/dense.md has the stage by stage list -------------------------------
 
     @property
     def tree_stages(self) -> int:

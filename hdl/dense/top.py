@@ -22,7 +22,7 @@ __all__ = ["DenseMachine"]
 
 
 class DenseMachine(wiring.Component):
-    """A whole dense accelerator (docs/adaptive-tiles.md).
+    """A whole dense accelerator (docs/dense.md).
 
     Members
     -------

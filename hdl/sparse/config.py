@@ -288,6 +288,11 @@ class SparseConfig(MachineConfig):
         return self.chunk + len(MaskFlag) + self.factor_bits
 
     @property
+    def packed_rows(self) -> int:
+        """Rows of non-zero values that the sequences in a packed store may take."""
+        return (self.value_rows - self.dense_rows) * self.packed_store
+
+    @property
     def store_words(self) -> int:
         """Addresses of the store: its words, and behind those of a packed store its whole rows."""
         return self.store_depth + self.dense_rows * self.packed_store

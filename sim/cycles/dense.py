@@ -1,4 +1,4 @@
-"""Cycles of the dense machine, exactly, without simulating it (docs/adaptive-tiles.md).
+"""Cycles of the dense machine, exactly, without simulating it (docs/dense.md).
 
 Nothing in that machine waits but the issue of passes, and that waits for activations alone; so the
 model follows the issues of each half, and where the pattern of a step repeats it goes on by

@@ -14,7 +14,6 @@ from sparnn.hdl.host.protocol import (
     header,
 )
 from sparnn.hdl.machine import MachineConfig
-from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.errors import SimulationError
 
 from .program import LayerProgram, MachineProgram, Run
@@ -137,13 +136,12 @@ def _done(reader: "Reader", program: MachineProgram, run: Run) -> int:
     lost = reader.argument(Response.DONE)
     if lost:
         config = program.config
-        assert isinstance(config, SparseConfig)
         what = "the input"
         if lost > 1:
             what = f"the outputs of layer {program.layers[lost - 2].name!r}"
         raise SimulationError(
             f"sequence {run.sequence}: the packed store is full, {what} in a run of {run.steps} "
-            f"steps did not fit the {config.value_rows - config.dense_rows} rows of "
+            f"steps did not fit the {config.packed_rows} rows of "
             f"{config.post_units} non-zero values that it holds; calibrate with sequences as dense "
             f"as this one, or compile for a machine with a larger value_rows, or packed_store = 0"
         )

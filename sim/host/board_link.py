@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sparnn.hdl.host.protocol import Opcode, Response, header, identity
 from sparnn.hdl.link.protocol import VERSION, Fault, Kind
-from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.progress import progress
 
@@ -109,7 +109,7 @@ class BoardLink:
         self._answers = []
         self._hear(rest)
 
-    def check_machine(self, config: SparseConfig) -> None:
+    def check_machine(self, config: MachineConfig) -> None:
         """Ask for the machine's identity.
 
         Raises

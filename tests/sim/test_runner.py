@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from sparnn.gen.bench.random_networks import random_initial, random_network, random_x
-from sparnn.gen.compile import compile_model, place_network
+from sparnn.gen.compile import compile_model
+from sparnn.gen.machines.backend import backend
 from sparnn.gen.machines.presets import load_config
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.errors import SimulationError
@@ -117,7 +118,7 @@ def test_random_networks_on_one_machine(tmp_path):
         for stage in network.stages:
             if all(network.layers[index].kind in ("lstm", "gru") for index in stage):
                 outputs.append({"layer": stage[-1], "what": "state_c"})
-        placed = place_network(network, config, outputs)
+        placed = backend(config).place(network, config, outputs)
         (tmp_path / "image.bin").write_bytes(placed.image.astype("<u4").tobytes())
         longest = min(40, placed.program.max_steps)
         sequences = []

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from sparnn.gen.bench.random_networks import random_network
-from sparnn.gen.machines.dense.program import explore_network, model_layers, place_tiles
-from sparnn.gen.machines.dense.store import paired_layers
+from sparnn.gen.machines.dense.place import place
+from sparnn.gen.machines.dense.program import DensePlacement, model_layers
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
@@ -111,17 +111,22 @@ def run_exact(
         or network.layers[stage[-1]].join == "reset"
     ]
     outputs.append({"layer": len(network.layers) - 1, "what": what})
-    pairs = paired_layers(network, config, outputs) if interleave else set()
-    plans = plans or explore_network(network, config, pairs, schedule=schedule, streams=streams)
-    _, program, image = place_tiles(
-        network, config, outputs, plans=plans, interleave=interleave, streams=streams
+    placed = place(
+        network,
+        config,
+        outputs,
+        plans=plans,
+        interleave=interleave,
+        streams=streams,
+        schedule=schedule,
     )
-    (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
+    program = placed.program
+    (folder / "image.bin").write_bytes(placed.image.astype("<u4").tobytes())
     results, _ = run_sequences(folder, program, sequences, **link)
     traces = [run_network(network, x, states) for x, states in sequences]
     assert mismatches(program, results, traces) == (0, None)
     if streams > 1:
-        check_stream_cycles(network, program, plans, sequences, [one.cycles for one in results])
+        check_stream_cycles(placed, sequences, [one.cycles for one in results])
         return program
     if any(one.descriptor["emit"] for one in program.layers[:-1]):
         return program  # the next layer waits for the host, of which the model knows nothing
@@ -130,29 +135,24 @@ def run_exact(
         for first in range(0, len(x), program.max_steps):
             steps = min(program.max_steps, len(x) - first)
             fresh = not states and not first
-            cycles += network_cycles(
-                config, model_layers(network, program, plans, steps, fresh=fresh)
-            )
+            cycles += network_cycles(config, model_layers(placed, steps, fresh=fresh))
         assert cycles == result.cycles
     return program
 
 
 def check_stream_cycles(
-    network: IntegerNetwork,
-    program: MachineProgram,
-    plans: list[TilePlan],
+    placed: DensePlacement,
     sequences: list[tuple[np.ndarray, Mapping[tuple[str, int], np.ndarray]]],
     cycles: list[int],
 ) -> None:
     """Of each group of sequences that run together."""
-    assert isinstance(program.config, DenseConfig)
-    _, groups = stream_packets(program, sequences)
+    _, groups = stream_packets(placed.program, sequences)
     for group in groups:
         fresh = not any(sequences[number][1] for number in group.numbers)
         expected = sum(
             network_cycles(
-                program.config,
-                model_layers(network, program, plans, steps, fresh=fresh and not number),
+                placed.config,
+                model_layers(placed, steps, fresh=fresh and not number),
             )
             for number, steps in enumerate(group.runs)
         )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cocotb_tools.runner import get_runner
 
-from sparnn.gen.compile import place_network
+from sparnn.gen.machines.backend import backend
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
@@ -70,7 +70,7 @@ def bench(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     integers = network()
     outputs = [{"layer": 0, "what": "state_c"}, {"layer": 1, "what": "sequence"}]
-    placed = place_network(integers, CONFIG, outputs)
+    placed = backend(CONFIG).place(integers, CONFIG, outputs)
     (folder / "sparnn.v").write_text(machine_verilog(CONFIG))
     (folder / "program.json").write_text(json.dumps(placed.program.to_dict()))
     placed.image.astype("<u4").tofile(folder / "image.bin")

@@ -57,9 +57,7 @@ def test_too_long_to_be_read_backwards(tmp_path: Path) -> None:
 
 def test_one_of_two_directions_is_no_output() -> None:
     from sparnn.gen.bench.random_networks import random_config, random_network
-    from sparnn.gen.machines.sparse.layout import lay_out
-    from sparnn.gen.machines.sparse.pack import pack_network
-    from sparnn.gen.machines.sparse.program import build_program
+    from sparnn.gen.machines.sparse.place import place
 
     for seed in range(99):
         rng = np.random.default_rng(seed)
@@ -67,10 +65,8 @@ def test_one_of_two_directions_is_no_output() -> None:
         network = random_network(rng, config)
         if len(network.stages[0]) > 1:
             break
-    layout = lay_out(network, config)
-    packed = pack_network(network, layout, config)
     with pytest.raises(SparnnError, match="is joined with the layer after it"):
-        build_program(network, layout, packed, config, [{"layer": 0, "what": "sequence"}])
+        place(network, config, [{"layer": 0, "what": "sequence"}])
 
 
 #: A dense machine, whose link carries several words at once.

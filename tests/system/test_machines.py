@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from sparnn.gen.bench.regress import random_machine, run_case
-from sparnn.gen.machines.sparse.layout import lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
-from sparnn.gen.machines.sparse.program import build_program, image_words
+from sparnn.gen.machines.sparse.place import place
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import run_network
@@ -126,18 +124,18 @@ def network(*layers):
     return IntegerNetwork((*layers[:-1], last), CONFIG.weight_bits, CONFIG.activation_bits)
 
 
-def run(folder, integers, sequences, *, v=None, change=lambda program: program):
+def run(folder, integers, sequences, *, v=None, unfolded=True, change=lambda program: program):
     """Run sequences (x, or x and states), check them, and give the results."""
-    layout = lay_out(integers, CONFIG, v=v and [v] * len(integers.layers))
-    packed = pack_network(integers, layout, CONFIG)
     wanted = [
         {"layer": index, "what": "state_c"}
         for index, one in enumerate(integers.layers)
         if one.kind in ("lstm", "gru")
     ]
     wanted.append({"layer": len(integers.layers) - 1, "what": "sequence"})
-    program = change(build_program(integers, layout, packed, CONFIG, wanted))
-    image_words(program, packed).astype("<u4").tofile(folder / "image.bin")
+    placed = place(integers, CONFIG, wanted, v=v and [v] * len(integers.layers))
+    placed = replace(placed, unfolded=unfolded)
+    program = change(placed.program)
+    placed.image.astype("<u4").tofile(folder / "image.bin")
     states = constant_states(integers)
     results, _ = run_sequences(folder, program, [(x, states) for x in sequences])
     traces = [run_network(integers, x, states) for x in sequences]
@@ -237,13 +235,9 @@ def test_several_runs_equal_one(machine):
 
 @extreme
 def test_the_plain_schedule_gives_the_same_bits(machine):
-    def plain(program):
-        layers = [replace(a, descriptor={**a.descriptor, "unfolded": 0}) for a in program.layers]
-        return replace(program, layers=tuple(layers))
-
     x = np.random.default_rng(3).integers(-128, 128, (12, 5))
     (unfolded,) = run(machine, stacked(), [x])
-    (folded,) = run(machine, stacked(), [x], change=plain)
+    (folded,) = run(machine, stacked(), [x], unfolded=False)
     assert np.array_equal(folded.outputs[-1], unfolded.outputs[-1])
     assert folded.cycles > unfolded.cycles
 

@@ -20,10 +20,10 @@ from sparnn.hdl.dense.post.row import RowUnit, row_kind
 from sparnn.hdl.dense.post.sigma import SIGMA_MODULE, Sigma
 from sparnn.hdl.host.host_port import HostPort
 
-__all__ = ["TILE_BLOCKS", "block_components"]
+__all__ = ["BLOCKS", "block_components"]
 
 #: Name -> the block of a dense machine.
-TILE_BLOCKS: Mapping[str, Callable[[DenseConfig], wiring.Component]] = {
+BLOCKS: Mapping[str, Callable[[DenseConfig], wiring.Component]] = {
     "lane": VectorLane,
     "bank": Bank,
     "tap": Tap,
@@ -44,7 +44,7 @@ def block_components(
     name: str, config: DenseConfig, top: str
 ) -> list[tuple[wiring.Component, str]]:
     """A block as the module ``top``, and what it is made of."""
-    parts: list[tuple[wiring.Component, str]] = [(TILE_BLOCKS[name](config), top)]
+    parts: list[tuple[wiring.Component, str]] = [(BLOCKS[name](config), top)]
     if name == "bank":
         nodes = sorted({node for level in tree_nodes(config) for node in level})
         parts.append((VectorLane(config), LANE_MODULE))
@@ -53,5 +53,5 @@ def block_components(
             for bits, operands in nodes
         ]
     if name in ("row", "cell"):
-        parts.append((TILE_BLOCKS["sigma"](config), SIGMA_MODULE))
+        parts.append((BLOCKS["sigma"](config), SIGMA_MODULE))
     return parts

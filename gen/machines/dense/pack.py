@@ -1,12 +1,12 @@
 """Weights and parameters of a layer, in the order in which the dense machine works through them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.shared.order import by_position, ceil_div
+from sparnn.gen.machines.shared.order import by_position, ceil_div, with_third_gate
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.host.protocol import Target, words_per_entry
 from sparnn.sim.cycles.dense import half_cycles
@@ -23,6 +23,7 @@ __all__ = [
     "packed_parameters",
     "parameter_words",
     "weight_words",
+    "worked_layer",
 ]
 
 IntArray = npt.NDArray[np.int64]
@@ -224,3 +225,13 @@ def _host_words(values: npt.NDArray[np.int32], bits: int, words: int) -> Words:
     full = np.zeros((*shape, 4 * words), np.uint8)
     full[..., : flat.shape[-1]] = flat
     return full.view("<u4").astype(np.uint32)
+
+
+def worked_layer(layer: IntegerLayer) -> IntegerLayer:
+    """The layer as the machine works through its rows: the layers of a GRU that resets first are
+    a GRU with an empty third row, and an RNN."""
+    if layer.kind == "gru_gates":
+        return with_third_gate(layer)
+    if layer.kind == "gru_candidate":
+        return replace(layer, kind="rnn", activation="tanh", f_state=0, join="")
+    return layer

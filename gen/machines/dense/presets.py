@@ -83,7 +83,7 @@ DENSE_PRESETS: Mapping[str, Mapping[str, Any]] = {
         "tree_radix": 8,
     },
     # For the sequential schedule with one tile. Its depth is that of BrainWave's latency per step
-    # at 256 units (docs/adaptive-tiles.md): no stage counts are published.
+    # at 256 units (docs/dense.md): no stage counts are published.
     "brainwave": {
         "lanes": 3072,
         "banks": 8,

@@ -1,15 +1,13 @@
 """The dense machine's sequence store: what lies where, and which layers take turns."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.order import ceil_div, side_by_side
-from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -21,14 +19,12 @@ __all__ = [
     "input_order",
     "output_order",
     "paired_layers",
-    "wanted_outputs",
 ]
 
 #: What two layers have in common that take turns: all but weights and parameters.
 _SHARED = ("kind", "activation", "units", "f_pre", "f_state", "f_out", "cell_shift")
 
 IntArray = npt.NDArray[np.int64]
-Outputs = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -61,26 +57,6 @@ class TileStore:
         return self.region[number - 1] if number else 0
 
 
-def wanted_outputs(network: IntegerNetwork, outputs: Outputs) -> list[set[str]]:
-    """What is wanted of each stage, named by its last layer; by default the last one's sequence.
-
-    Raises
-    ------
-    SparnnError: one of two joined layers alone is an output.
-    """
-    wanted = outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
-    for entry in wanted:
-        if all(entry["layer"] != stage[-1] for stage in network.stages):
-            raise SparnnError(
-                f"layer {network.layers[entry['layer']].name!r} is an output alone, but is joined "
-                "with the layer after it: take both of them, by the name of the second one"
-            )
-    return [
-        {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
-        for stage in network.stages
-    ]
-
-
 def input_order(network: IntegerNetwork, config: DenseConfig, number: int) -> IntArray:
     """Place -> column of what a stage reads; -1: an empty place."""
     if number == 0:
@@ -102,9 +78,13 @@ def output_order(network: IntegerNetwork, config: DenseConfig, number: int) -> I
     return side_by_side([np.arange(network.layers[one].units) for one in stage], config.word)
 
 
-def paired_layers(network: IntegerNetwork, config: DenseConfig, outputs: Outputs) -> set[int]:
-    """First layers of the stages whose two layers can take turns, one forwards, one backwards."""
-    wanted, single = wanted_outputs(network, outputs), single_steps(network)
+def paired_layers(
+    network: IntegerNetwork, config: DenseConfig, wanted: Sequence[Set[str]], single: Sequence[bool]
+) -> set[int]:
+    """First layers of the stages whose two layers can take turns, one forwards, one backwards.
+
+    ``wanted``: of each stage, what the host wants of it.
+    """
     pairs = set()
     for stage, what in zip(network.stages, wanted, strict=True):
         if network.layers[stage[-1]].join != "concat" or single[stage[0]]:
@@ -123,7 +103,11 @@ def paired_layers(network: IntegerNetwork, config: DenseConfig, outputs: Outputs
 
 
 def allocate(
-    network: IntegerNetwork, config: DenseConfig, outputs: Outputs, streams: int = 1
+    network: IntegerNetwork,
+    config: DenseConfig,
+    wanted: Sequence[Set[str]],
+    single: Sequence[bool],
+    streams: int = 1,
 ) -> TileStore:
     """Place sequences and hidden states; of several streams each has its own.
 
@@ -132,7 +116,6 @@ def allocate(
     SparnnError: a sequence and its final states are wanted of a layer that goes backwards or is
         joined with another: only one of the two is kept.
     """
-    wanted, single = wanted_outputs(network, outputs), single_steps(network)
     hidden: list[int] = []
     fixed = 0
     for layer in network.layers:

@@ -33,7 +33,7 @@ _TRIED_X = 3
 
 
 def row_segments(config: DenseConfig, units: int, gate_major: bool = False) -> int:
-    """Row segments of a layer, of one gate with ``gate_major``; see docs/adaptive-tiles.md."""
+    """Row segments of a layer, of one gate with ``gate_major``; see docs/dense.md."""
     if not gate_major:
         return -(-units // config.cells)
     words = -(-units // config.word)

@@ -1,27 +1,35 @@
 """Memories of a machine enlarged to what a network needs."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import replace
+from typing import TypeVar
 
-from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.machine import MachineConfig
 
 __all__ = ["enlarge"]
 
 
-def enlarge(config: SparseConfig, needs: Mapping[str, int]) -> SparseConfig:
+#: Of the machine at hand.
+Config = TypeVar("Config", bound=MachineConfig)
+
+
+def enlarge(config: Config, needs: Mapping[str, int]) -> Config:
     """The machine with each named memory parameter enlarged to a power of two that holds the need.
 
     Parameters
     ----------
-    needs: parameter of SparseConfig (a depth, ``rows`` or ``columns``) -> entries needed. None
+    needs: parameter (a depth, ``rows``, ``columns``, an option that is 0 or 1) -> entries. None
         shrinks.
 
     Raises
     ------
     ConfigurationError: a need is beyond what any machine may have.
     """
-    values = asdict(config)
-    for name, need in needs.items():
-        if need > values[name]:
-            values[name] = 1 << (need - 1).bit_length()
-    return SparseConfig(**values)
+    return replace(
+        config,
+        **{
+            name: 1 << (need - 1).bit_length()
+            for name, need in needs.items()
+            if need > getattr(config, name)
+        },
+    )

@@ -4,10 +4,9 @@ from collections.abc import Sequence, Set
 from dataclasses import fields
 
 from sparnn.gen.errors import SparnnError
-from sparnn.hdl.dense.config import DenseConfig
-from sparnn.hdl.host.protocol import Activation, Kind
+from sparnn.hdl.host.protocol import Kind
 from sparnn.hdl.machine import MachineConfig
-from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
+from sparnn.sim.network.network import IntegerNetwork
 
 from .steps import single_steps
 
@@ -16,7 +15,6 @@ __all__ = [
     "cell_options",
     "check_machine",
     "check_single",
-    "descriptor_formats",
     "runs_step_by_step",
 ]
 
@@ -34,8 +32,10 @@ _CELL_OPTIONS = {
     "split_scales": "split scales",
     "backwards": "layers that run backwards or are added",
 }
-#: Those that every dense machine has.
-_DENSE_HAVE = ("backwards",)
+#: Options that a machine has without being asked.
+_ALWAYS = {"dense": ("backwards",)}
+#: Machine -> a preset of the other one, for what this one does not compute.
+_OTHER = {"sparse": ("dense", "dense64"), "dense": ("sparse", "masr")}
 
 
 def cell_options(network: IntegerNetwork, config: MachineConfig) -> dict[str, int]:
@@ -80,11 +80,10 @@ def check_machine(network: IntegerNetwork, config: MachineConfig) -> None:
                 "thresholds out, and run such a network in the golden model alone"
             )
     known = {field.name for field in fields(config)}
-    this, other, preset = "sparse", "dense", "dense64"
-    if isinstance(config, DenseConfig):
-        this, other, preset = "dense", "sparse", "masr"
+    this = config.MACHINE
+    other, preset = _OTHER[this]
     for name, need in _needed(network).items():
-        if this == "dense" and name in _DENSE_HAVE:
+        if name in _ALWAYS.get(this, ()):
             continue
         if need and name not in known:
             raise SparnnError(
@@ -134,32 +133,3 @@ def check_single(
             f"layer {layer.name!r} reads the last step of a sequence that no recurrent layer "
             f"has made; feed that step alone and leave out its selection in the model"
         )
-
-
-def descriptor_formats(layer: IntegerLayer) -> dict[str, int]:
-    """The descriptor fields that follow from a layer's kind and formats (docs/numerics.md)."""
-    kind = KINDS[layer.kind]
-    reset_first = layer.kind in ("gru_gates", "gru_candidate")
-    hard = layer.activation == "hard_sigmoid"
-    activation = Activation.IDENTITY
-    if layer.kind in ("rnn", "linear"):
-        activation = Activation.SIGMOID if hard else Activation[layer.activation.upper()]
-    if layer.kind == "gru_candidate":
-        activation = Activation.TANH
-    if kind == Kind.GRU or reset_first:
-        out_shift = 15 + layer.f_state - layer.f_out
-    elif kind == Kind.LSTM or activation in (Activation.TANH, Activation.SIGMOID):
-        out_shift = 30 - layer.f_out
-    else:
-        out_shift = 15 + layer.f_pre - layer.f_out
-    return {
-        "kind": kind,
-        "activation": activation,
-        "pre_shift": layer.f_pre - 12,
-        "state_up": 15 - layer.f_state,
-        "state_shift": layer.f_state - 12,
-        "out_shift": out_shift,
-        "wide": int(layer.kind == "linear" and layer.out_bits == 16),
-        "reset_first": int(reset_first),
-        "hard_sigmoid": int(hard),
-    }

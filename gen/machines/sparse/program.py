@@ -1,50 +1,29 @@
-"""The program of a packed network: memory allocation, layer descriptors, loading packets."""
+"""The sparse machine's program: descriptors and loading packets of a placed network."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.fit import enlarge
-from sparnn.gen.machines.shared.layers import (
-    KINDS,
-    cell_options,
-    check_machine,
-    check_single,
-    descriptor_formats,
-    runs_step_by_step,
-)
+from sparnn.gen.machines.shared.descriptors import common_fields, reads_state
+from sparnn.gen.machines.shared.layers import KINDS, check_machine, runs_step_by_step
 from sparnn.gen.machines.shared.order import ceil_div
-from sparnn.gen.machines.shared.steps import single_steps
-from sparnn.gen.quantize.activity import BoolArray
+from sparnn.gen.machines.shared.placement import Placement, Words
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Target
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
 from sparnn.sim.host.packets import write_packet
 from sparnn.sim.host.program import LayerProgram, MachineProgram
-from sparnn.sim.network.arrays import Sequence as InputSequence
-from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 
 from .layout import NetworkLayout
-from .pack import PackedLoop, pack_network
-from .packed_store import ValueRows, check_vectors, log_fields, packed_needs, shortest_vector
-from .store import allocate, read_stages, source, stage_order, stored
+from .pack import PackedLoop
+from .packed_store import ValueRows, check_vectors, log_fields, packed_needs
+from .store import Store, source, stage_order, stored
 
-__all__ = [
-    "FITTED_STEPS",
-    "build_program",
-    "fit_config",
-    "image_words",
-    "longest_run",
-    "memory_needs",
-]
-
-#: Steps of one run that :func:`fit_config` makes room for in the store.
-FITTED_STEPS = 64
+__all__ = ["SparsePlacement", "memory_needs"]
 
 #: parameter of SparseConfig -> what it counts, for messages.
 _WHAT = {
@@ -61,100 +40,115 @@ _WHAT = {
 }
 
 
-def build_program(
-    network: IntegerNetwork,
-    layout: NetworkLayout,
-    packed: Sequence[PackedLoop],
-    config: SparseConfig,
-    outputs: Sequence[Mapping[str, Any]] = (),
-    *,
-    unfolded: bool = True,
-    activity: Sequence[BoolArray] | None = None,
-) -> MachineProgram:
-    """Place a packed network in the machine's memories and describe it.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class SparsePlacement(Placement):
+    """A network in the sparse machine, made by :func:`~sparnn.gen.machines.sparse.place.place`.
 
-    Parameters
-    ----------
-    outputs: ``layer`` and ``what`` of each wanted output (the manifest's ``io["outputs"]``); the
-        last layer's sequence by default.
+    Members
+    -------
+    layout: where neurons and columns lie. packed: the loops' masks, weights and parameters.
+    read: stages whose outputs the host reads from the store after the run.
+    store: where sequences and states lie. rows: of values, in a packed store; else None.
     unfolded: lanes go on with the next step's input half under this step's tail.
-    activity: how full a packed store gets, see
-        :class:`~sparnn.gen.machines.sparse.packed_store.ValueRows`.
-
-    Raises
-    ------
-    SparnnError: a memory is too small, a value is out of the machine's range, or the sequence of a
-        layer is wanted whose last step alone is computed.
     """
-    check_machine(network, config)
-    needs = memory_needs(network, layout, packed, config, outputs=outputs, activity=activity)
-    for name, need in needs.items():
-        limit = getattr(config, name)
+
+    config: SparseConfig
+    layout: NetworkLayout
+    packed: tuple[PackedLoop, ...]
+    read: frozenset[int]
+    store: Store
+    rows: ValueRows | None
+    unfolded: bool = True
+
+    @cached_property
+    def program(self) -> MachineProgram:
+        """What the host has to know; a machine that lacks something is refused."""
+        return _program(self)
+
+    @cached_property
+    def image(self) -> Words:
+        """The packets that load program, masks, weights and parameters."""
+        return _image(self)
+
+
+def memory_needs(placed: SparsePlacement, steps: int = 1) -> dict[str, int]:
+    """Entries of each memory for runs of so many steps, by the parameter of SparseConfig."""
+    network, config, packed = placed.network, placed.config, placed.packed
+    halves = [half for pack in packed for half in pack.halves]
+    *before, last = packed  # all but the last one are rounded up
+    out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
+    needs = {
+        "columns": max(half.chunks for half in halves) * config.chunk,
+        "mask_depth": sum(pack.masks.shape[1] for pack in before) + int(last.mask_counts.max()),
+        "weight_depth": sum(pack.weights.shape[1] for pack in before)
+        + int(last.weight_counts.max()),
+        "rows": max(
+            words * KINDS[layer.kind].gates
+            for words, layer in zip(out_words, network.layers, strict=True)
+        ),
+        "parameter_depth": sum(pack.parameters.shape[1] for pack in packed),
+        "state_depth": sum(
+            words
+            for words, layer in zip(out_words, network.layers, strict=True)
+            if layer.join != "reset"
+        ),
+        "store_depth": placed.store.first + steps * sum(placed.store.per_step),
+        "program_depth": len(network.layers),
+    }
+    if placed.rows is not None:
+        needs |= packed_needs(placed.rows, placed.store, config, steps)
+    return needs
+
+
+def _check_memories(placed: SparsePlacement) -> None:
+    for name, need in memory_needs(placed).items():
+        limit = getattr(placed.config, name)
         if need > limit:
+            more_lanes = name in ("columns", "mask_depth", "weight_depth")
             raise SparnnError(
                 f"the network needs {need} {_WHAT[name]}, the machine has {name} = {limit}; raise "
-                f"{name} to {1 << (need - 1).bit_length()}"
-                + (
-                    " or use more lanes"
-                    if name in ("columns", "mask_depth", "weight_depth")
-                    else ""
-                )
+                f"{name} to {1 << (need - 1).bit_length()}" + " or use more lanes" * more_lanes
             )
-    wanted = _wanted(network, outputs)
-    single = single_steps(network)
-    for entry in wanted:
-        if all(entry["layer"] != stage[-1] for stage in network.stages):
-            raise SparnnError(
-                f"layer {network.layers[entry['layer']].name!r} is an output alone, but is joined "
-                "with the layer after it: take both of them, by the name of the second one"
-            )
-    read = read_stages(network, wanted)
-    store = allocate(network, config, read)
-    per_step = sum(store.per_step)
-    max_steps = min((config.store_depth - store.first) // per_step, (1 << RUN_STEPS_BITS) - 1)
-    if config.packed_store:
-        check_vectors(network, config, read)
-        rows = ValueRows(network, layout, config, store, read, activity)
-        max_steps = rows.steps(config.value_rows - config.dense_rows, max_steps)
-    if runs_step_by_step(network):
-        max_steps = 1
+
+
+def _max_steps(placed: SparsePlacement) -> int:
+    """Steps of the longest run."""
+    network, config, store = placed.network, placed.config, placed.store
+    most = min((config.store_depth - store.first) // sum(store.per_step), (1 << RUN_STEPS_BITS) - 1)
+    if placed.rows is not None:
+        check_vectors(network, config, placed.read)
+        most = placed.rows.steps(config.packed_rows, most)
+    return 1 if runs_step_by_step(network) else most
+
+
+def _program(placed: SparsePlacement) -> MachineProgram:
+    network, config, layout = placed.network, placed.config, placed.layout
+    store, single, read = placed.store, placed.single, placed.read
+    check_machine(network, config)
+    _check_memories(placed)
+    max_steps = _max_steps(placed)
     base = {"mask": 0, "weight": 0, "parameter": 0, "state": 0}
-    layers = []
+    layers: list[LayerProgram] = []
     for number, stage in enumerate(network.stages):
-        # Outputs are named by the last layer of their stage.
-        what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
-        placed = 0  # words of this stage's step that lie before this layer's
+        words_before = 0  # of this stage's step, of the layers before this one
         logged = False
         for index in stage:
             layer, place = network.layers[index], layout.layers[index]
             loop = next(k for k, loop in enumerate(layout.loops) if index in loop)
-            check_single(network, single, index, what)
-            out_words = ceil_div(layer.units, config.post_units)
-            ordered = number not in read  # the host is sent each step when it is computed
-            emit = what - {"state_c"} if ordered else what & {"last", "state_h"}
             hidden = layer.kind == "gru_gates"  # nobody but its candidate sees its output
-            if hidden:
-                emit = set()
-            fields = dict.fromkeys(DESCRIPTOR.fields, 0) | descriptor_formats(layer)
+            kept = not hidden and (number in read or stored(network, single, number))
+            fields = dict.fromkeys(DESCRIPTOR.fields, 0)
+            fields |= common_fields(placed, number, index, read)
             fields |= {
+                "pre_shift": layer.f_pre - 12,
+                "state_shift": layer.f_state - 12,
                 "v_log2": place.v_log2,
-                "store_out": int(
-                    not hidden and (number in read or stored(network, single, number))
-                ),
-                "emit": int(bool(emit)),
-                "emit_last": int(bool(emit) and "sequence" not in emit),
-                "single_step": int(single[index]),
-                "unfolded": int(unfolded),
+                "store_out": int(kept),
+                "unfolded": int(placed.unfolded),
                 "rotate": int(layout.rotate),
                 "paired": int(index != layout.loops[loop][-1]),
-                "last_layer": int(index == len(network.layers) - 1),
-                "reverse": int(layer.reverse and not single[index]),
-                "add_stored": int(layer.join == "sum"),
-                "sum_shift": layer.sum_shift,
-                "units": layer.units,
                 "tail": layer.units % config.post_units,
                 "in_words": ceil_div(len(place.columns), config.post_units),
-                "out_words": out_words,
                 "hidden_base": store.hidden[index],
                 "mask_base": base["mask"],
                 "weight_base": base["weight"],
@@ -162,20 +156,20 @@ def build_program(
                 "state_base": base["state"],
             }
             fields |= source(network, store, single, number, index, max_steps)
-            if fields["store_out"]:
+            if kept:
                 fields["out_base"] = store.output_base(stage, number, max_steps)
                 fields["out_stride"] = store.words[number]
                 if config.packed_store:
                     fields |= log_fields(store, read, number, not logged)
                     logged = True
                 if layer.join == "concat":
-                    fields["out_base"] += placed
-            placed += out_words
-            base["state"] += 0 if hidden else out_words
+                    fields["out_base"] += words_before
+            words_before += fields["out_words"]
+            base["state"] += 0 if hidden else fields["out_words"]
             if index == layout.loops[loop][-1]:
-                base["mask"] += packed[loop].masks.shape[1]
-                base["weight"] += packed[loop].weights.shape[1]
-                base["parameter"] += packed[loop].parameters.shape[1]
+                base["mask"] += placed.packed[loop].masks.shape[1]
+                base["weight"] += placed.packed[loop].weights.shape[1]
+                base["parameter"] += placed.packed[loop].parameters.shape[1]
             DESCRIPTOR.encode(fields)  # refuses what does not fit
             layers.append(
                 LayerProgram(
@@ -185,7 +179,7 @@ def build_program(
                     layer.f_out,
                     layer.f_state,
                     f"V = {1 << place.v_log2}",
-                    "state_c" in what and layer.join != "reset",
+                    reads_state(placed, number, index),
                 )
             )
         if number in read:
@@ -196,95 +190,22 @@ def build_program(
                 sequence_order=stage_order(network, layout, config, stage),
             )
     inputs = tuple(int(n) for n in layout.inputs)
-    return MachineProgram(
-        config, tuple(layers), inputs, max_steps, _step_bound(network, packed, config)
-    )
+    return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(placed))
 
 
-def _wanted(
-    network: IntegerNetwork, outputs: Sequence[Mapping[str, Any]]
-) -> Sequence[Mapping[str, Any]]:
-    return outputs or [{"layer": len(network.layers) - 1, "what": "sequence"}]
+def _step_bound(placed: SparsePlacement) -> int:
+    """Cycles of one step of every layer if nothing overlapped, with a margin for pipelines."""
+    lanes = sum(pack.masks.shape[1] + pack.weights.shape[1] for pack in placed.packed)
+    rows = sum(pack.parameters.shape[1] for pack in placed.packed)
+    vectors = sum(layer.inputs + 3 * layer.units + 128 for layer in placed.network.layers)
+    if placed.config.compact:
+        rows *= SerialPostUnit.MOST_CYCLES
+    return lanes + rows + vectors
 
 
-def memory_needs(
-    network: IntegerNetwork,
-    layout: NetworkLayout,
-    packed: Sequence[PackedLoop],
-    config: SparseConfig,
-    steps: int = 1,
-    outputs: Sequence[Mapping[str, Any]] = (),
-    activity: Sequence[BoolArray] | None = None,
-) -> dict[str, int]:
-    """Entries of each memory that a network needs, by the parameter of SparseConfig.
-
-    Parameters
-    ----------
-    steps: of one run.
-    outputs, activity: see :func:`build_program`.
-    """
-    halves = [half for pack in packed for half in pack.halves]
-    *before, last = packed  # all but the last one are rounded up
-    out_words = [ceil_div(layer.units, config.post_units) for layer in network.layers]
-    wanted = _wanted(network, outputs)
-    read = read_stages(network, wanted)
-    store = allocate(network, config, read)
-    extra: dict[str, int] = {}
-    if config.packed_store:
-        rows = ValueRows(network, layout, config, store, read, activity)
-        extra = packed_needs(rows, store, config, steps)
-    return extra | {
-        "columns": max(half.chunks for half in halves) * config.chunk,
-        "mask_depth": sum(pack.masks.shape[1] for pack in before) + int(last.mask_counts.max()),
-        "weight_depth": sum(pack.weights.shape[1] for pack in before)
-        + int(last.weight_counts.max()),
-        "rows": max(
-            w * _rows_per_neuron(layer) for w, layer in zip(out_words, network.layers, strict=True)
-        ),
-        "parameter_depth": sum(pack.parameters.shape[1] for pack in packed),
-        "state_depth": sum(
-            words
-            for words, layer in zip(out_words, network.layers, strict=True)
-            if layer.join != "reset"
-        ),
-        "store_depth": store.first + steps * sum(store.per_step),
-        "program_depth": len(network.layers),
-    }
-
-
-def fit_config(
-    config: SparseConfig,
-    network: IntegerNetwork,
-    layout: NetworkLayout,
-    outputs: Sequence[Mapping[str, Any]] = (),
-    steps: int = FITTED_STEPS,
-    activity: Sequence[BoolArray] | None = None,
-) -> SparseConfig:
-    """The machine with the cells, and memories enlarged to powers of two, that a network needs.
-
-    The store gets room for so many steps in one run; ``activity`` see :func:`build_program`.
-    Nothing shrinks, but ``vector_words`` of a packed store, to the shortest vector.
-    """
-    packed = pack_network(network, layout, config)
-    if config.packed_store:
-        shortest = shortest_vector(network, config, read_stages(network, _wanted(network, outputs)))
-        least = 1 << shortest.bit_length() - 1
-        config = replace(config, vector_words=min(config.vector_words, least))
-    needs = memory_needs(network, layout, packed, config, steps, outputs, activity)
-    return enlarge(config, needs | cell_options(network, config))
-
-
-def longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:
-    """Steps to make room for: sequences that run backwards have to fit the store whole."""
-    if not any(layer.reverse for layer in network.layers):
-        return FITTED_STEPS
-    return max(FITTED_STEPS, *(len(sequence.x) for sequence in sequences))
-
-
-def image_words(program: MachineProgram, packed: Sequence[PackedLoop]) -> npt.NDArray[np.uint32]:
-    """The packets that load the program, masks, weights and parameters."""
-    config = program.config
-    words = [word for layer in program.layers for word in DESCRIPTOR.encode(layer.descriptor)]
+def _image(placed: SparsePlacement) -> Words:
+    config, packed = placed.config, placed.packed
+    words = [word for one in placed.program.layers for word in DESCRIPTOR.encode(one.descriptor)]
     parts = [write_packet(config, Target.PROGRAM, 0, 0, words)]
     masks = np.concatenate([loop.masks for loop in packed], axis=1)
     weights = np.concatenate([loop.weights for loop in packed], axis=1)
@@ -301,17 +222,7 @@ def image_words(program: MachineProgram, packed: Sequence[PackedLoop]) -> npt.ND
     return np.concatenate(parts)
 
 
-def _step_bound(network: IntegerNetwork, packed: Sequence[PackedLoop], config: SparseConfig) -> int:
-    """Cycles of one step of every layer if nothing overlapped, with a margin for pipelines."""
-    lanes = sum(pack.masks.shape[1] + pack.weights.shape[1] for pack in packed)
-    rows = sum(pack.parameters.shape[1] for pack in packed)
-    vectors = sum(layer.inputs + 3 * layer.units + 128 for layer in network.layers)
-    if config.compact:
-        rows *= SerialPostUnit.MOST_CYCLES
-    return lanes + rows + vectors
-
-
-def _ends(loops: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:
+def _ends(loops: list[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:
     """One past the last entry that each lane uses."""
     base = 0
     ends = np.zeros(len(loops[0][1]), np.int64)
@@ -319,7 +230,3 @@ def _ends(loops: Sequence[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.
         ends = np.where(counts > 0, base + counts, ends)
         base += size
     return ends
-
-
-def _rows_per_neuron(layer: IntegerLayer) -> int:
-    return KINDS[layer.kind].gates

@@ -1,11 +1,9 @@
 """Where sequences and hidden states lie in the store."""
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
 
 from sparnn.gen.machines.shared.order import ceil_div, side_by_side
-from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -39,6 +37,15 @@ class Store:
     region: tuple[int, ...]
     words: tuple[int, ...]
 
+    def moved(self, before: SparseConfig, after: SparseConfig) -> "Store":
+        """The same where the machine's store has been enlarged: whole rows lie behind its words."""
+        words = (after.store_depth - before.store_depth) * after.packed_store
+        return replace(
+            self,
+            hidden=tuple(base + words for base in self.hidden),
+            single=tuple(base + words for base in self.single),
+        )
+
     def sequence_base(self, region: int, max_steps: int) -> int:
         return self.first + sum(self.per_step[:region]) * max_steps
 
@@ -60,8 +67,10 @@ def stored(network: IntegerNetwork, single: Sequence[bool], number: int) -> bool
     return not (single[after] and recurrent) or _reads_step(network, number + 1, after)
 
 
-def allocate(network: IntegerNetwork, config: SparseConfig, read: Set[int]) -> Store:
-    single = single_steps(network)
+def allocate(
+    network: IntegerNetwork, config: SparseConfig, single: Sequence[bool], read: Set[int]
+) -> Store:
+    """Place hidden states and sequences. ``read``: see :func:`read_stages`."""
     stages = network.stages
     whole = config.store_depth if config.packed_store else 0
     base = whole
@@ -138,15 +147,17 @@ def _reads_step(network: IntegerNetwork, number: int, index: int) -> bool:
     return (backwards or added) and (layer.last_step or not layer.last_only)
 
 
-def read_stages(network: IntegerNetwork, wanted: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Stages whose sequence the host reads from the store, because it is not computed in order."""
+def read_stages(network: IntegerNetwork, wanted: Sequence[Set[str]]) -> frozenset[int]:
+    """Stages whose sequence the host reads from the store, because it is not computed in order.
+
+    ``wanted``: of each stage, what the host wants of it.
+    """
     read = set()
-    for number, stage in enumerate(network.stages):
+    for number, (stage, what) in enumerate(zip(network.stages, wanted, strict=True)):
         last = network.layers[stage[-1]]
-        what = {entry["what"] for entry in wanted if entry["layer"] == stage[-1]}
         if (last.reverse or last.join in ("concat", "sum")) and what & {"sequence", "step"}:
             read.add(number)
-    return read
+    return frozenset(read)
 
 
 def stage_order(

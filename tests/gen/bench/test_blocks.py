@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from sparnn.gen.bench.blocks import MACHINE_BLOCKS, block_verilog, measure_block
+from sparnn.gen.bench.blocks import block_verilog, measure_block
 from sparnn.gen.bench.fpga import bench_machine
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.sparse.blocks import BLOCKS
 from sparnn.gen.synth.mapping import synthesize
 from sparnn.gen.targets import TARGETS
 from sparnn.hdl.sparse.config import SparseConfig
 
 #: LUT4 equivalents, flip-flops, multipliers, block RAMs of 18 kbit in the machine of 64 lanes for
-#: ECP5: a tenth above what was measured. Raise one only with the figure in docs/fpga.md.
+#: ECP5: a tenth above what was measured. Raise one only with the figure in docs/results/blocks.md.
 CEILINGS = {
     "post": (2160, 1150, 4, 3),
     "host_port": (630, 330, 0, 0),
@@ -26,7 +27,7 @@ CEILINGS = {
     "broadcaster": (390, 272, 0, 0),
 }
 
-#: The machine of docs/lane.md: 8 bits, chunks of 32, sub-masks of 8.
+#: The machine of docs/results/blocks.md: 8 bits, chunks of 32, sub-masks of 8.
 LANE_MACHINE = SparseConfig(
     lanes=64, post_units=1, max_v=2, columns=128, weight_depth=2048, mask_depth=512
 )
@@ -40,7 +41,7 @@ def test_blocks_stay_below_their_ceilings(name: str) -> None:
 
 
 def test_unknown_block() -> None:
-    assert set(CEILINGS) <= set(MACHINE_BLOCKS)
+    assert set(CEILINGS) <= set(BLOCKS)
     with pytest.raises(SparnnError, match="the blocks are lane, "):
         block_verilog("engine", bench_machine(8, TARGETS["ecp5"]))
 
@@ -57,7 +58,7 @@ def test_unknown_block() -> None:
 def test_the_lane_and_its_parts(
     name: str, luts: int, ffs: int, lut_rams: int, dsps: int, brams: int
 ) -> None:
-    """LUT4s, carry cells as two of them; LUT RAM apart, as in docs/lane.md."""
+    """LUT4s, carry cells as two of them; LUT RAM apart, as in docs/results/blocks.md."""
     total = measure_block(name, LANE_MACHINE).total
     assert total["lut_logic"] + total["lut_in_carry"] <= luts
     assert total["ff"] <= ffs

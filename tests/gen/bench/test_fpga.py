@@ -1,12 +1,10 @@
-"""The tables of `make bench-fpga`, and the pages that they are written into."""
+"""The tables of `make bench-fpga`."""
 
+import json
 from pathlib import Path
 
-import pytest
-
-from sparnn.gen.bench.fpga import area_row, machine_line, short_table
-from sparnn.gen.bench.marked_text import replace_marked
-from sparnn.gen.errors import SparnnError
+from sparnn.gen.bench.fpga import area_row, machine_line, results, short_table
+from sparnn.gen.bench.tables import read_tables
 from sparnn.gen.targets import TARGETS
 
 PLACED = {
@@ -47,30 +45,22 @@ def test_what_is_not_measured_is_said_not_guessed() -> None:
     assert cells[2].strip() == ""
 
 
-def test_marked_part_of_a_page(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- t -->\nold\n<!-- t ends -->\nb\n", encoding="utf-8")
-    for _ in range(2):
-        replace_marked(page, "t", ["x", "y"])
-        assert page.read_text() == "a\n<!-- t -->\nx\ny\n<!-- t ends -->\nb\n"
-
-
-@pytest.mark.parametrize("text", ["", "<!-- t -->\n", "<!-- t ends --><!-- t -->\n"])
-def test_page_without_marks_is_left_alone(tmp_path: Path, text: str) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(text, encoding="utf-8")
-    with pytest.raises(SparnnError, match=r"must have the lines <!-- t --> and <!-- t ends -->"):
-        replace_marked(page, "t", ["x"])
-    assert page.read_text() == text
-    with pytest.raises(SparnnError, match="cannot be rewritten"):
-        replace_marked(tmp_path / "none.md", "t", [])
-
-
-@pytest.mark.parametrize("page", ["README.md", "docs/fpga.md"])
-def test_pages_have_their_marks(page: str) -> None:
-    text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
-    names = ["bench-fpga"]
-    if page != "README.md":
-        names = ["bench-fpga machines", "bench-fpga latencies"]
-    for name in names:
-        assert text.count(f"<!-- {name} -->\n") == text.count(f"<!-- {name} ends -->") == 1
+def test_results_are_the_tables_of_the_pages(tmp_path: Path) -> None:
+    latency = {
+        "board": "ulx3s",
+        "network": "digits LSTM",
+        "mhz": 50,
+        "date": "2026-11-25",
+        "lanes": 8,
+        "cycles_per_step": 2059.4,
+        "step_latency_us": 41.188,
+        "predicted": "fits",
+    }
+    other = latency | {"board": "icebreaker", "predicted": "does not fit: bram"}
+    content = json.dumps(results([PLACED, LARGE, latency, other]))
+    (tmp_path / "fpga.json").write_text(content, encoding="utf-8")
+    tables = read_tables(tmp_path)
+    assert tables["fpga/machines"].rows[0][1] == "16"
+    assert tables["fpga/latencies"].rows[1][0] == "icebreaker"
+    assert tables["fpga/readme"].rows == (("ulx3s", "digits LSTM", "8", "2059.4", "50", "41.2"),)
+    assert len(tables["fpga/short"].rows) == len(TARGETS)

@@ -28,7 +28,7 @@ def files(tmp_path, monkeypatch):
 
 @pytest.fixture
 def replace(monkeypatch):
-    """Put a function in place of one that a command calls: replace("gen.emit", emit=function)."""
+    """Put a function in place of one that a command calls: replace("gen.compile", f=function)."""
 
     def put(name, **members):
         module = types.ModuleType(f"sparnn.{name}")
@@ -144,7 +144,7 @@ def test_user_errors_are_one_line(kind, replace, files, capsys):
     def emit(output, **options):
         raise kind("lanes is 3:\n  must be a power of two")
 
-    replace("gen.emit", emit=emit)
+    replace("gen.machines.emit", emit=emit)
     assert status("emit", "-o", "out") == 2
     assert capsys.readouterr() == ("", "sparnn: error: lanes is 3: must be a power of two\n")
 
@@ -154,7 +154,7 @@ def test_what_the_file_system_refuses_is_a_user_error(number, replace, files, ca
     def emit(output, **options):
         raise OSError(number, os.strerror(number), "out/top.v")
 
-    replace("gen.emit", emit=emit)
+    replace("gen.machines.emit", emit=emit)
     assert status("emit", "-o", "out") == 2
     assert capsys.readouterr().err == f"sparnn: error: out/top.v: {os.strerror(number)}\n"
 
@@ -164,7 +164,7 @@ def test_defects_keep_their_traceback(kind, replace, files):
     def emit(output, **options):
         raise kind("a defect")
 
-    replace("gen.emit", emit=emit)
+    replace("gen.machines.emit", emit=emit)
     with pytest.raises(kind, match="a defect"):
         cli.main(["emit", "-o", "out"])
 
@@ -173,7 +173,7 @@ def test_interrupt(replace, files, capsys):
     def emit(output, **options):
         raise KeyboardInterrupt
 
-    replace("gen.emit", emit=emit)
+    replace("gen.machines.emit", emit=emit)
     assert status("emit", "-o", "out") == 130
     assert capsys.readouterr() == ("", "")
 
@@ -183,7 +183,7 @@ def test_reader_that_leaves():
     read, write = os.pipe()
     os.close(read)
     done = subprocess.run(
-        [sys.executable, "-m", "sparnn.gen.cli.main", "--help"],
+        [sys.executable, "-m", "sparnn.gen.cli", "--help"],
         stdout=write,
         stderr=subprocess.PIPE,
         text=True,
@@ -220,13 +220,13 @@ def test_compile(replace, files, capsys):
 
 def test_golden(replace, files):
     called = []
-    replace("sim.golden_run", run_golden=lambda *arguments: called.append(arguments))
+    replace("sim.golden.run", run_golden=lambda *arguments: called.append(arguments))
     assert status("golden", "done", "--input", "x.npz", "--output", "y.npz") == 0
     assert [str(argument) for argument in called[0]] == ["done", "x.npz", "y.npz"]
 
 
 def test_emit(replace, files, capsys):
-    replace("gen.emit", emit=lambda output, **options: [f"{output} {options}"])
+    replace("gen.machines.emit", emit=lambda output, **options: [f"{output} {options}"])
     widths = ["--weight-bits", "5", "--activation-bits", "9", "--split-scales"]
     assert status("emit", "--lanes", "4", "--config", "small", *widths, "-o", "out") == 0
     options = {"config": "small", "lanes": 4, "weight_bits": 5, "activation_bits": 9}

@@ -13,9 +13,7 @@ from sparnn.gen.fit.fit import smallest_machine
 from sparnn.gen.fit.measure import DATA, FAMILIES, configurations
 from sparnn.gen.fit.model import errors
 from sparnn.gen.machines.presets import load_config
-from sparnn.gen.machines.sparse.layout import lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
-from sparnn.gen.machines.sparse.program import build_program
+from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.synth.memories import memories
 from sparnn.gen.targets import TARGETS
 from sparnn.hdl.emit import machine_verilog
@@ -44,10 +42,8 @@ def test_a_fitted_machine_runs_the_network() -> None:
     network = random_network(rng, wide, layers=2)
     config = smallest_machine(network, 4, TARGETS["ecp5"], 8)
     assert config.weight_depth < wide.weight_depth
-    layout = lay_out(network, config)
     outputs = [{"layer": network.stages[-1][-1], "what": "sequence"}]
-    program = build_program(network, layout, pack_network(network, layout, config), config, outputs)
-    assert program.max_steps >= 8
+    assert place(network, config, outputs).program.max_steps >= 8
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -99,7 +95,7 @@ def test_command_fits_the_compact_machine_of_ice40(checkout, capsys) -> None:
     assert report["config"]["compact"] == 1
     assert report["config"]["lanes"] == 2
     assert set(report["predicted"]) == {*FOUND, "spram", "cells"}
-    # Placed with its serial link: 4,367 of 5,280 (docs/boards.md).
+    # Placed with its serial link: 4,367 of 5,280 (docs/notes/boards.md).
     assert 3_400 < report["predicted"]["cells"] < 4_367
     assert "cells takes about" in report["too_large"]["4"]
 

@@ -71,12 +71,12 @@ def test_file(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("lane = 3", "unknown key 'lane'; the keys are lanes"),
+        ("lane = 3", "unknown key 'lane'; the keys of a sparse machine are lanes"),
         ("lanes = 3.0", "lanes = 3.0 is not an integer"),
         ("lanes = true", "lanes = True is not an integer"),
         ("lanes = '3'", "lanes = '3' is not an integer"),
         ("lanes =", "not a TOML file"),
-        ("[machine]\nlanes = 3", "unknown key 'machine'"),
+        ("[machine]\nlanes = 3", "machine = {'lanes': 3} is unknown; use one of sparse, dense"),
     ],
 )
 def test_bad_file(tmp_path, text, message):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sparnn.gen.bench.random_networks import random_config, random_network
-from sparnn.gen.compile import place_network
+from sparnn.gen.machines.backend import backend
 from sparnn.gen.output.header import header_text
 from sparnn.hdl.host.protocol import RUN_RESET, Opcode, Response, Target, header
 from sparnn.hdl.sparse.config import SparseConfig
@@ -17,7 +17,7 @@ def compiled():
     rng = np.random.default_rng(3)
     config = random_config(rng)
     network = random_network(rng, config, layers=3)
-    return place_network(network, config, fit=True)
+    return backend(config).place(network, config, fit=True)
 
 
 def values_of(tmp_path, text, expressions):

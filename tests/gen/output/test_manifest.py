@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from sparnn.gen.bench.random_networks import random_config, random_network
-from sparnn.gen.compile import place_network
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.backend import backend
 from sparnn.gen.output.folder import check_replaceable, written_aside
 from sparnn.gen.output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
 from sparnn.hdl.sparse.config import SparseConfig
@@ -21,7 +21,7 @@ def test_network_section():
     rng = np.random.default_rng(1)
     config = random_config(rng)
     network = random_network(rng, config, layers=2)
-    compiled = place_network(network, config, fit=True)
+    compiled = backend(config).place(network, config, fit=True)
     section = network_section(network, compiled.program)
     manifest = json.loads(text_of(**section))
     assert manifest["max_steps"] == compiled.program.max_steps

@@ -3,9 +3,9 @@
 import random
 
 import pytest
-from tests.hdl.post.model import rne
 
 from sparnn.hdl.arithmetic.rounding import RoundingShifter
+from tests.hdl.sparse.post.model import rne
 from tests.hdl.stream_helpers import run
 
 

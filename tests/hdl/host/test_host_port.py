@@ -3,7 +3,6 @@
 import random
 
 import pytest
-from tests.hdl.control.host_port_bench import SHAPES, WORD, Bench, Machine, make_config
 
 from sparnn.hdl.host.host_port import HostPort
 from sparnn.hdl.host.protocol import (
@@ -18,6 +17,7 @@ from sparnn.hdl.host.protocol import (
 )
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.state import StateMemory
+from tests.hdl.host.host_port_bench import SHAPES, WORD, Bench, Machine, make_config
 from tests.hdl.stream_helpers import run, send
 
 # Packets -----------------------------------------------------------------------------------------

@@ -6,15 +6,14 @@ from support.host_model import HostModel
 
 from sparnn.gen.bench.random_networks import random_config, random_initial, random_network, random_x
 from sparnn.gen.machines.sparse.layout import lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
-from sparnn.gen.machines.sparse.program import build_program, image_words
+from sparnn.gen.machines.sparse.place import place
 from sparnn.hdl.host.protocol import Response
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.answers import expected_words, parse_results
 from sparnn.sim.host.packets import constant_states, sequence_packets
-from sparnn.sim.host.program import MachineProgram
+from sparnn.sim.host.program import IMAGE_VERSION, MachineProgram
 from sparnn.sim.runner import hardware_outputs
 
 
@@ -56,11 +55,11 @@ def test_images_on_the_host_model(seed):
             for size in (network.layers[0].inputs, *(one.units for one in network.layers))
         ],
     )
-    packed = pack_network(network, layout, config)
-    program = build_program(network, layout, packed, config, outputs)
+    placed = place(network, config, outputs, layout=layout)
+    program = placed.program
     program = MachineProgram.from_dict(program.to_dict())
     machine = HostModel(config)
-    assert machine.feed(image_words(program, packed)) == []
+    assert machine.feed(placed.image) == []
     sequences = [random_x(rng, network, int(rng.integers(1, 12))) for _ in range(2)]
     unsplit = any(
         one.descriptor["reverse"] or (one.descriptor["single_step"] and one.has_hidden)
@@ -92,9 +91,7 @@ def small():
     rng = np.random.default_rng(5)
     config = SparseConfig(lanes=4, max_v=4)
     network = random_network(rng, config, layers=1, directions=False)
-    layout = lay_out(network, config)
-    packed = pack_network(network, layout, config)
-    return network, build_program(network, layout, packed, config)
+    return network, place(network, config).program
 
 
 def answer_of(program, steps):
@@ -144,7 +141,7 @@ def test_bad_sequences(small):
 def test_damaged_program(small):
     _, program = small
     content = program.to_dict()
-    with pytest.raises(SimulationError, match="has the version 99"):
+    with pytest.raises(SimulationError, match="have the format version 99"):
         MachineProgram.from_dict({**content, "version": 99})
     with pytest.raises(SimulationError, match="damaged"):
-        MachineProgram.from_dict({"version": 1})
+        MachineProgram.from_dict({"version": IMAGE_VERSION})

@@ -19,7 +19,8 @@ from sparnn.gen.bench.networks import network_points
 from sparnn.gen.bench.random_networks import random_initial, random_x
 from sparnn.gen.bench.reload import reload_networks, reload_points
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.dense.program import model_layers, place_tiles
+from sparnn.gen.machines.dense.place import place
+from sparnn.gen.machines.dense.program import model_layers
 from sparnn.gen.machines.dense.tiles import explore
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.host.packets import constant_states
@@ -67,7 +68,8 @@ def test_a_step_that_waits_costs_the_declared_tail(folder: Path) -> None:
     plans = [explore(SMALL, network.layers[0])]
     cycles = []
     for steps in (10, 11):
-        _, program, image = place_tiles(network, SMALL, plans=plans)
+        placed = place(network, SMALL, plans=plans)
+        program, image = placed.program, placed.image
         (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
         results, _ = run_sequences(folder, program, [(np.ones((steps, 2), int), {})])
         cycles.append(results[0].cycles)
@@ -153,8 +155,8 @@ def test_skipped_columns_cost_nothing(masked: Path, density: float) -> None:
     layer = replace(layer, w_x=layer.w_x * kept["x"], w_h=layer.w_h * kept["h"])
     network = IntegerNetwork((layer,), 8, 8)
     plan = explore(MASKED, layer, fixed=2)
-    program = run_exact(masked, network, [(np.ones((3, 64), int), {})], config=MASKED, plans=[plan])
-    (run,) = model_layers(network, program, [plan], 3)
+    run_exact(masked, network, [(np.ones((3, 64), int), {})], config=MASKED, plans=[plan])
+    (run,) = model_layers(place(network, MASKED, plans=[plan]), 3)
     expected = [
         max(
             1,
@@ -212,12 +214,12 @@ def test_refuses_what_it_does_not_compute() -> None:
     joined = IntegerNetwork((layer, replace(layer, name="back", join="concat")), 8, 8)
     outputs = [{"layer": 1, "what": "sequence"}, {"layer": 1, "what": "last"}]
     with pytest.raises(SparnnError, match="both its sequence and its final states"):
-        place_tiles(joined, SMALL, outputs)
+        place(joined, SMALL, outputs)
     with pytest.raises(SparnnError, match="'extreme' is an output alone"):
-        place_tiles(joined, SMALL, [{"layer": 0, "what": "sequence"}])
+        place(joined, SMALL, [{"layer": 0, "what": "sequence"}])
 
 
 def test_refuses_too_many_columns() -> None:
     wide = extreme_network(1, 1000, 1)
     with pytest.raises(SparnnError, match="1000 columns"):
-        place_tiles(wide, SMALL)
+        place(wide, SMALL)

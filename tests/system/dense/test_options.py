@@ -18,7 +18,8 @@ from support.dense_machine import (
 from sparnn.gen.bench.random_networks import random_initial, random_network, random_x
 from sparnn.gen.bench.sharp import dense_network
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.dense.program import model_layers, place_tiles
+from sparnn.gen.machines.dense.place import place
+from sparnn.gen.machines.dense.program import model_layers
 from sparnn.gen.machines.dense.tiles import explore, explore_shape
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.cycles.dense import network_cycles
@@ -45,8 +46,8 @@ def test_sums_of_directions(folder: Path, narrow: tuple[Path, DenseConfig], seed
         return
     run_exact(folder, network, sequences)
     with pytest.raises(SparnnError, match="it has sums = 0; set sums = 1"):
-        place_tiles(network, config)
-    assert place_tiles(network, config, fit=True)[0].sums == 1
+        place(network, config)
+    assert place(network, config, fit=True).config.sums == 1
 
 
 def test_the_hard_sigmoid_is_there_on_demand(folder: Path) -> None:
@@ -54,8 +55,8 @@ def test_the_hard_sigmoid_is_there_on_demand(folder: Path) -> None:
     hard = IntegerNetwork((replace(layer, activation="hard_sigmoid"),), 8, 8)
     without = replace(SMALL, hard_sigmoid=0)
     with pytest.raises(SparnnError, match="hard_sigmoid = 0; set hard_sigmoid = 1"):
-        place_tiles(hard, without)
-    assert place_tiles(hard, without, fit=True)[0].hard_sigmoid == 1
+        place(hard, without)
+    assert place(hard, without, fit=True).config.hard_sigmoid == 1
     x = np.random.default_rng(4).integers(-128, 128, (5, 7))
     run_exact(folder, hard, [(x, {})])
 
@@ -72,7 +73,7 @@ def test_a_gru_that_resets_first(folder: Path, schedule: str, layers: int) -> No
     sequences = [(random_x(rng, network, 6), given) for given in ({}, states)]
     run_exact(folder, network, sequences, schedule=schedule)
     with pytest.raises(SparnnError, match="reset_first = 0; set reset_first = 1"):
-        place_tiles(network, replace(SMALL, reset_first=0))
+        place(network, replace(SMALL, reset_first=0))
 
 
 def _peepholes(seed: int, config: DenseConfig) -> IntegerNetwork:
@@ -104,7 +105,7 @@ def test_peepholes_of_several_slices(narrow: tuple[Path, DenseConfig]) -> None:
         run_exact(folder, network, sequences, config=config)
         return
     with pytest.raises(SparnnError, match="lacks the cells: it has peepholes = 0; set peepholes"):
-        place_tiles(network, config)
+        place(network, config)
 
 
 @pytest.mark.parametrize("weight", [-32768, 32767])
@@ -120,8 +121,7 @@ def test_extreme_peepholes(folder: Path, weight: int) -> None:
     for steps in (10, 11):
         x = np.where(np.arange(2 * steps).reshape(steps, 2) % 3, 127, -128)
         run_exact(folder, network, [(x, state)])
-        program = place_tiles(network, SMALL)[1]
-        layers = model_layers(network, program, [explore(SMALL, layer)], steps)
+        layers = model_layers(place(network, SMALL), steps)
         cycles.append(network_cycles(SMALL, layers))
     assert cycles[1] - cycles[0] == SMALL.tail(peephole=True)
 
@@ -168,7 +168,7 @@ def test_streams_in_every_schedule(folder: Path, kind: str) -> None:
     for schedule in SCHEDULES:
         if network.layers[0].w_c is None or schedule in ("intergate", "unfolded"):
             run_exact(folder, network, sequences, schedule=schedule, streams=3)
-    short = replace(place_tiles(network, SMALL, streams=3)[1], max_steps=4)
+    short = replace(place(network, SMALL, streams=3).program, max_steps=4)
     results, _ = run_sequences(folder, short, sequences)
     traces = [run_network(network, x, states) for x, states in sequences]
     assert mismatches(short, results, traces) == (0, None)
@@ -183,12 +183,12 @@ def test_streams_with_masks(masked: Path) -> None:
 
 def test_streams_that_cannot_take_turns() -> None:
     with pytest.raises(SparnnError, match="streams = 2: the machine lets up to 1 take turns"):
-        place_tiles(extreme_network(2, 2, 1), NARROW[4], streams=2)
+        place(extreme_network(2, 2, 1), NARROW[4], streams=2)
     with pytest.raises(SparnnError, match="or runs backwards, and streams take turns in layers"):
-        place_tiles(bidirectional_network("lstm"), SMALL, streams=2)
+        place(bidirectional_network("lstm"), SMALL, streams=2)
     with pytest.raises(SparnnError, match=r"3 streams need columns = 100 .* raise columns to 128"):
-        place_tiles(extreme_network(50, 2, 1), SMALL, streams=3)
-    assert place_tiles(extreme_network(50, 2, 1), SMALL, streams=3, fit=True)[0].columns == 128
+        place(extreme_network(50, 2, 1), SMALL, streams=3)
+    assert place(extreme_network(50, 2, 1), SMALL, streams=3, fit=True).config.columns == 128
 
 
 @pytest.mark.parametrize(("kind", "streams"), [("linear", 1), ("rnn", 4), ("rnn", 2), ("gru", 3)])

@@ -4,7 +4,7 @@ import pytest
 
 from sparnn.gen.bench.blocks import block_verilog, measure_block
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.dense.blocks import TILE_BLOCKS
+from sparnn.gen.machines.dense.blocks import BLOCKS
 from sparnn.gen.machines.dense.presets import dense_preset
 
 CONFIG = dense_preset("dense64")
@@ -21,7 +21,7 @@ def test_ceilings(name: str, lut: int, ff: int, dsp: int) -> None:
     assert total["dsp"] <= dsp
 
 
-@pytest.mark.parametrize("name", TILE_BLOCKS)
+@pytest.mark.parametrize("name", BLOCKS)
 def test_every_block_stands_alone(name: str) -> None:
     assert "module sparnn_block(" in block_verilog(name, CONFIG)
 

@@ -9,10 +9,9 @@ from support.simple_layers import layer
 from sparnn.gen.bench.random_networks import random_config, random_network, random_x
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.sparse.layout import lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
 from sparnn.gen.machines.sparse.packed_store import MARGIN, ValueRows, store_bits, store_memories
-from sparnn.gen.machines.sparse.program import build_program, fit_config
-from sparnn.gen.machines.sparse.store import allocate, read_stages
+from sparnn.gen.machines.sparse.place import place
+from sparnn.gen.machines.sparse.store import allocate
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
@@ -25,8 +24,7 @@ CONFIG = SparseConfig(
 
 def program_of(network, config=CONFIG, activity=None, outputs=()):
     layout = lay_out(network, config)
-    packed = pack_network(network, layout, config)
-    return build_program(network, layout, packed, config, outputs, activity=activity)
+    return place(network, config, outputs, layout=layout, activity=activity).program
 
 
 def test_without_calibration_the_store_cannot_overflow():
@@ -53,7 +51,7 @@ def test_calibration_gives_longer_runs():
     assert calibrated.max_steps == 1024 // 8  # all that there are masks for
     layout = lay_out(network, CONFIG)
     need = ValueRows(
-        network, layout, CONFIG, allocate(network, CONFIG, set()), set(), activity
+        network, layout, CONFIG, allocate(network, CONFIG, [False, False], set()), set(), activity
     ).need(200)
     fullest = max(
         sum(int(np.ceil(MARGIN * one[:, bank::2].sum())) for one in ordered)
@@ -89,7 +87,7 @@ def test_short_vectors():
     network = IntegerNetwork((layer("rnn", 9, 3), layer("rnn", 3, 5)), 8, 8)
     with pytest.raises(SparnnError, match=r"vectors of 2 words.*lower vector_words to 2"):
         program_of(network, replace(CONFIG, vector_words=4))
-    fitted = fit_config(replace(CONFIG, vector_words=64), network, lay_out(network, CONFIG))
+    fitted = place(network, replace(CONFIG, vector_words=64), fit=True).config
     assert fitted.vector_words == 2
     program_of(network, fitted)
 
@@ -113,14 +111,10 @@ def test_fitted_machine_holds_what_it_was_fitted_for(seed):
     x = random_x(rng, network, 30)
     trace = run_network(network, x, constant_states(network))
     activity = [x != 0, *(one.outputs != 0 for one in trace.layers)]
-    layout = lay_out(network, config, limit_columns=False)
-    fitted = fit_config(config, network, layout, (), 30, activity)
-    packed = pack_network(network, layout, fitted)
-    program = build_program(network, layout, packed, fitted, activity=activity)
+    placed = place(network, config, fit=True, steps=30, activity=activity)
+    program = placed.program
     assert program.max_steps >= (1 if any(one.join == "reset" for one in network.layers) else 30)
-    wanted = [{"layer": len(network.layers) - 1, "what": "sequence"}]
-    read = read_stages(network, wanted)
-    rows = ValueRows(network, layout, fitted, allocate(network, fitted, read), read)
+    rows = place(network, placed.config, layout=placed.layout).rows
     assert rows.steps(rows.need(17), 1000) >= 17
     assert rows.steps(rows.need(17) - 1, 1000) < 17
 

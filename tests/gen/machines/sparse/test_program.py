@@ -6,11 +6,12 @@ from support.simple_layers import head, layer
 
 from sparnn.gen.bench.random_networks import random_config, random_network
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.dense.place import place as place_dense
 from sparnn.gen.machines.dense.presets import dense_preset
-from sparnn.gen.machines.dense.program import place_tiles
+from sparnn.gen.machines.shared.placement import FITTED_STEPS
 from sparnn.gen.machines.sparse.layout import lay_out
-from sparnn.gen.machines.sparse.pack import pack_network
-from sparnn.gen.machines.sparse.program import FITTED_STEPS, build_program, fit_config, memory_needs
+from sparnn.gen.machines.sparse.place import place
+from sparnn.gen.machines.sparse.program import memory_needs
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -18,8 +19,7 @@ from sparnn.sim.network.network import IntegerNetwork
 def program_of(network, config=None, outputs=(), **options):
     config = config or SparseConfig()
     layout = lay_out(network, config, **options)
-    packed = pack_network(network, layout, config)
-    return build_program(network, layout, packed, config, outputs)
+    return place(network, config, outputs, layout=layout).program
 
 
 def test_classifier():
@@ -128,7 +128,7 @@ def test_split_scales_need_a_machine_that_has_them():
         program_of(network)
     program_of(network, SparseConfig(split_scales=1))
     with pytest.raises(SparnnError, match="split scales, which the dense machine"):
-        place_tiles(network, dense_preset("dense64"), [])
+        place_dense(network, dense_preset("dense64"), [])
 
 
 def test_output_prediction_is_refused_by_name():
@@ -136,7 +136,7 @@ def test_output_prediction_is_refused_by_name():
     with pytest.raises(SparnnError, match="'rnn3' has output prediction, which no machine does"):
         program_of(network)
     with pytest.raises(SparnnError, match="'rnn3' has output prediction, which no machine does"):
-        place_tiles(network, dense_preset("dense64"), [])
+        place_dense(network, dense_preset("dense64"), [])
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -147,11 +147,9 @@ def test_fitted_machine_fits(seed):
     )
     config = random_config(rng, columns=128, **tiny, program_depth=1)
     network = random_network(rng, config)
-    layout = lay_out(network, config, limit_columns=False)
-    fitted = fit_config(config, network, layout)
-    packed = pack_network(network, layout, fitted)
-    program = build_program(network, layout, packed, fitted)
+    placed = place(network, config, fit=True)
+    fitted, program = placed.config, placed.program
     turns = any(layer.join == "reset" for layer in network.layers)  # a step at a time
     assert program.max_steps >= (1 if turns else FITTED_STEPS)
-    for name, need in memory_needs(network, layout, packed, fitted, FITTED_STEPS).items():
+    for name, need in memory_needs(placed, FITTED_STEPS).items():
         assert getattr(fitted, name) in (getattr(config, name), 1 << (need - 1).bit_length())

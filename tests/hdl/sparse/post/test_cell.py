@@ -4,13 +4,13 @@ import random
 from dataclasses import dataclass
 
 import pytest
-from tests.hdl.post.model import Cell, sat
-from tests.hdl.post.rows import step_tags
 
 from sparnn.hdl.host.protocol import Activation, Kind
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.cell import CellUpdater
 from sparnn.hdl.sparse.post.state import StateMemory
+from tests.hdl.sparse.post.model import Cell, sat
+from tests.hdl.sparse.post.rows import step_tags
 from tests.hdl.stream_helpers import collect, run, send
 
 GATES = {"lstm": 4, "gru": 3, "rnn": 1, "linear": 1}

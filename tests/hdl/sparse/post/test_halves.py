@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from tests.hdl.post.model import sat
-from tests.hdl.post.rows import step_tags
 
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.halves import HalfJoin
+from tests.hdl.sparse.post.model import sat
+from tests.hdl.sparse.post.rows import step_tags
 from tests.hdl.stream_helpers import collect, run, send
 
 

@@ -3,10 +3,10 @@
 import random
 
 import pytest
-from tests.hdl.post.model import rne, sat
 
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.requantize import Requantizer
+from tests.hdl.sparse.post.model import rne, sat
 from tests.hdl.stream_helpers import collect, run, send
 
 EMPTY_TAG = dict.fromkeys(("half", "gate", "last_gate", "hole", "half_end", "step_end", "final"), 0)

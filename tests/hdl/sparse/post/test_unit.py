@@ -4,13 +4,13 @@ import itertools
 import random
 
 import pytest
-from tests.hdl.post.model import Cell, rne, sat
-from tests.hdl.post.rows import step_tags
-from tests.hdl.post.test_cell import GATES, Layer, random_layer
 
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
 from sparnn.hdl.sparse.post.unit import PostUnit
+from tests.hdl.sparse.post.model import Cell, rne, sat
+from tests.hdl.sparse.post.rows import step_tags
+from tests.hdl.sparse.post.test_cell import GATES, Layer, random_layer
 from tests.hdl.stream_helpers import collect, run, send
 
 

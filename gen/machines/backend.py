@@ -1,0 +1,135 @@
+"""What the compiler, the commands and the benches ask of a machine, whichever it is."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from amaranth.lib import wiring
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.quantize.activity import BoolArray
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.machine import MachineConfig
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.network.network import IntegerNetwork
+
+from .dense import blocks as dense_blocks
+from .dense.place import place as place_dense
+from .shared.placement import FITTED_STEPS, Outputs, Placement
+from .sparse import blocks as sparse_blocks
+from .sparse.place import place as place_sparse
+
+__all__ = ["BACKENDS", "Backend", "backend"]
+
+Parts = Sequence[tuple[wiring.Component, str]]
+
+
+class Backend(ABC):
+    """One machine, for the compiler.
+
+    Members
+    -------
+    config: the class of its configurations.
+    blocks: name -> what can be synthesized alone.
+    """
+
+    config: ClassVar[type[MachineConfig]]
+    blocks: ClassVar[Sequence[str]]
+
+    @abstractmethod
+    def place(
+        self,
+        network: IntegerNetwork,
+        config: Any,
+        outputs: Outputs = (),
+        *,
+        fit: bool = False,
+        steps: int = FITTED_STEPS,
+        activity: Sequence[BoolArray] | None = None,
+        streams: int = 1,
+    ) -> Placement:
+        """Place a network: see :func:`~sparnn.gen.machines.sparse.place.place` and
+        :func:`~sparnn.gen.machines.dense.place.place`."""
+
+    @abstractmethod
+    def lines(self, config: Any) -> list[str]:
+        """A machine in a few lines, for people."""
+
+    @abstractmethod
+    def block(self, name: str, config: Any, top: str) -> Parts:
+        """A block as the module ``top``, and what it is made of."""
+
+
+class _Sparse(Backend):
+    config = SparseConfig
+    blocks = tuple(sparse_blocks.BLOCKS)
+
+    def place(
+        self,
+        network: IntegerNetwork,
+        config: SparseConfig,
+        outputs: Outputs = (),
+        *,
+        fit: bool = False,
+        steps: int = FITTED_STEPS,
+        activity: Sequence[BoolArray] | None = None,
+        streams: int = 1,
+    ) -> Placement:
+        if streams > 1:
+            raise SparnnError(
+                f"streams = {streams}: only the dense machine lets sequences take turns; compile "
+                f"for one, such as --config dense64"
+            )
+        return place_sparse(network, config, outputs, fit=fit, steps=steps, activity=activity)
+
+    def lines(self, config: SparseConfig) -> list[str]:
+        split = " with split scales" if config.split_scales else ""
+        return [
+            f"machine        {config.lanes} lanes, {config.post_units} post units, V up to "
+            f"{config.max_v}, chunks of {config.chunk}",
+            f"widths         weights {config.weight_bits} bits{split}, activations "
+            f"{config.activation_bits} bits",
+        ]
+
+    def block(self, name: str, config: SparseConfig, top: str) -> Parts:
+        return [(sparse_blocks.BLOCKS[name](config), top)]
+
+
+class _Dense(Backend):
+    config = DenseConfig
+    blocks = tuple(dense_blocks.BLOCKS)
+
+    def place(
+        self,
+        network: IntegerNetwork,
+        config: DenseConfig,
+        outputs: Outputs = (),
+        *,
+        fit: bool = False,
+        steps: int = FITTED_STEPS,
+        activity: Sequence[BoolArray] | None = None,
+        streams: int = 1,
+    ) -> Placement:
+        return place_dense(network, config, outputs, fit=fit, steps=steps, streams=streams)
+
+    def lines(self, config: DenseConfig) -> list[str]:
+        return [
+            f"machine        dense, {config.lanes} lanes of {config.width} rows = "
+            f"{config.mac_units} MAC units, {config.slices} post slices",
+            f"tiles          {config.banks * config.width} x {config.bank_lanes} to "
+            f"{config.width} x {config.lanes} (rows x columns)",
+            f"widths         weights {config.weight_bits} bits, activations "
+            f"{config.activation_bits} bits",
+        ]
+
+    def block(self, name: str, config: DenseConfig, top: str) -> Parts:
+        return dense_blocks.block_components(name, config, top)
+
+
+#: Machine's name in files -> how the compiler treats it.
+BACKENDS: Mapping[str, Backend] = {one.config.MACHINE: one for one in (_Sparse(), _Dense())}
+
+
+def backend(config: MachineConfig) -> Backend:
+    """The backend of a configuration."""
+    return BACKENDS[config.MACHINE]
