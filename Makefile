@@ -1,5 +1,7 @@
-# Every target builds the environment that it needs in .venv; nothing outside this folder changes.
-# Needs: Python 3.11 or newer, make, a C++ compiler, perl.
+# Every target builds the environment that it needs in .venv: `make demo` what a user needs,
+# `make test` what a developer needs, on top of it. Outside this folder change pip's own cache and
+# the cache of built simulations and syntheses: $SPARNN_CACHE, else $XDG_CACHE_HOME/sparnn, else
+# ~/.cache/sparnn. Needs: Python 3.11 or newer, make, a C++ compiler, perl.
 
 PYTHON  ?= python3
 MINUTES ?= 60
@@ -11,17 +13,28 @@ ARGS    ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
+# What is installed: all that tests and syntheses need; what compiling and simulating needs; mkdocs.
 STAMP := $(VENV)/.sparnn-installed
+LIGHT := $(VENV)/.sparnn-user
+PAGES := $(VENV)/.sparnn-docs
 TYPED := build/typecheck
 
 # A broken, moved or outdated environment is rebuilt: its interpreter must start, be of the version
 # of $(PYTHON), and have been installed for this folder.
 VERSION := 'import sys; print(sys.version_info[:2])'
 ifneq ($(wildcard $(VENV)),)
-HAVE := $(shell { $(BIN)/python -c $(VERSION); cat $(STAMP) || pwd; } 2>/dev/null)
+HAVE := $(shell { $(BIN)/python -c $(VERSION); cat $(STAMP) || cat $(LIGHT) || pwd; } 2>/dev/null)
 WANT := $(shell { $(PYTHON) -c $(VERSION); pwd; } 2>/dev/null)
 ifneq ($(HAVE),$(WANT))
 STALE := stale-venv
+endif
+endif
+
+# An environment for developers serves users as well.
+USER := $(LIGHT)
+ifneq ($(wildcard $(STAMP)),)
+ifeq ($(STALE),)
+USER := $(STAMP)
 endif
 endif
 
@@ -36,22 +49,28 @@ NO_CXX     := sparnn: error: no C++ compiler on PATH: install g++ or clang++ (De
 NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: apt install perl).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint typecheck pytest bench liberty regress venv check-machine stale-venv clean
-.PHONY: bitstream
+.PHONY: help demo test lint format typecheck pytest coverage docs tables bench bench-examples
+.PHONY: bench-fpga liberty regress bitstream user venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
 	@echo 'make test        ruff, mypy on the installed package, all tests'
-	@echo 'make bench       the figures of the README (long)'
+	@echo 'make lint        ruff and mypy only; make format lets ruff rewrite'
+	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
+	@echo 'make coverage    the tests, and which branches they take: build/coverage/index.html'
+	@echo 'make docs        the documents as a site: build/site/index.html'
+	@echo 'make tables      the tables of README and docs from docs/results/*.json'
+	@echo 'make bench       figures of the simulator and of a large layer (long)'
+	@echo 'make bench-examples  the networks of examples/, into docs/results'
+	@echo 'make bench-fpga  area and clock on FPGA families (long); ARGS=--write: into docs/results'
 	@echo 'make liberty     fetch the standard cells that logic areas refer to (needs apt)'
-	@echo 'make bench-fpga  area and clock on FPGA families (long)'
 	@echo 'make regress     random machines and networks for MINUTES=$(MINUTES) minutes'
 	@echo 'make bitstream   BOARD=$(BOARD) MODEL=$(MODEL): what the board loads, in build/$(BOARD)'
-	@echo 'make lint        ruff and mypy only'
-	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
+	@echo 'make user        .venv for compiling and simulating; make venv: for everything'
 	@echo 'make clean       remove build products; the environment stays'
+	@echo 'Built simulations are kept in $$SPARNN_CACHE, else in ~/.cache/sparnn.'
 
-demo: $(STAMP)
+demo: $(USER)
 	$(BIN)/python -m sparnn.gen.bench.demo $(ARGS)
 
 test: lint pytest
@@ -60,9 +79,19 @@ test: lint pytest
 pytest: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
+coverage: $(STAMP)
+	@mkdir -p build
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered \
+	  --cov-report=html:build/coverage $(ARGS)
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	@$(MAKE) --no-print-directory typecheck
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 # mypy does not follow the import hook of an editable installation, and what users get is the
 # wheel: check that. Files that were deleted must not survive, so both folders start empty.
@@ -71,6 +100,16 @@ typecheck: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation --target $(TYPED) .
 	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn.hdl -p sparnn.gen -p sparnn.sim
+
+docs: $(PAGES)
+	$(BIN)/python -m mkdocs build --strict --site-dir build/site $(ARGS)
+
+tables: $(USER)
+	$(BIN)/python -m sparnn.gen.bench.tables $(ARGS)
+
+bench-examples: $(USER)
+	$(BIN)/python -m sparnn.gen.bench.examples $(ARGS)
+	@$(MAKE) --no-print-directory tables ARGS=
 
 bench: $(STAMP)
 	$(BIN)/python -m sparnn.gen.bench.readme $(ARGS)
@@ -91,16 +130,34 @@ bitstream: $(STAMP)
 regress: $(STAMP)
 	$(BIN)/python -m sparnn.gen.bench.regress --minutes $(MINUTES) $(ARGS)
 
+user: $(USER)
+
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml setup.py $(STALE) | check-machine
+define create
 	@test -z '$(STALE)' && $(BIN)/python -c 'import pip' 2>/dev/null || \
 	  $(PYTHON) -m venv --clear $(VENV)
-	@echo 'Installing into $(VENV); the first time takes some minutes.'
+endef
+
+# $(call install,WHAT,AMOUNT): pip tells which package it is at.
+define install
+	@echo 'Installing into $(VENV): $(2).'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=23.1' 'setuptools>=77'
-	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --disable-pip-version-check \
-	  --editable '.[dev]'
+	@PYTHONWARNINGS=ignore $(BIN)/python -m pip install --disable-pip-version-check \
+	  --editable '$(1)'
 	@pwd > $@
+endef
+
+$(LIGHT): pyproject.toml setup.py $(STALE) | check-machine
+	$(create)
+	$(call install,.,about 350 MB)
+
+$(STAMP): pyproject.toml setup.py $(STALE) | check-machine
+	$(create)
+	$(call install,.[dev],about 1.6 GB)
+
+$(PAGES): $(USER)
+	$(call install,.[docs],about 100 MB)
 
 stale-venv:
 

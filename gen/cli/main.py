@@ -42,7 +42,7 @@ _REFUSALS = {
 }
 
 app = typer.Typer(
-    add_completion=False,
+    add_completion=True,
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help and errors: they end up in logs
     pretty_exceptions_enable=False,
