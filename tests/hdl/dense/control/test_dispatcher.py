@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.hdl.stream_helpers import plain, run
 
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.control.dispatcher import LayerDispatcher
 from sparnn.hdl.dense.descriptor import DESCRIPTOR
+from tests.hdl.stream_helpers import plain, run
 
 Fields = dict[str, int]
 

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.hdl.stream_helpers import collect, run
 
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.control.emitter import Emitter
 from sparnn.hdl.host.protocol import Response, header
+from tests.hdl.stream_helpers import collect, run
 
 
 def make_config(**changes: int) -> DenseConfig:

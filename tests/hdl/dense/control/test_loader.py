@@ -1,15 +1,15 @@
-"""The loader beside the list of vectors that a layer reads, and a store with one cycle's latency."""
+"""The loader beside the list of vectors that a layer reads; the store answers a cycle later."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.hdl.stream_helpers import plain, run
 
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.control.loader import VectorLoader, WordPlace
 from sparnn.hdl.host.protocol import Kind
+from tests.hdl.stream_helpers import plain, run
 
 
 @dataclass
