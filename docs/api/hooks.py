@@ -8,16 +8,18 @@ from typing import Any
 _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)\s]+)\)")
 
 
-def on_config(config: Any) -> Any:
-    """Let the folders hdl, gen and sim be found as sparnn.hdl, sparnn.gen and sparnn.sim."""
-    top = Path(config["config_file_path"]).parent
+def on_startup(**_: Any) -> None:
+    """Let the folders hdl, gen and sim be found as sparnn.hdl, sparnn.gen and sparnn.sim.
+
+    Before the configuration is read: mkdocstrings looks for its paths there.
+    """
+    top = Path(__file__).resolve().parents[2]
     package = top / "build" / "api" / "sparnn"
     package.mkdir(parents=True, exist_ok=True)
     for name in ("hdl", "gen", "sim"):
         link = package / name
         if not link.is_symlink():
             link.symlink_to(top / name, target_is_directory=True)
-    return config
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
