@@ -64,6 +64,21 @@ def test_links_resolve(checkout: Path) -> None:
     assert not broken, "\n".join(broken)
 
 
+def test_named_files_exist(checkout: Path) -> None:
+    """Paths in prose and code; notes and the changelog may name what is gone."""
+    missing = [
+        f"{page.relative_to(checkout)}: {name}"
+        for page in markdown(checkout)
+        if page.parent.name != "notes" and page.name != "CHANGELOG.md"
+        for name in re.findall(
+            r"(?<![\w/.-])((?:hdl|gen|sim|tests|docs|examples|constraints)/[\w/.-]*\w)",
+            page.read_text(encoding="utf-8"),
+        )
+        if not (checkout / name).exists()
+    ]
+    assert not missing, "\n".join(missing)
+
+
 def test_lines_can_be_read(checkout: Path) -> None:
     """Tables and code apart, no line has over 240 characters."""
     long = [

@@ -73,8 +73,8 @@ def silero_rows(folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def content(folder: Path) -> dict[str, Any]:
-    """The content of docs/results/examples.json."""
+def content(digit: list[dict[str, Any]], speech: list[dict[str, Any]]) -> dict[str, Any]:
+    """The content of docs/results/examples.json, of what was measured just now."""
     versions = ", ".join(
         f"{title} {importlib.metadata.version(name)}"
         for title, name in (
@@ -88,10 +88,15 @@ def content(folder: Path) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "versions": versions,
     }
+    for row in digit + speech:
+        row["exact"] = "yes" if row["bit_exact"] else "NO"
+        for name in ("utilization", "accuracy_float", "accuracy_hardware"):
+            if name in row:
+                row[f"{name}_percent"] = round(100 * row[name], 6)
     simulated = [
         {"title": "cycles per step", "text": "{cycles_per_step:,.1f}"},
-        {"title": "utilization", "text": "{utilization:.1%}"},
-        {"title": "bit exact", "text": "{bit_exact}"},
+        {"title": "utilization", "text": "{utilization_percent:.1f} %"},
+        {"title": "bit exact", "text": "{exact}"},
     ]
     return {
         "tables": {
@@ -99,12 +104,12 @@ def content(folder: Path) -> dict[str, Any]:
                 "provenance": provenance,
                 "columns": [
                     {"title": "network", "text": "{network}"},
-                    {"title": "right, float", "text": "{accuracy_float:.2%}"},
-                    {"title": "right, hardware", "text": "{accuracy_hardware:.2%}"},
+                    {"title": "right, float", "text": "{accuracy_float_percent:.2f} %"},
+                    {"title": "right, hardware", "text": "{accuracy_hardware_percent:.2f} %"},
                     *simulated,
                     {"title": "SQNR", "text": "{sqnr_db:.1f} dB"},
                 ],
-                "rows": digits_rows(folder),
+                "rows": digit,
             },
             "silero": {
                 "provenance": provenance,
@@ -115,7 +120,7 @@ def content(folder: Path) -> dict[str, Any]:
                     {"title": "decisions changed", "text": "{decisions_changed} of {frames}"},
                     *simulated,
                 ],
-                "rows": silero_rows(folder),
+                "rows": speech,
             },
         }
     }
@@ -130,7 +135,8 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(content(arguments.output), indent=1, ensure_ascii=False)
+        measured = content(digits_rows(arguments.output), silero_rows(arguments.output))
+        text = json.dumps(measured, indent=1, ensure_ascii=False)
         arguments.json.write_text(text + "\n", encoding="utf-8")
     except (SparnnError, OSError, ValueError, RuntimeError) as error:
         print(f"sparnn: error: {error}", file=sys.stderr)
