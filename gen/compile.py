@@ -22,13 +22,14 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import uses_external_data
 
+from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import load_inputs
 from sparnn.sim.network.network import IntegerNetwork
-from sparnn.sim.progress import progress
+from sparnn.sim.progress import Phases
 
 from .machines.backend import backend
-from .machines.emit import HEADER, config_option, write_verilog
+from .machines.emit import HEADER, VERILOG, config_option
 from .machines.presets import is_file, load_machine
 from .machines.shared.placement import FITTED_STEPS, Placement
 from .network.prune import prune as prune_network
@@ -53,6 +54,7 @@ class CompileSummary:
     placement: Placement
     verilog_bytes: int
     pruned: bool
+    phases: Phases
 
     def lines(self) -> list[str]:
         """For the user."""
@@ -117,13 +119,16 @@ def compile_model(
         activation_bits=activation_bits,
         split_scales=split_scales,
     )
-    network = import_onnx(model)
+    phase = Phases()
+    with phase("Reading the model"):
+        network = import_onnx(model)
     pruned = prune is not None and prune > 0
     if prune is not None:
         network = prune_network(network, prune)
     sequences = load_inputs(calibrate, network.io, network.input_sizes)
-    with progress("Calibrating"):
+    with phase("Calibrating"):
         ranges = measure_ranges(network, sequences)
+    with phase("Quantizing"):
         quantized = quantize(
             network,
             ranges,
@@ -131,26 +136,32 @@ def compile_model(
             machine.activation_bits,
             split_scales=machine.split_scales == 1,
         )
-    with progress("Packing"):
+    with phase("Measuring activity"):
+        activity = measure_activity(quantized.network, sequences)
+    with phase("Placing"):
         placement = backend(machine).place(
             quantized.network,
             machine,
             quantized.io["outputs"],
             fit=not is_file(config),
-            activity=measure_activity(quantized.network, sequences),
+            activity=activity,
             steps=_longest_run(quantized.network, sequences),
             streams=streams,
         )
-    with written_aside(output) as folder:
-        size = write_verilog(folder, placement.config)
+    with phase("Packing"):
+        program, image = placement.program, placement.image
+    with phase("Writing Verilog"):
+        verilog = machine_verilog(placement.config).encode()
+    with phase("Writing the folder"), written_aside(output) as folder:
+        (folder / VERILOG).write_bytes(verilog)
         (folder / HEADER).write_text(
-            header_text(placement.config, placement.program, quantized.network.layers[0].f_x),
+            header_text(placement.config, program, quantized.network.layers[0].f_x),
             encoding="utf-8",
         )
         quantized.network.save(folder / "network.npz")
-        (folder / "image.bin").write_bytes(placement.image.astype("<u4").tobytes())
+        (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
         (folder / "program.json").write_text(
-            json.dumps(placement.program.to_dict(), indent=1) + "\n", encoding="utf-8"
+            json.dumps(program.to_dict(), indent=1) + "\n", encoding="utf-8"
         )
         _copy_model(model, folder / "model.onnx")
         if pruned:
@@ -170,7 +181,7 @@ def compile_model(
         sections: Mapping[str, Any] = {
             "io": quantized.io,
             "reference": "reference.onnx" if pruned else "model.onnx",
-            **network_section(quantized.network, placement.program),
+            **network_section(quantized.network, program),
         }
         text = manifest_text(
             command="compile",
@@ -180,7 +191,7 @@ def compile_model(
             sections=sections,
         )
         (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return CompileSummary(output, quantized, placement, size, pruned)
+    return CompileSummary(output, quantized, placement, len(verilog), pruned, phase)
 
 
 def _longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:

@@ -1,9 +1,11 @@
 """Components to Verilog text, each distinct one once."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.lib import wiring
 
 __all__ = ["modules_verilog"]
@@ -11,43 +13,58 @@ __all__ = ["modules_verilog"]
 
 def modules_verilog(parts: Iterable[tuple[wiring.Component, str]]) -> str:
     """Components that place one another by these module names, each once, as one text."""
-    return "\n".join(
-        _fold_zeroes(
+    with _without_zeroes():
+        texts = [
             verilog.convert(component, name=name, emit_src=False, strip_internal_attrs=True)
-        )
-        for component, name in parts
-    )
+            for component, name in parts
+        ]
+    return "\n".join(_with_loops(text) for text in texts)
 
 
-#: A memory's initial block: one assignment per entry, all of them zero.
-_ZEROES = re.compile(
-    r"  initial begin\n"
-    r"    (?P<name>\S+ ?)\[0\] = (?P<zero>\d+'[dh]0+);\n"
-    r"(?:    (?P=name)\[\d+\] = (?P=zero);\n)*"
-    r"  end\n"
+@contextmanager
+def _without_zeroes() -> Iterator[None]:
+    """Amaranth writes no initial values of memories that are all zero.
+
+    It would write every bit of them, and Yosys a line for every word: most of the time that the
+    Verilog of a machine takes, and most of its text. :func:`_with_loops` puts a loop there.
+    """
+    emit = rtlil.ModuleEmitter.emit_memory
+
+    def emit_memory(self: Any, cell_idx: int, cell: Any) -> None:
+        if any(cell.init):
+            emit(self, cell_idx, cell)
+
+    rtlil.ModuleEmitter.emit_memory = emit_memory
+    try:
+        yield
+    finally:
+        rtlil.ModuleEmitter.emit_memory = emit
+
+
+#: A memory, its attributes before it, and what follows.
+_MEMORY = re.compile(
+    r"(?P<attributes>(?:  \(\*.*\*\)\n)*)"
+    r"  reg (?P<width>\[\d+:0\] )?(?P<name>\\\S+ |[^\\ ]+) ?\[(?P<last>\d+):0\];\n"
+    r"(?!  initial begin\n    (?P=name)\[)"
 )
 
 
-#: What stands before the initial block of a memory that has no initial values.
-_HUGE = re.compile(r'\(\* ram_style = "huge" \*\)\n(?:  \(\*.*\*\)\n)*  reg .*;\n$')
-
-
-def _fold_zeroes(text: str) -> str:
-    """Write a zeroed memory as a loop: a line per entry would be most of the file.
-
-    A large memory (hdl/sparse/lane/lane_memory.py) has no initial values.
-    """
+def _with_loops(text: str) -> str:
+    """Zero every memory that has no initial values, but for large ones: those have none at all
+    (hdl/sparse/lane/lane_memory.py)."""
 
     def loop(match: re.Match[str]) -> str:
-        if _HUGE.search(text[max(0, match.start() - 500) : match.start()]):
-            return ""
-        name, zero = match["name"], match["zero"]
-        last = match[0].rstrip().rsplit("[", 1)[1].split("]")[0]
+        if 'ram_style = "huge"' in match["attributes"]:
+            return match[0]
+        number = next(numbers)
+        width = int(match["width"][1:].split(":")[0]) + 1 if match["width"] else 1
         return (
-            f"  initial begin : zero_{match.start()}\n"
+            f"{match[0]}"
+            f"  initial begin : zero_{number}\n"
             f"    integer i;\n"
-            f"    for (i = 0; i <= {last}; i = i + 1) {name}[i] = {zero};\n"
+            f"    for (i = 0; i <= {match['last']}; i = i + 1) {match['name']}[i] = {width}'d0;\n"
             f"  end\n"
         )
 
-    return _ZEROES.sub(loop, text)
+    numbers = iter(range(1 << 20))
+    return _MEMORY.sub(loop, text)

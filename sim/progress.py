@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-__all__ = ["DELAY", "QUIET", "progress"]
+__all__ = ["DELAY", "QUIET", "Phases", "progress"]
 
 DELAY = 2.0
 """Seconds before a bar is shown on a terminal."""
@@ -55,6 +55,34 @@ def progress(title: str, total: float | None = None) -> Iterator[Callable[[float
         finished.set()
         thread.join()
         _shown.release()
+
+
+class Phases:
+    """Phases of some work: each shows its progress and is timed.
+
+    Members
+    -------
+    seconds : phase -> processor seconds of this process, all threads, in the order of beginning.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, title: str) -> Iterator[None]:
+        """One phase; of the same title more than once, the times add up."""
+        start = time.process_time()
+        with progress(title):
+            yield
+        self.seconds[title] = self.seconds.get(title, 0.0) + time.process_time() - start
+
+    def lines(self) -> list[str]:
+        """A table for people."""
+        total = sum(self.seconds.values())
+        return [
+            f"{title:<30} {seconds:8.2f} s {100 * seconds / max(total, 1e-9):5.1f} %"
+            for title, seconds in [*self.seconds.items(), ("Total", total)]
+        ]
 
 
 class _Lines:

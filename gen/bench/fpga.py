@@ -5,8 +5,9 @@ feasible: the packaged nextpnr (WebAssembly) takes minutes for 16 lanes and most
 Then latency of two networks on the boards' clocks. Synthesis and placed designs are kept in the
 cache: a run that was stopped goes on where it was. Rows are kept in ``--json`` with their date, and
 each replaces an older one of its kind there, so that families may be measured one after the other;
-``--write`` puts all that are there into docs/results/fpga.json, and the tables of that file into
-README.md and docs/results/fpga.md (:mod:`~sparnn.gen.bench.tables`).
+``--write`` puts all that are there into docs/results/fpga.json, where they replace older rows of
+their kind, and the tables of that file into README.md and docs/results/fpga.md
+(:mod:`~sparnn.gen.bench.tables`).
 """
 
 import argparse
@@ -246,20 +247,49 @@ def _table(lines: Sequence[str]) -> dict[str, Any]:
     return {"provenance": provenance, "columns": columns, "rows": rows}
 
 
-def results(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The content of docs/results/fpga.json."""
+def _merged(old: Mapping[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """The new table with the older one's rows and columns that were not measured again.
+
+    The first cell names a row; in the tables of one row a measurement, the first two.
+    """
+    if old is None:
+        return new
+    columns = list(dict.fromkeys([*old["columns"], *new["columns"]]))
+    if "date" not in columns:  # a column for each number of lanes
+        columns[1:] = sorted(columns[1:], key=lambda title: int(title.split()[0]))
+    named = 2 if "date" in columns else 1
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for table in (old, new):
+        for row in table["rows"]:
+            pairs = dict(zip(table["columns"], row, strict=True))
+            known = cells.setdefault(tuple(row[:named]), {})
+            known |= pairs if named == 2 else {key: cell for key, cell in pairs.items() if cell}
+    rows = [[known.get(title, "") for title in columns] for known in cells.values()]
+    return new | {"columns": columns, "rows": rows}
+
+
+def results(
+    entries: Sequence[Mapping[str, Any]], older: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The content of docs/results/fpga.json: what was measured, and of ``older`` what was not."""
     machines = [entry for entry in entries if "target" in entry]
     latencies = [entry for entry in entries if "board" in entry]
+    tables = {}
+    if machines:
+        tables["short"] = _table(short_table(machines))
+        tables["machines"] = _table([*_MACHINES, *map(machine_line, machines)])
+    if latencies:
+        tables["latencies"] = _table([*_LATENCIES, *map(latency_line, latencies)])
+    known = older["tables"] if older else {}
     return {
-        "tables": {
-            "short": _table(short_table(machines)),
-            "machines": _table([*_MACHINES, *map(machine_line, machines)]),
-            "latencies": _table([*_LATENCIES, *map(latency_line, latencies)]),
+        "tables": {**known}
+        | {name: _merged(known.get(name), table) for name, table in tables.items()}
+        | {
             "readme": {
                 "of": "fpga/latencies",
                 "columns": ["board", "network", "lanes", "cycles a step", "MHz", "µs a step"],
                 "where": {"predicted": ["fits"]},
-            },
+            }
         }
     }
 
@@ -309,7 +339,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             show(latency_line(entry), entry)
     if options.write:
         content = [rows[kind] for kind in sorted(rows)]
-        text = json.dumps(results(content), indent=1, ensure_ascii=False)
+        older = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else None
+        text = json.dumps(results(content, older), indent=1, ensure_ascii=False)
         RESULTS.write_text(text + "\n", encoding="utf-8")
         write_pages(Path())
 

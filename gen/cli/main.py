@@ -151,6 +151,9 @@ def compile_command(
             min=1, max=4, help="Sequences that take turns on the same weights, on a dense machine."
         ),
     ] = 1,
+    timings: Annotated[
+        bool, typer.Option("--timings", help="Print the processor seconds of each phase.")
+    ] = False,
 ) -> None:
     """Compile a model: Verilog, weight images, program, C header, manifest."""
     from sparnn.gen.compile import compile_model
@@ -168,6 +171,8 @@ def compile_command(
         streams=streams,
     )
     _print(summary.lines())
+    if timings:
+        _print(summary.phases.lines())
 
 
 @app.command()

@@ -160,13 +160,16 @@ def run_layer(
         if layer.kind == "lstm":
             if layer.w_c is not None:
                 pre[:, t, :2] += layer.w_c[:2] * c[:, np.newaxis]
-            c = sigma(pre[:, t, 1]) * c + sigma(pre[:, t, 0]) * np.tanh(pre[:, t, 2])
+            gates = sigma(pre[:, t])
+            c = gates[:, 1] * c + gates[:, 0] * np.tanh(pre[:, t, 2])
+            output = gates[:, 3]
             if layer.w_c is not None:
                 pre[:, t, 3] += layer.w_c[2] * c
-            h = sigma(pre[:, t, 3]) * np.tanh(c)
+                output = sigma(pre[:, t, 3])
+            h = output * np.tanh(c)
             state[:, t] = c
         elif layer.kind == "gru":
-            r, z = sigma(pre[:, t, 0]), sigma(pre[:, t, 1])
+            r, z = np.moveaxis(sigma(pre[:, t, :2]), 1, 0)
             pre[:, t, 2] = u[:, t, 2] + r * v[:, t, 2]
             h = s = z * s + (1 - z) * np.tanh(pre[:, t, 2])
             state[:, t] = s

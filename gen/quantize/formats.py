@@ -1,6 +1,7 @@
 """The choice of binary points: by the error that each format causes on calibration data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +23,8 @@ __all__ = [
 
 #: How much larger than the calibration maximum a 16-bit tensor may get without saturation.
 HEADROOM = 1.25
+#: Rows of a batch up to which a step takes hardly longer: formats are compared in one run.
+SIDE_BY_SIDE = 12
 
 
 def format_for_maximum(max_abs: float, headroom: float = HEADROOM) -> int:
@@ -90,6 +93,22 @@ def sqnr_db(reference: FloatArray, values: FloatArray) -> float:
     return 10 * float(np.log10(signal / noise)) if signal > 0 else float("-inf")
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """Rounds each of several copies that lie one after the other in the batch to its format."""
+
+    formats: tuple[int, ...]
+    bits: int
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        parts = values.reshape(len(self.formats), -1)
+        limit = 2.0 ** (self.bits - 1)
+        scale = np.ldexp(1.0, self.formats)[:, np.newaxis]
+        scaled = np.rint(parts * scale)
+        np.clip(scaled, -limit, limit - 1, out=scaled)
+        return (scaled / scale).reshape(values.shape)
+
+
 class Probe:
     """Runs single layers with one tensor rounded, and measures the error at the layer's output.
 
@@ -109,37 +128,49 @@ class Probe:
             initial = {k: np.stack([s.initial[k] for s in chosen]) for k in chosen[0].initial}
             self.groups.append((initial, run_network(network, x, initial)))
 
-    def input_db(self, f: int, bits: int) -> float:
-        """Output of the first layer when the network's input is rounded."""
-        return self._db(0, lambda x: quantized_values(x, f, bits), None)
+    def input_db(self, formats: Sequence[int], bits: int) -> Iterator[float]:
+        """Output of the first layer when the network's input is rounded to each format."""
+        return self._each(formats, bits, lambda rounding: self._db(0, rounding, None))
 
-    def output_db(self, index: int, f: int, bits: int) -> float:
-        """Output of a layer when that output, fed back where the layer is recurrent, is rounded."""
-        return self._db(index, None, lambda h: quantized_values(h, f, bits))
+    def output_db(self, index: int, formats: Sequence[int], bits: int) -> Iterator[float]:
+        """Output of a layer when that output, fed back where the layer is recurrent, is rounded to
+        each format."""
+        return self._each(formats, bits, lambda rounding: self._db(index, None, rounding))
 
-    def _db(
-        self,
-        index: int,
-        round_x: Callable[[FloatArray], FloatArray] | None,
-        round_h: Callable[[FloatArray], FloatArray] | None,
-    ) -> float:
+    def _each(
+        self, formats: Sequence[int], bits: int, effects: Callable[[Rounding], list[float]]
+    ) -> Iterator[float]:
+        """Formats side by side in the batch, as many as fill :data:`SIDE_BY_SIDE` rows, and only
+        those that are asked for."""
+        widest = max(traces[0].x.shape[0] for _, traces in self.groups)
+        count = max(1, SIDE_BY_SIDE // widest)
+        for first in range(0, len(formats), count):
+            yield from effects(Rounding(tuple(formats[first : first + count]), bits))
+
+    def _db(self, index: int, round_x: Rounding | None, round_h: Rounding | None) -> list[float]:
+        rounding = round_x or round_h
+        assert rounding is not None
+        copies = len(rounding.formats)
         # A GRU that resets first is two layers; what either gives is judged by what both give.
         stage = next(stage for stage in self.network.stages if index in stage)
         pair = [self.network.layers[one] for one in stage]
         layer = self.network.layers[index]
-        exact, rounded = [], []
+        exact: list[FloatArray] = []
+        rounded: list[FloatArray] = []  # [formats, values]
         for initial, traces in self.groups:
-            x = traces[index].x
-            states = (initial.get((role, index)) for role in ("initial_h", "initial_c"))
+            x = np.tile(traces[index].x, (copies, 1, 1))
+            states = {key: np.tile(values, (copies, 1)) for key, values in initial.items()}
             with np.errstate(over="ignore", invalid="ignore"):
                 given = round_x(x) if round_x else x
                 if pair[-1].join == "reset":
                     index = stage[-1]
-                    h0 = initial.get(("initial_h", stage[0]))
+                    h0 = states.get(("initial_h", stage[0]))
                     run = run_reset_first(pair[0], pair[1], given, h0, round_h=round_h)[1]
                 else:
-                    run = run_layer(layer, given, *states, round_h=round_h)
+                    h0, c0 = states.get(("initial_h", index)), states.get(("initial_c", index))
+                    run = run_layer(layer, given, h0, c0, round_h=round_h)
             exact.append(traces[index].h.reshape(-1))
-            rounded.append(run.h.reshape(-1))
-        db = sqnr_db(np.concatenate(exact), np.concatenate(rounded))
-        return db if np.isfinite(db) or db > 0 else float("-inf")
+            rounded.append(run.h.reshape(copies, -1))
+        reference, values = np.concatenate(exact), np.concatenate(rounded, axis=1)
+        found = (sqnr_db(reference, one) for one in values)
+        return [db if np.isfinite(db) or db > 0 else float("-inf") for db in found]

@@ -1,7 +1,7 @@
 """The float network becomes integers: formats, weights, multipliers, biases (docs/numerics.md)."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -181,7 +181,7 @@ def _input_format(
     def measured(width: int) -> tuple[int, float]:
         """The best format of this width, and the first layer's output with it in decibels."""
         formats = candidate_formats(tensor.max_abs, width)
-        return _finest(formats, lambda f: probe.input_db(f, width))
+        return _finest(formats, probe.input_db(formats, width))
 
     f, db = measured(bits)
     proposal = _proposal("x", db, bits, lambda width: measured(width)[1])
@@ -222,11 +222,11 @@ def _formats(
         if layer.w_h is None and following is not None:
             columns = (following.w_x**2).sum(axis=(0, 1))
             f = best_format(measured.h, width, columns)
-            return f, probe.output_db(index, f, width)
+            return f, next(probe.output_db(index, [f], width))
         formats = candidate_formats(measured.h.max_abs, width)
         if given is not None:
             formats = [given.out]
-        return _finest(formats, lambda f: probe.output_db(index, f, width))
+        return _finest(formats, probe.output_db(index, formats, width))
 
     f_out, db = output(bits)
     proposal = _proposal("h", db, bits, lambda width: output(width)[1])
@@ -237,14 +237,14 @@ def _formats(
     return _Formats(f_x, f_pre, f_state, f_out, bits)
 
 
-def _finest(formats: list[int], effect: Callable[[int], float]) -> tuple[int, float]:
+def _finest(formats: list[int], effects: Iterator[float]) -> tuple[int, float]:
     """The format with the best effect and the effect, coarse formats first.
 
     From the second format in a row that is worse than the best, saturation only grows.
     """
-    best = (formats[0], effect(formats[0]))
+    best = (formats[0], next(effects))
     for f in formats[1:]:
-        db = effect(f)
+        db = next(effects)
         if db > best[1]:
             best = (f, db)
         elif f >= best[0] + 2:

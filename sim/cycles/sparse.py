@@ -7,6 +7,7 @@ pairs and pipelines, so it is fast and a little optimistic; docs/sparse-array.md
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -86,43 +87,78 @@ def estimate_cycles(
     """
     if waits is None:
         waits = [number if number % 2 else None for number in range(len(halves))]
-    units = config.post_units
-    groups = config.lanes >> v_log2
-    lanes = np.zeros((groups, 1 << v_log2))  # when each lane is free
-    scans = np.zeros_like(lanes)
-    clusters = np.zeros(units)  # when each collector has taken its last row
-    depth = max(1, config.queue_depth // halves[0].gates)
-    taken = np.zeros((groups, depth))  # when the rows that are in the queue were
-    rows = np.zeros(groups, np.int64)
+    model = _Lanes(config, v_log2, halves[0].gates)
     ready = [0.0] * len(halves)  # when what a half's results become is there
     inputs = [[0.0] * _AHEAD for _ in halves]
-    filled = 0.0
+    plans = [model.rounds(half.group) for half in halves]
+    filled = done = 0.0
     for step in range(_STEPS):
-        for number, half in enumerate(halves):
-            positions = len(half.group)
+        for number, (half, rounds) in enumerate(zip(halves, plans, strict=True)):
             source = waits[number]
             if source is not None:
                 token = ready[source]
             else:
-                token = inputs[number][step % _AHEAD] + _SHARED_BUS * positions / units
-            np.maximum(lanes, token + _START, out=lanes)
-            np.maximum(scans, token, out=scans)
-            for first in range(0, positions, units):
-                at = slice(first, min(first + units, positions))
-                group = half.group[at]
-                room = taken[group, rows[group] % depth]
-                start = lanes[group]
-                scans[group] = np.maximum(scans[group], start - _SCAN_AHEAD) + half.chunks
-                end = np.maximum(start + half.pairs[step, at], scans[group])
-                end = np.maximum(end, room[:, np.newaxis])
-                lanes[group] = end
-                mine = np.arange(at.stop - at.start)
-                clusters[mine] = np.maximum(clusters[mine] + half.gates, end.max(axis=1))
-                taken[group, rows[group] % depth] = clusters[mine]
-                rows[group] += 1
-            done = float(clusters.max())
+                words = len(half.group) / config.post_units
+                token = inputs[number][step % _AHEAD] + _SHARED_BUS * words
+            done = model.half(half, rounds, step, token)
             ready[number] = done + _TAIL + v_log2
             inputs[number][step % _AHEAD] = done
         if step == _FILLING - 1:
             filled = done
     return (done - filled) / (_STEPS - _FILLING)
+
+
+class _Lanes:
+    """When each lane, scan and collector is free, in cycles.
+
+    Positions are worked off in rounds, in each of which every group has one at most: all groups of
+    a round go on at once. A collector takes the sums of a round one after the other, so what it
+    has taken is a running maximum.
+    """
+
+    def __init__(self, config: SparseConfig, v_log2: int, gates: int):
+        self.units = config.post_units
+        self.groups = config.lanes >> v_log2
+        self.lanes = np.zeros((self.groups, 1 << v_log2))
+        self.scans = np.zeros_like(self.lanes)
+        self.clusters = np.zeros(self.units)  # when each collector has taken its last row
+        self.depth = max(1, config.queue_depth // gates)
+        self.taken = np.zeros((self.depth, self.groups))  # when the rows in the queues were
+        self.rows = np.zeros(self.groups, np.int64)
+
+    def rounds(self, group: IntArray) -> list[slice]:
+        """Stretches of positions, of whole words, in each of which no group comes twice."""
+        stretch = max(1, self.groups // self.units) * self.units
+        edges = range(0, len(group) + stretch, stretch)
+        return [slice(a, min(b, len(group))) for a, b in pairwise(edges) if a < len(group)]
+
+    def half(self, half: HalfRows, rounds: list[slice], step: int, token: float) -> float:
+        """Work off one half of a step, from the token on; when its last row has been taken."""
+        np.maximum(self.lanes, token + _START, out=self.lanes)
+        np.maximum(self.scans, token, out=self.scans)
+        for at in rounds:
+            group = half.group[at]
+            place = self.rows[group] % self.depth
+            start = self.lanes[group]
+            scans = np.maximum(self.scans[group], start - _SCAN_AHEAD) + half.chunks
+            end = np.maximum(start + half.pairs[step, at], scans)
+            np.maximum(end, self.taken[place, group][:, np.newaxis], out=end)
+            self.scans[group], self.lanes[group] = scans, end
+            self.taken[place, group] = self._collect(end.max(axis=1), half.gates)
+            self.rows[group] += 1
+        return float(self.clusters.max())
+
+    def _collect(self, due: FloatArray, gates: int) -> FloatArray:
+        """When each row of a round has been taken, of those that are due then, word by word."""
+        words = -(-len(due) // self.units)
+        padded = np.full(words * self.units, -np.inf)
+        padded[: len(due)] = due
+        later = gates * np.arange(words)[:, np.newaxis]  # a row takes so many cycles to take
+        first = self.clusters + gates
+        at = np.maximum(padded.reshape(words, self.units) - later, first)
+        taken = np.maximum.accumulate(at, axis=0) + later
+        last = len(due) - (words - 1) * self.units
+        self.clusters[:last] = taken[-1, :last]
+        if words > 1:
+            self.clusters[last:] = taken[-2, last:]
+        return taken.reshape(-1)[: len(due)]

@@ -300,8 +300,10 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Write an npz file; the same arrays give the same bytes.
+def write_npz(
+    path: Path, arrays: Mapping[str, npt.NDArray[Any]], *, level: int | None = None
+) -> None:
+    """Write an npz file; the same arrays give the same bytes. ``level``: of compression, 0 to 9.
 
     The file is written aside and renamed, so `path` is never half written.
 
@@ -316,7 +318,7 @@ def write_npz(path: Path, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         # Not numpy.savez: it cannot write an array that is named "file".
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=level) as archive:
             for name, array in arrays.items():
                 member = zipfile.ZipInfo(f"{name}.npy")
                 member.compress_type = zipfile.ZIP_DEFLATED

@@ -385,14 +385,17 @@ class IntegerNetwork:
         for index, layer in enumerate(self.layers):
             named = {field.name: getattr(layer, field.name) for field in fields(layer)}
             scalars.append({name: v for name, v in named.items() if name not in ARRAYS})
-            arrays.update({f"{index}.{n}": named[n] for n in ARRAYS if named[n] is not None})
+            arrays.update(
+                {f"{index}.{n}": _narrow(named[n]) for n in ARRAYS if named[n] is not None}
+            )
         header = {
             "version": _FORMAT_VERSION,
             "weight_bits": self.weight_bits,
             "activation_bits": self.activation_bits,
             "layers": scalars,
         }
-        write_npz(path, {"header": np.array(json.dumps(header)), **arrays})
+        # Weights are nearly noise: more effort than the least only takes time.
+        write_npz(path, {"header": np.array(json.dumps(header)), **arrays}, level=1)
 
     @classmethod
     def load(cls, path: Path) -> "IntegerNetwork":
@@ -424,6 +427,15 @@ class IntegerNetwork:
             f"{path} has the version {version}, this sparnn reads {_FORMAT_VERSION}: "
             "compile the model again"
         )
+
+
+def _narrow(array: npt.NDArray[np.integer]) -> npt.NDArray[np.integer]:
+    """The same integers in the narrowest type that holds them."""
+    low, high = int(array.min(initial=0)), int(array.max(initial=0))
+    kinds = (np.int8, np.int16, np.int32)
+    return array.astype(
+        next(kind for kind in kinds if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max)
+    )
 
 
 def _layer(

@@ -64,3 +64,19 @@ def test_results_are_the_tables_of_the_pages(tmp_path: Path) -> None:
     assert tables["fpga/latencies"].rows[1][0] == "icebreaker"
     assert tables["fpga/readme"].rows == (("ulx3s", "digits LSTM", "8", "2059.4", "50", "41.2"),)
     assert len(tables["fpga/short"].rows) == len(TARGETS)
+
+
+def test_what_is_not_measured_again_is_kept() -> None:
+    older = results([PLACED, PLACED | {"target": "nexus", "lanes": 8}])
+    tables = results([PLACED | {"lut": 15000}, LARGE], older)["tables"]
+    assert tables["short"]["columns"][1:] == ["8 lanes", "16 lanes", "256 lanes"]
+    families = {row[0].split(" (")[0]: row[1:] for row in tables["short"]["rows"]}
+    assert families["Lattice ECP5"][1].startswith("15,000 /")
+    assert families["Lattice Nexus"][0].startswith("15,007 /")
+    lanes = [(row[0], row[1]) for row in tables["machines"]["rows"]]
+    assert lanes == [
+        ("Lattice ECP5, LUT4", "16"),
+        ("Lattice Nexus, LUT4", "8"),
+        ("Lattice ECP5, LUT4", "256"),
+    ]
+    assert results([], older)["tables"]["machines"] == older["tables"]["machines"]
