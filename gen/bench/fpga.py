@@ -231,7 +231,7 @@ def _fits(config: SparseConfig, board: Board) -> str:
     return f"does not fit: {short}" if short else "fits"
 
 
-def _table(lines: Sequence[str]) -> dict[str, Any]:
+def _table(lines: Sequence[str], note: str = "") -> dict[str, Any]:
     """A Markdown table in the form of :mod:`~sparnn.gen.bench.tables`."""
     columns, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     versions = ", ".join(
@@ -242,7 +242,7 @@ def _table(lines: Sequence[str]) -> dict[str, Any]:
         "command": "make bench-fpga",
         "date": _today(),
         "versions": versions,
-        "note": "by block where nothing else is said",
+        "note": note,
     }
     return {"provenance": provenance, "columns": columns, "rows": rows}
 
@@ -276,8 +276,9 @@ def results(
     latencies = [entry for entry in entries if "board" in entry]
     tables = {}
     if machines:
-        tables["short"] = _table(short_table(machines))
-        tables["machines"] = _table([*_MACHINES, *map(machine_line, machines)])
+        note = "by block where nothing else is said"
+        tables["short"] = _table(short_table(machines), note)
+        tables["machines"] = _table([*_MACHINES, *map(machine_line, machines)], note)
     if latencies:
         tables["latencies"] = _table([*_LATENCIES, *map(latency_line, latencies)])
     known = older["tables"] if older else {}
