@@ -4,7 +4,11 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed, unsigne
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["RoundingShifter", "shift_latency"]
+from sparnn.hdl.common.delay import later
+
+from .saturate import saturate
+
+__all__ = ["RoundingShifter", "rounded", "shift_latency"]
 
 #: Multiplexers in a row in one pipeline stage; each works off two bits of the amount.
 _LEVELS = 2
@@ -21,6 +25,31 @@ def _multiplex(select: Value, choices: list[Value]) -> Value:
     half = len(choices) // 2
     below, top = select[:-1], select[-1]
     return Mux(top, _multiplex(below, choices[half:]), _multiplex(below, choices[:half]))
+
+
+def rounded(
+    m: Module, name: str, value: Value, amount: Value | int, bits: int, *, split: int = 0
+) -> Signal:
+    """``value / 2^amount``, ties to even, clamped to ``bits`` bits.
+
+    Combinational; with ``split`` = 1 there is a register behind the shift.
+    """
+    wide = Signal(signed(len(value) + 1), name=f"{name}_wide")
+    floor = Signal(signed(len(value) + 1), name=f"{name}_floor")
+    sticky, sum_ = Signal(name=f"{name}_sticky"), Signal(signed(len(value) + 1), name=f"{name}_sum")
+    result = Signal(signed(bits), name=name)
+    below = ((Const(1, 1) << amount) - 1)[: len(wide)]
+    m.d.comb += [
+        wide.eq(Cat(Const(0, 1), value)),  # the lowest bit is worth one half after the shift
+        floor.eq(wide >> amount),
+        sticky.eq((wide & below).any()),
+    ]
+    whole, rest = later(m, f"{name}_floor", floor, split), later(m, f"{name}_rest", sticky, split)
+    m.d.comb += [
+        sum_.eq((whole >> 1) + (whole[0] & (rest | whole[1]))),
+        result.eq(saturate(sum_, bits) if bits < len(sum_) else sum_),
+    ]
+    return result
 
 
 class RoundingShifter(wiring.Component):

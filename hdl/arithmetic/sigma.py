@@ -1,30 +1,17 @@
 """σ and tanh from one table with linear interpolation (docs/numerics.md, "σ and tanh")."""
 
-import math
 from collections.abc import Mapping
-from itertools import pairwise
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from .formats import PREACTIVATION_BITS
+from .sigma_table import GUARD_BITS, INDEX_BITS, REST_BITS, SLOPE_BITS, sigma_table
 
-__all__ = ["HARD_TABLE", "TANH_TABLE", "ActivationUnit"]
+__all__ = ["ActivationUnit"]
 
-#: T[i] of docs/numerics.md, i = 0 … 256: tanh(i / 32) in Q15.
-TANH_TABLE = [min(32767, round(math.tanh(i / 32) * 32768)) for i in range(257)]
-
-#: H[i]: a straight line that ends at 1, in the same units.
-HARD_TABLE = [min(32767, 1024 * i) for i in range(257)]
-
-#: An argument's magnitude is at most 32767: 8 bits of index, 7 bits between two entries.
-_INDEX_BITS, _REST_BITS = 8, 7
-_MAGNITUDE_BITS = _INDEX_BITS + _REST_BITS
-#: The magnitude is shifted left by up to 16, then right by 4: guard bits that are rounded away.
-_GUARD_BITS = 4
-_SLOPE_BITS = max(b - a for a, b in pairwise(TANH_TABLE)).bit_length()
+_MAGNITUDE_BITS = INDEX_BITS + REST_BITS
 
 
 class ActivationUnit(wiring.Component):
@@ -110,7 +97,7 @@ class ActivationUnit(wiring.Component):
         ]
 
         # Left by 15 - f. What leaves the kept bits makes the result the largest one.
-        kept = _GUARD_BITS + _MAGNITUDE_BITS
+        kept = GUARD_BITS + _MAGNITUDE_BITS
         coarse, coarse_over = Signal(kept, reset_less=True), Signal(reset_less=True)
         fine, fine_over = Signal(kept), Signal()
         up_fine = Signal(reset_less=True)
@@ -132,36 +119,26 @@ class ActivationUnit(wiring.Component):
         argument = Signal(_MAGNITUDE_BITS)
         rounded = Signal(_MAGNITUDE_BITS + 1, reset_less=True)
         over = Signal(reset_less=True)
-        half, below, odd = fine[_GUARD_BITS - 1], fine[: _GUARD_BITS - 1], fine[_GUARD_BITS]
+        half, below, odd = fine[GUARD_BITS - 1], fine[: GUARD_BITS - 1], fine[GUARD_BITS]
         round_up = Mux(
             sides[1].negative,  # + 1 below: more than the half from it on, the half just under it
             half | (below.all() & odd),
             half & (below.any() | odd),
         )
-        m.d.sync += [over.eq(fine_over), rounded.eq(fine[_GUARD_BITS:] + round_up)]
+        m.d.sync += [over.eq(fine_over), rounded.eq(fine[GUARD_BITS:] + round_up)]
         m.d.comb += argument.eq(rounded | (over | rounded[-1]).replicate(_MAGNITUDE_BITS))
 
         # Read T[i] and the slope behind it, then interpolate.
-        entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
-        m.submodules.table = table = Memory(
-            shape=entry,
-            depth=(1 << _INDEX_BITS) << self._with_hard,
-            init=[
-                {"base": a, "slope": b - a}
-                for half in (TANH_TABLE, HARD_TABLE)[: 1 + self._with_hard]
-                for a, b in pairwise(half)
-            ],
-            attrs=self._table,
-        )
+        m.submodules.table = table = sigma_table(with_hard=self._with_hard, attrs=self._table)
         read = table.read_port()
-        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & sides[2].sigmoid))
-        rest4, rest5 = Signal(_REST_BITS, reset_less=True), Signal(_REST_BITS, reset_less=True)
-        entry5 = Signal(entry, reset_less=True)
+        m.d.comb += read.addr.eq(Cat(argument[REST_BITS:], self.hard & sides[2].sigmoid))
+        rest4, rest5 = Signal(REST_BITS, reset_less=True), Signal(REST_BITS, reset_less=True)
+        entry5 = Signal(table.shape, reset_less=True)
         base6 = Signal(signed(16), reset_less=True)
-        product = Signal(_SLOPE_BITS + _REST_BITS, reset_less=True)
+        product = Signal(SLOPE_BITS + REST_BITS, reset_less=True)
         flip5, flip = sides[4].negative, sides[5].negative
         m.d.sync += [
-            rest4.eq(argument[:_REST_BITS]),
+            rest4.eq(argument[:REST_BITS]),
             rest5.eq(rest4),
             entry5.eq(read.data),
             base6.eq((entry5.base ^ flip5.replicate(16)) + flip5),
@@ -170,15 +147,15 @@ class ActivationUnit(wiring.Component):
 
         # Sign and rounding in one addition: -floor((P + 64) / 128) = floor((63 - P) / 128), and
         # 63 - P = ~P + 64.
-        half = 1 << _REST_BITS - 1
-        width = _MAGNITUDE_BITS + _REST_BITS + 2
+        half = 1 << REST_BITS - 1
+        width = _MAGNITUDE_BITS + REST_BITS + 2
         turned = Signal(signed(width))
         step = (Cat(product, Const(0, width - len(product))) ^ flip.replicate(width)).as_signed()
-        m.d.comb += turned.eq(Cat(Const(half, _REST_BITS), base6).as_signed() + step)
+        m.d.comb += turned.eq(Cat(Const(half, REST_BITS), base6).as_signed() + step)
 
         # For σ, 32768 is added and half of it taken, which moves bits only.
         result = Signal(signed(PREACTIVATION_BITS), reset_less=True)
-        value = turned[_REST_BITS:][:PREACTIVATION_BITS]
+        value = turned[REST_BITS:][:PREACTIVATION_BITS]
         m.d.sync += result.eq(
             Mux(sides[5].sigmoid, Cat(value[1:15], ~value[15], Const(0, 1)), value)
         )

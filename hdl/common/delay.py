@@ -1,11 +1,11 @@
-"""A value, many cycles later."""
+"""A value, some cycles later."""
 
 from amaranth.hdl import Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["DelayLine", "delayed"]
+__all__ = ["DelayLine", "delayed", "later"]
 
 
 class DelayLine(wiring.Component):
@@ -52,3 +52,12 @@ def delayed(m: Module, name: str, value: Value, cycles: int) -> Signal:
         m.submodules[name] = line = DelayLine(len(bits), cycles)
         m.d.comb += [line.i.eq(value), bits.eq(line.o)]
     return bits
+
+
+def later(m: Module, name: str, value: Value, cycles: int) -> Value:
+    """``value`` of so many cycles ago; it is not reset."""
+    for number in range(cycles):
+        register = Signal.like(value, name=f"{name}_later{number}", reset_less=True)
+        m.d.sync += register.eq(value)
+        value = register
+    return value

@@ -5,15 +5,14 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
-from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.descriptor import DESCRIPTOR
+from sparnn.hdl.machine import MachineConfig
 
 from .protocol import ARGUMENT_BITS, Response
 
 __all__ = ["ResultWriter"]
 
 
-def result_word_layout(config: SparseConfig) -> data.StructLayout:
+def result_word_layout(config: MachineConfig) -> data.StructLayout:
     """Outputs for the host: ``count`` of the 16-bit ``values`` count. first: begins a step."""
     return data.StructLayout(
         {
@@ -31,11 +30,11 @@ class ResultWriter(wiring.Component):
     for taking the word; a header costs another.
     """
 
-    def __init__(self, config: SparseConfig) -> None:
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {
-                "units": In(DESCRIPTOR.width("units")),
+                "units": In(config.DESCRIPTOR.width("units")),
                 "results": In(stream.Signature(result_word_layout(config))),
                 "words": Out(stream.Signature(32)),
                 "idle": Out(1, init=1),

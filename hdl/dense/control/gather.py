@@ -8,11 +8,11 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
-from sparnn.hdl.common.delay import delayed
+from sparnn.hdl.arithmetic.rounding import rounded
+from sparnn.hdl.common.delay import delayed, later
 from sparnn.hdl.dense.array.bank import broadcast_layout, copy_base, copy_share, times
 from sparnn.hdl.dense.array.sequencer import layer_layout
 from sparnn.hdl.dense.config import DenseConfig
-from sparnn.hdl.dense.post.rounding import later, rounded
 from sparnn.hdl.dense.post.slice import neuron_tag_layout
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Kind
 

@@ -8,12 +8,12 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.arithmetic.rounding import rounded
 from sparnn.hdl.arithmetic.saturate import saturate
-from sparnn.hdl.common.delay import delayed
+from sparnn.hdl.common.delay import delayed, later
 from sparnn.hdl.common.instance import place
 from sparnn.hdl.dense.config import DenseConfig
 
-from .rounding import later, rounded
 from .row import PEEPHOLE_SHIFT_BITS
 from .sigma import SIGMA_MODULE, sigma_signature
 

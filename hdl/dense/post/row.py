@@ -8,11 +8,12 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import MULTIPLIER_BITS, PARAMETER_LAYOUT, PREACTIVATION_BITS
+from sparnn.hdl.arithmetic.rounding import rounded
 from sparnn.hdl.arithmetic.saturate import saturate
+from sparnn.hdl.common.delay import later
 from sparnn.hdl.common.instance import place
 from sparnn.hdl.dense.config import DenseConfig
 
-from .rounding import later, rounded
 from .sigma import SIGMA_MODULE, sigma_signature
 
 __all__ = ["PEEPHOLE_SHIFT_BITS", "RowKind", "RowUnit", "row_kind", "row_kinds", "row_signature"]

@@ -1,24 +1,16 @@
-"""σ and tanh in three stages: the table of :mod:`sparnn.hdl.arithmetic.sigma`, fewer stages."""
-
-from itertools import pairwise
+"""σ and tanh in three stages, for a post slice: the sparse machine's table, not its pipeline."""
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed, unsigned
-from amaranth.lib import data, wiring
-from amaranth.lib.memory import Memory
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
-from sparnn.hdl.arithmetic.sigma import HARD_TABLE, TANH_TABLE
-
-from .rounding import later
+from sparnn.hdl.arithmetic.sigma_table import GUARD_BITS, REST_BITS, sigma_table
+from sparnn.hdl.common.delay import later
 
 __all__ = ["SIGMA_MODULE", "Sigma", "sigma_signature"]
 
 SIGMA_MODULE = "sparnn_tile_sigma"
-
-_REST_BITS = 7
-_GUARD_BITS = 4
-_SLOPE_BITS = max(b - a for a, b in pairwise(TANH_TABLE)).bit_length()
 
 
 def sigma_signature() -> wiring.Signature:
@@ -67,42 +59,33 @@ class Sigma(wiring.Component):
         operand = Mux(self.sigmoid, Cat(self.value, negative), Cat(Const(0, 1), self.value))
         magnitude = Signal(len(operand))
         moved = Signal(len(operand) + 15)
-        near = Signal(len(moved) - _GUARD_BITS + 1)
+        near = Signal(len(moved) - GUARD_BITS + 1)
         m.d.comb += [
             magnitude.eq((operand ^ negative.replicate(len(operand))) + negative),
             moved.eq(magnitude << self.up),
         ]
         shifted = later(m, "moved", moved, more)
-        odd, below = shifted[_GUARD_BITS], shifted[: _GUARD_BITS - 1].any()
-        m.d.comb += near.eq(shifted[_GUARD_BITS:] + (shifted[_GUARD_BITS - 1] & (below | odd)))
+        odd, below = shifted[GUARD_BITS], shifted[: GUARD_BITS - 1].any()
+        m.d.comb += near.eq(shifted[GUARD_BITS:] + (shifted[GUARD_BITS - 1] & (below | odd)))
         argument = Signal(15, reset_less=True)
         m.d.sync += argument.eq(near[:15] | near[15:].any().replicate(15))
 
-        entry = data.StructLayout({"base": 15, "slope": _SLOPE_BITS})
-        m.submodules.table = table = Memory(
-            shape=entry,
-            depth=len(TANH_TABLE) - 1 << self._with_hard,
-            init=[
-                {"base": a, "slope": b - a}
-                for half in (TANH_TABLE, HARD_TABLE)[: 1 + self._with_hard]
-                for a, b in pairwise(half)
-            ],
-        )
+        m.submodules.table = table = sigma_table(with_hard=self._with_hard)
         read = table.read_port()
         sides = Cat(negative, self.sigmoid)
         at_table = later(m, "side", sides, self._stages)
-        m.d.comb += read.addr.eq(Cat(argument[_REST_BITS:], self.hard & at_table[1]))
-        rest = later(m, "rest", argument[:_REST_BITS], self._stages)
+        m.d.comb += read.addr.eq(Cat(argument[REST_BITS:], self.hard & at_table[1]))
+        rest = later(m, "rest", argument[:REST_BITS], self._stages)
         base = later(m, "base", read.data.base, more)
         slope = later(m, "slope", read.data.slope, more)
         rise = later(m, "rise", slope * rest, more)
         minus, is_sigmoid = later(m, "at_sum", at_table, 2 * self._stages - 1)
 
         height, turned = Signal(16), Signal(signed(PREACTIVATION_BITS))
-        half = 1 << _REST_BITS - 1
-        foot = Cat(Const(half, _REST_BITS), later(m, "foot", base, more))
+        half = 1 << REST_BITS - 1
+        foot = Cat(Const(half, REST_BITS), later(m, "foot", base, more))
         m.d.comb += [
-            height.eq((foot + rise) >> _REST_BITS),
+            height.eq((foot + rise) >> REST_BITS),
             turned.eq((height ^ minus.replicate(16)) + minus),
         ]
         # For σ, 32768 is added and half of it taken, which moves bits only.

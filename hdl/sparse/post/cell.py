@@ -9,7 +9,8 @@ from sparnn.hdl.arithmetic.carry import add_with_carry
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
 from sparnn.hdl.arithmetic.rounding import RoundingShifter
 from sparnn.hdl.arithmetic.saturate import saturate
-from sparnn.hdl.arithmetic.sigma import TANH_TABLE, ActivationUnit
+from sparnn.hdl.arithmetic.sigma import ActivationUnit
+from sparnn.hdl.arithmetic.sigma_table import TANH_TABLE
 from sparnn.hdl.common.small_fifo import SmallFifo
 from sparnn.hdl.host.protocol import Activation, Kind
 from sparnn.hdl.sparse.config import SparseConfig

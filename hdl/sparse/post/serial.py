@@ -9,7 +9,7 @@ from amaranth.lib.memory import Memory
 
 from sparnn.hdl.arithmetic.formats import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS
 from sparnn.hdl.arithmetic.saturate import saturate
-from sparnn.hdl.arithmetic.sigma import HARD_TABLE, TANH_TABLE
+from sparnn.hdl.arithmetic.sigma_table import HARD_TABLE, TANH_TABLE
 from sparnn.hdl.host.protocol import Activation, Kind
 from sparnn.hdl.sparse.config import SparseConfig
 

@@ -4,8 +4,9 @@ import random
 
 import pytest
 
-from sparnn.hdl.arithmetic.sigma import TANH_TABLE, ActivationUnit
-from tests.hdl.post import model
+from sparnn.hdl.arithmetic.sigma import ActivationUnit
+from sparnn.hdl.arithmetic.sigma_table import TANH_TABLE
+from tests.hdl.sparse.post import model
 from tests.hdl.stream_helpers import run
 
 FUNCTIONS = (model.tanh, model.sigmoid, model.hard_sigmoid)
