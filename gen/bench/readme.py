@@ -19,6 +19,7 @@ from sparnn.gen.machines.presets import load_config
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.verilator.verilate import build_driver
 
+from .compile import compile_points, show
 from .masr import masr_points
 
 __all__ = ["SimulatorPoint", "main", "simulator_point"]
@@ -58,6 +59,7 @@ def main() -> int:
     arguments = parser.parse_args()
     console = Console()
     try:
+        compiles = list(compile_points())
         simulators = [simulator_point(lanes) for lanes in arguments.lanes]
         points = list(
             masr_points(
@@ -74,6 +76,7 @@ def main() -> int:
     except (SparnnError, ValueError, RuntimeError) as error:
         print(f"sparnn: error: {error}", file=sys.stderr)
         return 2
+    console.print(show(compiles))
     for title, rows in (("Simulation", simulators), ("MASR's layer", points)):
         table = Table(title=title, show_header=False)
         dicts = [asdict(row) for row in rows]
@@ -82,6 +85,7 @@ def main() -> int:
         console.print(table)
     arguments.json.parent.mkdir(parents=True, exist_ok=True)
     report = {
+        "compile": [asdict(one) for one in compiles],
         "simulator": [asdict(one) for one in simulators],
         "masr": [asdict(one) for one in points],
     }
