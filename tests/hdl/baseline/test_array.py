@@ -30,7 +30,7 @@ def loads(network: Network) -> list[int]:
     [
         ({"overlap": True, "skip_zeros": False}, 3, 11, True),
         ({"lanes": 4, "pipelined_broadcast": False, "queue_depth": 1}, 9, 6, True),
-        ({"lanes": 4, "activation_bits": 8, "index_bits": 1}, 1, 1, True),
+        ({"lanes": 4, "overlap": True, "activation_bits": 8, "index_bits": 1}, 1, 20, True),
         ({"entries_per_read": 1, "matrix_words": 128}, 9, 8, False),
     ],
 )
@@ -42,6 +42,8 @@ def test_network(
     placed(config)
     dut = BaselineArray(config)
     network = Network(config, np.random.default_rng([inputs, units]), inputs, units, 2, recurrent)
+    if inputs == 1:  # then the next input is there long before the rows of this one are taken
+        network.first[:] = 0
     expected = network.outputs()
 
     async def bench(ctx: Any) -> None:

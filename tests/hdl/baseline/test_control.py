@@ -209,6 +209,9 @@ def test_runs(overlap: bool, skip_zeros: bool, seed: int) -> None:
     layers = [
         {"recurrent": 1, "rows_x": 1, "tail_x": 3, "rows_h": 2, "tail_h": 0},
         {"recurrent": 0, "rows_x": 0, "tail_x": 5, "rows_h": 0, "tail_h": 1},
+        # Vectors of one activation, which is often zero: then the answers come last.
+        {"recurrent": 0, "rows_x": 0, "tail_x": 1, "rows_h": 0, "tail_h": 2},
+        {"recurrent": 1, "rows_x": 0, "tail_x": 1, "rows_h": 0, "tail_h": 1},
         {"recurrent": 1, "rows_x": 0, "tail_x": 1, "rows_h": 1, "tail_h": 7},
     ]
 

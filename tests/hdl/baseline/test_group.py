@@ -25,8 +25,8 @@ def test_steps(
     placed(config, nested=False)
     dut = Group(config)
     rng = np.random.default_rng([lanes, number])
-    network = Network(config, rng, 6, units, 2, True)
-    outputs = network.outputs()
+    network = Network(config, rng, lanes + 2, units, 2, True)
+    outputs, program = network.outputs(), network.program
     late = 1 if pipelined else 0
 
     async def broadcast(ctx: Any, half: int, values: list[int]) -> None:
@@ -50,6 +50,23 @@ def test_steps(
                 return
         raise AssertionError("no room")
 
+    async def check_vector(ctx: Any, base: int, half: str, values: list[int]) -> None:
+        """Scan one vector, without its zeros and with them; this group has a part of it."""
+        scan = {"base": base, "rows": program[f"rows_{half}"], "tail": program[f"tail_{half}"]}
+        for dense in (0, 1):
+            ctx.set(dut.scan, scan | {"dense": dense})
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            wanted = {
+                (place // lanes, place % 4): value
+                for place, value in enumerate(values)
+                if place % lanes // 4 == number and (value or dense)
+            }
+            got = await collect(ctx, dut.nonzero, len(wanted) + 1, stall=0.3, seed=base)
+            assert {(one["row"], one["element"]): one["value"] for one in got[:-1]} == wanted
+            assert [one["end"] for one in got] == [0] * len(wanted) + [1]
+
     async def bench(ctx: Any) -> None:
         ctx.set(dut.number, number)
         ctx.set(dut.layer, network.program)
@@ -67,6 +84,8 @@ def test_steps(
         await ctx.tick()
         ctx.set(dut.fresh, 0)
         h = network.first.tolist()
+        await check_vector(ctx, program["stride_x"], "x", network.x[1].tolist())
+        await check_vector(ctx, program["h_base"], "h", h)
         for step in range(network.steps):
             await broadcast(ctx, 0, network.x[step].tolist())
             await broadcast(ctx, 1, h)
@@ -76,21 +95,7 @@ def test_steps(
                 await ctx.tick()
             assert ctx.get(dut.steps_done) == ctx.get(dut.x_taken) == step + 1
             h = outputs[step]
-            program = network.program
             base = program["h_base"] + program["stride_h"] * (step + 1)
-            scan = {"base": base, "rows": program["rows_h"], "tail": program["tail_h"]}
-            for dense in (0, 1):
-                ctx.set(dut.scan, scan | {"dense": dense})
-                ctx.set(dut.start, 1)
-                await ctx.tick()
-                ctx.set(dut.start, 0)
-                wanted = {
-                    (unit // lanes, unit % 4): value
-                    for unit, value in enumerate(h)
-                    if unit % lanes // 4 == number and (value or dense)
-                }
-                got = await collect(ctx, dut.nonzero, len(wanted) + 1, stall=0.3, seed=step)
-                assert {(one["row"], one["element"]): one["value"] for one in got[:-1]} == wanted
-                assert [one["end"] for one in got] == [0] * len(wanted) + [1]
+            await check_vector(ctx, base, "h", h)
 
     run(dut, bench, cycles=3000)

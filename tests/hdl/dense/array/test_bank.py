@@ -198,7 +198,7 @@ class Bench:
 def test_passes(placed: Placed, changes: dict[str, int], number: int, idle: float) -> None:
     """Passes of all tiles, halves and shares, with words arriving up to the cycle of reading."""
     config = make_config(**changes)
-    Bench(placed, config, number, seed=len(changes)).simulate(40, idle)
+    Bench(placed, config, number, seed=len(changes)).simulate(25, idle)
 
 
 @pytest.mark.parametrize("idle", [0.0, 0.3])
@@ -212,4 +212,4 @@ def test_passes(placed: Placed, changes: dict[str, int], number: int, idle: floa
 def test_masked_passes(placed: Placed, changes: dict[str, int], number: int, idle: float) -> None:
     """Lanes pick the columns of their masks, and multiply by zero when none is left."""
     config = make_config(**changes)
-    Bench(placed, config, number, seed=7).simulate(40, idle)
+    Bench(placed, config, number, seed=7).simulate(25, idle)

@@ -121,7 +121,7 @@ def test_gates_side_by_side(changes: dict[str, int], idle: int) -> None:
 
     async def bench(ctx: Any) -> None:
         watch.start(ctx)
-        for _ in range(50):
+        for _ in range(30):
             tile, rows = random_tile(rng, config), random_rows(rng, config)
             watch.set_sums(ctx, rows)
             sums = group_sums(tile, rows)
