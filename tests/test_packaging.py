@@ -89,6 +89,6 @@ sparnn.sim.verilator.toolchain.find_toolchain()
 sparnn.gen.cli.main.main(["--version"])
 """
     where, version = run(sys.executable, "-I", "-S", "-c", code, cwd=tmp_path).splitlines()
-    assert where == str(tmp_path / "site" / "sparnn" / "gen" / "cli.py")
+    assert where == str(tmp_path / "site" / "sparnn" / "gen" / "cli" / "main.py")
     assert version.startswith("sparnn ")
     assert (tmp_path / "site" / "bin" / "sparnn").is_file()
