@@ -14,7 +14,7 @@ The folder holds
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,44 +23,55 @@ import onnx
 from onnx.external_data_helper import uses_external_data
 
 from sparnn.hdl.emit import machine_verilog
+from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.network.arrays import Sequence as InputSequence
-from sparnn.sim.network.arrays import load_inputs
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import Phases
 
+from .graph.read import ReadPart, model_sizes, read_model
+from .graph.write import placement_lines, write_graph
 from .machines.backend import backend
 from .machines.emit import HEADER, VERILOG, config_option
 from .machines.presets import is_file, load_machine
 from .machines.shared.placement import FITTED_STEPS, Placement
+from .network.model import FloatNetwork
 from .network.prune import prune as prune_network
 from .network.to_onnx import float_model
-from .onnx.reader import import_onnx
 from .output.folder import check_replaceable, written_aside
 from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
-from .quantize.activity import measure_activity
+from .quantize.activity import BoolArray, measure_activity
 from .quantize.calibrate import calibrate as measure_ranges
 from .quantize.quantize import Quantized, proposals, quantize, saturation_report
 
-__all__ = ["CompileSummary", "compile_model"]
+__all__ = ["CompileSummary", "CompiledPart", "compile_model"]
 
 
 @dataclass(frozen=True, eq=False)
-class CompileSummary:
-    """What was compiled."""
+class CompiledPart:
+    """One network on the machine.
 
-    output: Path
+    Members
+    -------
+    network: its real numbers, pruned where that was wanted. quantized: its integers.
+    activity: see :func:`~sparnn.gen.quantize.activity.measure_activity`.
+    placement: where they lie. pruned: whether weights were set to zero.
+    """
+
+    network: FloatNetwork
     quantized: Quantized
+    activity: Sequence[BoolArray]
     placement: Placement
-    verilog_bytes: int
     pruned: bool
-    phases: Phases
+
+    def pack(self) -> None:
+        """Make program and image, which refuse what does not fit."""
+        _ = self.placement.program, self.placement.image
 
     def lines(self) -> list[str]:
         """For the user."""
+        lines = []
         program = self.placement.program
-        config = self.placement.config
-        lines = backend(config).lines(config)
         for layer, placed in zip(self.quantized.network.layers, program.layers, strict=True):
             weights = [w for w in (layer.w_x, layer.w_h) if w is not None]
             total = sum(w.size for w in weights)
@@ -69,15 +80,37 @@ class CompileSummary:
                 f"layer          {layer.name}: {layer.kind}, {layer.inputs} inputs, {layer.units} "
                 f"units, {present} of {total} weights, {placed.tiling}"
             )
-        lines += [
+        lines.append(
             f"image          {4 * len(self.placement.image)} bytes, up to {program.max_steps} "
-            "steps in one run",
-            f"Verilog        {self.verilog_bytes} bytes",
-        ]
+            "steps in one run"
+        )
         lines += [f"saturation     {line}" for line in saturation_report(self.quantized)]
         lines += [f"precision      {line}" for line in proposals(self.quantized)]
         if self.pruned:
             lines.append("pruned         by magnitude, without retraining: check the accuracy")
+        return lines
+
+
+@dataclass(frozen=True, eq=False)
+class CompileSummary:
+    """What was compiled. ``host``: what runs on the host, for people; empty where nothing does."""
+
+    output: Path
+    parts: tuple[CompiledPart, ...]
+    host: tuple[str, ...]
+    verilog_bytes: int
+    phases: Phases
+
+    def lines(self) -> list[str]:
+        """For the user."""
+        config = self.parts[-1].placement.config
+        lines = backend(config).lines(config)
+        for number, part in enumerate(self.parts):
+            if len(self.parts) > 1:
+                lines.append(f"part {number}")
+            lines += part.lines()
+        lines += self.host
+        lines.append(f"Verilog        {self.verilog_bytes} bytes")
         return [*lines, f"written        {self.output}"]
 
 
@@ -95,6 +128,9 @@ def compile_model(
     streams: int = 1,
 ) -> CompileSummary:
     """Compile a model into a folder; nothing is written unless all of it succeeds.
+
+    A model that is not one network for the machine is cut (:mod:`sparnn.gen.graph`): its parts for
+    the machine lie in ``parts/``, and what the host runs, in ONNX Runtime, in ``host/``.
 
     Parameters
     ----------
@@ -121,13 +157,67 @@ def compile_model(
     )
     phase = Phases()
     with phase("Reading the model"):
-        network = import_onnx(model)
-    pruned = prune is not None and prune > 0
-    if prune is not None:
-        network = prune_network(network, prune)
-    sequences = load_inputs(calibrate, network.io, network.input_sizes)
+        read = read_model(model, calibrate)
+    parts: list[CompiledPart] = []
+    for one in read.parts:
+        placed = _compile_part(one, machine, phase, prune, fit=not is_file(config), streams=streams)
+        machine = placed.placement.config
+        parts.append(placed)
+    with phase("Placing"):  # on one machine for all, as the last one left it
+        parts = [
+            part if part.placement.config == machine else _moved(part, machine, streams)
+            for part in parts
+        ]
+    with phase("Packing"):
+        for part in parts:
+            part.pack()
+    with phase("Writing Verilog"):
+        verilog = machine_verilog(machine).encode()
+    options = {
+        "model": {"name": model.name, "sha256": sha256(model)},
+        "calibrate": {"name": calibrate.name, "sha256": sha256(calibrate)},
+        "config": config_option(config),
+        "lanes": lanes,
+        "prune": prune,
+        "weight_bits": weight_bits,
+        "activation_bits": activation_bits,
+        "split_scales": split_scales,
+        "streams": streams,
+    }
+    with phase("Writing the folder"), written_aside(output) as folder:
+        (folder / VERILOG).write_bytes(verilog)
+        _copy_model(model, folder / "model.onnx")
+        if read.cut is None:
+            _write_part(folder, parts[0], options)
+        else:
+            graph = write_graph(folder, read.cut, model_sizes(read.model))
+            for part, place in zip(parts, graph.parts, strict=True):
+                _write_part(place, part, options)
+            text = manifest_text(
+                command="compile",
+                options=options,
+                config=machine,
+                files=file_hashes(folder),
+                sections={"graph": graph.section},
+            )
+            (folder / MANIFEST).write_text(text, encoding="utf-8")
+    host = () if read.cut is None else tuple(placement_lines(read.cut))
+    return CompileSummary(output, tuple(parts), host, len(verilog), phase)
+
+
+def _compile_part(
+    part: ReadPart,
+    machine: MachineConfig,
+    phase: Phases,
+    prune: float | None,
+    *,
+    fit: bool,
+    streams: int,
+) -> CompiledPart:
+    """Quantize and place one network; the machine grows where it may."""
+    network = part.network if prune is None else prune_network(part.network, prune)
     with phase("Calibrating"):
-        ranges = measure_ranges(network, sequences)
+        ranges = measure_ranges(network, part.sequences)
     with phase("Quantizing"):
         quantized = quantize(
             network,
@@ -137,61 +227,60 @@ def compile_model(
             split_scales=machine.split_scales == 1,
         )
     with phase("Measuring activity"):
-        activity = measure_activity(quantized.network, sequences)
+        activity = measure_activity(quantized.network, part.sequences)
     with phase("Placing"):
         placement = backend(machine).place(
             quantized.network,
             machine,
             quantized.io["outputs"],
-            fit=not is_file(config),
+            fit=fit,
             activity=activity,
-            steps=_longest_run(quantized.network, sequences),
+            steps=_longest_run(quantized.network, part.sequences),
             streams=streams,
         )
-    with phase("Packing"):
-        program, image = placement.program, placement.image
-    with phase("Writing Verilog"):
-        verilog = machine_verilog(placement.config).encode()
-    with phase("Writing the folder"), written_aside(output) as folder:
-        (folder / VERILOG).write_bytes(verilog)
-        (folder / HEADER).write_text(
-            header_text(placement.config, program, quantized.network.layers[0].f_x),
-            encoding="utf-8",
-        )
-        quantized.network.save(folder / "network.npz")
-        (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
-        (folder / "program.json").write_text(
-            json.dumps(program.to_dict(), indent=1) + "\n", encoding="utf-8"
-        )
-        _copy_model(model, folder / "model.onnx")
-        if pruned:
-            content = float_model(network).SerializeToString(deterministic=True)
-            (folder / "reference.onnx").write_bytes(content)
-        options = {
-            "model": {"name": model.name, "sha256": sha256(model)},
-            "calibrate": {"name": calibrate.name, "sha256": sha256(calibrate)},
-            "config": config_option(config),
-            "lanes": lanes,
-            "prune": prune,
-            "weight_bits": weight_bits,
-            "activation_bits": activation_bits,
-            "split_scales": split_scales,
-            "streams": streams,
-        }
-        sections: Mapping[str, Any] = {
-            "io": quantized.io,
-            "reference": "reference.onnx" if pruned else "model.onnx",
-            **network_section(quantized.network, program),
-        }
-        text = manifest_text(
-            command="compile",
-            options=options,
-            config=placement.config,
-            files=file_hashes(folder),
-            sections=sections,
-        )
-        (folder / MANIFEST).write_text(text, encoding="utf-8")
-    return CompileSummary(output, quantized, placement, len(verilog), pruned, phase)
+    pruned = prune is not None and prune > 0
+    return CompiledPart(network, quantized, activity, placement, pruned)
+
+
+def _moved(part: CompiledPart, machine: MachineConfig, streams: int) -> CompiledPart:
+    """The same network on a machine that has grown since."""
+    placement = backend(machine).place(
+        part.quantized.network,
+        machine,
+        part.quantized.io["outputs"],
+        activity=part.activity,
+        streams=streams,
+    )
+    return replace(part, placement=placement)
+
+
+def _write_part(folder: Path, part: CompiledPart, options: Mapping[str, Any]) -> None:
+    """A network's files, and the manifest of its folder."""
+    network, program = part.quantized.network, part.placement.program
+    (folder / HEADER).write_text(
+        header_text(part.placement.config, program, network.layers[0].f_x), encoding="utf-8"
+    )
+    network.save(folder / "network.npz")
+    (folder / "image.bin").write_bytes(part.placement.image.astype("<u4").tobytes())
+    (folder / "program.json").write_text(
+        json.dumps(program.to_dict(), indent=1) + "\n", encoding="utf-8"
+    )
+    if part.pruned:
+        content = float_model(part.network).SerializeToString(deterministic=True)
+        (folder / "reference.onnx").write_bytes(content)
+    sections: Mapping[str, Any] = {
+        "io": part.quantized.io,
+        "reference": "reference.onnx" if part.pruned else "model.onnx",
+        **network_section(network, program),
+    }
+    text = manifest_text(
+        command="compile",
+        options=options,
+        config=part.placement.config,
+        files=file_hashes(folder),
+        sections=sections,
+    )
+    (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
 def _longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:

@@ -7,17 +7,15 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 from .errors import SimulationError
+from .host_model import HostModel
 from .network.arrays import read_inputs
 
 __all__ = ["compare", "run_reference"]
 
 Io = Mapping[str, Any]
 FloatArray = npt.NDArray[np.floating[Any]]
-
-_TYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 
 
 def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, FloatArray]:
@@ -43,22 +41,20 @@ def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, FloatArra
         The input file does not fit, or ONNX Runtime cannot load or run the model.
     """
     arrays = read_inputs(inputs, io)
-    session = _session(model_path)
-    types = {value.name: value.type for value in session.get_inputs()}
-    if set(types) != set(arrays):
+    model = HostModel(model_path, str(model_path))
+    if set(model.inputs) != set(arrays):
         raise SimulationError(
-            f"{model_path} takes the inputs {sorted(types)} and the manifest names "
+            f"{model_path} takes the inputs {sorted(model.inputs)} and the manifest names "
             f"{sorted(arrays)}: compile the model again"
         )
-    feeds = {name: _cast(name, array, types[name]) for name, array in arrays.items()}
+    feeds: dict[str, FloatArray] = dict(arrays)
     names = [entry["name"] for entry in io["outputs"]]
     axes = {entry["name"]: list(entry["axes"]) for entry in (*io["inputs"], *io["outputs"])}
     batches = {name: axes[name].index("batch") for name in feeds if "batch" in axes[name]}
-    shapes = {value.name: value.shape for value in session.get_inputs()}
     count = max((feeds[name].shape[axis] for name, axis in batches.items()), default=1)
-    fixed = any(shapes[name][axis] == 1 for name, axis in batches.items())
+    fixed = any(model.shapes[name][axis] == 1 for name, axis in batches.items())
     if count == 1 or not fixed:
-        return _run(session, model_path, names, feeds)
+        return model.run(feeds, names)
     without = [name for name in names if "batch" not in axes[name]]
     if without:
         raise SimulationError(
@@ -66,61 +62,16 @@ def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, FloatArra
             "feed one at a time"
         )
     single = [
-        _run(
-            session,
-            model_path,
-            names,
+        model.run(
             {
                 name: array.take([element], batches[name]) if name in batches else array
                 for name, array in feeds.items()
             },
+            names,
         )
         for element in range(count)
     ]
     return {n: np.concatenate([one[n] for one in single], axes[n].index("batch")) for n in names}
-
-
-def _session(model_path: Path) -> onnxruntime.InferenceSession:
-    if not Path(model_path).is_file():
-        raise SimulationError(f"{model_path} is not a file: give the ONNX model")
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised, not printed
-    try:
-        return onnxruntime.InferenceSession(
-            str(model_path), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as error:  # its exceptions have no common base but this
-        raise SimulationError(
-            f"ONNX Runtime cannot load {model_path} ({_first_line(error)}): export the model again"
-        ) from error
-
-
-def _run(
-    session: onnxruntime.InferenceSession,
-    model_path: Path,
-    names: list[str],
-    feeds: Mapping[str, FloatArray],
-) -> dict[str, FloatArray]:
-    try:
-        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
-    except Exception as error:
-        raise SimulationError(
-            f"ONNX Runtime cannot run {model_path} on these inputs ({_first_line(error)}): "
-            "give arrays of the shape that the model was exported with"
-        ) from error
-
-
-def _cast(name: str, array: npt.NDArray[np.float64], onnx_type: str) -> FloatArray:
-    if onnx_type not in _TYPES:
-        raise SimulationError(
-            f"input {name!r} of the model is {onnx_type}: it must be one of {list(_TYPES)}"
-        )
-    with np.errstate(over="ignore"):  # an infinity ends in the outputs, where it is refused
-        return array.astype(_TYPES[onnx_type])
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
 
 
 def compare(

@@ -14,9 +14,12 @@ from .golden.run import golden_sequences, load_compiled, quantize_sequence
 from .host.answers import SequenceResult
 from .host.packets import constant_states
 from .host.program import MachineProgram
-from .network.arrays import assemble_outputs, load_inputs, write_npz
+from .host_model import HostModel
+from .network.arrays import assemble_outputs, read_inputs, sequences_of, write_npz
 from .reference import compare, run_reference
-from .verilator.hardware import load_program, run_sequences
+from .session.golden import part_inputs
+from .session.whole import Arrays, Whole
+from .verilator.hardware import VERILOG, DriverRun, load_program, run_sequences
 
 __all__ = ["SimulationReport", "hardware_outputs", "mismatches", "simulate"]
 
@@ -83,6 +86,21 @@ class SimulationReport:
         return lines
 
 
+@dataclass(frozen=True, eq=False)
+class _PartRun:
+    """What one part of the machine did with one set of inputs."""
+
+    outputs: dict[str, npt.NDArray[np.float32]]
+    mismatches: int
+    first: str | None
+    steps: int
+    sequences: int
+    cycles: int
+    useful: int
+    mac_units: int
+    driver: DriverRun
+
+
 def simulate(
     folder: Path,
     inputs: Path,
@@ -96,12 +114,16 @@ def simulate(
 ) -> SimulationReport:
     """Simulate a compiled folder on an input file.
 
+    Where the model's graph was cut, the host's pieces run in ONNX Runtime; cycles and useful MACs
+    are those of all parts together, steps those of the part that makes the most.
+
     Parameters
     ----------
     output
         The npz file for the hardware's outputs, float32, by name and in the model's layout.
     waves
-        Record `waves.vcd` in the compiled folder: the first 20,000 cycles after the image.
+        Record `waves.vcd` in the compiled folder, or in those of its parts: the first 20,000 cycles
+        after the image.
     idle, stall
         Percentage of cycles in which the host offers no word, and takes none; `seed` chooses which.
     verilog
@@ -113,38 +135,30 @@ def simulate(
         The folder or the inputs are not usable, or the machine does not answer as it should.
     """
     folder = Path(folder)
-    manifest, network = load_compiled(folder)
-    io = manifest["io"]
-    program = load_program(folder)
-    sequences = load_inputs(inputs, io, network.input_sizes)
-    fed = [quantize_sequence(network, sequence) for sequence in sequences]
-    results, driver = run_sequences(
-        folder,
-        program,
-        [(one.x, {**constant_states(network), **one.initial}) for one in fed],
-        waves=folder / "waves.vcd" if waves else None,
-        idle=idle,
-        stall=stall,
-        seed=seed,
-        verilog=verilog,
-    )
-    traces = golden_sequences(network, io, sequences)
-    count, first = mismatches(program, results, traces)
-    outputs = assemble_outputs(io, [hardware_outputs(io, result) for result in results])
+    options = {"waves": waves, "idle": idle, "stall": stall, "seed": seed}
+    whole = Whole.of(folder)
+    if whole is None:
+        manifest, network = load_compiled(folder)
+        io = manifest["io"]
+        run = _run_part(folder, read_inputs(inputs, io, network.input_sizes), verilog, options)
+        outputs, runs = run.outputs, [run]
+        model = folder / manifest.get("reference", "model.onnx")
+        reference = run_reference(model, inputs, io)
+    else:
+        outputs, runs, reference = _run_whole(whole, inputs, verilog or folder / VERILOG, options)
     if output is not None:
         write_npz(output, outputs)
-    model = folder / manifest.get("reference", "model.onnx")
-    quality = compare(run_reference(model, inputs, io), outputs)
-    steps = sum(len(one.x) for one in fed)
-    cycles = sum(result.cycles for result in results)
-    useful = sum(trace.useful_macs for trace in traces)
-    lanes = program.config.mac_units
+    quality = compare(reference, outputs)
+    steps = _most_steps(runs, 1 if whole is None else len(whole.parts))
+    cycles, useful = sum(run.cycles for run in runs), sum(run.useful for run in runs)
+    lanes, simulated = runs[0].mac_units, sum(run.driver.cycles for run in runs)
+    seconds = sum(run.driver.seconds for run in runs)
     return SimulationReport(
-        bit_exact=count == 0,
-        mismatches=count,
-        first_mismatch=first,
+        bit_exact=not any(run.mismatches for run in runs),
+        mismatches=sum(run.mismatches for run in runs),
+        first_mismatch=next((run.first for run in runs if run.first is not None), None),
         steps=steps,
-        sequences=len(fed),
+        sequences=max(run.sequences for run in runs) * (len(runs) // max(1, _parts(whole))),
         cycles=cycles,
         cycles_per_step=cycles / steps,
         mac_units=lanes,
@@ -152,9 +166,66 @@ def simulate(
         utilization=useful / (lanes * cycles) if cycles else 0.0,
         max_abs_error=quality["max_abs_error"],
         sqnr_db=quality["sqnr_db"],
-        load_cycles=driver.load_cycles,
-        simulated_cycles=driver.cycles,
-        simulated_cycles_per_second=driver.cycles / max(driver.seconds, 1e-6),
+        load_cycles=sum(run.driver.load_cycles for run in runs),
+        simulated_cycles=simulated,
+        simulated_cycles_per_second=simulated / max(seconds, 1e-6),
+    )
+
+
+def _parts(whole: Whole | None) -> int:
+    return 1 if whole is None else len(whole.parts)
+
+
+def _most_steps(runs: Sequence[_PartRun], parts: int) -> int:
+    """Steps of the part that makes the most, over all sets of inputs."""
+    return max(sum(run.steps for run in runs[part::parts]) for part in range(parts))
+
+
+def _run_whole(
+    whole: Whole, inputs: Path, verilog: Path, options: Mapping[str, Any]
+) -> tuple[dict[str, npt.NDArray[Any]], list[_PartRun], dict[str, npt.NDArray[Any]]]:
+    """All outputs of a graph that was cut, the runs of its parts, and the float reference."""
+    runs: list[_PartRun] = []
+
+    def run_part(part: Path, known: Arrays) -> Arrays:
+        runs.append(_run_part(part, part_inputs(part, known), verilog, options))
+        return runs[-1].outputs
+
+    feeds = whole.read(inputs)
+    outputs = whole.joined([whole.run(feed, run_part) for feed in feeds])
+    model = HostModel(whole.model, str(whole.model))
+    reference = whole.joined([model.run(feed, whole.outputs) for feed in feeds])
+    return outputs, runs, reference
+
+
+def _run_part(
+    folder: Path, arrays: Arrays, verilog: Path | None, options: Mapping[str, Any]
+) -> _PartRun:
+    manifest, network = load_compiled(folder)
+    io = manifest["io"]
+    program = load_program(folder)
+    sequences = sequences_of(arrays, io)
+    fed = [quantize_sequence(network, sequence) for sequence in sequences]
+    waves = folder / "waves.vcd" if options["waves"] else None
+    results, driver = run_sequences(
+        folder,
+        program,
+        [(one.x, {**constant_states(network), **one.initial}) for one in fed],
+        verilog=verilog,
+        **{**options, "waves": waves},
+    )
+    traces = golden_sequences(network, io, sequences)
+    count, first = mismatches(program, results, traces)
+    return _PartRun(
+        outputs=assemble_outputs(io, [hardware_outputs(io, result) for result in results]),
+        mismatches=count,
+        first=first,
+        steps=sum(len(one.x) for one in fed),
+        sequences=len(fed),
+        cycles=sum(result.cycles for result in results),
+        useful=sum(trace.useful_macs for trace in traces),
+        mac_units=program.config.mac_units,
+        driver=driver,
     )
 
 

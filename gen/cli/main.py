@@ -223,7 +223,7 @@ def golden(
     ],
 ) -> None:
     """Run the integer golden model: the specification, without the hardware."""
-    from sparnn.sim.golden.run import run_golden
+    from sparnn.sim.session.golden import run_golden
 
     run_golden(folder, inputs, output)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from .values import Const, Fill, Opaque, Signal, Size, Sizes, Value, refuse
@@ -83,6 +83,8 @@ def fold(call: Call) -> list[Value] | None:
     if uniform is not None:
         return [uniform]
     first = call.input(0)
+    if isinstance(first, Fill) and node.op_type == "Shape":  # of a repeated value, not followed
+        return [Opaque(node.output[0])]
     if isinstance(first, Fill) and node.op_type in UNIFORM:
         if node.op_type == "Cast":
             first = Fill(first.value, helper.tensor_dtype_to_np_dtype(call.attrs["to"]))
@@ -158,7 +160,7 @@ def _evaluate(call: Call) -> list[Value]:
     feeds = {n: v.array for n, v in zip(names, consts, strict=True)}
     try:
         with np.errstate(all="ignore"):
-            results = ReferenceEvaluator(node, opsets={"": call.opset}).run(None, feeds)
+            results = _evaluator(call, names).run(None, feeds)
     except Exception as error:
         reason = (str(error).splitlines() or ["?"])[0]
         raise refuse(node, f"cannot be evaluated on its constants ({reason})") from error
@@ -168,6 +170,23 @@ def _evaluate(call: Call) -> list[Value]:
     return [
         Const(np.asarray(r), name, spread) for r, name in zip(results, node.output, strict=False)
     ]
+
+
+def _evaluator(call: Call, names: Sequence[str]) -> ReferenceEvaluator:
+    """Of one node, by its own operator set; of the newest where the evaluator knows no older one,
+    which then means the same."""
+    try:
+        return ReferenceEvaluator(_alone(call, names))
+    except RuntimeError:
+        return ReferenceEvaluator(call.node)
+
+
+def _alone(call: Call, names: Sequence[str]) -> ModelProto:
+    """A node as a model."""
+    anything = [helper.make_empty_tensor_value_info(name) for name in names]
+    results = [helper.make_empty_tensor_value_info(name) for name in call.node.output if name]
+    graph = helper.make_graph([call.node], "constant", anything, results)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", call.opset)])
 
 
 def elements_of(value: Value | None) -> tuple[tuple[int | Size | None, ...], bool] | None:

@@ -26,7 +26,7 @@ from .recurrent import recurrent
 from .shapes import PLUMBING
 from .values import FLOAT_TYPES, Axis, Const, Signal, Value, refuse
 
-__all__ = ["import_onnx", "network_of"]
+__all__ = ["LAYERS", "import_onnx", "load_onnx", "network_of"]
 
 #: Operator sets: 7 brought today's broadcasting and recurrent operators.
 FIRST_OPSET = 7
@@ -76,17 +76,27 @@ def import_onnx(path: Path) -> FloatNetwork:
     SparnnError : the file cannot be read, is not a valid model, or holds anything that the machine
         does not compute exactly as ONNX defines it.
     """
+    model = load_onnx(path)
     try:
-        model = onnx.load(path)
+        return network_of(model)
+    except SparnnError as error:
+        raise SparnnError(f"{path}: {error}") from error
+
+
+def load_onnx(path: Path) -> ModelProto:
+    """An ONNX file, its external data included.
+
+    Raises
+    ------
+    SparnnError : it cannot be read.
+    """
+    try:
+        return onnx.load(path)
     except Exception as error:
         raise SparnnError(
             f"{path}: cannot be read as an ONNX model ({_reason(error)}); give the path of a "
             "complete .onnx file, with its external data files beside it"
         ) from error
-    try:
-        return network_of(model)
-    except SparnnError as error:
-        raise SparnnError(f"{path}: {error}") from error
 
 
 def network_of(model: ModelProto) -> FloatNetwork:

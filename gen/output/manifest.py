@@ -112,8 +112,12 @@ def sha256(path: Path) -> str:
 
 
 def file_hashes(folder: Path) -> dict[str, str]:
-    """Name -> sha256 of the files of a folder, but for the manifest."""
-    return {path.name: sha256(path) for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    """Name within the folder -> sha256 of its files, those in folders too, but for its manifest."""
+    return {
+        path.relative_to(folder).as_posix(): sha256(path)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / MANIFEST
+    }
 
 
 def _version(package: str) -> str | None:

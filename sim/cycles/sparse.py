@@ -156,7 +156,7 @@ class _Lanes:
         later = gates * np.arange(words)[:, np.newaxis]  # a row takes so many cycles to take
         first = self.clusters + gates
         at = np.maximum(padded.reshape(words, self.units) - later, first)
-        taken = np.maximum.accumulate(at, axis=0) + later
+        taken: FloatArray = np.maximum.accumulate(at, axis=0) + later
         last = len(due) - (words - 1) * self.units
         self.clusters[:last] = taken[-1, :last]
         if words > 1:

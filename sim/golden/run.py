@@ -27,10 +27,12 @@ __all__ = [
     "MANIFEST",
     "NETWORK",
     "QuantizedSequence",
+    "golden_outputs",
     "golden_sequences",
     "load_compiled",
     "output_integers",
     "quantize_sequence",
+    "read_manifest",
     "run_golden",
 ]
 
@@ -80,8 +82,16 @@ def run_golden(folder: Path, inputs: Path, output: Path) -> None:
     """
     manifest, network = load_compiled(folder)
     io = manifest["io"]
-    traces = golden_sequences(network, io, load_inputs(inputs, io, network.input_sizes))
-    write_npz(output, assemble_outputs(io, (output_integers(io, trace) for trace in traces)))
+    sequences = load_inputs(inputs, io, network.input_sizes)
+    write_npz(output, golden_outputs(network, io, sequences))
+
+
+def golden_outputs(
+    network: IntegerNetwork, io: Io, sequences: Iterable[Sequence]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """The model's outputs by the golden model, in its own layout."""
+    traces = golden_sequences(network, io, sequences)
+    return assemble_outputs(io, (output_integers(io, trace) for trace in traces))
 
 
 def load_compiled(folder: Path) -> tuple[dict[str, Any], IntegerNetwork]:
@@ -92,20 +102,42 @@ def load_compiled(folder: Path) -> tuple[dict[str, Any], IntegerNetwork]:
     SimulationError
         One of the two is missing or damaged, or they do not belong together.
     """
+    manifest = read_manifest(folder)
+    network = IntegerNetwork.load(Path(folder) / NETWORK)
+    try:
+        _check_io(manifest["io"], network)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(folder, error) from error
+    return manifest, network
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a compiled folder.
+
+    Raises
+    ------
+    SimulationError
+        It is missing or damaged.
+    """
     path = Path(folder) / MANIFEST
     if not path.is_file():
         raise SimulationError(
             f"{folder} has no {MANIFEST}: give a folder that sparnn compile has written"
         )
-    network = IntegerNetwork.load(Path(folder) / NETWORK)
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        _check_io(manifest["io"], network)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SimulationError(
-            f"{path} is damaged ({type(error).__name__}: {error}): compile the model again"
-        ) from error
-    return manifest, network
+        if not isinstance(manifest, dict):
+            raise TypeError("not an object")
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(folder, error) from error
+    return manifest
+
+
+def _damaged(folder: Path, error: Exception) -> SimulationError:
+    return SimulationError(
+        f"{Path(folder) / MANIFEST} is damaged ({type(error).__name__}: {error}): compile the "
+        "model again"
+    )
 
 
 def _check_io(io: Io, network: IntegerNetwork) -> None:

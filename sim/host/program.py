@@ -6,14 +6,11 @@ from typing import Any
 
 from sparnn.hdl.emit import machine_config
 from sparnn.hdl.errors import ConfigurationError
-from sparnn.hdl.host.protocol import Kind
+from sparnn.hdl.host.protocol import IMAGE_VERSION, Kind
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.errors import SimulationError
 
-__all__ = ["IMAGE_VERSION", "LayerProgram", "MachineProgram", "Run"]
-
-#: Of the image and of program.json: what changes either raises it (CHANGELOG.md).
-IMAGE_VERSION = 2
+__all__ = ["LayerProgram", "MachineProgram", "Run"]
 
 
 @dataclass(frozen=True)

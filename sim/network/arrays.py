@@ -28,11 +28,13 @@ __all__ = [
     "IGNORED_ARRAYS",
     "Sequence",
     "assemble_outputs",
+    "check_inputs",
     "dequantize",
     "load_inputs",
     "quantize",
     "read_inputs",
     "read_npz",
+    "sequences_of",
     "write_npz",
 ]
 
@@ -71,7 +73,11 @@ def load_inputs(
     Parameters and errors are those of `read_inputs`. An input without a batch axis beside others
     with one is the same for all sequences.
     """
-    arrays = read_inputs(path, io, sizes)
+    return sequences_of(read_inputs(path, io, sizes), io)
+
+
+def sequences_of(arrays: Mapping[str, npt.NDArray[np.float64]], io: Io) -> list[Sequence]:
+    """The sequences of checked arrays, one per batch element."""
     laid_out = {
         (entry["role"], entry["layer"]): _to_canonical(
             arrays[entry["name"]], entry["axes"], entry.get("at", 0)
@@ -111,7 +117,17 @@ def read_inputs(
     """
     if not any((entry["role"], entry["layer"]) == ("x", 0) for entry in io["inputs"]):
         raise SimulationError("the manifest names no input with role 'x': compile the model again")
-    found = read_npz(path)
+    return check_inputs(read_npz(path), str(path), io, sizes)
+
+
+def check_inputs(
+    given: Mapping[str, npt.NDArray[Any]],
+    path: str,
+    io: Io,
+    sizes: Mapping[tuple[str, int], int] | None = None,
+) -> dict[str, npt.NDArray[np.float64]]:
+    """:func:`read_inputs` of arrays that are there already; ``path``: what messages call them."""
+    found = dict(given)
     names = list(dict.fromkeys(entry["name"] for entry in io["inputs"]))
     if len(names) == 1 and names[0] not in found and "x" in found:
         found[names[0]] = found.pop("x")

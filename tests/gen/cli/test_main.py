@@ -220,7 +220,7 @@ def test_compile(replace, files, capsys):
 
 def test_golden(replace, files):
     called = []
-    replace("sim.golden.run", run_golden=lambda *arguments: called.append(arguments))
+    replace("sim.session.golden", run_golden=lambda *arguments: called.append(arguments))
     assert status("golden", "done", "--input", "x.npz", "--output", "y.npz") == 0
     assert [str(argument) for argument in called[0]] == ["done", "x.npz", "y.npz"]
 

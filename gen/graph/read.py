@@ -1,0 +1,110 @@
+"""Reads a model with its sample inputs: one network, or a graph that is cut."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+from onnx import ModelProto
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.network.model import FloatNetwork
+from sparnn.gen.onnx.reader import load_onnx, network_of
+from sparnn.sim.errors import SimulationError
+from sparnn.sim.network.arrays import Sequence as InputSequence
+from sparnn.sim.network.arrays import check_inputs, load_inputs, read_npz, sequences_of
+from sparnn.sim.session.whole import graph_feeds
+
+from .cut import Cut, cut
+from .host import evaluate
+
+__all__ = ["ReadModel", "ReadPart", "model_sizes", "read_model"]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadPart:
+    """A network for the machine, and the sample sequences that it is fed."""
+
+    network: FloatNetwork
+    sequences: Sequence[InputSequence]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadModel:
+    """A model. ``cut``: None where all of it is one network."""
+
+    model: ModelProto
+    parts: tuple[ReadPart, ...]
+    cut: Cut | None
+
+
+def read_model(path: Path, calibrate: Path) -> ReadModel:
+    """Read a model whole, or cut it where the machine does not compute all of it.
+
+    Parameters
+    ----------
+    calibrate: an npz file with sample inputs, in the model's layout.
+
+    Raises
+    ------
+    SparnnError: the file cannot be read, or holds nothing for the machine.
+    SimulationError: the sample inputs do not fit the model.
+    """
+    model = load_onnx(path)
+    try:
+        network = network_of(model)
+    except SparnnError as error:
+        whole = error
+    else:
+        sequences = load_inputs(calibrate, network.io, network.input_sizes)
+        return ReadModel(model, (ReadPart(network, sequences),), None)
+    feeds = graph_feeds(read_npz(calibrate), model_sizes(model), str(calibrate))
+    try:
+        found = cut(model, feeds)
+    except SparnnError as error:
+        # What the importer says of the whole is nearer to what the user has.
+        raise SparnnError(f"{path}: {whole}") from error
+    names = [value.name for part in found.parts for value in part.model.graph.input]
+    tensors = evaluate(model, feeds, list(dict.fromkeys(names)))
+    parts = tuple(ReadPart(part.network, _sequences(part.network, tensors)) for part in found.parts)
+    return ReadModel(model, parts, found)
+
+
+def _sequences(
+    network: FloatNetwork, tensors: Sequence[Mapping[str, npt.NDArray[Any]]]
+) -> list[InputSequence]:
+    names = {entry["name"] for entry in network.io["inputs"]}
+    found = []
+    for known in tensors:
+        own = {name: array for name, array in known.items() if name in names}
+        try:
+            checked = check_inputs(own, "the sample inputs", network.io, network.input_sizes)
+        except SimulationError as error:
+            raise SparnnError(f"before the recurrent layers: {error}") from error
+        found += sequences_of(checked, network.io)
+    return found
+
+
+def model_sizes(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
+    """Input -> the sizes that the model fixes, None where one is open.
+
+    Raises
+    ------
+    SparnnError: an input without a shape.
+    """
+    weights = {tensor.name for tensor in model.graph.initializer}
+    sizes: dict[str, tuple[int | None, ...]] = {}
+    for value in model.graph.input:
+        if value.name in weights:
+            continue
+        tensor = value.type.tensor_type
+        if not tensor.HasField("shape"):
+            raise SparnnError(
+                f"graph input {value.name!r} has no shape; export the model with one (sizes may "
+                "stay open)"
+            )
+        sizes[value.name] = tuple(
+            int(dim.dim_value) if dim.HasField("dim_value") else None for dim in tensor.shape.dim
+        )
+    return sizes

@@ -1,0 +1,50 @@
+"""Runs a compiled folder in the golden model: `sparnn golden`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.sim.golden.run import golden_outputs, load_compiled
+from sparnn.sim.golden.run import run_golden as run_part
+from sparnn.sim.network.arrays import check_inputs, sequences_of, write_npz
+
+from .whole import Arrays, Whole
+
+__all__ = ["golden_part", "part_inputs", "run_golden"]
+
+
+def run_golden(folder: Path, inputs: Path, output: Path) -> None:
+    """Run the golden model, and where the graph was cut the host's pieces around it.
+
+    Parameters and errors are those of :func:`sparnn.sim.golden.run.run_golden`.
+    """
+    whole = Whole.of(folder)
+    if whole is None:
+        run_part(folder, inputs, output)
+        return
+    feeds = whole.read(inputs)
+    write_npz(output, whole.joined([whole.run(feed, golden_part) for feed in feeds]))
+
+
+def golden_part(part: Path, known: Arrays) -> dict[str, npt.NDArray[np.float32]]:
+    """A part's outputs by the golden model."""
+    manifest, network = load_compiled(part)
+    sequences = sequences_of(part_inputs(part, known), manifest["io"])
+    return golden_outputs(network, manifest["io"], sequences)
+
+
+def part_inputs(part: Path, known: Arrays) -> dict[str, npt.NDArray[Any]]:
+    """What a part reads of the arrays that are known, checked.
+
+    Raises
+    ------
+    SimulationError
+        They do not fit the part.
+    """
+    manifest, network = load_compiled(part)
+    io = manifest["io"]
+    names = {entry["name"] for entry in io["inputs"]}
+    own = {name: array for name, array in known.items() if name in names}
+    return dict(check_inputs(own, f"part {part.name}", io, network.input_sizes))
