@@ -1,7 +1,7 @@
 """Works through the layer descriptors and feeds each layer's vectors to the broadcaster."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.read_ahead import ReadAhead
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Kind
+from sparnn.hdl.machine import clog2
 from sparnn.hdl.sparse.array.broadcast import vector_word_layout
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
@@ -22,6 +23,63 @@ __all__ = ["PARTNER", "Dispatcher"]
 PARTNER = DESCRIPTOR.layout(("in_base", "out_base", "hidden_base"))
 #: Fields that a pair takes from the second descriptor. All of them lie in one word.
 _PAIR = ("add_stored", "sum_shift", "last_layer")
+
+
+#: Cycles from a word's address to the word.
+_FETCH_LATENCY = 2
+
+
+class _Turn(NamedTuple):
+    """Which word is issued next. What is compared is known a word or a step ahead, so that no
+    counter is waited for."""
+
+    active: Signal  #: the layer has words left
+    hidden: Signal  #: the initial hidden state, not an input
+    thread: Signal
+    number: Signal  #: of the step, modulo 4
+    words_left: Signal  #: of the vector
+    last_word: Signal
+    steps_left: Signal
+    final: Signal  #: the last step
+    first: Signal  #: step 0
+    early: Signal  #: step 0 or 1
+
+    def vector(self, words: Value) -> list[Any]:
+        """Statements that begin a vector of so many words."""
+        return [self.words_left.eq(words), self.last_word.eq(words == 1)]
+
+
+def _turn() -> _Turn:
+    thread = Signal()
+    last_word = Signal()
+    final = Signal()
+    early = Signal()
+    return _Turn(
+        active=Signal(),
+        hidden=Signal(),
+        thread=thread,
+        number=Signal(2),
+        words_left=Signal(DESCRIPTOR.width("in_words")),
+        last_word=last_word,
+        steps_left=Signal(RUN_STEPS_BITS),
+        final=final,
+        first=Signal(),
+        early=early,
+    )
+
+
+class _Addresses(NamedTuple):
+    """Where the next words lie: of x, of the initial hidden state, of the other thread's x."""
+
+    x: Signal
+    h: Signal
+    x_other: Signal
+
+
+def _addresses(store_addr: Signal) -> _Addresses:
+    h_addr = Signal.like(store_addr)
+    x_other = Signal.like(store_addr)
+    return _Addresses(Signal.like(store_addr), h_addr, x_other)
 
 
 class Dispatcher(wiring.Component):
@@ -64,7 +122,7 @@ class Dispatcher(wiring.Component):
                 "busy": Out(1),
                 "cycles": Out(32),
                 "load_en": In(1),
-                "load_addr": In((config.program_depth * DESCRIPTOR.words - 1).bit_length()),
+                "load_addr": In(clog2(config.program_depth * DESCRIPTOR.words)),
                 "load_data": In(32),
                 "descriptor": Out(DESCRIPTOR.whole()),
                 "start": Out(1),
@@ -85,13 +143,20 @@ class Dispatcher(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        layer, partner = self.descriptor, self.partner
-        paired = layer.paired if config.threads > 1 else Const(0, 1)
+        program = self._program_memory(m)
+        m.submodules.last_step = last_step = LastStep(self._config)
+        self._run_layers(m, program, last_step)
+        self._send_vectors(m, last_step)
+        return m
 
+    @property
+    def _paired(self) -> Value:
+        return self.descriptor.paired if self._config.threads > 1 else Const(0, 1)
+
+    def _program_memory(self, m: Module) -> memory.ReadPort:
         m.submodules.program = program = memory.Memory(
             shape=32,
-            depth=config.program_depth * DESCRIPTOR.words,
+            depth=self._config.program_depth * DESCRIPTOR.words,
             init=[],
             attrs={"no_rw_check": 1},
         )
@@ -101,34 +166,25 @@ class Dispatcher(wiring.Component):
             write.addr.eq(self.load_addr),
             write.data.eq(self.load_data),
         ]
+        return read
 
+    # One layer after the other -------------------------------------------------------------------
+
+    def _run_layers(self, m: Module, program: memory.ReadPort, last_step: LastStep) -> None:
+        """Reads a descriptor, finds the last step where it is needed, starts, waits, and again."""
+        config, layer = self._config, self.descriptor
         read_word = Signal(32, reset_less=True)
-        m.d.sync += read_word.eq(read.data)
+        m.d.sync += read_word.eq(program.data)
 
-        def keep(record: data.View, names: Iterable[str]) -> None:
-            """The fields of the word that is read. Others are nobody's flip-flops."""
-            with m.Switch(fetched):
-                for word, fields in _by_word(names).items():
-                    with m.Case(word + 2):
-                        for name, (low, width) in fields.items():
-                            m.d.sync += record[name].eq(read_word[low : low + width])
-
-        # One layer after the other.
         steps = Signal(RUN_STEPS_BITS)
         fetch = Signal(range(config.program_depth * DESCRIPTOR.words + 1))
-        fetched = Signal(range(DESCRIPTOR.words + 2))
-        m.submodules.last_step = last_step = LastStep(config)
         located = Signal()
-        for name in LAST_STEP_PROGRAM.members:
-            backwards = layer[name]
-            if name in PARTNER.members:
-                backwards = Mux(paired, partner[name], backwards)
-            m.d.comb += last_step.program[name].eq(backwards)
+        self._program_last_step(m, last_step)
         m.d.comb += [
             last_step.steps.eq(steps),
             self.out_first[0].eq(Mux(layer.reverse, last_step.out_addr, layer.out_base)),
-            read.addr.eq(fetch),
-            self.loop.eq(fetch[(DESCRIPTOR.words - 1).bit_length() :]),
+            program.addr.eq(fetch),
+            self.loop.eq(fetch[clog2(DESCRIPTOR.words) :]),
             self.layer_steps.eq(Mux(layer.single_step, 1, steps)),
         ]
         if config.threads > 1:
@@ -147,34 +203,10 @@ class Dispatcher(wiring.Component):
                         fetch.eq(0),
                     ]
                     m.next = "FETCH"
-            with m.State("FETCH"):
-                # A word arrives two cycles after its address.
-                m.d.sync += fetched.eq(fetched + 1)
-                with m.If(fetched < DESCRIPTOR.words):
-                    m.d.sync += fetch.eq(fetch + 1)
-                keep(layer, _kept(config))
-                with m.If(fetched == DESCRIPTOR.words + 1):
-                    m.d.sync += fetched.eq(0)
-                    m.next = "FETCHED" if config.threads > 1 else "START"
-            if config.threads > 1:
-                with m.State("FETCHED"):
-                    m.next = "START"
-                    with m.If(layer.paired):
-                        m.d.sync += fetched.eq(1)
-                        m.d.sync += fetch.eq(fetch + 1)
-                        m.next = "PARTNER"
-                with m.State("PARTNER"):
-                    m.d.sync += fetched.eq(fetched + 1)
-                    with m.If(fetched < DESCRIPTOR.words):
-                        m.d.sync += fetch.eq(fetch + 1)
-                    keep(partner, PARTNER.members)
-                    keep(layer, _PAIR)
-                    with m.If(fetched == DESCRIPTOR.words + 1):
-                        m.d.sync += fetched.eq(0)
-                        m.next = "START"
+            self._fetch(m, fetch, read_word)
             with m.State("START"):
-                m.d.sync += located.eq(layer.reverse | paired)
-                with m.If((layer.reverse | paired) & ~located):
+                m.d.sync += located.eq(layer.reverse | self._paired)
+                with m.If((layer.reverse | self._paired) & ~located):
                     m.d.comb += last_step.start.eq(1)
                 with m.Elif(last_step.done):
                     m.d.sync += [self.start.eq(1), located.eq(0)]
@@ -188,53 +220,82 @@ class Dispatcher(wiring.Component):
                         m.d.sync += self.busy.eq(0)
                         m.next = "IDLE"
 
-        # Vectors: x0, initial hidden state, x1, x2, ...; of a pair each for both threads in turn.
-        recurrent = layer.kind != Kind.LINEAR
-        active, hidden_turn, thread = Signal(), Signal(), Signal()
-        number, words_left = Signal(2), Signal(DESCRIPTOR.width("in_words"))
-        x_addr, h_addr = Signal.like(self.store_addr), Signal.like(self.store_addr)
-        x_other = Signal.like(self.store_addr)  # the other thread's next word
+    def _program_last_step(self, m: Module, last_step: LastStep) -> None:
+        """It is asked for the layer that goes backwards: of a pair, the second one."""
+        for name in LAST_STEP_PROGRAM.members:
+            backwards = self.descriptor[name]
+            if name in PARTNER.members:
+                backwards = Mux(self._paired, self.partner[name], backwards)
+            m.d.comb += last_step.program[name].eq(backwards)
+
+    def _fetch(self, m: Module, fetch: Signal, read_word: Signal) -> None:
+        """The states that read a descriptor, and of a pair the second one after it."""
+        config, layer, partner = self._config, self.descriptor, self.partner
+        fetched = Signal(range(DESCRIPTOR.words + _FETCH_LATENCY))
+
+        def keep(record: data.View, names: Iterable[str]) -> None:
+            """The fields of the word that is read. Others are nobody's flip-flops."""
+            with m.Switch(fetched):
+                for word, fields in _by_word(names).items():
+                    with m.Case(word + _FETCH_LATENCY):
+                        for name, (low, width) in fields.items():
+                            m.d.sync += record[name].eq(read_word[low : low + width])
+
+        def next_word() -> None:
+            m.d.sync += fetched.eq(fetched + 1)
+            with m.If(fetched < DESCRIPTOR.words):
+                m.d.sync += fetch.eq(fetch + 1)
+
+        def end(state: str) -> None:
+            with m.If(fetched == DESCRIPTOR.words + _FETCH_LATENCY - 1):
+                m.d.sync += fetched.eq(0)
+                m.next = state
+
+        with m.State("FETCH"):
+            next_word()
+            keep(layer, _kept(config))
+            end("FETCHED" if config.threads > 1 else "START")
+        if config.threads > 1:
+            with m.State("FETCHED"):
+                m.next = "START"
+                with m.If(layer.paired):
+                    m.d.sync += fetched.eq(1)
+                    m.d.sync += fetch.eq(fetch + 1)
+                    m.next = "PARTNER"
+            with m.State("PARTNER"):
+                next_word()
+                keep(partner, PARTNER.members)
+                keep(layer, _PAIR)
+                end("START")
+
+    # Vectors: x0, initial hidden state, x1, x2, ...; of a pair each for both threads in turn ------
+
+    def _send_vectors(self, m: Module, last_step: LastStep) -> None:
+        config, layer = self._config, self.descriptor
+        turn, at = _turn(), _addresses(self.store_addr)
         m.submodules.ahead = ahead = ReadAhead(
             config.store_entry_bits,
             _tag_layout(config),
             config.store_latency,
             registers=bool(config.compact),
         )
-
         read_ahead = ahead.o.payload
-        # Known a word ahead, so that no counter is waited for.
-        last_word = Signal()
-
-        def next_vector(words: Value) -> list[Any]:
-            return [words_left.eq(words), last_word.eq(words == 1)]
-
-        steps_left, final = Signal(RUN_STEPS_BITS), Signal()  # final: the last one
-        first, early = Signal(), Signal()  # step 0; steps 0 and 1
-        # A vector is there two steps before its turn: every cluster must then have collected the
-        # input half that its place was for. Compared before a register, as clusters are far away
-        # and issuing comes late, so for this step and for the next one.
         advanced = Signal()  # the step has changed since the comparison
-        missing = [Signal(config.threads, name=f"missing{later}") for later in range(2)]
-        for later, bits in enumerate(missing):
-            uncollected = (number + later - 2)[:2]
-            for k, bit in enumerate(bits):
-                counts = [taken.word_select(k, 2) for taken in self.x_taken]
-                m.d.sync += bit.eq(Cat(count == uncollected for count in counts).any())
-        room = early | ~Mux(advanced, missing[1], missing[0]).bit_select(thread, 1)
+        room = self._room(m, turn, advanced)
         issue = Signal()
         # From the last word of a step to the first one of the next, or of the one before.
-        back = Signal.like(x_addr, reset_less=True)
-        x_after = Signal.like(x_addr)
+        back = Signal(len(at.x), reset_less=True)
+        x_after = Signal(len(at.x))
         m.d.sync += back.eq(1 - (layer.in_words << 1))
         m.d.comb += [
-            x_after.eq(x_addr + Mux(last_word & (layer.reverse | thread), back, 1)),
-            issue.eq(active & self.store_free & (hidden_turn | room) & ahead.free),
+            x_after.eq(at.x + Mux(turn.last_word & (layer.reverse | turn.thread), back, 1)),
+            issue.eq(turn.active & self.store_free & (turn.hidden | room) & ahead.free),
             self.store_en.eq(issue),
-            self.store_addr.eq(Mux(hidden_turn, h_addr, x_addr)),
+            self.store_addr.eq(Mux(turn.hidden, at.h, at.x)),
             ahead.issue.eq(issue),
-            ahead.tag.half.eq(hidden_turn),
-            ahead.tag.thread.eq(thread),
-            ahead.tag.last.eq(last_word),
+            ahead.tag.half.eq(turn.hidden),
+            ahead.tag.thread.eq(turn.thread),
+            ahead.tag.last.eq(turn.last_word),
             ahead.data.eq(self.store_data),
             ahead.o.ready.eq(self.vectors.ready),
             self.vectors.valid.eq(ahead.o.valid),
@@ -244,55 +305,86 @@ class Dispatcher(wiring.Component):
         ]
         for name in read_ahead.tag.shape().members:
             m.d.comb += self.vectors.payload[name].eq(read_ahead.tag[name])
-        # Whether a step is over counts with it, and does not choose: issuing comes late.
-        goes_on = last_word & (hidden_turn | ~recurrent | ~first) & (~paired | thread)
+        self._advance(m, turn, at, issue, advanced, x_after)
+        with m.If(self.start):
+            m.d.sync += [
+                turn.active.eq(1),
+                turn.hidden.eq(0),
+                turn.thread.eq(0),
+                turn.number.eq(0),
+                turn.first.eq(1),
+                turn.early.eq(1),
+                turn.steps_left.eq(self.layer_steps),
+                turn.final.eq(self.layer_steps == 1),
+                *turn.vector(layer.in_words),
+                at.x.eq(Mux(layer.reverse, last_step.in_addr, layer.in_base)),
+                at.x_other.eq(last_step.in_addr),
+                at.h.eq(layer.hidden_base),
+            ]
+
+    def _room(self, m: Module, turn: _Turn, advanced: Signal) -> Value:
+        """Whether the clusters have room for the input half at hand.
+
+        A vector is there two steps before its turn: every cluster must then have collected the
+        input half that its place was for. Compared before a register, as clusters are far away and
+        issuing comes late, so for this step and for the next one.
+        """
+        missing = [Signal(self._config.threads, name=f"missing{later}") for later in range(2)]
+        for later, bits in enumerate(missing):
+            uncollected = (turn.number + later - 2)[:2]
+            for k, bit in enumerate(bits):
+                counts = [taken.word_select(k, 2) for taken in self.x_taken]
+                m.d.sync += bit.eq(Cat(count == uncollected for count in counts).any())
+        return turn.early | ~Mux(advanced, missing[1], missing[0]).bit_select(turn.thread, 1)
+
+    def _advance(
+        self,
+        m: Module,
+        turn: _Turn,
+        at: _Addresses,
+        issue: Signal,
+        advanced: Signal,
+        x_after: Signal,
+    ) -> None:
+        """What follows the word that is issued."""
+        layer, paired = self.descriptor, self._paired
+        recurrent = layer.kind != Kind.LINEAR
+        # The step is over. That counts with it and does not choose, as issuing comes late; below,
+        # the same condition chooses between a hidden vector and the next step's.
+        goes_on = (
+            turn.last_word & (turn.hidden | ~recurrent | ~turn.first) & (~paired | turn.thread)
+        )
         m.d.sync += advanced.eq(issue & goes_on)
         with m.If(issue):
             m.d.sync += [
-                words_left.eq(words_left - 1),
-                last_word.eq(words_left == 2),
-                number.eq(number + goes_on),
-                steps_left.eq(steps_left - goes_on),
+                turn.words_left.eq(turn.words_left - 1),
+                turn.last_word.eq(turn.words_left == 2),
+                turn.number.eq(turn.number + goes_on),
+                turn.steps_left.eq(turn.steps_left - goes_on),
             ]
-            with m.If(hidden_turn):
-                m.d.sync += h_addr.eq(h_addr + 1)
+            with m.If(turn.hidden):
+                m.d.sync += at.h.eq(at.h + 1)
             with m.Else():
-                m.d.sync += x_addr.eq(x_after)
+                m.d.sync += at.x.eq(x_after)
             with m.If(goes_on):
                 m.d.sync += [
-                    first.eq(0),
-                    early.eq(first),
-                    final.eq(steps_left == 2),
-                    active.eq(~final),
+                    turn.first.eq(0),
+                    turn.early.eq(turn.first),
+                    turn.final.eq(turn.steps_left == 2),
+                    turn.active.eq(~turn.final),
                 ]
-            with m.If(last_word):
-                with m.If(~hidden_turn & recurrent & first):
-                    m.d.sync += [hidden_turn.eq(1), *next_vector(layer.out_words)]
+            with m.If(turn.last_word):
+                with m.If(~turn.hidden & recurrent & turn.first):
+                    m.d.sync += [turn.hidden.eq(1), *turn.vector(layer.out_words)]
                 with m.Else():
-                    m.d.sync += [hidden_turn.eq(0), *next_vector(layer.in_words)]
+                    m.d.sync += [turn.hidden.eq(0), *turn.vector(layer.in_words)]
                     with m.If(paired):
                         m.d.sync += [
-                            thread.eq(~thread),
-                            x_addr.eq(x_other),
-                            x_other.eq(Mux(hidden_turn, x_addr, x_after)),
-                            h_addr.eq(partner.hidden_base),
+                            turn.thread.eq(~turn.thread),
+                            at.x.eq(at.x_other),
+                            at.x_other.eq(Mux(turn.hidden, at.x, x_after)),
+                            at.h.eq(self.partner.hidden_base),
                         ]
-        with m.If(self.start):
-            m.d.sync += [
-                active.eq(1),
-                hidden_turn.eq(0),
-                thread.eq(0),
-                number.eq(0),
-                first.eq(1),
-                early.eq(1),
-                steps_left.eq(self.layer_steps),
-                final.eq(self.layer_steps == 1),
-                *next_vector(layer.in_words),
-                x_addr.eq(Mux(layer.reverse, last_step.in_addr, layer.in_base)),
-                x_other.eq(last_step.in_addr),
-                h_addr.eq(layer.hidden_base),
-            ]
-        return m
 
 
 def _tag_layout(config: SparseConfig) -> data.StructLayout:
