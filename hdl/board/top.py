@@ -10,14 +10,14 @@ from amaranth.hdl import (
     ResetSignal,
     Signal,
 )
-from amaranth.lib import stream, wiring
+from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.common.instance import place
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.link.link import SerialLink
 from sparnn.hdl.machine import MachineConfig
+from sparnn.hdl.placed import PlacedMachine
 from sparnn.hdl.verilog import modules_verilog
 
 from .clock import ClockPlan
@@ -30,28 +30,6 @@ BOARD_MODULE = "sparnn_board"
 #: What lights can show: the link is open and the machine waits; the machine works or answers;
 #: something was lost on the line (until the next RESET); the clock runs.
 LIGHTS = ("idle", "busy", "error", "heartbeat")
-
-
-class _Machine(wiring.Component):
-    """The machine as an instance of its Verilog module, in the clock domain ``sync``."""
-
-    SIGNATURE = wiring.Signature({"rx": In(stream.Signature(32)), "tx": Out(stream.Signature(32))})
-
-    def __init__(self) -> None:
-        super().__init__(self.SIGNATURE)
-
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        machine = place(m, "machine", self.SIGNATURE, TOP_MODULE)
-        m.d.comb += [
-            machine.rx.valid.eq(self.rx.valid),
-            machine.rx.payload.eq(self.rx.payload),
-            self.rx.ready.eq(machine.rx.ready),
-            self.tx.valid.eq(machine.tx.valid),
-            self.tx.payload.eq(machine.tx.payload),
-            machine.tx.ready.eq(self.tx.ready),
-        ]
-        return m
 
 
 class BoardTop(wiring.Component):
@@ -145,7 +123,7 @@ class BoardTop(wiring.Component):
         m.submodules.link = link = SerialLink(
             self._divisor, receive_depth=self._depth, transmit_depth=self._depth
         )
-        m.submodules.machine = machine = DomainRenamer("machine")(_Machine())
+        m.submodules.machine = machine = DomainRenamer("machine")(PlacedMachine())
         m.d.comb += [
             ResetSignal("machine").eq(in_reset | link.machine_reset),
             link.line_in.eq(self.uart_rx),

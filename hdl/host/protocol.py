@@ -13,6 +13,7 @@ from sparnn.hdl.machine import MachineConfig, Target
 __all__ = [
     "ARGUMENT_BITS",
     "COUNTER_WORDS",
+    "IMAGE_VERSION",
     "OVERFLOW_BITS",
     "RUN_RESET",
     "RUN_STEPS_BITS",
@@ -26,6 +27,9 @@ __all__ = [
     "identity",
     "words_per_entry",
 ]
+
+#: Of the image and of program.json: what changes either raises it (CHANGELOG.md).
+IMAGE_VERSION = 2
 
 #: A packet's first word: opcode in the top four bits, argument below.
 ARGUMENT_BITS = 28

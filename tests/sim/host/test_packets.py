@@ -7,13 +7,13 @@ from support.host_model import HostModel
 from sparnn.gen.bench.random_networks import random_config, random_initial, random_network, random_x
 from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.place import place
-from sparnn.hdl.host.protocol import Response
+from sparnn.hdl.host.protocol import IMAGE_VERSION, Response
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.answers import expected_words, parse_results
 from sparnn.sim.host.packets import constant_states, sequence_packets
-from sparnn.sim.host.program import IMAGE_VERSION, MachineProgram
+from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.runner import hardware_outputs
 
 
@@ -36,7 +36,7 @@ def random_outputs(rng, network):
     return [{**entry, "name": f"y{number}"} for number, entry in enumerate(outputs)]
 
 
-@pytest.mark.parametrize("seed", range(240))
+@pytest.mark.parametrize("seed", range(80))
 def test_images_on_the_host_model(seed):
     rng = np.random.default_rng(seed)
     # A small store splits the sequences.

@@ -1,0 +1,1 @@
+"""The machine behind a standard bus: registers, streams, jobs (docs/interface.md)."""

@@ -1,0 +1,289 @@
+"""cocotb bench of the machine behind AXI: registers, and jobs from memory.
+
+tests/system/test_bus.py builds and runs it. SPARNN_BENCH names a folder with network.npz,
+program.json and image.bin of one network, SPARNN_SLOW asks for all crossings.
+"""
+
+import itertools
+import os
+import random
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from bus_support import JobHost, crc_words, job_words
+from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
+from cocotbext.axi import AxiResp
+
+from sparnn.hdl.bus.faults import Fault
+from sparnn.hdl.host.protocol import IMAGE_VERSION, Opcode, Response, Target, header, identity
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.host.answers import expected_words, parse_results
+from sparnn.sim.host.packets import sequence_packets, write_packet
+from sparnn.sim.host.program import MachineProgram
+from sparnn.sim.network.network import IntegerNetwork
+from sparnn.sim.verilator.hardware import load_program
+
+FOLDER = Path(os.environ["SPARNN_BENCH"])
+PROGRAM: MachineProgram = load_program(FOLDER)
+NETWORK = IntegerNetwork.load(FOLDER / "network.npz")
+IMAGE = np.fromfile(FOLDER / "image.bin", "<u4")
+X = np.random.default_rng(7).integers(-128, 128, (5, NETWORK.layers[0].inputs))
+IDENTITY = identity(PROGRAM.config)
+SLOW = "SPARNN_SLOW" in os.environ
+LIMITS = {"timeout_time": 3, "timeout_unit": "ms"}
+
+#: A page's end in memory: jobs lie on both sides of it.
+PAGE = 0x3000
+
+
+def test(**options):
+    return cocotb.test(**(LIMITS | options))
+
+
+async def started(dut, *, idle=0, stall=0):
+    """A host with the network loaded by a job."""
+    host = JobHost(dut, idle=idle, stall=stall)
+    await host.reset()
+    await host.run(job_words(IDENTITY, IMAGE), 0x100, 0x8000, 0)
+    return host
+
+
+async def sequence(host, x, source, destination):
+    """Run a sequence by a job and compare it with the golden model."""
+    words, runs = sequence_packets(PROGRAM, 0, x)
+    count = expected_words(PROGRAM, runs)
+    answer = await host.run(job_words(IDENTITY, words), source, destination, count)
+    assert len(answer) == count
+    (result,) = parse_results(PROGRAM, runs, answer)
+    trace = run_network(NETWORK, x)
+    assert np.array_equal(result.outputs[-1], trace.layers[-1].outputs)
+    assert np.array_equal(result.states[0], trace.layers[0].state)
+
+
+@test()
+async def registers_say_what_there_is(dut):
+    host = JobHost(dut)
+    await host.reset()
+    assert await host.read("MAGIC") == 0x5350524E
+    assert await host.read("VERSION") == 1 | IMAGE_VERSION << 8
+    assert await host.read("IDENTITY") == IDENTITY
+    capabilities = await host.read("CAPABILITIES")
+    assert capabilities & 1
+    assert capabilities >> 16 & 0x3FF == len(dut.m_axi_rdata)
+    assert await host.read("STATUS") == 2
+    await host.write("SOURCE_LO", 0x12345678)
+    await host.write("SOURCE_LO", 0xAB, at=2, size=1)
+    assert await host.read("SOURCE_LO") == 0x12AB5678
+
+
+@test()
+async def refused_accesses_change_nothing(dut):
+    host = JobHost(dut)
+    await host.reset()
+    assert (await host.lite.read(0x400, 4)).resp == AxiResp.SLVERR
+    assert (await host.lite.write(0x400, b"1234")).resp == AxiResp.SLVERR
+    await host.write("MAGIC", 1, refused=True)
+    await host.write("CONTROL", 2, size=1, refused=True)
+    await host.write("IRQ_STATUS", 1, size=1, refused=True)
+    assert await host.read("MAGIC") == 0x5350524E
+    assert await host.read("STATUS") == 2
+
+
+SHAPES = [(0, 0), (60, 70)] if not SLOW else list(itertools.product((0, 30, 80), (0, 30, 80)))
+
+
+@test()
+@cocotb.parametrize(shape=SHAPES)
+async def results_equal_the_golden_model(dut, shape):
+    """Under idle and stalled channels, from and to addresses at every place of a beat and page."""
+    host = await started(dut, idle=shape[0], stall=shape[1])
+    beat = len(dut.m_axi_rdata) // 8
+    rng = random.Random(shape[0])
+    places = range(0, 2 * beat, 4) if SLOW else (0, beat - 4, beat + 4)
+    for place in places:
+        x = X[: rng.randint(1, len(X))]
+        await sequence(host, x, PAGE - beat + place, 2 * PAGE - rng.choice(places) - 4)
+    assert await host.read("STATUS") >> 16 == 1 + len(places)
+
+
+@test()
+async def counters_and_interrupt_tell_of_a_job(dut):
+    host = await started(dut)
+    await host.write("IRQ_STATUS", 3)
+    await host.write("IRQ_ENABLE", 1)
+    await ClockCycles(dut.aclk, 3)
+    assert dut.irq.value == 0
+    words, runs = sequence_packets(PROGRAM, 0, X)
+    job, count = job_words(IDENTITY, words), expected_words(PROGRAM, runs)
+    beat = len(dut.m_axi_rdata) // 32
+    await host.prepare(job, PAGE, 0x8000, count)
+    await host.write("CONTROL", 1)
+    await with_timeout(RisingEdge(dut.irq), 1, "ms")
+    assert await host.read("WRITTEN") == count
+    assert await host.read("READ_BEATS") == -(-len(job) // beat)
+    assert await host.read("WRITE_BEATS") == -(-count // beat)
+    assert 0 < await host.read("CYCLES") < 20000
+    await host.write("IRQ_STATUS", 1)
+    await ClockCycles(dut.aclk, 3)
+    assert dut.irq.value == 0
+
+
+@test()
+async def two_jobs_in_a_row(dut):
+    host = await started(dut)
+    words, runs = sequence_packets(PROGRAM, 0, X)
+    count = expected_words(PROGRAM, runs)
+    job = job_words(IDENTITY, words)
+    await host.prepare(job, 0x1000, 0x8000, count)
+    await host.write("CONTROL", 1)
+    await host.prepare(job, 0x2000, 0xA000, count)
+    await host.write("CONTROL", 1)
+    await host.write("CONTROL", 1, refused=True)  # one at work, one waits
+    while await host.read("STATUS") >> 16 < 3:
+        pass
+    for place in (0x8000, 0xA000):
+        (result,) = parse_results(PROGRAM, runs, host.words(place, count))
+        assert np.array_equal(result.outputs[-1], run_network(NETWORK, X).layers[-1].outputs)
+
+
+async def failing(host, job, fault, *, words=None, capacity=500, source=0x1000, to=0x8000):
+    """Run a job that fails; where it did, as (address, word). Then recover and run another."""
+    await host.prepare(job, source, to, capacity, words=words)
+    await host.write("IRQ_STATUS", 3)
+    await host.write("CONTROL", 1)
+    while await host.read("STATUS") & 5 != 4:  # failed, and no longer busy
+        pass
+    assert await host.read("ERROR") == fault, Fault(await host.read("ERROR"))
+    assert await host.read("IRQ_STATUS") == 2
+    place = (
+        await host.read("ERROR_ADDRESS_LO") | await host.read("ERROR_ADDRESS_HI") << 32,
+        await host.read("ERROR_WORD"),
+    )
+    await host.write("CONTROL", 1, refused=True)
+    host.region.bad.clear()
+    await host.soft_reset()
+    assert await host.read("ERROR") == 0
+    await host.run(job_words(IDENTITY, IMAGE), 0x100, 0x8000, 0)
+    await sequence(host, X[:2], 0x1004, 0x8000)
+    return place
+
+
+@test()
+async def each_fault_has_a_code_and_a_place(dut):
+    host = await started(dut)
+    packets, runs = sequence_packets(PROGRAM, 0, X)
+    count = expected_words(PROGRAM, runs)
+    job = job_words(IDENTITY, packets)
+    last = len(job) - 1
+
+    damaged = job.copy()
+    damaged[last] ^= 1 << 9
+    assert await failing(host, damaged, Fault.CHECK) == (0x1000 + 4 * last, last)
+    damaged = job.copy()
+    damaged[4] ^= 1  # a value of the input: the machine cannot know
+    assert await failing(host, damaged, Fault.CHECK) == (0x1000 + 4 * last, last)
+
+    other = job_words(IDENTITY ^ 1, packets)
+    assert await failing(host, other, Fault.IDENTITY) == (0x1000, 0)
+    assert host.words(0x8000, 1) != [header(Response.DATA, 1)]
+
+    bad = [*packets, header(7, 3), *packets]
+    refused = await failing(host, job_words(IDENTITY, bad), Fault.REFUSED)
+    assert refused == (0x8000 + 4 * count, count)
+
+    assert await failing(host, job, Fault.CAPACITY, capacity=4) == (0x8010, 4)
+
+    cut = job_words(IDENTITY, [header(Opcode.SELECT, Target.STORE << 20), header(Opcode.WRITE, 9)])
+    assert await failing(host, cut, Fault.TRUNCATED) == (0x100C, 3)
+
+    assert (await failing(host, job, Fault.SIZE, words=2))[1] == 0
+    assert (await failing(host, job, Fault.SIZE, words=1 << 24))[1] == 0
+    await failing(host, job, Fault.SIZE, capacity=1 << 24)
+    await failing(host, job, Fault.ALIGNMENT, source=0x1002)
+    await failing(host, job, Fault.ALIGNMENT, to=0x8001)
+
+
+@test()
+@cocotb.parametrize(shape=SHAPES[:2])
+async def memory_errors_stop_a_job(dut, shape):
+    host = await started(dut, idle=shape[0], stall=shape[1])
+    words, _ = sequence_packets(PROGRAM, 0, np.tile(X, (2, 1)))
+    job = job_words(IDENTITY, words)
+    beat = len(dut.m_axi_rdata) // 8
+    host.region.bad.add(0x1044)
+    address, word = await failing(host, job, Fault.READ, source=0x1004)
+    assert address == 0x1044 // beat * beat
+    assert word <= (address - 0x1004) // 4
+    host.region.bad.add(0x8008)
+    address, _ = await failing(host, job, Fault.WRITE, to=0x8004)
+    assert address == 0x8004 // beat * beat
+
+
+@test()
+async def silence_is_a_timeout(dut):
+    host = await started(dut)
+    await host.write("TIMEOUT", 300)
+    job = job_words(IDENTITY, IMAGE)
+    await host.prepare(job, 0x1000, 0x8000, 0)
+    host.hold_reads(True)
+    await host.write("CONTROL", 1)
+    while not await host.read("STATUS") & 4:
+        pass
+    assert await host.read("ERROR") == Fault.TIMEOUT
+    assert await host.read("STATUS") & 1  # a burst is still under way
+    await host.write("CONTROL", 2)
+    await ClockCycles(dut.aclk, 50)
+    assert await host.read("STATUS") & 8
+    host.hold_reads(False)
+    await host.wait_reset()
+    await host.write("TIMEOUT", 0)
+    await host.run(job, 0x1000, 0x8000, 0)
+    await sequence(host, X, 0x1000, 0x8000)
+
+
+@test()
+async def soft_reset_at_any_time(dut):
+    host = await started(dut, idle=20, stall=20)
+    words, runs = sequence_packets(PROGRAM, 0, X)
+    job, count = job_words(IDENTITY, words), expected_words(PROGRAM, runs)
+    rng = random.Random(3)
+    for number in range(24 if SLOW else 6):
+        await host.prepare(job, 0x1000, 0x8000, count)
+        await host.write("CONTROL", 1)
+        await host.write("CONTROL", 1)
+        await ClockCycles(dut.aclk, rng.randint(0, 60 * (1 + number % 8)))
+        await host.soft_reset()
+        assert await host.read("STATUS") == 2
+        await ClockCycles(dut.aclk, 100)
+        assert await host.read("STATUS") == 2  # the job that waited is gone
+        # The memories keep what they hold, so the network need not be loaded again.
+        await sequence(host, X[:3], 0x1000, 0x8000)
+
+
+@test()
+async def reset_in_the_middle(dut):
+    host = await started(dut)
+    words, _ = sequence_packets(PROGRAM, 0, X)
+    for cycles in (2, 9, 77):
+        await host.prepare(job_words(IDENTITY, words), 0x1000, 0x8000, 500)
+        await host.write("CONTROL", 1)
+        await ClockCycles(dut.aclk, cycles)
+        await host.reset()
+        assert await host.read("TIMEOUT") == 1 << 28
+        await host.run(job_words(IDENTITY, IMAGE), 0x100, 0x8000, 0)
+        await sequence(host, X, 0x1000, 0x8000)
+
+
+@test()
+async def long_bursts_keep_to_pages(dut):
+    """An image that is read from a page's middle: as many beats as words take, and whole bursts."""
+    host = JobHost(dut)
+    await host.reset()
+    padding = write_packet(PROGRAM.config, Target.STORE, 0, 0, np.arange(32))
+    job = job_words(IDENTITY, np.concatenate([padding] * (40 if SLOW else 12)))
+    assert crc_words(job[:-1]) == job[-1]
+    await host.run(job, PAGE - 0x84, 0x8000, 0)
+    beat = len(dut.m_axi_rdata) // 8
+    first, last = (PAGE - 0x84) // beat, (PAGE - 0x84 + 4 * len(job) - 1) // beat
+    assert await host.read("READ_BEATS") == last - first + 1
