@@ -1,5 +1,7 @@
 """Back end of the lane: one non-zero pair per cycle, multiplied and accumulated."""
 
+from typing import Any, NamedTuple
+
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -11,8 +13,10 @@ from sparnn.hdl.arithmetic.counting import (
     population_count,
     several,
 )
+from sparnn.hdl.machine import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
+from .guest import NO_GUEST, Host, own_product, take_guest
 from .lane_memory import lane_memory
 from .neighbor import sharing_members
 from .ports import broadcast_layout, factors_layout, local_word_bits
@@ -22,11 +26,31 @@ from .slots import Slot
 __all__ = ["PairStage", "issue_to_sum"]
 
 
+#: Cycles after a pair's issue in which the registers hold: the weights below it, the addresses,
+#: what was read, the memories' output registers, the operands, the product, the sum. With split
+#: scales the weight times its factor stands between the operands and the product.
+_BELOW, _ADDRESS, _READ, _OUTPUT, _OPERANDS, _PRODUCT, _SUM = range(1, 8)
+
+
 def issue_to_sum(config: SparseConfig) -> int:
-    """Cycles from issuing a pair to its product in the sum: weights below the pair, address, read,
-    the memories' output registers, operands, product, add; with split scales, the weight times its
-    factor before the product."""
-    return 7 + config.split_scales
+    """Cycles from issuing a pair to its product in the sum."""
+    return _SUM + config.split_scales
+
+
+class _Issue(NamedTuple):
+    """The pair that is issued."""
+
+    at_hand: data.View  #: the sub-mask that it is taken from
+    lower: Signal  #: the bits above the lowest pair
+    guest_here: Value  #: the sub-mask is the neighbour's
+    issue: Signal  #: a pair of the own row is issued
+
+
+class _Memories(NamedTuple):
+    """The lane's ports of its weights and activations."""
+
+    weights: Any
+    activations: memory.ReadPort
 
 
 class PairStage(wiring.Component):
@@ -37,24 +61,27 @@ class PairStage(wiring.Component):
 
     Members
     -------
-    subs: stream of sub-masks (:func:`~sparnn.hdl.sparse.lane.scan.sub_mask_layout`), ready also
+    subs: In(stream of sub-masks, :func:`~sparnn.hdl.sparse.lane.scan.sub_mask_layout`), ready also
         where none is valid.
-    room: the queue can take another row's sum; sampled when a row's last pair is issued.
-    commit: a row's last pair is issued in this cycle.
-    slot: what this cycle is used for; IDLE also where the scan has not delivered.
-    push, sum: that row's sum, :func:`issue_to_sum` - 1 cycles later; signed, exact.
-    broadcast, broadcast_en: writes the local activation copy, a word of ``post_units`` at once.
-    load_addr, load_data, load_en: writes the weight memory.
+    room: In(1). The queue can take another row's sum; sampled when a row's last pair is issued.
+    commit: Out(1). A row's last pair is issued in this cycle.
+    slot: Out(Slot), what this cycle is used for; IDLE also where the scan has not delivered.
+    push: Out(1). ``sum`` is that row's sum, :func:`issue_to_sum` - 1 cycles after ``commit``.
+    sum: Out, signed, exact.
+    broadcast: In, a word of ``post_units`` activations at once for the local copy.
+    broadcast_en: In(1). The word is written.
+    load_addr: In, an address of the weight memory.
+    load_data: In, a weight.
+    load_en: In(1). The weight is written.
 
-    With ``sharing``, for the lane beside this one, which holds other columns of the same rows:
+    With ``sharing``, for the lane beside this one, which holds other columns of the same rows
+    (hdl/sparse/lane/guest.py):
 
-    sharing: the layer that runs splits rows.
-    neighbor_load_en, neighbor_broadcast_en: as ``load_en`` and ``broadcast_en``, of the neighbour;
-        its weights and activations lie behind this lane's own.
-    to_neighbor, from_neighbor: :func:`~sparnn.hdl.sparse.lane.neighbor.neighbor_signature`. A lane
-        that has nothing to do takes the sub-mask that waits at its neighbour's while that one is
-        busy, and sends back the products, which arrive as early as the neighbour's own would. A
-        row's last sub-mask stays, and its last pair waits for those that were given away.
+    sharing: In(1). The layer that runs splits rows.
+    neighbor_load_en: In(1). As ``load_en``, of the neighbour, whose weights lie behind this lane's.
+    neighbor_broadcast_en: In(1). The same of the activations.
+    to_neighbor: Out(:func:`~sparnn.hdl.sparse.lane.neighbor.neighbor_signature`).
+    from_neighbor: In, the same.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -69,7 +96,7 @@ class PairStage(wiring.Component):
                 "sum": Out(signed(config.lane_sum_bits)),
                 "broadcast": In(broadcast_layout(config)),
                 "broadcast_en": In(1),
-                "load_addr": In((config.weight_depth - 1).bit_length()),
+                "load_addr": In(clog2(config.weight_depth)),
                 "load_data": In(config.weight_bits),
                 "load_en": In(1),
             }
@@ -78,11 +105,16 @@ class PairStage(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        width = config.sub_chunk
-        element_bits = (config.post_units - 1).bit_length()
+        memories = self._place_memories(m)
+        issued = self._issue(m)
+        element, foreign = self._read(m, issued, memories)
+        product, end = self._multiply(m, issued, memories, element)
+        self._accumulate(m, product, end, foreign[-1])
+        return m
 
-        weight_addr_bits = (config.weight_depth - 1).bit_length()
+    def _place_memories(self, m: Module) -> _Memories:
+        config = self._config
+        weight_addr_bits = clog2(config.weight_depth)
         load, weight_read = lane_memory(
             m,
             "weights",
@@ -122,8 +154,13 @@ class PairStage(wiring.Component):
                 write.addr[-1].eq(~self.broadcast_en),
                 write.en.eq(self.broadcast_en | self.neighbor_broadcast_en),
             ]
+        return _Memories(weight_read, activation_read)
 
-        # Issue: the lowest pair of the sub-mask at hand: the neighbour's, if there is one, or ours.
+    def _issue(self, m: Module) -> _Issue:
+        """Cycle 0: the lowest pair of the sub-mask at hand: the neighbour's, if there is one, or
+        this lane's own."""
+        config, width = self._config, self._config.sub_chunk
+        offered, next_sub = self.subs.valid, self.subs.payload
         sub = Signal(sub_mask_layout(config), reset_less=True)
         valid, ready = Signal(), Signal()
         # More than one pair is left; known early for the clock. That and ``last`` are zero where
@@ -131,56 +168,33 @@ class PairStage(wiring.Component):
         many, last = Signal(), Signal()
         lower, work = Signal(width), Signal(width)
         issue = Signal()
-        at_hand, guest_here, given, lent = sub, Const(0), Const(0), Const(0)
+        at_hand, guest = sub, NO_GUEST
         if config.sharing:
-            there, here = self.from_neighbor, self.to_neighbor
-            guest = Signal(sub_mask_layout(config), reset_less=True)
-            guest_here, guest_single, guest_work = Signal(), Signal(), Signal(width)
-            given, lent = here.give, there.held
             at_hand = Signal(sub_mask_layout(config))
-            m.d.comb += [
-                at_hand.eq(Mux(guest_here, guest, sub)),
-                guest_work.eq(Mux(there.give, there.sub.work, guest.work & lower)),
-                here.hungry.eq(
-                    (self.sharing & (~guest_here | guest_single))
-                    & (Mux(valid, last & ~many & ~self.room, ~self.subs.valid))
-                ),
-                here.give.eq(
-                    (there.hungry & valid & ~last & (many | guest_here))
-                    & (self.subs.valid & ~self.subs.payload.last)
-                ),
-                here.sub.eq(self.subs.payload),
-                here.held.eq(guest_here & ~guest_single),
-            ]
-            with m.If(there.give):
-                m.d.sync += guest.eq(there.sub)
-            m.d.sync += [
-                guest.work.eq(guest_work),
-                guest_single.eq(~several(guest_work)),
-                guest_here.eq(there.give | (guest_here & ~guest_single)),
-            ]
-        offered, waits = self.subs.valid, ~self.room | lent
+            guest = take_guest(m, self, Host(sub, at_hand, valid, many, last, lower))
+        guest_here, waits = guest.here, ~self.room | guest.lent
         low, high = at_hand.work[: width // 2], at_hand.work[width // 2 :]
         own_low = Signal()  # the lower half of ``sub.work`` is not zero; known early for the clock
         low_any = Mux(guest_here, low.any(), own_low) if config.sharing else own_low
         m.d.comb += [
             lower.eq(Cat(lower_ones(low), lower_ones(high) | low_any.replicate(len(high)))),
-            # What stays was not alone, so its highest place has one below it.
-            work.eq(Mux(ready, self.subs.payload.work, sub.work & Cat(lower[:-1], 1))),
+            # Pairs stay only where more than one was left, so that the one at the highest place is
+            # never the lowest of them, and its bit of ``lower`` need not be known.
+            work.eq(Mux(ready, next_sub.work, sub.work & Cat(lower[:-1], 1))),
             issue.eq(valid & ~guest_here & ~(last & ~many & waits)),
             self.commit.eq(issue & last & ~many),
             ready.eq(~(many | (last & waits) | (valid & guest_here))),
             # Not from ``ready``: as one gate it is half the way to the mask memory shorter.
             self.subs.ready.eq(
                 ~((offered & many) | (offered & last & waits) | (offered & valid & guest_here))
-                | given
+                | guest.given
             ),
         ]
         with m.If(ready):
             m.d.sync += [
-                sub.eq(self.subs.payload),
-                valid.eq(self.subs.valid),
-                last.eq(self.subs.payload.last),
+                sub.eq(next_sub),
+                valid.eq(offered),
+                last.eq(next_sub.last),
             ]
         with m.If(ready | issue):
             m.d.sync += [
@@ -188,7 +202,7 @@ class PairStage(wiring.Component):
                 own_low.eq(work[: width // 2].any()),
                 many.eq(several(work)),
             ]
-        with m.If(ready & ~self.subs.valid):
+        with m.If(ready & ~offered):
             m.d.sync += [many.eq(0), last.eq(0)]
 
         with m.If(guest_here):
@@ -199,19 +213,26 @@ class PairStage(wiring.Component):
             m.d.comb += self.slot.eq(Slot.STALL)
         with m.Elif(sub.work == 0):
             m.d.comb += self.slot.eq(Slot.EMPTY)
+        return _Issue(at_hand, lower, guest_here, issue)
 
-        # Address: the weights below the pair in its sub-mask, their number, and the pair's column.
+    def _read(self, m: Module, issued: _Issue, memories: _Memories) -> tuple[Value, Signal]:
+        """Cycles 1 and 2: the address of the weight, that of the activation and the rest of its
+        column; returns that, and whether a pair is the neighbour's."""
+        config, at_hand, width = self._config, issued.at_hand, self._config.sub_chunk
+        element_bits = clog2(config.post_units)
+        # Cycle 1: the weights below the pair in its sub-mask, and the pair's column.
         below_width = width - 1
         below = Signal(below_width, reset_less=True)
         base = Signal(range(config.weight_depth), reset_less=True)
         offset = Signal.like(at_hand.offset, reset_less=True)
-        column = Signal(len(sub.column) + (width - 1).bit_length(), reset_less=True)
+        column = Signal(len(at_hand.column) + clog2(width), reset_less=True)
         m.d.sync += [
-            below.eq((at_hand.weights & ~(at_hand.work | lower))[:below_width]),
+            below.eq((at_hand.weights & ~(at_hand.work | issued.lower))[:below_width]),
             base.eq(at_hand.base),
             offset.eq(at_hand.offset),
             column.eq(Cat(lowest_index(at_hand.work), at_hand.column)),
         ]
+        # Cycle 2: the number of the weights below, and with it the addresses.
         base_r = Signal.like(base)
         offset_r = Signal(range(config.chunk), reset_less=True)
         column_r = Signal.like(column)
@@ -221,60 +242,65 @@ class PairStage(wiring.Component):
             column_r.eq(column),
         ]
         foreign = Signal(issue_to_sum(config) - 1)  # beside the pair, as far as its product
-        m.d.sync += foreign.eq(Cat(guest_here, foreign))
-        weight_addr = Signal(weight_addr_bits)
+        m.d.sync += foreign.eq(Cat(issued.guest_here, foreign))
+        weight_addr = Signal(clog2(config.weight_depth))
         m.d.comb += [
             weight_addr.eq(base_r + offset_r),
-            weight_read.addr.eq(Cat(weight_addr, foreign[1])),
-            activation_read.addr.eq(Cat(column_r[element_bits:], foreign[1])),
+            memories.weights.addr.eq(Cat(weight_addr, foreign[_ADDRESS - 1])),
+            memories.activations.addr.eq(Cat(column_r[element_bits:], foreign[_ADDRESS - 1])),
         ]
+        return column_r[:element_bits], foreign
 
+    def _multiply(
+        self, m: Module, issued: _Issue, memories: _Memories, column_element: Value
+    ) -> tuple[Signal, Value]:
+        """Cycles 3 to 6: what was read, and the product; returns that, and whether a row ends."""
+        config, at_hand = self._config, issued.at_hand
         # {no pair, end of row} beside the pair, as far as its product.
         nothing = Signal(issue_to_sum(config) - 2, init=-1)
         ends = Signal(issue_to_sum(config) - 1)
         m.d.sync += [
-            nothing.eq(Cat(~((guest_here | issue) & at_hand.work.any()), nothing)),
+            nothing.eq(Cat(~((issued.guest_here | issued.issue) & at_hand.work.any()), nothing)),
             ends.eq(Cat(self.commit, ends)),
         ]
-        # A register behind each memory and one before the multiplier: on FPGAs both lie inside of
-        # the blocks, and what is between them has a cycle of its own.
+        # Cycle 3: the memories' outputs. Cycle 4: a register behind each memory. Cycle 5: one
+        # before the multiplier. On FPGAs both lie inside of the blocks, and what is between them
+        # has a cycle of its own.
         weight_out = Signal(signed(config.weight_bits), reset_less=True)
-        word_out = Signal.like(activation_read.data, reset_less=True)
+        word_out = Signal.like(memories.activations.data, reset_less=True)
         weight = Signal(signed(config.weight_bits), reset_less=True)
         activation = Signal(signed(config.activation_bits), reset_less=True)
         product = Signal(signed(config.operand_bits + config.activation_bits), reset_less=True)
-        read_element = Signal(element_bits, reset_less=True)
-        element = Signal(element_bits, reset_less=True)
+        read_element = Signal(len(column_element), reset_less=True)
+        element = Signal(len(column_element), reset_less=True)
         m.d.sync += [
-            read_element.eq(column_r[:element_bits]),
+            read_element.eq(column_element),
             element.eq(read_element),
-            weight_out.eq(weight_read.data),
-            word_out.eq(activation_read.data),
+            weight_out.eq(memories.weights.data),
+            word_out.eq(memories.activations.data),
             weight.eq(weight_out),
             activation.eq(word_out.word_select(element, config.activation_bits).as_signed()),
         ]
         operands: tuple[Value, Value] = (weight, activation)
         if config.split_scales:
             operands = self._scaled(m, at_hand.factors, weight, activation)
+        # Cycle 6: the product.
         m.d.sync += product.eq(operands[0] * operands[1])
         with m.If(nothing[-1]):
             m.d.sync += product.eq(0)
+        return product, ends[-1]
 
-        # Accumulate. The finished sum leaves from the adder, so that clearing is a plain reset.
-        accumulator = Signal(signed(config.lane_sum_bits))
-        own = product
-        if config.sharing:
-            own = Signal(signed(len(product) + 1))
-            m.d.comb += [
-                own.eq(Mux(foreign[-1], 0, product) + Mux(there.product_valid, there.product, 0)),
-                here.product.eq(product),
-                here.product_valid.eq(foreign[-1]),
-            ]
-        m.d.comb += [self.sum.eq(accumulator + own), self.push.eq(ends[-1])]
+    def _accumulate(self, m: Module, product: Signal, end: Value, foreign: Value) -> None:
+        """Cycle 7: the sum. A finished one leaves from the adder, so that clearing is a plain
+        reset."""
+        accumulator = Signal(signed(self._config.lane_sum_bits))
+        own: Value = product
+        if self._config.sharing:
+            own = own_product(m, self, product, foreign)
+        m.d.comb += [self.sum.eq(accumulator + own), self.push.eq(end)]
         m.d.sync += accumulator.eq(self.sum)
         with m.If(self.push):
             m.d.sync += accumulator.eq(Const(0))
-        return m
 
     def _scaled(
         self, m: Module, factors: data.View, weight: Signal, activation: Signal

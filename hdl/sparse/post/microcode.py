@@ -1,14 +1,29 @@
 """The program of the serial post unit (docs/post.md, "Serial").
 
 An instruction is one cycle. Operands that it loads are multiplied in the next one, where ``acc``
-may take the product; what it reads from memory (``read``) is there in the next one.
+may take the product; what it reads from ``place`` is there in the next one.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
-__all__ = ["DISPATCH", "A", "Acc", "B", "Count", "Go", "Instruction", "Place", "Value", "program"]
+from amaranth.lib import data
+
+__all__ = [
+    "DISPATCH",
+    "A",
+    "Acc",
+    "B",
+    "Count",
+    "Go",
+    "Instruction",
+    "Place",
+    "Value",
+    "encoded",
+    "instruction_layout",
+    "program",
+]
 
 
 class A(IntEnum):
@@ -93,7 +108,7 @@ class Go(IntEnum):
     FINAL = 5  #: … the half is final
     APART = 6  #: … the row is n of a GRU
     CURVED = 7  #: … the row needs σ or tanh
-    DISPATCH = 8  #: :data:`DISPATCH` + :func:`what the curve was of`
+    DISPATCH = 8  #: always; not to ``to`` but by what the curve was of, from :data:`DISPATCH` on
     TAKE = 9  #: always; the row is taken
 
 
@@ -104,8 +119,21 @@ DISPATCH = 16
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction. ``write``: the value goes to ``place``. ``back``: what follows is the curve
-    of a new state."""
+    """One instruction.
+
+    Members
+    -------
+    a: what the first operand becomes.
+    b: what the second operand becomes.
+    acc: what the accumulator does.
+    count: what the count becomes.
+    value: what the value becomes.
+    place: the address in the memory of words.
+    write: 1: the value goes to ``place``.
+    back: 1: the curve that follows is that of a new state.
+    go: how the next instruction is chosen.
+    to: the label that ``go`` may lead to.
+    """
 
     a: int = A.HOLD
     b: int = B.HOLD
@@ -250,3 +278,32 @@ def program(limbs: int) -> tuple[list[Instruction], Mapping[str, int]]:
         labels[name] = len(code)
         code += part
     return code, labels
+
+
+def instruction_layout(limbs: int, length: int) -> data.StructLayout:
+    """An instruction as the program memory holds it."""
+
+    def codes(enum: type[IntEnum], more: int = 0) -> int:
+        return (max(enum) + more).bit_length()
+
+    return data.StructLayout(
+        {
+            "a": codes(A, limbs - 1),
+            "b": codes(B),
+            "acc": codes(Acc, limbs - 1),
+            "count": codes(Count),
+            "value": codes(Value),
+            "place": codes(Place),
+            "write": 1,
+            "finish": 1,
+            "back": 1,
+            "go": codes(Go),
+            "to": (length - 1).bit_length(),
+        }
+    )
+
+
+def encoded(one: Instruction, labels: Mapping[str, int]) -> dict[str, int]:
+    """The fields of :func:`instruction_layout`; a label becomes the address that it stands at."""
+    fields = {name: int(getattr(one, name)) for name in Instruction.__annotations__ if name != "to"}
+    return fields | {"to": labels[one.to] if one.to else 0}
