@@ -151,7 +151,7 @@ async def soft_reset_ends_an_answer_that_it_cuts(dut):
         host.sink.pause = number % 2 == 0
         await host.send(words[: run + 1])
         await host.source.wait()
-        await ClockCycles(dut.aclk, rng.randint(0, 300))
+        await ClockCycles(dut.aclk, rng.randint(200, 900))
         await host.write("CONTROL", 2)
         await ClockCycles(dut.aclk, rng.randint(0, 40))
         host.sink.pause = False
