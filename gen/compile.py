@@ -8,7 +8,9 @@ The folder holds
 - `program.json`: what the host has to know to run it (`sparnn.sim.host.program.MachineProgram`);
 - `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
   pruned weights: the float reference judges the quantization, not the pruning;
-- `manifest.json`: all of it described, with what is needed to make it again.
+- `manifest.json`: all of it described, with what is needed to make it again;
+- with `--bus` also `sparnn_bus.v`, `sparnn_regs.h`, `sparnn_regs.rdl` and `registers.md`
+  (docs/interface.md).
 """
 
 import json
@@ -31,6 +33,7 @@ from sparnn.sim.progress import Phases
 from .graph.read import ReadPart, model_sizes, read_model
 from .graph.write import placement_lines, write_graph
 from .machines.backend import backend
+from .machines.bus import bus_choice
 from .machines.emit import HEADER, VERILOG, config_option
 from .machines.presets import is_file, load_machine
 from .machines.shared.placement import FITTED_STEPS, Placement
@@ -126,6 +129,8 @@ def compile_model(
     activation_bits: int | None = None,
     split_scales: bool | None = None,
     streams: int = 1,
+    bus: str | None = None,
+    bus_bits: int | None = None,
 ) -> CompileSummary:
     """Compile a model into a folder; nothing is written unless all of it succeeds.
 
@@ -141,6 +146,7 @@ def compile_model(
         are enlarged to what the network needs; a file is taken as it is.
     prune: share of the weights to set to zero.
     streams: sequences that take turns, on a dense machine.
+    bus, bus_bits: see :func:`~sparnn.gen.machines.bus.bus_choice`.
 
     Raises
     ------
@@ -148,6 +154,7 @@ def compile_model(
     """
     model, calibrate, output = Path(model), Path(calibrate), Path(output)
     check_replaceable(output)
+    around = bus_choice(bus, bus_bits)
     machine = load_machine(
         config,
         lanes,
@@ -183,9 +190,12 @@ def compile_model(
         "activation_bits": activation_bits,
         "split_scales": split_scales,
         "streams": streams,
+        **(around.options if around is not None else {}),
     }
     with phase("Writing the folder"), written_aside(output) as folder:
         (folder / VERILOG).write_bytes(verilog)
+        if around is not None:
+            around.write(folder, machine)
         _copy_model(model, folder / "model.onnx")
         if read.cut is None:
             _write_part(folder, parts[0], options)

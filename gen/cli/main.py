@@ -76,6 +76,16 @@ SplitScales = Annotated[
     bool | None,
     typer.Option(help="A scale each for the positive and the negative weights of a row."),
 ]
+BusName = Annotated[
+    str | None,
+    typer.Option(
+        "--bus", metavar="NAME", help="Put the machine behind axi, axi-stream or wishbone as well."
+    ),
+]
+BusBits = Annotated[
+    int | None,
+    typer.Option("--bus-bits", metavar="BITS", help="Width of its memory port, 32 to 512."),
+]
 Config = Annotated[
     str | None,
     typer.Option(metavar="NAME|FILE.toml", help="A preset's name, or a file that describes one."),
@@ -151,6 +161,8 @@ def compile_command(
             min=1, max=4, help="Sequences that take turns on the same weights, on a dense machine."
         ),
     ] = 1,
+    bus: BusName = None,
+    bus_bits: BusBits = None,
     timings: Annotated[
         bool, typer.Option("--timings", help="Print the processor seconds of each phase.")
     ] = False,
@@ -169,6 +181,8 @@ def compile_command(
         activation_bits=activation_bits,
         split_scales=split_scales,
         streams=streams,
+        bus=bus,
+        bus_bits=bus_bits,
     )
     _print(summary.lines())
     if timings:
@@ -236,6 +250,8 @@ def emit(
     weight_bits: WeightBits = None,
     activation_bits: ActivationBits = None,
     split_scales: SplitScales = None,
+    bus: BusName = None,
+    bus_bits: BusBits = None,
 ) -> None:
     """Write the hardware alone, for any network that fits it."""
     from sparnn.gen.machines.emit import emit as run
@@ -248,6 +264,8 @@ def emit(
             weight_bits=weight_bits,
             activation_bits=activation_bits,
             split_scales=split_scales,
+            bus=bus,
+            bus_bits=bus_bits,
         )
     )
 

@@ -10,6 +10,7 @@ from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.progress import progress
 
 from .backend import backend
+from .bus import bus_choice
 from .presets import is_file, load_machine
 
 __all__ = ["config_option", "emit", "write_verilog"]
@@ -26,6 +27,8 @@ def emit(
     weight_bits: int | None = None,
     activation_bits: int | None = None,
     split_scales: bool | None = None,
+    bus: str | None = None,
+    bus_bits: int | None = None,
 ) -> list[str]:
     """Write the Verilog, the C header and the manifest of a machine.
 
@@ -33,6 +36,7 @@ def emit(
     ----------
     config, lanes, weight_bits, activation_bits, split_scales: see
         :func:`~sparnn.gen.machines.presets.load_machine`.
+    bus, bus_bits: see :func:`~sparnn.gen.machines.bus.bus_choice`.
 
     Returns
     -------
@@ -42,6 +46,7 @@ def emit(
     ------
     SparnnError, ConfigurationError: a bad configuration, or a folder that holds something else.
     """
+    around = bus_choice(bus, bus_bits)
     machine = load_machine(
         config,
         lanes,
@@ -53,6 +58,8 @@ def emit(
     with written_aside(output) as folder:
         size = write_verilog(folder, machine)
         (folder / HEADER).write_text(header_text(machine), encoding="utf-8")
+        if around is not None:
+            around.write(folder, machine)
         text = manifest_text(
             command="emit",
             options={
@@ -61,6 +68,7 @@ def emit(
                 "weight_bits": weight_bits,
                 "activation_bits": activation_bits,
                 "split_scales": split_scales,
+                **(around.options if around is not None else {}),
             },
             config=machine,
             files=file_hashes(folder),

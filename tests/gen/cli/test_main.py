@@ -228,9 +228,10 @@ def test_golden(replace, files):
 def test_emit(replace, files, capsys):
     replace("gen.machines.emit", emit=lambda output, **options: [f"{output} {options}"])
     widths = ["--weight-bits", "5", "--activation-bits", "9", "--split-scales"]
+    widths += ["--bus", "axi", "--bus-bits", "128"]
     assert status("emit", "--lanes", "4", "--config", "small", *widths, "-o", "out") == 0
     options = {"config": "small", "lanes": 4, "weight_bits": 5, "activation_bits": 9}
-    options["split_scales"] = True
+    options |= {"split_scales": True, "bus": "axi", "bus_bits": 128}
     assert capsys.readouterr().out == f"out {options}\n"
 
 

@@ -1,0 +1,62 @@
+"""`--bus`: what stands around the machine in a system, and what software needs to know of it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.output.registers import c_header, markdown_page, system_rdl
+from sparnn.hdl.bus.geometry import MemoryGeometry
+from sparnn.hdl.bus.top import Bus, BusMachine, bus_verilog
+from sparnn.hdl.machine import MachineConfig
+
+__all__ = ["BusChoice", "bus_choice"]
+
+
+@dataclass(frozen=True)
+class BusChoice:
+    """A bus that was asked for. ``geometry``: of memory, where the machine reads it."""
+
+    bus: Bus
+    geometry: MemoryGeometry
+
+    @property
+    def options(self) -> dict[str, str | int]:
+        """For the manifest."""
+        given: dict[str, str | int] = {"bus": self.bus.value}
+        if self.bus.jobs:
+            given["bus_bits"] = self.geometry.data_bits
+        return given
+
+    def write(self, folder: Path, config: MachineConfig) -> None:
+        """Write the wrapper's Verilog and the registers beside the machine's Verilog."""
+        texts = {
+            "sparnn_bus.v": bus_verilog(BusMachine(config, self.bus, self.geometry)),
+            "sparnn_regs.h": c_header(self.bus),
+            "sparnn_regs.rdl": system_rdl(self.bus),
+            "registers.md": markdown_page(self.bus),
+        }
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def bus_choice(name: str | None, bits: int | None = None) -> BusChoice | None:
+    """What ``--bus`` and ``--bus-bits`` mean; None where there is none.
+
+    Raises
+    ------
+    SparnnError: there is no such bus, or it has no width to choose.
+    ConfigurationError: an impossible width.
+    """
+    if name is None:
+        if bits is not None:
+            raise SparnnError(f"--bus-bits {bits} needs a bus: add --bus axi")
+        return None
+    names = [bus.value for bus in Bus]
+    if name not in names:
+        raise SparnnError(f"--bus {name} is unknown: use one of {', '.join(names)}")
+    bus = Bus(name)
+    if bits is None:
+        return BusChoice(bus, MemoryGeometry())
+    if not bus.jobs:
+        raise SparnnError(f"--bus {name} reads no memory: leave out --bus-bits {bits}")
+    return BusChoice(bus, MemoryGeometry(data_bits=bits))
