@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparnn.gen.machines.dense.presets import SHARP_SIZES, dense_preset
-from sparnn.gen.machines.dense.tiles import explore_shape
+from sparnn.gen.machines.dense.tiles import Exploration, LayerShape, explore_shape
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.cycles.dense import TileLayer, network_cycles
 from sparnn.sim.host.plan import TilePlan
@@ -161,13 +161,8 @@ def _shape_plan(
     columns = max(config.columns, -(-max(inputs, units) // config.bank_lanes))
     return explore_shape(
         replace(config, columns=columns),
-        inputs,
-        units,
-        kind=kind,
-        schedule=schedule,
-        fixed=fixed,
-        paired=paired,
-        steps=steps,
+        LayerShape(inputs=inputs, units=units, kind=kind, paired=paired),
+        Exploration(schedule=schedule, fixed=fixed, steps=steps),
     )
 
 

@@ -18,7 +18,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.dense.pack import packed_lanes
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.presets import SHARP_SIZES, dense_preset
-from sparnn.gen.machines.dense.tiles import explore, tile_layer, tile_shape
+from sparnn.gen.machines.dense.tiles import Exploration, explore, tile_layer, tile_shape
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
@@ -226,7 +226,7 @@ def sharp_points(
     density: below 1, of blocks of K rows of a column, on a machine with masks; its points count
         the weights that are not zero.
     streams: sequences that take turns, on a machine with memories for so many.
-    fixed, reconfigure: see :func:`~sparnn.gen.machines.dense.tiles.half_plans`.
+    fixed, reconfigure: see :class:`~sparnn.gen.machines.dense.tiles.Exploration`.
     simulate: False: by the cycle model alone.
 
     Raises
@@ -250,12 +250,9 @@ def sharp_points(
             plan = explore(
                 config,
                 network.layers[0],
+                Exploration(schedule=schedule, fixed=fixed, reconfigure=reconfigure, steps=steps),
                 paired=directions > 1,
                 streams=streams,
-                schedule=schedule,
-                fixed=fixed,
-                reconfigure=reconfigure,
-                steps=steps,
             )
             point = model_point(config, network, plan, steps, seed, streams)
             cases.append((network, x, plan, point))

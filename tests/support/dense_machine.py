@@ -11,6 +11,7 @@ import pytest
 from sparnn.gen.bench.random_networks import random_network
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.program import DensePlacement, model_layers
+from sparnn.gen.machines.dense.tiles import Exploration
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
@@ -118,7 +119,7 @@ def run_exact(
         plans=plans,
         interleave=interleave,
         streams=streams,
-        schedule=schedule,
+        exploration=Exploration(schedule=schedule),
     )
     program = placed.program
     (folder / "image.bin").write_bytes(placed.image.astype("<u4").tobytes())

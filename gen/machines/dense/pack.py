@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.machines.shared.order import by_position, ceil_div, with_third_gate
+from sparnn.hdl.arithmetic.formats import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.host.protocol import Target, words_per_entry
 from sparnn.sim.cycles.dense import half_cycles
@@ -72,9 +73,10 @@ class PackedLanes:
 
     Members
     -------
-    weights: [lanes, issues, K], in the order of issue. masks: [lanes, passes, columns], whether a
-        lane has weights for a column of its copies; lengths: [passes], cycles. The last two are
-        empty without masks.
+    weights: [lanes, issues, K], in the order of issue.
+    masks: [lanes, passes, columns], whether a lane has weights for a column of its copies; empty
+        without masks.
+    lengths: [passes], cycles; empty without masks.
     """
 
     weights: npt.NDArray[np.int32]
@@ -185,10 +187,11 @@ def packed_parameters(config: DenseConfig, layer: IntegerLayer, plan: TilePlan) 
         mult = getattr(layer, f"mult_{half}")
         if mult is None:
             continue
-        entry = (
+        bias = _biases(layer, half) & (1 << PREACTIVATION_BITS) - 1
+        entry = (  # PARAMETER_LAYOUT
             mult.astype(np.uint64)
-            | getattr(layer, f"shift_{half}").astype(np.uint64) << np.uint64(16)
-            | (_biases(layer, half) & 0xFFFF).astype(np.uint64) << np.uint64(22)
+            | getattr(layer, f"shift_{half}").astype(np.uint64) << np.uint64(MULTIPLIER_BITS)
+            | bias.astype(np.uint64) << np.uint64(MULTIPLIER_BITS + SHIFT_BITS)
         )
         rows = _segment_rows(config, entry, segments, plan.order.gate_major)
         passes = 4 if plan.order.gate_major else 1

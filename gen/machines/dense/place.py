@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import fields, replace
-from typing import Any
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.fit import enlarge
@@ -18,7 +17,7 @@ from .pack import PackedLanes, packed_lanes, worked_layer
 from .program import DensePlacement, memory_needs
 from .store import allocate, input_order, paired_layers
 from .streams import check_streams, copy_columns
-from .tiles import explore
+from .tiles import DEFAULTS, Exploration, explore
 
 __all__ = ["explore_network", "place"]
 
@@ -41,7 +40,7 @@ def place(
     plans: Sequence[TilePlan] | None = None,
     interleave: bool = True,
     streams: int = 1,
-    **exploration: Any,
+    exploration: Exploration = DEFAULTS,
 ) -> DensePlacement:
     """Choose tiles, pack weights, place sequences.
 
@@ -53,7 +52,7 @@ def place(
     plans: of the layers, instead of the explorer's choice.
     interleave: the directions of a layer take turns, where that is possible.
     streams: sequences that take turns.
-    exploration: options of :func:`~sparnn.gen.machines.dense.tiles.explore`.
+    exploration: what is asked of the explorer.
 
     Raises
     ------
@@ -71,7 +70,7 @@ def place(
     check_streams(network, config, streams)
     wanted, single = wanted_outputs(network, outputs), tuple(single_steps(network))
     pairs = paired_layers(network, config, wanted, single) if interleave else set()
-    chosen = plans or explore_network(network, config, pairs, streams=streams, **exploration)
+    chosen = plans or explore_network(network, config, pairs, exploration, streams=streams)
     placed = DensePlacement(
         network=network,
         config=config,
@@ -117,13 +116,19 @@ def _packed(
 
 
 def explore_network(
-    network: IntegerNetwork, config: DenseConfig, pairs: Set[int] = frozenset(), **options: Any
+    network: IntegerNetwork,
+    config: DenseConfig,
+    pairs: Set[int] = frozenset(),
+    options: Exploration = DEFAULTS,
+    *,
+    streams: int = 1,
 ) -> list[TilePlan]:
     """The plan of each layer. Layers that take turns have the same one.
 
     Parameters
     ----------
-    pairs: the first layers of those. options: of :func:`~sparnn.gen.machines.dense.tiles.explore`.
+    pairs: the first layers of those.
+    streams: sequences that take turns.
     """
     plans: list[TilePlan] = []
     for number, stage in enumerate(network.stages):
@@ -133,7 +138,16 @@ def explore_network(
                 plans.append(plans[-1])
                 continue
             layer = worked_layer(network.layers[index])
-            plans.append(explore(config, layer, inputs=inputs, paired=index in pairs, **options))
+            plans.append(
+                explore(
+                    config,
+                    layer,
+                    options,
+                    inputs=inputs,
+                    paired=index in pairs,
+                    streams=streams,
+                )
+            )
     return plans
 
 

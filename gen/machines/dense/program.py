@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.shared.descriptors import common_fields, reads_state
+from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads_state
 from sparnn.gen.machines.shared.layers import runs_step_by_step
 from sparnn.gen.machines.shared.order import ceil_div
 from sparnn.gen.machines.shared.placement import Placement, Words
@@ -40,8 +40,10 @@ class DensePlacement(Placement):
 
     Members
     -------
-    plans: the tiles of each layer. pairs: the first layers of those that take turns.
-    lanes: the weights and masks of each layer. streams: sequences that take turns.
+    plans: the tiles of each layer.
+    pairs: the first layers of those that take turns.
+    lanes: the weights and masks of each layer.
+    streams: sequences that take turns.
     store: where sequences and states lie.
     """
 
@@ -133,54 +135,22 @@ def _max_steps(placed: DensePlacement) -> int:
 
 
 def _program(placed: DensePlacement) -> MachineProgram:
-    network, config, store = placed.network, placed.config, placed.store
+    network, config = placed.network, placed.config
     max_steps, streams = _max_steps(placed), placed.streams
-    weight = mask = parameter = state = bound = 0
+    bases = _Bases()
+    bound = 0
     layers: list[LayerProgram] = []
     for number, stage in enumerate(network.stages):
         words_before = 0  # of this stage's step, of the layers before this one
-        paired = stage[0] in placed.pairs
         added = network.layers[stage[-1]].join == "sum"
         for index in stage:
             layer, plan = network.layers[index], placed.plans[index]
-            seen = layer.kind != "gru_gates"  # nobody but its candidate sees the gates' output
-            wide = wide_outputs(config, layer)
-            words = ceil_div(layer.units, config.word)
-            entries = parameter_words(config, layer, plan)
-            halves = 2 if layer.has_hidden else 1
-            fields = dict.fromkeys(DESCRIPTOR.fields, 0)
-            fields |= common_fields(placed, number, index, placed.read)
-            fields |= {
-                "wide": int(wide),
-                "peephole": int(layer.w_c is not None),
-                "cell_shift": layer.cell_shift,
-                "pre_up": 15 - layer.f_pre,
-                **{name: int(value) for name, value in asdict(plan.order).items()},
-                "streams_last": streams - 1,
-                "paired": int(paired and index == stage[0]),
-                "last_hidden": int(store.last_hidden[index]),
-                "last_layer": int((stage[-1] if paired else index) == len(network.layers) - 1),
-                "in_words": ceil_div(len(input_order(network, config, number)), config.word),
-                "out_stride": store.words[number],
-                "in_base": store.base(store.source(number), max_steps),
-                "out_base": store.base(store.region[number], max_steps) + words_before,
-                "hidden_base": store.hidden[index],
-                "weight_base": weight,
-                "mask_base": mask,
-                "pair_parameters": entries * halves if paired else 0,
-                "parameter_base_x": parameter,
-                "parameter_base_h": parameter + entries,
-                "state_base": state,
-            }
-            if streams > 1:  # the host reads all outputs from the store
-                fields |= {"emit": 0, "emit_last": 0}
-            fields |= _source(placed, number, index) | _phases(plan)
+            fields = _fields(placed, number, index, bases, words_before, max_steps)
             DESCRIPTOR.encode(fields)  # refuses what does not fit
-            words_before += words << wide if seen and not added else 0
-            weight += placed.lanes[index].weights.shape[1]
-            mask += len(placed.lanes[index].lengths)
-            parameter += entries * halves
-            state += words * streams if seen else 0
+            words = ceil_div(layer.units, config.word)
+            if is_seen(layer) and not added:
+                words_before += words << wide_outputs(config, layer)
+            bases = bases.behind(placed, index)
             bound += issues(plan, worked_layer(layer)) + fields["in_words"] + 3 * layer.units + 64
             bound += max(config.tail(gru=True), config.tail(peephole=True))
             layers.append(
@@ -195,14 +165,92 @@ def _program(placed: DensePlacement) -> MachineProgram:
                 )
             )
         if number in placed.read:
-            layers[-1] = replace(
-                layers[-1],
-                sequence_base=store.base(store.region[number], max_steps),
-                sequence_words=store.words[number],
-                sequence_order=tuple(int(place) for place in output_order(network, config, number)),
-            )
+            layers[-1] = _with_sequence(placed, layers[-1], number, max_steps)
     inputs = tuple(range(network.layers[0].inputs))
     return MachineProgram(config, tuple(layers), inputs, max_steps, bound * streams, streams)
+
+
+@dataclass(frozen=True)
+class _Bases:
+    """Where a layer's part of each memory begins."""
+
+    weight: int = 0
+    mask: int = 0
+    parameter: int = 0
+    state: int = 0
+
+    def behind(self, placed: DensePlacement, index: int) -> "_Bases":
+        """Those of the layer after this one."""
+        layer, words = placed.network.layers[index], 0
+        if is_seen(layer):
+            words = ceil_div(layer.units, placed.config.word) * placed.streams
+        return _Bases(
+            self.weight + placed.lanes[index].weights.shape[1],
+            self.mask + len(placed.lanes[index].lengths),
+            self.parameter + _entries(placed, index) * (2 if layer.has_hidden else 1),
+            self.state + words,
+        )
+
+
+def _entries(placed: DensePlacement, index: int) -> int:
+    """Requantization entries of each row, of one half."""
+    return parameter_words(placed.config, placed.network.layers[index], placed.plans[index])
+
+
+def _fields(
+    placed: DensePlacement,
+    number: int,
+    index: int,
+    bases: _Bases,
+    words_before: int,
+    max_steps: int,
+) -> dict[str, int]:
+    """The descriptor of layer ``index``, of stage ``number``."""
+    network, config, store = placed.network, placed.config, placed.store
+    layer, plan, stage = network.layers[index], placed.plans[index], network.stages[number]
+    paired = stage[0] in placed.pairs
+    entries = _entries(placed, index)
+    fields = dict.fromkeys(DESCRIPTOR.fields, 0)
+    fields |= common_fields(placed, number, index, placed.read)
+    fields |= {
+        "wide": int(wide_outputs(config, layer)),
+        "peephole": int(layer.w_c is not None),
+        "cell_shift": layer.cell_shift,
+        "pre_up": 15 - layer.f_pre,
+        **{name: int(value) for name, value in asdict(plan.order).items()},
+        "streams_last": placed.streams - 1,
+        "paired": int(paired and index == stage[0]),
+        "last_hidden": int(store.last_hidden[index]),
+        "last_layer": int((stage[-1] if paired else index) == len(network.layers) - 1),
+        "in_words": ceil_div(len(input_order(network, config, number)), config.word),
+        "out_stride": store.words[number],
+        "in_base": store.base(store.source(number), max_steps),
+        "out_base": store.base(store.region[number], max_steps) + words_before,
+        "hidden_base": store.hidden[index],
+        "weight_base": bases.weight,
+        "mask_base": bases.mask,
+        "pair_parameters": entries * (2 if layer.has_hidden else 1) if paired else 0,
+        "parameter_base_x": bases.parameter,
+        "parameter_base_h": bases.parameter + entries,
+        "state_base": bases.state,
+    }
+    if placed.streams > 1:  # the host reads all outputs from the store
+        fields |= {"emit": 0, "emit_last": 0}
+    return fields | _source(placed, number, index) | _phases(plan)
+
+
+def _with_sequence(
+    placed: DensePlacement, layer: LayerProgram, number: int, max_steps: int
+) -> LayerProgram:
+    """The last layer of a stage whose outputs the host reads from the store."""
+    store = placed.store
+    order = output_order(placed.network, placed.config, number)
+    return replace(
+        layer,
+        sequence_base=store.base(store.region[number], max_steps),
+        sequence_words=store.words[number],
+        sequence_order=tuple(int(place) for place in order),
+    )
 
 
 def _phases(plan: TilePlan) -> dict[str, int]:

@@ -9,7 +9,7 @@ from .layers import KINDS, check_single
 from .order import ceil_div
 from .placement import Placement
 
-__all__ = ["common_fields", "reads_state"]
+__all__ = ["common_fields", "is_seen", "reads_state"]
 
 
 def common_fields(placement: Placement, number: int, index: int, read: Set[int]) -> dict[str, int]:
@@ -28,7 +28,7 @@ def common_fields(placement: Placement, number: int, index: int, read: Set[int])
     what = placement.wanted[number]  # outputs are named by the last layer of their stage
     check_single(network, single, index, what)
     emitted = what & {"last", "state_h"} if number in read else what - {"state_c"}
-    if layer.kind == "gru_gates":  # nobody but its candidate sees its output
+    if not is_seen(layer):
         emitted = frozenset()
     return _formats(layer) | {
         "emit": int(bool(emitted)),
@@ -41,6 +41,11 @@ def common_fields(placement: Placement, number: int, index: int, read: Set[int])
         "units": layer.units,
         "out_words": ceil_div(layer.units, placement.config.post_units),
     }
+
+
+def is_seen(layer: IntegerLayer) -> bool:
+    """Whether anybody sees the layer's output: that of gates is seen by their candidate alone."""
+    return layer.kind != "gru_gates"
 
 
 def reads_state(placement: Placement, number: int, index: int) -> bool:

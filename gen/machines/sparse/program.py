@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.descriptors import common_fields, reads_state
+from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads_state
 from sparnn.gen.machines.shared.layers import KINDS, check_machine, runs_step_by_step
 from sparnn.gen.machines.shared.order import ceil_div
 from sparnn.gen.machines.shared.placement import Placement, Words
@@ -46,9 +46,11 @@ class SparsePlacement(Placement):
 
     Members
     -------
-    layout: where neurons and columns lie. packed: the loops' masks, weights and parameters.
+    layout: where neurons and columns lie.
+    packed: the loops' masks, weights and parameters.
     read: stages whose outputs the host reads from the store after the run.
-    store: where sequences and states lie. rows: of values, in a packed store; else None.
+    store: where sequences and states lie.
+    rows: of values, in a packed store; else None.
     unfolded: lanes go on with the next step's input half under this step's tail.
     """
 
@@ -122,54 +124,29 @@ def _max_steps(placed: SparsePlacement) -> int:
 
 
 def _program(placed: SparsePlacement) -> MachineProgram:
-    network, config, layout = placed.network, placed.config, placed.layout
-    store, single, read = placed.store, placed.single, placed.read
+    network, config, layout, store = placed.network, placed.config, placed.layout, placed.store
     check_machine(network, config)
     _check_memories(placed)
     max_steps = _max_steps(placed)
-    base = {"mask": 0, "weight": 0, "parameter": 0, "state": 0}
+    bases = _Bases()
     layers: list[LayerProgram] = []
     for number, stage in enumerate(network.stages):
         words_before = 0  # of this stage's step, of the layers before this one
         logged = False
         for index in stage:
             layer, place = network.layers[index], layout.layers[index]
-            loop = next(k for k, loop in enumerate(layout.loops) if index in loop)
-            hidden = layer.kind == "gru_gates"  # nobody but its candidate sees its output
-            kept = not hidden and (number in read or stored(network, single, number))
-            fields = dict.fromkeys(DESCRIPTOR.fields, 0)
-            fields |= common_fields(placed, number, index, read)
-            fields |= {
-                "pre_shift": layer.f_pre - 12,
-                "state_shift": layer.f_state - 12,
-                "v_log2": place.v_log2,
-                "store_out": int(kept),
-                "unfolded": int(placed.unfolded),
-                "rotate": int(layout.rotate),
-                "paired": int(index != layout.loops[loop][-1]),
-                "tail": layer.units % config.post_units,
-                "in_words": ceil_div(len(place.columns), config.post_units),
-                "hidden_base": store.hidden[index],
-                "mask_base": base["mask"],
-                "weight_base": base["weight"],
-                "parameter_base": base["parameter"],
-                "state_base": base["state"],
-            }
-            fields |= source(network, store, single, number, index, max_steps)
-            if kept:
+            fields = _fields(placed, number, index, bases)
+            fields |= source(network, store, placed.single, number, index, max_steps)
+            if _kept(placed, number, index):
                 fields["out_base"] = store.output_base(stage, number, max_steps)
                 fields["out_stride"] = store.words[number]
                 if config.packed_store:
-                    fields |= log_fields(store, read, number, not logged)
+                    fields |= log_fields(store, placed.read, number, not logged)
                     logged = True
                 if layer.join == "concat":
                     fields["out_base"] += words_before
             words_before += fields["out_words"]
-            base["state"] += 0 if hidden else fields["out_words"]
-            if index == layout.loops[loop][-1]:
-                base["mask"] += placed.packed[loop].masks.shape[1]
-                base["weight"] += placed.packed[loop].weights.shape[1]
-                base["parameter"] += placed.packed[loop].parameters.shape[1]
+            bases = bases.behind(placed, index, fields["out_words"])
             DESCRIPTOR.encode(fields)  # refuses what does not fit
             layers.append(
                 LayerProgram(
@@ -182,7 +159,7 @@ def _program(placed: SparsePlacement) -> MachineProgram:
                     reads_state(placed, number, index),
                 )
             )
-        if number in read:
+        if number in placed.read:
             layers[-1] = replace(
                 layers[-1],
                 sequence_base=store.output_base(stage, number, max_steps),
@@ -191,6 +168,65 @@ def _program(placed: SparsePlacement) -> MachineProgram:
             )
     inputs = tuple(int(n) for n in layout.inputs)
     return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(placed))
+
+
+def _kept(placed: SparsePlacement, number: int, index: int) -> bool:
+    """Whether a layer's outputs go to the store."""
+    wanted = number in placed.read or stored(placed.network, placed.single, number)
+    return is_seen(placed.network.layers[index]) and wanted
+
+
+def _loop(placed: SparsePlacement, index: int) -> int:
+    """The loop that a layer is worked on in."""
+    return next(k for k, loop in enumerate(placed.layout.loops) if index in loop)
+
+
+@dataclass(frozen=True)
+class _Bases:
+    """Where a layer's part of each memory begins."""
+
+    mask: int = 0
+    weight: int = 0
+    parameter: int = 0
+    state: int = 0
+
+    def behind(self, placed: SparsePlacement, index: int, words: int) -> "_Bases":
+        """Those of the layer after this one: the next loop's, behind the last layer of a loop."""
+        state = self.state + words * is_seen(placed.network.layers[index])
+        loop = _loop(placed, index)
+        if index != placed.layout.loops[loop][-1]:
+            return replace(self, state=state)
+        packed = placed.packed[loop]
+        return _Bases(
+            self.mask + packed.masks.shape[1],
+            self.weight + packed.weights.shape[1],
+            self.parameter + packed.parameters.shape[1],
+            state,
+        )
+
+
+def _fields(placed: SparsePlacement, number: int, index: int, bases: _Bases) -> dict[str, int]:
+    """The descriptor of layer ``index``, of stage ``number``, but for where its words lie."""
+    config, layer = placed.config, placed.network.layers[index]
+    place = placed.layout.layers[index]
+    fields = dict.fromkeys(DESCRIPTOR.fields, 0)
+    fields |= common_fields(placed, number, index, placed.read)
+    return fields | {
+        "pre_shift": layer.f_pre - 12,
+        "state_shift": layer.f_state - 12,
+        "v_log2": place.v_log2,
+        "store_out": int(_kept(placed, number, index)),
+        "unfolded": int(placed.unfolded),
+        "rotate": int(placed.layout.rotate),
+        "paired": int(index != placed.layout.loops[_loop(placed, index)][-1]),
+        "tail": layer.units % config.post_units,
+        "in_words": ceil_div(len(place.columns), config.post_units),
+        "hidden_base": placed.store.hidden[index],
+        "mask_base": bases.mask,
+        "weight_base": bases.weight,
+        "parameter_base": bases.parameter,
+        "state_base": bases.state,
+    }
 
 
 def _step_bound(placed: SparsePlacement) -> int:

@@ -21,7 +21,7 @@ from sparnn.gen.bench.reload import reload_networks, reload_points
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.program import model_layers
-from sparnn.gen.machines.dense.tiles import explore
+from sparnn.gen.machines.dense.tiles import Exploration, explore
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.host.plan import SCHEDULES, Order
@@ -81,7 +81,7 @@ def test_a_step_that_waits_costs_the_declared_tail(folder: Path) -> None:
 @pytest.mark.parametrize("groups", [1, 2, 4])
 def test_tiles_and_schedules(folder: Path, schedule: str, groups: int) -> None:
     network = random_tiles(7, "lstm")
-    plan = explore(SMALL, network.layers[0], schedule=schedule, fixed=groups)
+    plan = explore(SMALL, network.layers[0], Exploration(schedule=schedule, fixed=groups))
     x = random_x(np.random.default_rng(1), network, 7)
     run_exact(folder, network, [(x, constant_states(network))], plans=[plan])
 
@@ -92,7 +92,9 @@ def test_orders(folder: Path, kind: str, order: Order) -> None:
     """Every order of the passes, of every kind, whether or not the explorer would choose it."""
     for seed in (11, 12):
         network = random_tiles(seed, kind)
-        plan = explore(SMALL, network.layers[0], schedule=order.schedule, orders=[order])
+        plan = explore(
+            SMALL, network.layers[0], Exploration(schedule=order.schedule, orders=(order,))
+        )
         assert plan.order == order
         x = random_x(np.random.default_rng(1), network, 6)
         run_exact(folder, network, [(x, constant_states(network))], plans=[plan])
@@ -154,7 +156,7 @@ def test_skipped_columns_cost_nothing(masked: Path, density: float) -> None:
     }
     layer = replace(layer, w_x=layer.w_x * kept["x"], w_h=layer.w_h * kept["h"])
     network = IntegerNetwork((layer,), 8, 8)
-    plan = explore(MASKED, layer, fixed=2)
+    plan = explore(MASKED, layer, Exploration(fixed=2))
     run_exact(masked, network, [(np.ones((3, 64), int), {})], config=MASKED, plans=[plan])
     (run,) = model_layers(place(network, MASKED, plans=[plan]), 3)
     expected = [
@@ -182,9 +184,9 @@ def test_directions_of_several_slices(narrow: tuple[Path, DenseConfig]) -> None:
 def test_schedules_that_the_machine_lacks() -> None:
     layer = extreme_network(2, 2, 1).layers[0]
     with pytest.raises(SparnnError, match=r"no gate buffers \(gate_depth = 0\)"):
-        explore(replace(SMALL, gate_depth=0), layer, schedule="batch")
+        explore(replace(SMALL, gate_depth=0), layer, Exploration(schedule="batch"))
     with pytest.raises(SparnnError, match="segments of 1 rows"):
-        explore(NARROW[1], layer, schedule="intergate")
+        explore(NARROW[1], layer, Exploration(schedule="intergate"))
 
 
 def test_networks_in_one_simulation() -> None:

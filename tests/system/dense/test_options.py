@@ -20,7 +20,7 @@ from sparnn.gen.bench.sharp import dense_network
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.program import model_layers
-from sparnn.gen.machines.dense.tiles import explore, explore_shape
+from sparnn.gen.machines.dense.tiles import Exploration, LayerShape, explore, explore_shape
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.cycles.dense import network_cycles
 from sparnn.sim.golden.layers import run_network
@@ -129,7 +129,7 @@ def test_extreme_peepholes(folder: Path, weight: int) -> None:
 def test_peepholes_need_their_gates_side_by_side() -> None:
     layer = next(one for one in _peepholes(1, SMALL).layers if one.w_c is not None)
     with pytest.raises(SparnnError, match="peepholes, which need the gates of a neuron side by"):
-        explore(SMALL, layer, schedule="batch")
+        explore(SMALL, layer, Exploration(schedule="batch"))
 
 
 def _forward(seed: int, config: DenseConfig, kind: str | None = None) -> IntegerNetwork:
@@ -198,7 +198,7 @@ def test_last_gates_do_not_follow_too_closely(folder: Path, kind: str, streams: 
     (layer,) = dense_network(rng, kind, 8).layers
     network = IntegerNetwork((replace(layer, w_x=layer.w_x[..., :2]),), 8, 8)
     order = Order(unfolded=True, gate_major=True)
-    plan = explore(SMALL, network.layers[0], orders=[order], streams=streams)
+    plan = explore(SMALL, network.layers[0], Exploration(orders=(order,)), streams=streams)
     sequences = [(rng.integers(-128, 128, (6, 2)), {}) for _ in range(streams)]
     run_exact(folder, network, sequences, plans=[plan], streams=streams)
 
@@ -206,11 +206,11 @@ def test_last_gates_do_not_follow_too_closely(folder: Path, kind: str, streams: 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_a_tile_that_is_fixed(kind: str) -> None:
     """Gate by gate a tile has one segment a slice, so two leave but the other order."""
-    fixed = {"kind": kind, "fixed": 2}
-    plan = explore_shape(SMALL, 15, 15, **fixed)
+    shape = LayerShape(inputs=15, units=15, kind=kind)
+    plan = explore_shape(SMALL, shape, Exploration(fixed=2))
     assert not plan.order.gate_major
     assert {phase.groups for phase in (*plan.x, *plan.h)} == {2}
     with pytest.raises(SparnnError, match=r"2 row groups is not possible here; .* up to 1"):
-        explore_shape(SMALL, 15, 15, schedule="batch", **fixed)
+        explore_shape(SMALL, shape, Exploration(schedule="batch", fixed=2))
     with pytest.raises(SparnnError, match=r"3 row groups is not possible here; .* up to 4"):
-        explore_shape(SMALL, 15, 15, kind=kind, fixed=3)
+        explore_shape(SMALL, shape, Exploration(fixed=3))
