@@ -1,6 +1,7 @@
 """The machine in a system: registers, and memory or streams, with plain AXI names."""
 
 from enum import Enum
+from typing import Any
 
 from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
 from amaranth.lib import wiring
@@ -204,7 +205,7 @@ class BusMachine(wiring.Component):
         for name, member in ports.items():
             self._join(m, f"{prefix}_{name}", getattr(component, name), member)
 
-    def _join(self, m: Module, name: str, inside: object, member: wiring.Member) -> None:
+    def _join(self, m: Module, name: str, inside: Any, member: wiring.Member) -> None:
         ours = getattr(self, name)
         m.d.comb += inside.eq(ours) if member.flow is In else ours.eq(inside)
 

@@ -214,6 +214,8 @@ def test_compile(replace, files, capsys):
         "activation_bits": None,
         "split_scales": False,
         "streams": 3,
+        "bus": None,
+        "bus_bits": None,
     }
     assert capsys.readouterr().out == "one\ntwo\n"
 
