@@ -53,8 +53,8 @@ class Descriptor:
 
     Parameters
     ----------
-    fields: name -> place, besides :data:`COMMON_FIELDS`. words: 32-bit words of one descriptor, a
-        power of two; bits without a field are zero.
+    fields: name -> place, besides :data:`COMMON_FIELDS`.
+    words: 32-bit words of one descriptor, a power of two; bits without a field are zero.
     """
 
     def __init__(self, fields: Mapping[str, Field], words: int = 16):

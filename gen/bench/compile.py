@@ -31,7 +31,8 @@ class CompileCase:
 
     Members
     -------
-    directions: 2 is forwards and backwards, side by side. sequences: of so many ``steps`` each.
+    directions: 2 is forwards and backwards, side by side.
+    sequences: of so many ``steps`` each.
     """
 
     kind: str

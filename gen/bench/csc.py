@@ -41,7 +41,8 @@ def encode_csc(matrices: list[IntArray], elements: int, index_bits: int) -> CscI
 
     Parameters
     ----------
-    matrices: [rows, columns] each. index_bits: of a run; longer runs are padded.
+    matrices: [rows, columns] each.
+    index_bits: of a run; longer runs are padded.
     """
     longest = (1 << index_bits) - 1
     parts, first_column, columns = [], 0, sum(matrix.shape[1] for matrix in matrices)

@@ -61,7 +61,9 @@ class DesignPoint:
     utilization: useful MACs of the golden model / (lanes × cycles).
     stored_multiplications, padding: entries of CSC, and those of them that only continue a run.
     memory_bits: of all memories that become macros.
-    lut, ff, dsp, bram: ECP5. logic_area: standard cells, µm². area: with the macros.
+    lut, ff, dsp, bram: ECP5.
+    logic_area: standard cells, µm².
+    area: with the macros.
     speedup_over_eie, area_over_eie: on ours and on ESE; None on EIE itself.
     """
 

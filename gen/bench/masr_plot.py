@@ -20,7 +20,8 @@ def plot_utilization(points: Points, path: Path) -> None:
 
     Parameters
     ----------
-    points: of :func:`~sparnn.gen.bench.masr.masr_points`. path: an SVG or PNG file.
+    points: of :func:`~sparnn.gen.bench.masr.masr_points`.
+    path: an SVG or PNG file.
     """
     from matplotlib.figure import Figure
 
@@ -52,7 +53,8 @@ def plot_encodings(points: Points, path: Path) -> None:
 
     Parameters
     ----------
-    points: of :func:`~sparnn.gen.bench.encodings.encoding_points`. path: an SVG or PNG file.
+    points: of :func:`~sparnn.gen.bench.encodings.encoding_points`.
+    path: an SVG or PNG file.
     """
     from matplotlib.figure import Figure
 

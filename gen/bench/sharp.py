@@ -60,11 +60,13 @@ class SharpPoint:
 
     Members
     -------
-    tile: rows × columns of each phase, input half / hidden half. bit_exact: every output of every
-        step and the final state; None where the model alone ran.
-    cycles: from RUN to the last output. cycles_per_step: divided among the streams.
+    tile: rows × columns of each phase, input half / hidden half.
+    bit_exact: every output of every step and the final state; None where the model alone ran.
+    cycles: from RUN to the last output.
+    cycles_per_step: divided among the streams.
     bound_cycles_per_step: max(all MACs / units, hidden half / units + tail), the tail being that of
-        this machine, which streams share. model_cycles: the cycle model's.
+        this machine, which streams share.
+    model_cycles: the cycle model's.
     """
 
     macs: int

@@ -20,7 +20,8 @@ def plot_schedules(points: Points, path: Path) -> None:
 
     Parameters
     ----------
-    points: of :func:`~sparnn.gen.bench.sharp.schedule_points`. path: an SVG or PNG file.
+    points: of :func:`~sparnn.gen.bench.sharp.schedule_points`.
+    path: an SVG or PNG file.
     """
     from matplotlib.figure import Figure
 
@@ -56,7 +57,8 @@ def plot_padding(points: Points, path: Path) -> None:
 
     Parameters
     ----------
-    points: of :func:`~sparnn.gen.bench.sharp.padding_points`. path: an SVG or PNG file.
+    points: of :func:`~sparnn.gen.bench.sharp.padding_points`.
+    path: an SVG or PNG file.
     """
     from matplotlib.figure import Figure
 

@@ -36,7 +36,8 @@ class Table:
 
     Members
     -------
-    columns: their titles. rows: their cells, in the order of the columns.
+    columns: their titles.
+    rows: their cells, in the order of the columns.
     provenance: the line below the table; empty where there is none.
     values: the rows as they stand in the file, for single values.
     """

@@ -31,14 +31,18 @@ class Board:
     family: of the FPGA: ecp5, ice40, gowin or xilinx7.
     platform: module and class of amaranth-boards.
     extra: attribute of the class with more resources, such as a plugged-on part.
-    clock, clock_mhz: the oscillator. machine_mhz: what the PLL makes of it.
+    clock, clock_mhz: the oscillator.
+    machine_mhz: what the PLL makes of it.
     uart_rx, uart_tx: as the FPGA sees them.
     lights: state (:data:`~sparnn.hdl.board.top.LIGHTS`) -> pin.
-    reset: a button. low: those of ``lights`` and "reset" that are on when low.
+    reset: a button.
+    low: those of ``lights`` and "reset" that are on when low.
     high: name -> pin that has to be high.
     pad: the clock comes in on the PLL's pad.
-    depth: words in each queue of the link. baud: of the link.
-    device: the part, of gen/targets. flash: the command that loads a bitstream.
+    depth: words in each queue of the link.
+    baud: of the link.
+    device: the part, of gen/targets.
+    flash: the command that loads a bitstream.
     machine: parameters of :class:`~sparnn.hdl.sparse.config.MachineConfig` for a preset of the
         board's name. The memories are the least; compile enlarges them to what the network needs.
     """

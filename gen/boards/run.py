@@ -48,7 +48,8 @@ class RunReport:
     -------
     bit_exact, mismatches, first_mismatch, steps, sequences, cycles, max_abs_error, sqnr_db: as of
         :class:`~sparnn.sim.runner.SimulationReport`. cycles include waiting for the line.
-    machine_mhz: the machine's clock. milliseconds_per_step: ``cycles / steps`` at that clock.
+    machine_mhz: the machine's clock.
+    milliseconds_per_step: ``cycles / steps`` at that clock.
     load_seconds, run_seconds: wall time of loading and running, the line included.
     words_sent, words_received: over the line, without credits.
     """

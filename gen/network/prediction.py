@@ -25,7 +25,8 @@ def with_thresholds(
 
     Parameters
     ----------
-    network: the float network that it was made of. sequences: sample inputs.
+    network: the float network that it was made of.
+    sequences: sample inputs.
     share: of the sample steps in which the input half without its bias is at most the threshold, 0
         … 1; with 1, nothing is predicted wrongly on the sample steps but by rounding.
 

@@ -55,7 +55,8 @@ class Area:
     Members
     -------
     lut, ff, dsp, bram: as `sparnn synth --target ecp5` counts them, by block.
-    logic_area: of all standard cells, µm² for the OSU library. macros: memories beside them.
+    logic_area: of all standard cells, µm² for the OSU library.
+    macros: memories beside them.
     """
 
     lut: int

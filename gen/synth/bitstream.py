@@ -36,8 +36,9 @@ class BitstreamReport:
 
     Members
     -------
-    board, output: name and file. machine_mhz: the clock it runs at. fmax_mhz: what the routed
-        design reaches.
+    board, output: name and file.
+    machine_mhz: the clock it runs at.
+    fmax_mhz: what the routed design reaches.
     used: resource -> (used, there are), as nextpnr names them.
     seconds: tool -> wall time, next to nothing where the cache has the result.
     """

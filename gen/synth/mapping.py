@@ -75,7 +75,8 @@ def synthesize(
 
     Parameters
     ----------
-    verilog: the whole design. top: its top module.
+    verilog: the whole design.
+    top: its top module.
     device: of the family; the default one for None.
     flat: optimize across blocks. Takes much longer and gives no figures by block.
     pins: wrap the top in shift registers behind five pins, for place and route alone. They are in

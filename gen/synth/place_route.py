@@ -35,8 +35,10 @@ class CriticalPath:
 
     Members
     -------
-    start, end: block and register. blocks: those that it runs through, in order.
-    logic_ns, routing_ns: where the time goes. levels: cells passed.
+    start, end: block and register.
+    blocks: those that it runs through, in order.
+    logic_ns, routing_ns: where the time goes.
+    levels: cells passed.
     """
 
     start: str
@@ -61,7 +63,8 @@ class Routed:
 
     Members
     -------
-    fmax_mhz: of the slowest clock. used: nextpnr's own counts, (used, available) by its names.
+    fmax_mhz: of the slowest clock.
+    used: nextpnr's own counts, (used, available) by its names.
     folder: where ``report.json``, ``nextpnr.log`` and what was asked to be written lie.
     """
 

@@ -28,7 +28,8 @@ def plot_area(blocks: Sequence[Mapping[str, Any]], target: Target, path: Path) -
 
     Parameters
     ----------
-    blocks: as :func:`~sparnn.gen.synth.report.area_rows` gives them. path: an SVG or PNG file.
+    blocks: as :func:`~sparnn.gen.synth.report.area_rows` gives them.
+    path: an SVG or PNG file.
     """
     from matplotlib.figure import Figure
 

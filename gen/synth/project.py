@@ -68,7 +68,8 @@ def write_project(
 
     Parameters
     ----------
-    folder: what compile or emit wrote. output: a new or empty folder, or such a project.
+    folder: what compile or emit wrote.
+    output: a new or empty folder, or such a project.
 
     Returns
     -------

@@ -133,7 +133,8 @@ def synth(
 
     Parameters
     ----------
-    folder: what compile or emit wrote. target, device: names.
+    folder: what compile or emit wrote.
+    target, device: names.
     pnr: place and route with seeds 1 to ``seeds``; families without nextpnr need False.
     flat: see :func:`~sparnn.gen.synth.mapping.synthesize`.
     report: JSON of `sparnn simulate`, for the latency; ``report.json`` in the folder by default.

@@ -42,7 +42,8 @@ class Device:
 
     Members
     -------
-    name: as the command line takes it. title: as the vendor calls it.
+    name: as the command line takes it.
+    title: as the vendor calls it.
     capacity: what ``lut`` (in cells of the family), ``ff``, ``dsp`` and ``bram`` there are; for
         iCE40 also ``spram``.
     pnr: what nextpnr needs to know of it.
@@ -79,13 +80,17 @@ class Target:
     models: simulation models of the cells, in Yosys' share folder.
     pads: commands of Yosys that put pads around the flat netlist, where ``synth`` puts none.
     finish: each changes the mapped netlist (Yosys' JSON), where Yosys leaves something to gain.
-    multiplier, block_ram: shapes; distributed: (words, bits) of a LUT RAM, None if there is none.
+    multiplier, block_ram: shapes.
+    distributed: (words, bits) of a LUT RAM, None if there is none.
     pnr: program of nextpnr, None where there is none for this family.
     pnr_options: beside those of the device.
     floorplan: block RAMs that are crowded get places (gen/synth/floorplan.py).
-    constraints: file of pins and clocks. constrain: nextpnr's options that name it.
-    placed: what nextpnr writes for the packer. write: its options that name it.
-    pack: the packer and its arguments; ``{part}`` is the device's. bitstream: what it writes.
+    constraints: file of pins and clocks.
+    constrain: nextpnr's options that name it.
+    placed: what nextpnr writes for the packer.
+    write: its options that name it.
+    pack: the packer and its arguments; ``{part}`` is the device's.
+    bitstream: what it writes.
     whole: blocks cannot be kept apart in synthesis: always flat, one block.
     flat_pnr: place and route needs a netlist synthesized flat.
     packs_cells: what fills a part are logic cells, whose number only packing tells (a flip-flop

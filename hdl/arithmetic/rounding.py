@@ -67,7 +67,8 @@ class RoundingShifter(wiring.Component):
     Members
     -------
     enable: In(1), high unless connected. The pipeline moves.
-    value: In(signed(width)). amount: In(unsigned(amount_bits)).
+    value: In(signed(width)).
+    amount: In(unsigned(amount_bits)).
     floor: Out(signed(result_bits)), saturated; combinational after a register.
     up: Out(1). ``rne`` is ``floor + up``; of a saturated ``floor``, ``up`` means nothing.
     """

@@ -28,9 +28,13 @@ class ActivationUnit(wiring.Component):
 
     Members
     -------
-    request: In(1), what follows is a request. value: In(signed(16)), format f.
-    shift: In(signed), f - 12, -12 … 3. sigmoid: In(1). meta: In(meta_bits).
-    response: Out(1), what follows is an answer. result: Out(signed(16)), Q15.
+    request: In(1), what follows is a request.
+    value: In(signed(16)), format f.
+    shift: In(signed), f - 12, -12 … 3.
+    sigmoid: In(1).
+    meta: In(meta_bits).
+    response: Out(1), what follows is an answer.
+    result: Out(signed(16)), Q15.
     result_meta: Out(meta_bits).
     hard: In(1), static: σ is the hard one. Only with ``with_hard``.
     coming, coming_meta: Out. The response and its meta of the next cycle.

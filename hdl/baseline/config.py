@@ -30,7 +30,8 @@ class BaselineConfig:
         how much a queue of exactly ``queue_depth`` does.
     entries_per_read: weights in a word of the matrix memory; a power of two. EIE has 8.
     matrix_words: words of the matrix memory of an element.
-    columns: of both halves together. half_columns: the most in one half.
+    columns: of both halves together.
+    half_columns: the most in one half.
     rows: most rows of one half in one element.
     activation_depth: activations of one element, all steps, inputs and outputs.
     """

@@ -20,7 +20,8 @@ class CentralControl(wiring.Component):
     Members
     -------
     program: the layer, static during a run.
-    run, steps: one cycle: begin. busy, cycles: until all outputs are written, and how long it took.
+    run, steps: one cycle: begin.
+    busy, cycles: until all outputs are written, and how long it took.
     read, read_base: one cycle, while not busy: send the vector from ``read_base`` to ``values``.
     reading: until its end.
     fresh: to the groups: a run begins.

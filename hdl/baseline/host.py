@@ -15,8 +15,8 @@ class BaselineHost(wiring.Component):
 
     Members
     -------
-    rx: stream of beats, a header or an entry each: loading takes a cycle per entry. tx: of 32-bit
-        words.
+    rx: stream of beats, a header or an entry each: loading takes a cycle per entry.
+    tx: of 32-bit words.
     load: the load bus.
     program: as set up.
     run, steps, busy, cycles: of the central control.

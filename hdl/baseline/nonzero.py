@@ -32,8 +32,9 @@ class NonzeroNode(wiring.Component):
 
     Parameters
     ----------
-    children: 2-4 (1 only as the root of a single group). element_bits: of the children's items;
-    the items of this node have as many more as number the children.
+    children: 2-4 (1 only as the root of a single group).
+    element_bits: of the children's items; the items of this node have as many more as number the
+        children.
     """
 
     def __init__(

@@ -48,7 +48,8 @@ class BoardTop(wiring.Component):
 
     Members
     -------
-    clock: of the board. uart_rx, uart_tx: as the board sees them. light_*: as ``lights``.
+    clock: of the board.
+    uart_rx, uart_tx: as the board sees them. light_*: as ``lights``.
     reset_pin: where there is one.
     """
 

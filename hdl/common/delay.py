@@ -15,7 +15,8 @@ class DelayLine(wiring.Component):
 
     Parameters
     ----------
-    width: bits. cycles: at least 2.
+    width: bits.
+    cycles: at least 2.
     """
 
     def __init__(self, width: int, cycles: int) -> None:

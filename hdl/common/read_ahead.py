@@ -16,12 +16,15 @@ class ReadAhead(wiring.Component):
 
     Parameters
     ----------
-    word: bits of what is read. tag: of what goes along. latency: cycles of the memory.
+    word: bits of what is read.
+    tag: of what goes along.
+    latency: cycles of the memory.
     registers: the queue is in flip-flops.
 
     Members
     -------
-    free: Out(1), a word may be asked for. issue, tag: In(1), In, it is; only while ``free``.
+    free: Out(1), a word may be asked for.
+    issue, tag: In(1), In, it is; only while ``free``.
     data: In, the word, ``latency`` cycles after ``issue``.
     o: Out(stream of ``word`` and ``tag``); ``latency`` cycles after ``issue`` at best, and those of
         the queue.

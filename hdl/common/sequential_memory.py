@@ -15,7 +15,9 @@ class SequentialMemory(wiring.Component):
 
     Parameters
     ----------
-    shape: a word. depth: words. attributes: of the memory, for synthesis.
+    shape: a word.
+    depth: words.
+    attributes: of the memory, for synthesis.
 
     Members
     -------

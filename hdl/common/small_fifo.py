@@ -15,12 +15,15 @@ class SmallFifo(wiring.Component):
 
     Parameters
     ----------
-    shape: an item. depth: items, a power of two; 16 or fewer cost the same on most devices.
+    shape: an item.
+    depth: items, a power of two; 16 or fewer cost the same on most devices.
     registers: in flip-flops, where a whole block RAM is too much for it.
 
     Members
     -------
-    push: In(1). data: In(shape). o: Out(stream of ``shape``), :attr:`LATENCY` cycles later at best.
+    push: In(1).
+    data: In(shape).
+    o: Out(stream of ``shape``), :attr:`LATENCY` cycles later at best.
     """
 
     LATENCY = 2

@@ -19,7 +19,8 @@ class StreamBuffer(wiring.Component):
 
     Members
     -------
-    i: In(stream of ``shape``). o: Out(stream of ``shape``).
+    i: In(stream of ``shape``).
+    o: Out(stream of ``shape``).
     """
 
     LATENCY = 1

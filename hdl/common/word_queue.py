@@ -14,8 +14,8 @@ class WordQueue(wiring.Component):
 
     Parameters
     ----------
-    width: of a word. depth: a power of two, 4 or more; so many words fit, and two more on
-        their way out.
+    width: of a word.
+    depth: a power of two, 4 or more; so many words fit, and two more on their way out.
 
     Members
     -------

@@ -26,7 +26,8 @@ class DenseMachine(wiring.Component):
 
     Members
     -------
-    rx: stream of 32 * link_words bits from the host. tx: stream of 32-bit words to it.
+    rx: stream of 32 * link_words bits from the host.
+    tx: stream of 32-bit words to it.
     """
 
     def __init__(self, config: DenseConfig) -> None:

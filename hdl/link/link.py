@@ -39,7 +39,8 @@ class SerialLink(wiring.Component):
     Members
     -------
     line_in, line_out: the pins.
-    words: Out(stream of 32 bits), to the machine. answers: In(stream of 32 bits), from it.
+    words: Out(stream of 32 bits), to the machine.
+    answers: In(stream of 32 bits), from it.
     machine_reset: resets the machine.
     open: a host has said RESET, and nothing went wrong since.
     faulty: something did, and FAULT was or is being sent.

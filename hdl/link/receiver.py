@@ -21,9 +21,10 @@ class LinkReceiver(wiring.Component):
     Members
     -------
     byte, valid, broken: from :class:`~sparnn.hdl.link.uart_receiver.UartReceiver`.
-    word, word_valid: a word of the packet stream, for one cycle. room: it can be taken; it is lost
-        where it cannot, and that is a fault.
-    reset: a RESET, for one cycle. nonce: of the last RESET.
+    word, word_valid: a word of the packet stream, for one cycle.
+    room: it can be taken; it is lost where it cannot, and that is a fault.
+    reset: a RESET, for one cycle.
+    nonce: of the last RESET.
     fault: a :class:`~sparnn.hdl.link.protocol.Fault`, or 0.
     """
 

@@ -24,7 +24,9 @@ class UartReceiver(wiring.Component):
 
     Members
     -------
-    line: the pin. byte, valid: a byte, for one cycle. broken: a byte without stop bit, one cycle.
+    line: the pin.
+    byte, valid: a byte, for one cycle.
+    broken: a byte without stop bit, one cycle.
     """
 
     def __init__(self, divisor: int) -> None:

@@ -18,7 +18,8 @@ class UartTransmitter(wiring.Component):
 
     Members
     -------
-    bytes: In(stream of 8 bits). line: the pin, from a register, high when idle.
+    bytes: In(stream of 8 bits).
+    line: the pin, from a register, high when idle.
     """
 
     def __init__(self, divisor: int) -> None:

@@ -29,7 +29,8 @@ class SparseConfig(MachineConfig):
     weight_bits, activation_bits: 4-16 and 8-16.
     queue_depth: partial sums that a lane may hold, 2-64, rounded up to a power of two.
     columns: largest number of columns of one half that one lane holds, a multiple of ``chunk``.
-    mask_depth: mask words per lane. weight_depth: packed non-zero weights per lane.
+    mask_depth: mask words per lane.
+    weight_depth: packed non-zero weights per lane.
     lut_memory: memories of a post unit, and activation masks of a lane, of at most so many words
         are asked to be LUTs instead of block RAM, 0-1024; above 0 the table of tanh is too. Only
         where LUTs can be memory (not iCE40).

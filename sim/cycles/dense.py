@@ -25,11 +25,19 @@ class TileLayer:
 
     Members
     -------
-    inputs: places of the input vector. steps: that it runs. kind: of GATES. wide: of its outputs.
-    fresh: from state zero. reverse: it begins with the last step. paired: it is two layers that
-    take turns. lengths: cycles of each pass of a step, in order, where columns are masked.
-    peephole: it is an LSTM with peepholes. streams: sequences that take turns. adds:
-    its outputs are added to those of the layer before.
+    plan: its tiles.
+    inputs: places of the input vector.
+    units: its neurons.
+    steps: the steps that it runs.
+    kind: one of GATES.
+    wide: its outputs are wider than an element of the store.
+    fresh: it starts from state zero.
+    reverse: it begins with the last step.
+    paired: it is two layers that take turns.
+    lengths: cycles of each pass of a step, in order, where columns are masked.
+    peephole: it is an LSTM with peepholes.
+    streams: sequences that take turns.
+    adds: its outputs are added to those of the layer before.
     """
 
     plan: TilePlan

@@ -45,7 +45,8 @@ class BoardLink:
 
     Parameters
     ----------
-    port: opened. patience: seconds without an answer after which the board is given up.
+    port: opened.
+    patience: seconds without an answer after which the board is given up.
     """
 
     #: Link words written at once: the answers are read at least this often.

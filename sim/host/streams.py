@@ -35,8 +35,8 @@ class StreamGroup:
 
     Members
     -------
-    numbers: of the sequences; where there are fewer than streams, the others are zero. runs: steps
-        of each RUN.
+    numbers: of the sequences; where there are fewer than streams, the others are zero.
+    runs: steps of each RUN.
     """
 
     numbers: tuple[int, ...]

@@ -36,8 +36,10 @@ class TileStore:
 
     Members
     -------
-    hidden: of each layer. fixed: words of all hidden states. per_step: words of a step in each
-        region. region, words: of each stage's output, and words of one step of it.
+    hidden: of each layer.
+    fixed: words of all hidden states.
+    per_step: words of a step in each region.
+    region, words: of each stage's output, and words of one step of it.
     last_hidden: of each layer, whether its last step goes to its hidden state alone.
     """
 

@@ -41,7 +41,8 @@ class HalfWork:
     -------
     work: expected pairs of each weight per step, [neurons, columns]; all gates together.
     neurons, columns: which order its rows and its columns follow.
-    group: of each position of the rows. slice: of each position of the columns.
+    group: of each position of the rows.
+    slice: of each position of the columns.
     loop: which loop it runs in; the lanes of each loop are evened.
     """
 
@@ -58,7 +59,8 @@ class Balance:
 
     Parameters
     ----------
-    halves: of all loops. lanes: groups and slices of each loop.
+    halves: of all loops.
+    lanes: groups and slices of each loop.
     orders: position -> thing, of each order.
     """
 

@@ -177,8 +177,9 @@ def store_bits(
 
     Parameters
     ----------
-    x: [steps, inputs], by position. outputs: of one layer, or of two that are added, [steps, units]
-        each, by position. stored: what is in the store in the end, outputs of one layer or sums.
+    x: [steps, inputs], by position.
+    outputs: of one layer, or of two that are added, [steps, units] each, by position.
+    stored: what is in the store in the end, outputs of one layer or sums.
 
     Returns
     -------

@@ -25,7 +25,8 @@ class Store:
     -------
     hidden, single: by layer.
     region: of each stage's output; -1 where it is a single step, which lies at ``single``.
-    fixed: words before the regions, or in whole rows. first: address of the first region.
+    fixed: words before the regions, or in whole rows.
+    first: address of the first region.
     words: broadcast words of one step of each stage's output.
     """
 

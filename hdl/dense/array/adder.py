@@ -31,7 +31,9 @@ class VectorAdder(wiring.Component):
 
     Parameters
     ----------
-    rows: of a vector. bits: of an operand's row, signed. operands: how many.
+    rows: of a vector.
+    bits: of an operand's row, signed.
+    operands: how many.
     """
 
     LATENCY = 1

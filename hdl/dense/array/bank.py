@@ -139,8 +139,10 @@ class Bank(wiring.Component):
 
     Members
     -------
-    number: which bank, constant. issue: :func:`issue_layout`, registered here.
-    x, h: words for the local copies. load: weights from the host.
+    number: which bank, constant.
+    issue: :func:`issue_layout`, registered here.
+    x, h: words for the local copies.
+    load: weights from the host.
     """
 
     def __init__(self, config: DenseConfig) -> None:

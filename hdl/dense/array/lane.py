@@ -62,15 +62,18 @@ class VectorLane(wiring.Component):
 
     Members
     -------
-    weight_addr, read_en: reads a weight word. hold_en: one cycle later, registers it.
+    weight_addr, read_en: reads a weight word.
+    hold_en: one cycle later, registers it.
     column, hidden, zero, multiply_en: one cycle later, the activation to multiply by: an address in
         the copy of x or h, or zero. With ``operand_stage`` the first three come with hold_en.
     x_en, x_addr, x_data, h_en, h_addr, h_data: one activation into a copy; each copy has two
         buffers of ``columns`` entries.
-    load_en, load_addr, load_data: the host writes a weight word; mask_en: a mask word.
-    With masks, the lane picks the column itself. first, mask_addr: with read_en, of its pass. base:
-        instead of ``column``, where the copy's buffer begins.
+    load_en, load_addr, load_data: the host writes a weight word.
+    mask_en: a mask word.
     products: row 0 in the least significant ``product_bits``.
+    first, mask_addr: with masks, where the lane picks the column itself: with ``read_en``, of its
+        pass.
+    base: with masks, instead of ``column``: where the copy's buffer begins.
     """
 
     def __init__(self, config: DenseConfig) -> None:

@@ -19,9 +19,9 @@ class ColumnPicker(wiring.Component):
 
     Members
     -------
-    read_en, first, mask_addr: an issue; with ``first`` the mask word is read. pick_en: one cycle
-        later, picks. column, none: one cycle later, the column's place in the lane's copies; there
-        is none.
+    read_en, first, mask_addr: an issue; with ``first`` the mask word is read.
+    pick_en: one cycle later, picks.
+    column, none: one cycle later, the column's place in the lane's copies; there is none.
     load_en, load_addr, load_data: the host writes a mask word.
     """
 

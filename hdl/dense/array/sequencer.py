@@ -25,9 +25,10 @@ class Arrival(wiring.Component):
 
     Members
     -------
-    clear: forget all; ``preset`` vectors are there. word, end: a word will be there, the vector's
-        last. used: a whole vector has been worked through. whole: vectors that are there from end
-        to end.
+    clear: forget all; ``preset`` vectors are there.
+    word, end: a word will be there, the vector's last.
+    used: a whole vector has been worked through.
+    whole: vectors that are there from end to end.
     columns: of each lane, of the vector that comes next.
     """
 
@@ -79,12 +80,14 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    layer, steps, fresh: static from ``start``. start: begins a layer.
+    layer, steps, fresh: static from ``start``.
+    start: begins a layer.
     x_word, x_end, h_word, h_end: a word of x or h is on the broadcast bus at most ``issue_to_read``
         cycles after the cycle in which this is registered.
     length_en, length_addr, length_data: with masks, the host writes the cycles of a pass less one.
-    x_whole: input vectors that wait or are being used. issue: to the banks. finished: what the
-        pass's last issue makes, in the same cycle.
+    x_whole: input vectors that wait or are being used.
+    issue: to the banks.
+    finished: what the pass's last issue makes, in the same cycle.
     """
 
     def __init__(self, config: DenseConfig) -> None:

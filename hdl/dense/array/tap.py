@@ -43,9 +43,14 @@ class Tap(wiring.Component):
 
     Members
     -------
-    finished: with the banks' sums. out_words, gate_major, wide: of the layer. sums: of the banks.
-    tag: what the sums of all slices have in common; valid: of each slice. segments: of each slice.
-    neurons: what the words that are completed have in common; complete: of each slice.
+    finished: with the banks' sums.
+    out_words, gate_major, wide: of the layer.
+    sums: of the banks.
+    tag: what the sums of all slices have in common.
+    valid: of each slice.
+    segments: of each slice.
+    neurons: what the words that are completed have in common.
+    complete: of each slice.
     """
 
     def __init__(self, config: DenseConfig) -> None:

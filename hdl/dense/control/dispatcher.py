@@ -22,11 +22,17 @@ class LayerDispatcher(wiring.Component):
     Members
     -------
     load_en, load_addr, load_data: the host writes descriptor words.
-    run, run_steps, run_reset: begin a run. busy: until the last layer is done.
+    run, run_steps, run_reset: begin a run, of so many steps, from zero states. A ``run`` in the
+        first cycle in which ``busy`` is low again is lost; the host port's next one comes seven
+        cycles after that cycle at the earliest, behind the words of DONE.
+    busy: high from the cycle after ``run`` until the last layer's outputs have left.
     cycles: from the cycle after ``run`` to the last output, of this run or the one before.
-    layer, steps, fresh: of the present layer; start: it begins. in_ahead, out_ahead: words from its
-        first step to its last one, of what it reads and writes, where it goes backwards.
-    layer_done: its outputs are all in the store. sent: they have left for the host.
+    layer, steps, fresh: what the present layer is, its steps, and whether states start at zero.
+    start: the layer begins.
+    in_ahead, out_ahead: words from the layer's first step to its last one, of what it reads and
+        writes, where it goes backwards.
+    layer_done: the layer's outputs are all in the store.
+    sent: they have left for the host.
     """
 
     def __init__(self, config: DenseConfig) -> None:

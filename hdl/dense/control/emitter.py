@@ -18,9 +18,12 @@ class Emitter(wiring.Component):
 
     Members
     -------
-    layer, steps: static from ``start`` until ``idle``. step: another step is in the store.
+    layer, steps: static from ``start`` until ``idle``.
+    step: another step is in the store.
     store_en, store_addr: ask for a word; granted in the same cycle by ``store_ready``; store_data
-        one cycle later. words: to the host. idle: all steps so far are sent.
+        one cycle later.
+    words: to the host.
+    idle: all steps so far are sent.
     """
 
     def __init__(self, config: DenseConfig) -> None:

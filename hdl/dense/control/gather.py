@@ -24,6 +24,9 @@ __all__ = ["OutputGather"]
 class OutputGather(wiring.Component):
     """Broadcasts each row segment's outputs and writes them to the store, in the same cycle.
 
+    That cycle is the one that ``config.post_latency`` says. With ``config.extra_stages`` the cell
+    units' outputs come so many cycles earlier: the gather itself delays them.
+
     A step goes to its place from ``out_base`` on, the last one to ``hidden_base`` where
     ``last_hidden`` says so. A reverse layer begins with the last place; of paired layers the second
     one does, whose words lie behind the first one's. Streams write one after the other. Wide
@@ -32,13 +35,17 @@ class OutputGather(wiring.Component):
 
     Members
     -------
-    layer, steps, out_ahead: static from ``start``. neurons, complete: of the tap, in cycle -1.
-    outputs: of the cell units, in the cycle that ``config.post_latency`` says.
+    layer, steps, out_ahead: static from ``start``.
+    neurons, complete: of the tap, in cycle -1.
+    outputs: of the cell units, ``config.extra_stages`` cycles before the one that
+        ``config.post_latency`` says.
     h_word, h_end: announce a word to the sequencer, ``issue_to_read + 1`` cycles before it is on
-        the bus.
+        the bus; the word is the vector's last.
     stored: with ``config.sums``, what lies at ``target``, one cycle later.
-    bus: for the lanes' copies of h. store_en: of each slice's part. step: a step's last word is
-        being written. done: all steps are.
+    bus: a word for the lanes' copies of h.
+    store_en: of each slice's part of the word.
+    step: a step's last word is being written.
+    done: all steps are.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -77,7 +84,8 @@ class OutputGather(wiring.Component):
             peephole.eq(layer.peephole),
             recurrent.eq(layer.kind != Kind.LINEAR),
         ]
-        # When the outputs come, in this and the other kinds of cells.
+        # Cycles until the outputs come, which differ by the kind of cell. ``first`` is late by
+        # ``extra_stages`` already.
         own = 1 - config.extra_stages
         shortest = config.post_latency() + own
         others = [(gru, config.post_latency(gru=True) + own)]

@@ -17,7 +17,8 @@ class WordPlace(wiring.Component):
 
     Members
     -------
-    word: the present word is complete, end: and is the vector's last. place, column: of it.
+    word: the present word is complete, end: and is the vector's last.
+    place, column: of it.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -52,10 +53,12 @@ class VectorLoader(wiring.Component):
 
     Members
     -------
-    layer, steps, fresh, in_ahead: static from ``start``. x_whole: see the sequencer.
+    layer, steps, fresh, in_ahead: static from ``start``.
+    x_whole: see the sequencer.
     store_en, store_addr, store_data: the store's read port, data one cycle later.
     x_word, x_end, h_word, h_end: with the address, for the sequencer.
-    bus: a word for the lanes; to_hidden: it belongs to the hidden state.
+    bus: a word for the lanes.
+    to_hidden: it belongs to the hidden state.
     """
 
     def __init__(self, config: DenseConfig) -> None:

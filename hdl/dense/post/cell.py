@@ -72,20 +72,30 @@ class CellUnit(wiring.Component):
     G = ``config.row_latency``, and a stage takes p = ``config.post_stages`` cycles. The multipliers
     serve the LSTM and the GRU in different cycles; one layer runs at a time.
 
+    A GRU that resets before the product is two layers. That of r and z has the GRU's output latency
+    and makes r · s; that of n has the RNN's and makes the new state.
+
     Members
     -------
-    gates: σ or tanh of the rows i, f, g, o; r, z; or the only one. plain: the first row's
-        pre-activation. candidate, hidden: the two halves of the GRU's n row. Cycle G.
+    gates: σ or tanh of the rows i, f, g, o; r, z; or the only one.
+    plain: the first row's pre-activation.
+    candidate, hidden: the two halves of the GRU's n row, in cycle G.
     lstm, gru, tabular, relu, wide, pre_up, state_up, out_shift: static; ``*_up`` is 15 - f.
-    resets, mixes: static; the gates and the candidate of a GRU that resets first, with
-        ``config.reset_first``. update_en, update_addr: z of the gates is kept, in cycle G.
-    read_addr: of the old state, and of z, one cycle before it is used: in G (GRU: G + 5p, gates
-        that reset first: G + 7p, peepholes: 2p). zero: the state is zero, when it is used.
+    resets: static; the layer is that of r and z of a GRU that resets first, with
+        ``config.reset_first``.
+    mixes: static; it is that of n.
+    update_en, update_addr: z of the gates is kept, in cycle G.
+    read_addr: of the old state, and of z, one cycle before it is used: in G (GRU: G + 5p, r and z
+        of one that resets first: G + 7p, peepholes: 2p).
+    zero: the state is zero; in the cycle in which it is used.
     write_en, write_addr: of the new state, in cycle G + 3p (GRU: G + 8p).
-    load_en, load_addr, load_data: the host writes a state. state: what ``read_addr`` read.
-    peephole, hard, state_shift: static, of an LSTM with peepholes. old: the old state, for the
-        rows, in cycle 2p. weight, pre: the o row's, in cycles 2p and 3p.
-    output: in cycle G + 8p (LSTM, RNN, linear), G + 9p (GRU) or G + 10p (LSTM with peepholes).
+    load_en, load_addr, load_data: the host writes a state.
+    state: what ``read_addr`` read.
+    peephole, hard, state_shift: static, of an LSTM with peepholes.
+    old: the old state, for the rows, in cycle 2p.
+    weight, pre: the o row's, in cycles 2p and 3p.
+    output: in cycle G + 8p (LSTM, RNN, linear, n of a GRU that resets first), G + 9p (GRU, r and z
+        of one that resets first) or G + 10p (LSTM with peepholes).
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -191,7 +201,8 @@ class CellUnit(wiring.Component):
             tanh.hard.eq(0),
         ]
 
-        # Output: cycle G + 7p, G + 8p for the GRU, G + 9p with peepholes.
+        # Output: worked out in cycle G + 7p, G + 8p for the GRU and for r · s, G + 9p with
+        # peepholes.
         single = Signal(signed(bits))
         exact = Signal(signed(2 * bits))
         m.d.comb += [

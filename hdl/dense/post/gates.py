@@ -55,11 +55,12 @@ class GateBuffer(wiring.Component):
 
     Members
     -------
-    row_gates, row_kept, row_hidden: cycle G. gate_major, lstm, gru: static.
+    row_gates, row_kept, row_hidden: cycle G.
+    gate_major, lstm, gru: static.
     read_addr: in cycle G - 1, of the segment that comes in cycle G.
-    write_en, write_addr, gate: in cycle G, keeps the gates as number ``gate``, 0-2. load: these
-        are the last gates of their neurons. next: a neuron goes to the cell unit; with ``load`` or
-        later, R times before the next ``load``.
+    write_en, write_addr, gate: in cycle G, keeps the gates as number ``gate``, 0-2.
+    load: these are the last gates of their neurons.
+    next: a neuron goes to the cell unit; with ``load`` or later, R times before the next ``load``.
     gates, plain, candidate, hidden: for the cell unit, in the cycle of ``next``.
     """
 

@@ -30,8 +30,9 @@ class RowKind(NamedTuple):
 
     Members
     -------
-    keep: outputs for the GRU's candidate and for cells without a table. sees_state: a peephole to
-        the old state (i and f). hands_on: outputs for the peephole to the new one (o).
+    keep: outputs for the GRU's candidate and for cells without a table.
+    sees_state: a peephole to the old state (i and f).
+    hands_on: outputs for the peephole to the new one (o).
     """
 
     keep: bool
@@ -100,15 +101,20 @@ class RowUnit(wiring.Component):
 
     Members
     -------
-    en, psum, parameter_addr: cycle -1. word1: where the input half lies, in cycle 3p - 2.
-    word2, store: in cycle 3p - 1 the result is an input half, and goes there. join: in cycle 3p - 1
-        it is a hidden half, and the stored one is added.
-    up, sigmoid, hard, apart: static. apart: ``kept`` is the input half instead of the sum.
-    unbiased: in cycle 2p, the bias is the weight of a peephole. state: the old one, in cycle 2p;
-        state_shift: static. weight, pre: that weight, in cycle 2p, and the pre-activation, in 3p,
-        of a peephole to the new state.
-    gate, kept, hidden: σ or tanh of the pre-activation; the pre-activation; the hidden half; all in
-        cycle ``config.row_latency``.
+    en, psum, parameter_addr: a sum and where its parameters lie, in cycle -1.
+    word1: where the input half lies, in cycle 3p - 2.
+    word2, store: in cycle 3p - 1 the result is an input half, and goes there.
+    join: in cycle 3p - 1 it is a hidden half, and the stored one is added.
+    up, sigmoid, hard, apart: static.
+    apart: ``kept`` is the input half instead of the sum.
+    unbiased: in cycle 2p, the bias is the weight of a peephole.
+    state: the old one, in cycle 2p.
+    state_shift: static.
+    weight, pre: that weight, in cycle 2p, and the pre-activation, in 3p, of a peephole to the new
+        state.
+    gate: σ or tanh of the pre-activation, in cycle ``config.row_latency``.
+    kept: the pre-activation without the peephole's product, in the same cycle.
+    hidden: the hidden half, in the same cycle.
     """
 
     def __init__(self, config: DenseConfig, kind: RowKind) -> None:

@@ -31,12 +31,16 @@ class Sigma(wiring.Component):
 
     Members
     -------
-    value: signed, format f. up: 15 - f. sigmoid: instead of tanh. hard: static, σ is the hard one;
-    only with ``with_hard``. result: Q15, :attr:`latency` cycles later.
+    value: signed, format f.
+    up: 15 - f.
+    sigmoid: instead of tanh.
+    hard: static, σ is the hard one; only with ``with_hard``.
+    result: Q15, :attr:`latency` cycles later.
 
     Parameters
     ----------
-    stages: 1 or 2 registers for each stage. with_hard: the table of the hard σ as well.
+    stages: 1 or 2 registers for each stage.
+    with_hard: the table of the hard σ as well.
     """
 
     #: Magnitude, shift and rounding; table; interpolation and sign.

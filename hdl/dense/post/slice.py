@@ -114,9 +114,11 @@ class PostSlice(wiring.Component):
 
     Members
     -------
-    number: which slice, constant. settings: static while a layer runs.
-    tag, sums: a row segment, in cycle -1. neurons: what it completes, or one before it has, in
-        cycle -1 of the cell units. load: from the host, while no layer runs.
+    number: which slice, constant.
+    settings: static while a layer runs.
+    tag, sums: a row segment, in cycle -1.
+    neurons: what it completes, or one before it has, in cycle -1 of the cell units.
+    load: from the host, while no layer runs.
     read_en, read_addr, read_cell: the host reads a state; ``state`` two cycles later.
     outputs: of the cell units, in the cycle that ``config.post_latency`` says, sign-extended.
     """

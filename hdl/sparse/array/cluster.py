@@ -60,7 +60,8 @@ class Cluster(wiring.Component):
     number, first_lane: constants that tell equal clusters apart: which cluster, and the number of
         its first lane.
     lane_program, collector_program, post_program: static between two ``start`` pulses.
-    start: begins a layer. fresh: its states start at zero.
+    start: begins a layer.
+    fresh: its states start at zero.
     tokens, broadcast, broadcast_en: steps and activations; ``broadcast_en`` has one bit per lane
         position modulo ``max_v``.
     load: the host's load bus.

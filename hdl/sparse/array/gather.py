@@ -48,8 +48,8 @@ class Gather(wiring.Component):
 
     Members
     -------
-    program, start, steps: the loop and its number of time steps. partner_hidden: the second
-        thread's ``hidden_base``.
+    program, start, steps: the loop and its number of time steps.
+    partner_hidden: the second thread's ``hidden_base``.
     out_first: with ``start``, the place of the first word that each thread computes.
     fetch, fetch_first: the addends of a step may be read, from this place on.
     addends: stream of those words.
@@ -57,8 +57,8 @@ class Gather(wiring.Component):
     fresh, fresh_valid: to the broadcaster, which always takes them.
     load_en, load_addr, load_data, load_begins: the host writes a word, while no layer runs.
     store_en, store_addr, store_data: the store's write port, a cycle after the word was taken.
-        store_begins: with ``store_en``, the word is the first one of its vector. store_host: it is
-        the host's.
+    store_begins: with ``store_en``, the word is the first one of its vector.
+    store_host: it is the host's.
     results: stream to the host; back-pressure stops the array.
     done: all steps are out; from then to the next ``start``.
     """

@@ -95,13 +95,14 @@ class Dispatcher(wiring.Component):
 
     Members
     -------
-    run, steps, reset: begin (one cycle, while not ``busy``) with this many time steps, from zero
-        state or from the states that the machine holds.
-    busy: from ``run`` to the last output.
+    run: In(1), a pulse while ``busy`` is low: a run begins.
+    steps: In, with ``run``: its time steps.
+    reset: In(1), with ``run``: it begins with zero states, not with those that the machine holds.
+    busy: Out(1), high from the cycle after ``run`` to the last output.
     cycles: length of the last or current run, from ``run`` to its last output.
-    load_en, load_addr, load_data: writes the program memory.
-    descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine. loop:
-        descriptors read so far in this run.
+    load_en, load_addr, load_data: the host writes a word of the program memory.
+    descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine.
+    loop: descriptors read so far in this run.
     partner: what the second thread of a pair has of its own.
     x_taken: from each cluster, two bits of each thread; seen a cycle later.
     layer_done: from the gather.

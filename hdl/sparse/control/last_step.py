@@ -24,7 +24,8 @@ class LastStep(wiring.Component):
     Members
     -------
     program: static from ``start`` until ``done``.
-    start: In(1), a pulse. steps: In, of the run, at least 1.
+    start: In(1), a pulse.
+    steps: In, of the run, at least 1.
     done: Out(1), low from the cycle after ``start`` for as many cycles as ``steps - 1`` has bits.
     in_addr, out_addr: Out, addresses modulo the store's address space; valid while ``done``.
     """

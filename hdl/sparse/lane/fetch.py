@@ -27,9 +27,13 @@ __all__ = ["ChunkFetch", "chunk_layout"]
 def chunk_layout(config: SparseConfig) -> data.StructLayout:
     """A chunk on its way to the scan.
 
-    weights, activations: its masks. counts: ones of ``weights`` in each sub-mask. column: its
-    place in the local copy, as {half, parity, thread, chunk}. row_end, loop_end, factors: of the
-    mask word.
+    Members
+    -------
+    weights: the mask of the weights.
+    activations: the mask of the activations.
+    counts: ones of ``weights`` in each sub-mask.
+    column: the chunk's place in the local copy, as {half, parity, thread, chunk}.
+    row_end, loop_end, factors: as in the mask word.
     """
     return data.StructLayout(
         {
@@ -57,12 +61,14 @@ class ChunkFetch(wiring.Component):
 
     Members
     -------
-    layer, start: the layer; ``start`` (one cycle, while the lane is idle) begins step 0.
+    layer: the layer's part of the mask memory.
+    start: In(1), a pulse while the lane is idle: step 0 begins.
     tokens: what has been broadcast so far, of each thread.
-    broadcast, broadcast_en: writes the activation masks.
-    load_addr, load_data, load_en: writes the mask memory.
+    broadcast, broadcast_en: a word of activations, whose mask is written.
+    load_addr, load_data, load_en: the host writes a word of the mask memory.
     busy: a chunk is there; low while the next half has to wait.
-    chunks: stream of chunks, also ready where none is valid. drop: takes back what is offered.
+    chunks: stream of chunks, also ready where none is valid.
+    drop: In(1). The chunk that is offered is taken back.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -94,7 +100,7 @@ class ChunkFetch(wiring.Component):
             load.en.eq(self.load_en),
         ]
 
-        # Address, memory output, word. They move together, so a word's distance from the address
+        # Address, memory output and word move together, so that a word's distance from the address
         # is always two.
         address = Signal(range(config.mask_depth), reset_less=True)
         read_valid, word_valid = Signal(), Signal()
@@ -104,8 +110,8 @@ class ChunkFetch(wiring.Component):
         begins = Signal()
         m.d.comb += [read.addr.eq(address), read.en.eq(move)]
         m.d.sync += begins.eq(self.start)
-        # A base's low bits are zero. Not as a constant: that would become the flip-flops' reset, a
-        # gate behind ``move``, which comes last.
+        # A base's low bits are zero. They are not written as a constant, which would become the
+        # flip-flops' reset, a gate behind ``move``, which comes last.
         turns = begins | (word_valid & word.jump)
         low = (MASK_ALIGNMENT - 1).bit_length()
         onwards = (address + 1)[: len(address)]
@@ -120,8 +126,8 @@ class ChunkFetch(wiring.Component):
         with m.If(self.start):
             m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
 
-        # The word's place. Whether its vector is missing is known from the cycle before, so that a
-        # step back by the stages behind stops the memory four gates later.
+        # The word has its place here. Whether its vector is missing is known from the cycle before,
+        # so that back-pressure of the stages behind stops the memory four gates later.
         chunk = Signal(chunk_bits(config))
         half, thread, step = Signal(), Signal(config.thread_bits), Signal(2)
         column = Cat(chunk, thread, step[0], half)

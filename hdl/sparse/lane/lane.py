@@ -47,10 +47,12 @@ class Lane(wiring.Component):
     Members
     -------
     layer, start, tokens: see :class:`~sparnn.hdl.sparse.lane.fetch.ChunkFetch`.
-    broadcast, broadcast_en: one word for the local copies; enabled only in this lane's slice.
-    load_addr, load_data: host load bus; mask_load_en, weight_load_en choose the memory.
+    broadcast: a word for the local copies.
+    broadcast_en: the word is for this lane's slice, and written.
+    load_addr, load_data: the host's bus.
+    mask_load_en, weight_load_en: the host writes that memory.
     arrived: a row's sum is written to the queue; it may be popped from the next cycle on.
-    pop: takes the oldest sum; whoever pops keeps count of what arrived.
+    pop: the oldest sum is taken; whoever pops keeps count of what arrived.
     partial_sum: the popped sum one cycle later, zero if none was popped.
     slot: what the cycle before was used for; only on a machine with ``counters``.
     sharing, neighbor_load_en, neighbor_broadcast_en, to_neighbor, from_neighbor: only on a machine
@@ -96,9 +98,9 @@ class Lane(wiring.Component):
             wiring.connect(m, wiring.flipped(self.to_neighbor), pairs.to_neighbor)
             wiring.connect(m, wiring.flipped(self.from_neighbor), pairs.from_neighbor)
 
-        # Partial-sum queue. A row claims its place when its last pair is issued, so a sum that
-        # arrives always finds room: where, is where it was claimed. Pointers that are equal after a
-        # claim mean that no place is left.
+        # The partial-sum queue: a row claims its place when its last pair is issued, so that a sum
+        # always finds room when it arrives, at the place that was claimed. Pointers that are equal
+        # after a claim mean that no place is left.
         depth = config.queue_places
         m.submodules.sums = sums = memory.Memory(
             shape=signed(config.lane_sum_bits), depth=depth, init=[]

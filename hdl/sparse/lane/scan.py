@@ -27,9 +27,15 @@ __all__ = ["MaskScan", "sub_mask_layout"]
 def sub_mask_layout(config: SparseConfig) -> data.StructLayout:
     """Work for the pair stage: one sub-mask with at least one pair, or an empty row's end.
 
-    work, weights: the sub-mask's pairs and its non-zero weights. base: address of its chunk's first
-    weight. offset: weights of the chunk below the sub-mask. column: its place in the local copy, as
-    {half, parity, thread, chunk, sub-mask}. factors: of the row. last: ends the row.
+    Members
+    -------
+    work: the sub-mask's pairs.
+    weights: its non-zero weights.
+    base: the address of its chunk's first weight.
+    offset: weights of the chunk below the sub-mask.
+    column: its place in the local copy, as {half, parity, thread, chunk, sub-mask}.
+    factors: those of the row.
+    last: the row ends with it.
     """
     return data.StructLayout(
         {
@@ -59,8 +65,9 @@ class MaskScan(wiring.Component):
     Members
     -------
     layer, start: as of :class:`~sparnn.hdl.sparse.lane.fetch.ChunkFetch`.
-    chunks: stream of chunks. drop: the one that is offered need not be taken.
-    busy: something is held.
+    chunks: stream of chunks.
+    drop: Out(1). The chunk that is offered need not be taken.
+    busy: Out(1). Something is held.
     subs: stream of sub-masks, ready also where none is valid. While one waits, its ``last`` may
         still become 1.
     """
@@ -85,8 +92,8 @@ class MaskScan(wiring.Component):
         chunk = self.chunks.payload
         layout = sub_mask_layout(config)
 
-        # Which sub-masks have work. What has none and ends no row goes by, or, where it ends the
-        # loop, leaves from the place at hand.
+        # Some sub-masks have work. A chunk that has none and ends no row goes by, or, where it ends
+        # the loop, leaves from the place at hand.
         pairs = chunk.weights & chunk.activations
         new_flags = Signal(subs)
         idle = Signal()
@@ -96,8 +103,8 @@ class MaskScan(wiring.Component):
             self.drop.eq(idle & ~(chunk.row_end | chunk.loop_end)),
         ]
 
-        # Address of the chunk's first weight: that of the chunk before it, and the weights there.
-        # These are added up a cycle later, all but the last sub-mask's.
+        # The address of the chunk's first weight is that of the chunk before it plus the weights
+        # there. These are added up a cycle later, all but the last sub-mask's.
         before = Signal(layout["base"].width, reset_less=True)
         most = config.chunk - config.sub_chunk
         count = Signal(range(most + 1), reset_less=True)
@@ -125,8 +132,8 @@ class MaskScan(wiring.Component):
         with m.If(self.start | (take & (self.chunks.valid & chunk.loop_end))):
             m.d.sync += [before[:low].eq(0), count.eq(0), last_count.eq(0)]
 
-        # The chunk at hand, if any: its sub-masks with work leave, the lowest first. Without work
-        # it is the end of a row.
+        # The sub-masks with work of the chunk at hand, if there is one, leave, the lowest first. A
+        # chunk without work is the end of a row.
         valid = Signal()
         here = Signal(chunk_layout(config), reset_less=True)
         here_base = Signal.like(base, reset_less=True)
@@ -147,8 +154,9 @@ class MaskScan(wiring.Component):
         ]
         with m.If(room):
             m.d.sync += flags.eq(flags & below)
-        # Whether the place is taken until the pair stage answers: not if it is free, nor by the end
-        # of a row that finds its sub-mask, or leaves alone. A register, as that answer comes late.
+        # ``held`` says that the place is taken until the pair stage answers: it is not if it is
+        # free, nor by the end of a row that finds its sub-mask, or leaves alone. It is a register,
+        # as that answer comes late.
         last_next = Mux(room, here.row_end & ~more, last | (valid & none))
         with m.If(take):
             m.d.sync += [
@@ -161,7 +169,7 @@ class MaskScan(wiring.Component):
                 *(offset.eq(total) for offset, total in zip(offsets, totals, strict=True)),
             ]
 
-        # The sub-mask that leaves, in its place.
+        # The sub-mask that leaves stands in the register of its place.
         first = Signal(subs)
         m.d.comb += [
             first.eq(flags & ~below),

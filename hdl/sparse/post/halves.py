@@ -43,8 +43,9 @@ class HalfJoin(wiring.Component):
     -------
     start: In(1), a pulse when no row is inside.
     apart: In(1), static in a layer: gate 2 keeps its halves apart (GRU).
-    i: In(stream of :func:`half_row_layout`). o: Out(stream of :func:`joined_row_layout`). A hole
-        uses no stored row; it passes with zeros in a final half and ends here in another one.
+    i: In(stream of :func:`half_row_layout`).
+    o: Out(stream of :func:`joined_row_layout`). A hole uses no stored row; it passes with zeros in
+        a final half and ends here in another one.
     """
 
     LATENCY = 1

@@ -22,9 +22,12 @@ class OutputRounder(wiring.Component):
 
     Members
     -------
-    push: In(1). value: In(signed(31)).
-    shift: In(6), wide: In(1), static. wide: 16 bits instead of the activation bits.
-    valid: Out(1). result: Out(signed(16)), sign-extended; four gates behind a register.
+    push: In(1).
+    value: In(signed(31)).
+    shift: In(6), wide: In(1), static.
+    wide: 16 bits instead of the activation bits.
+    valid: Out(1).
+    result: Out(signed(16)), sign-extended; four gates behind a register.
     """
 
     #: Two shifts; rounding.

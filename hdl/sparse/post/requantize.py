@@ -55,8 +55,8 @@ class Requantizer(wiring.Component):
     load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`). Only while no row is inside.
         ``mult`` is within 16384 … 32767, or 0 with the shift ``ZERO_SHIFT``, which means nothing
         else.
-    i: In(stream of :func:`row_sum_layout`). o: Out(stream of :func:`half_row_layout`). A hole
-        passes in its place with value 0.
+    i: In(stream of :func:`row_sum_layout`).
+    o: Out(stream of :func:`half_row_layout`). A hole passes in its place with value 0.
     """
 
     def __init__(self, config: SparseConfig) -> None:

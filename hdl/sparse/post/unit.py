@@ -34,8 +34,9 @@ class PostUnit(wiring.Component):
     sums: In(stream of :func:`row_sum_layout`), in the order of docs/machine.md.
     out: Out(stream of signed(16)), one item per word of every step, 0 for a hole.
     parameter_load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`).
-    state_load: In ``en``, ``addr``, ``data``. state_read: ``en`` and ``addr`` in, ``data`` out
-        three cycles later. All three only while no layer runs.
+    state_load: In ``en``, ``addr``, ``data``.
+    state_read: ``en`` and ``addr`` in, ``data`` out three cycles later. All three only while no
+        layer runs.
     """
 
     def __init__(self, config: SparseConfig) -> None:

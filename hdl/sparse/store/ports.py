@@ -18,14 +18,18 @@ def store_members(config: SparseConfig) -> dict[str, Member]:
 
     Members
     -------
-    program, start: of the loop that begins; In(1), a pulse while not busy. loop: number, from 1.
-    write_en, write_addr, write_data: one word. write_begins: it begins a vector; the vector's other
-        words follow in order. write_host: it is the host's.
+    program, start: of the loop that begins; In(1), a pulse while not busy.
+    loop: number, from 1.
+    write_en, write_addr, write_data: one word.
+    write_begins: it begins a vector; the vector's other words follow in order.
+    write_host: it is the host's.
     read_en, read_addr: one word; ``read_data`` has it ``config.store_latency`` cycles later, until
-        another one is read. read_context: who reads, 0 or 1: each reads the words of one vector,
-        or of several in a row, in order.
+        another one is read.
+    read_context: who reads, 0 or 1: each reads the words of one vector, or of several in a row, in
+        order.
     overflow: values have been lost since the host last began a sequence: 1 of the host's, 1 + the
-        loop's number of a loop's; else 0. busy: it may still change.
+        loop's number of a loop's; else 0.
+    busy: it may still change.
     """
     address, word = unsigned(config.store_address_bits), unsigned(config.store_entry_bits)
     return {
