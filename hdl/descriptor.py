@@ -55,6 +55,10 @@ class Descriptor:
     ----------
     fields: name -> place, besides :data:`COMMON_FIELDS`.
     words: 32-bit words of one descriptor, a power of two; bits without a field are zero.
+
+    Raises
+    ------
+    ConfigurationError: a field that lies outside of the words, or on another one.
     """
 
     def __init__(self, fields: Mapping[str, Field], words: int = 16):
@@ -65,7 +69,7 @@ class Descriptor:
         taken = [0] * words
         for name, field in self.fields.items():
             bits = (1 << field.width) - 1 << field.low
-            if bits >> 32 or taken[field.word] & bits:
+            if field.word >= words or bits >> 32 or taken[field.word] & bits:
                 raise ConfigurationError(f"descriptor: field {name} lies outside or on another one")
             taken[field.word] |= bits
 

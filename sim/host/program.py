@@ -25,9 +25,11 @@ class LayerProgram:
     f_out, f_state: formats of the output and of the state.
     tiling: how the columns of a row are split, or the tiles and the schedule, for people.
     read_state: the host reads the final cell state back.
-    sequence_base, sequence_words, sequence_order: where the host reads the outputs of a layer that
-        runs backwards or is joined with the one before it, after the run: first store word, words
-        per step, and position -> feature (-1: none). An empty order: it does not.
+    sequence_base, sequence_words, sequence_order: where the host reads the outputs of a stage after
+        the run, which it does where they do not come in their order during it (the stage runs
+        backwards, its layers are joined, or streams take turns): first store word, words per step,
+        and position -> feature (-1: none). They stand at the stage's last layer. An empty order:
+        the host does not.
     """
 
     name: str
@@ -51,7 +53,7 @@ class LayerProgram:
 
     @property
     def reverse(self) -> bool:
-        """It runs backwards in time."""
+        """It begins with the last step; of one step, it reads the last one."""
         return bool(self.descriptor.get("reverse", 0))
 
     @property
@@ -158,7 +160,14 @@ class MachineProgram:
 
 @dataclass(frozen=True)
 class Run:
-    """One RUN of one segment of a sequence. ``read_states``: the answers to READ follow DONE."""
+    """One RUN: a segment of a sequence.
+
+    Members
+    -------
+    sequence: the number of the sequence.
+    steps: of the segment.
+    read_states: the answers to READ follow DONE.
+    """
 
     sequence: int
     steps: int
