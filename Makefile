@@ -99,7 +99,7 @@ typecheck: $(STAMP)
 	@rm -rf $(TYPED) build/lib
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation --target $(TYPED) .
-	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn.hdl -p sparnn.gen -p sparnn.sim
+	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn.hdl -p sparnn.gen -p sparnn.sim -p sparnn.driver
 
 docs: $(PAGES)
 	$(BIN)/python -m mkdocs build --strict --site-dir build/site $(ARGS)

@@ -1,13 +1,13 @@
 """Finds the packages; everything else is in pyproject.toml.
 
-The folders hdl, gen and sim are installed as sparnn.hdl, sparnn.gen and sparnn.sim (package-dir in
-pyproject.toml). Setuptools cannot search for packages under mapped names there, so it is done here:
-a folder with an __init__.py is a package, at any depth.
+The folders hdl, gen, sim and driver are installed as sparnn.hdl, sparnn.gen and so on (package-dir
+in pyproject.toml). Setuptools cannot search for packages under mapped names there, so it is done
+here: a folder with an __init__.py is a package, at any depth.
 """
 
 from setuptools import find_packages, setup
 
-TOPS = ("hdl", "gen", "sim")
+TOPS = ("hdl", "gen", "sim", "driver")
 
 found = find_packages(".", include=[*TOPS, *(f"{top}.*" for top in TOPS)])
 setup(packages=[f"sparnn.{name}" for name in found])

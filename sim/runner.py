@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .errors import SimulationError
 from .golden.layers import NetworkTrace
 from .golden.run import golden_sequences, load_compiled, quantize_sequence
 from .host.answers import SequenceResult
+from .host.outputs import hardware_outputs
 from .host.packets import constant_states
 from .host.program import MachineProgram
 from .host_model import HostModel
@@ -261,29 +261,3 @@ def mismatches(
                     f"{got[step, unit]}, golden model {golden[step, unit]}"
                 )
     return count, first
-
-
-def hardware_outputs(io: Mapping[str, Any], result: SequenceResult) -> dict[str, IntArray]:
-    """The model's outputs of one sequence as integers, for `assemble_outputs`."""
-    outputs = {}
-    for entry in io["outputs"]:
-        layer, what, name = entry["layer"], entry["what"], entry["name"]
-        both = entry.get("layers", [layer])  # joined layers; the last of them names the output
-        if what == "state_c":
-            outputs[name] = np.concatenate([result.states[index] for index in both])
-            continue
-        stored = result.sequences.get(layer)
-        alone = len(both) == 1 and result.outputs[layer] is None  # and so runs forwards
-        if stored is not None and (what in ("sequence", "step") or alone):
-            outputs[name] = stored if what == "sequence" else stored[-1]
-            continue
-        emitted = [result.outputs[index] for index in both]
-        last = [values[-1] for values in emitted if values is not None]
-        if len(last) < len(both):
-            raise SimulationError(
-                f"output {name!r} is not in program.json: compile the model again"
-            )
-        whole = emitted[-1]
-        assert whole is not None
-        outputs[name] = whole if what == "sequence" else np.concatenate(last)
-    return outputs

@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-PACKAGES = ("hdl", "gen", "sim")
+PACKAGES = ("hdl", "gen", "sim", "driver")
 
 # One worker builds the wheel once.
 pytestmark = pytest.mark.xdist_group("wheel")

@@ -19,7 +19,9 @@ FLOORS = (
     ("sim/network",),
     ("sim/golden", "sim/host", "sim/reference"),
     ("sim/cycles", "sim/session", "sim/verilator"),
-    ("sim/runner",),
+    ("sim/runner", "driver/transport"),
+    ("driver/jobs", "driver/serial", "driver/states"),
+    ("driver/mapped", "driver/device"),
     ("gen/targets", "gen/network", "gen/output"),
     ("gen/boards", "gen/onnx", "gen/quantize"),
     ("gen/machines", "gen/graph"),
@@ -60,7 +62,7 @@ def imports(file: Path, checkout: Path) -> set[str]:
 def sources(checkout: Path) -> list[Path]:
     return [
         file
-        for top in ("hdl", "sim", "gen")
+        for top in ("hdl", "sim", "gen", "driver")
         for file in sorted((checkout / top).rglob("*.py"))
         if file.name != "__init__.py" or len(file.read_text(encoding="utf-8").splitlines()) > 1
     ]

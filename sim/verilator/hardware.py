@@ -24,7 +24,7 @@ from sparnn.sim.progress import progress
 
 from .verilate import build_driver
 
-__all__ = ["DriverRun", "load_program", "run_driver", "run_sequences"]
+__all__ = ["DriverRun", "load_program", "read_image", "run_driver", "run_sequences"]
 
 PROGRAM = "program.json"
 IMAGE = "image.bin"
@@ -100,7 +100,7 @@ def run_sequences(
     SimulationError
         A file is missing or damaged, or the machine does not answer as it should.
     """
-    image = _read_image(Path(folder) / IMAGE)
+    image = read_image(Path(folder) / IMAGE)
     parts: list[npt.NDArray[np.uint32]] = [image]
     runs: list[Run] = []
     groups: list[StreamGroup] = []
@@ -189,7 +189,14 @@ def run_driver(
         return np.fromfile(answer, "<u4").astype(np.uint32), run, problem if status else None
 
 
-def _read_image(path: Path) -> npt.NDArray[np.uint32]:
+def read_image(path: Path) -> npt.NDArray[np.uint32]:
+    """The words of an image.
+
+    Raises
+    ------
+    SimulationError
+        It is missing or damaged.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:

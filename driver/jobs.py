@@ -1,0 +1,169 @@
+"""A machine that reads and writes memory by itself: jobs, as docs/interface.md says."""
+
+import time
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.bus.check import crc_words
+from sparnn.hdl.bus.faults import Fault
+from sparnn.hdl.bus.table import BUS_VERSION, MAGIC, REGISTERS
+from sparnn.hdl.host.protocol import IMAGE_VERSION, identity
+from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.errors import SimulationError
+
+from .transport import Words
+
+__all__ = ["JobTransport", "Registers", "job_words"]
+
+_OFFSETS = {register.name: register.offset for register in REGISTERS}
+_MASKS = {
+    f"{register.name}.{field.name}": field.mask
+    for register in REGISTERS
+    for field in register.fields
+}
+
+
+class Registers(Protocol):
+    """The window of the registers: single accesses of 32 bits, by the offset in bytes."""
+
+    def read(self, offset: int) -> int:
+        """What stands there."""
+
+    def write(self, offset: int, value: int) -> None:
+        """Put it there."""
+
+
+def job_words(config: MachineConfig, packets: npt.NDArray[np.integer[Any]]) -> Words:
+    """A job: the machine's identity, packets, and the check of all."""
+    words = np.concatenate([[identity(config)], packets]).astype(np.uint32)
+    return np.append(words, np.uint32(crc_words(words)))
+
+
+class JobTransport:
+    """Packets as jobs in memory that both sides see.
+
+    Parameters
+    ----------
+    registers: the window. memory: 32-bit words that the machine can reach, and nobody else uses;
+    coherent, or not cached. address: of its first byte, as the machine sees it.
+    patience: seconds for which a job may take.
+    """
+
+    def __init__(
+        self,
+        registers: Registers,
+        memory: npt.NDArray[np.uint32],
+        address: int,
+        *,
+        name: str = "the device",
+        patience: float = 10.0,
+    ) -> None:
+        self.name = name
+        self._registers = registers
+        self._memory = memory
+        self._address = address
+        self._patience = patience
+        self._config: MachineConfig | None = None
+
+    def read(self, name: str) -> int:
+        """A register by its name in hdl/bus/table.py, or a field of it: ``STATUS.BUSY``."""
+        value = self._registers.read(_OFFSETS[name.split(".")[0]])
+        if "." not in name:
+            return value
+        mask = _MASKS[name]
+        return (value & mask) // (mask & -mask)
+
+    def write(self, name: str, value: int) -> None:
+        """A register; ``CONTROL.RESET``: bits of it, with all others 0."""
+        if "." in name:
+            value *= _MASKS[name] & -_MASKS[name]
+        self._registers.write(_OFFSETS[name.split(".")[0]], value)
+
+    def connect(self, config: MachineConfig) -> None:
+        """See :class:`~sparnn.driver.transport.Transport`.
+
+        Raises
+        ------
+        SimulationError: there is no such machine, or another one.
+        """
+        if self.read("MAGIC") != MAGIC:
+            raise SimulationError(
+                f"{self.name}: there is no sparnn at this address ({self.read('MAGIC'):#010x}): "
+                "check the address of the registers, and that the bitstream is loaded"
+            )
+        versions = self.read("VERSION.BUS"), self.read("VERSION.IMAGE")
+        if versions != (BUS_VERSION, IMAGE_VERSION):
+            raise SimulationError(
+                f"{self.name}: the hardware has the versions {versions}, this sparnn speaks "
+                f"{(BUS_VERSION, IMAGE_VERSION)}: make the bitstream again"
+            )
+        if not self.read("CAPABILITIES.JOBS"):
+            raise SimulationError(f"{self.name}: the machine is behind streams, it takes no jobs")
+        found, wanted = self.read("IDENTITY"), identity(config)
+        if found != wanted:
+            raise SimulationError(
+                f"{self.name}: the hardware is another machine ({found:08x}) than the folder's "
+                f"({wanted:08x}): compile the model for this one, or build the folder's Verilog"
+            )
+        self._config = config
+        self.reset()
+
+    def exchange(self, words: Words, expected: int, cycles: int) -> Words:
+        """See :class:`~sparnn.driver.transport.Transport`.
+
+        Raises
+        ------
+        SimulationError: the memory is too small, or the job failed.
+        """
+        assert self._config is not None, "connect comes first"
+        job = job_words(self._config, words)
+        if len(job) + expected > len(self._memory):
+            raise SimulationError(
+                f"{self.name}: a job of {len(job)} words and its answer of {expected} do not fit "
+                f"the {len(self._memory)} words of memory: give more, or run fewer sequences"
+            )
+        self._memory[: len(job)] = job
+        destination = self._address + 4 * len(job)
+        for name, address in (("SOURCE", self._address), ("DESTINATION", destination)):
+            self.write(f"{name}_LO", address & 0xFFFFFFFF)
+            self.write(f"{name}_HI", address >> 32)
+        self.write("SOURCE_WORDS", len(job))
+        self.write("CAPACITY", expected)
+        if self.read("TIMEOUT"):  # of the machine's own silence
+            self.write("TIMEOUT", min(max(self.read("TIMEOUT"), 2 * cycles), 0xFFFFFFFF))
+        self.write("IRQ_STATUS", 3)
+        self.write("CONTROL.START", 1)
+        self._wait("IRQ_STATUS", 3, "the job has not ended")
+        if self.read("STATUS.FAILED"):
+            raise self._failure()
+        written = self.read("WRITTEN")
+        return self._memory[len(job) : len(job) + written].copy()
+
+    def reset(self) -> None:
+        """See :class:`~sparnn.driver.transport.Transport`.
+
+        Raises
+        ------
+        SimulationError: the memory does not end the transfers that have begun.
+        """
+        self.write("CONTROL.RESET", 1)
+        self._wait("STATUS.READY", 1, "the reset has not ended: the memory does not answer")
+
+    def _wait(self, name: str, mask: int, problem: str) -> None:
+        end = time.monotonic() + self._patience
+        while not self.read(name) & mask:
+            if time.monotonic() > end:
+                raise SimulationError(f"{self.name}: {problem} within {self._patience:g} s")
+
+    def _failure(self) -> SimulationError:
+        """What went wrong; the machine is reset, so that the next job can run."""
+        code = self.read("ERROR.CODE")
+        address = self.read("ERROR_ADDRESS_HI") << 32 | self.read("ERROR_ADDRESS_LO")
+        text = Fault(code).text if code in list(Fault) else f"error {code}"
+        error = SimulationError(
+            f"{self.name}: {text} (word {self.read('ERROR_WORD')}, address {address:#x})"
+        )
+        self.reset()
+        return error

@@ -1,0 +1,73 @@
+"""The states of a network in the machine: what to ask, and what the answer means."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.hdl.host.protocol import Opcode, Response, Target, header
+from sparnn.sim.host.answers import Reader, answered_words, layer_state, store_elements
+from sparnn.sim.host.packets import header_words
+from sparnn.sim.host.program import LayerProgram, MachineProgram
+
+from .transport import Words
+
+__all__ = ["State", "parse_states", "state_questions"]
+
+#: By (role, layer): ``initial_h`` in the layer's f_out, ``initial_c`` in its f_state, [units].
+State = Mapping[tuple[str, int], npt.NDArray[np.int64]]
+
+
+def _holders(program: MachineProgram) -> list[tuple[int, LayerProgram]]:
+    """Layers with states of their own."""
+    return [
+        (k, one) for k, one in enumerate(program.layers) if one.has_hidden and not one.continues
+    ]
+
+
+def state_questions(program: MachineProgram) -> tuple[Words, int]:
+    """The packets that read all states, and the words of the answer."""
+    config = program.config
+    parts, expected = [], 0
+
+    def read(target: Target, index: int, address: int, count: int) -> None:
+        packet = (
+            header(Opcode.SELECT, target << 20 | index),
+            header(Opcode.ADDRESS, address),
+            header(Opcode.READ, count),
+        )
+        parts.append(header_words(config, *packet))
+
+    for _, layer in _holders(program):
+        words = layer.descriptor["out_words"]
+        read(Target.STORE, 0, layer.descriptor["hidden_base"], words)
+        expected += 1 + words * answered_words(config)
+        if layer.has_state:
+            for unit, count in layer.state_entries(config.post_units):
+                read(Target.STATE, unit, layer.descriptor["state_base"], count)
+                expected += 1 + count
+    return np.concatenate(parts), expected
+
+
+def parse_states(program: MachineProgram, answer: Words) -> State:
+    """The answer to :func:`state_questions`.
+
+    Raises
+    ------
+    SimulationError: it is another one.
+    """
+    config = program.config
+    reader = Reader(answer.astype(np.int64))
+    states = {}
+    for index, layer in _holders(program):
+        count = layer.descriptor["out_words"] * answered_words(config)
+        elements = store_elements(config, reader.take(Response.DATA, count, count)).reshape(-1)
+        bits, order = config.activation_bits, list(layer.neurons)
+        values = elements[: len(order)]
+        hidden = np.empty(len(order), np.int64)
+        hidden[order] = values - ((values >> bits - 1 & 1) << bits)
+        states["initial_h", index] = hidden
+        if layer.has_state:
+            states["initial_c", index] = layer_state(reader, config, layer)
+    reader.end()
+    return states
