@@ -45,6 +45,7 @@ from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
 from .quantize.activity import BoolArray, measure_activity
 from .quantize.calibrate import calibrate as measure_ranges
+from .quantize.features import scaled_features, unscaled_features
 from .quantize.quantize import Quantized, proposals, quantize, saturation_report
 
 __all__ = ["CompileSummary", "CompiledPart", "compile_model"]
@@ -225,9 +226,11 @@ def _compile_part(
     streams: int,
 ) -> CompiledPart:
     """Quantize and place one network; the machine grows where it may."""
-    network = part.network if prune is None else prune_network(part.network, prune)
     with phase("Calibrating"):
-        ranges = measure_ranges(network, part.sequences)
+        network, sequences = scaled_features(part.network, part.sequences)
+        if prune is not None:
+            network = prune_network(network, prune)
+        ranges = measure_ranges(network, sequences)
     with phase("Quantizing"):
         quantized = quantize(
             network,
@@ -237,7 +240,7 @@ def _compile_part(
             split_scales=machine.split_scales == 1,
         )
     with phase("Measuring activity"):
-        activity = measure_activity(quantized.network, part.sequences)
+        activity = measure_activity(quantized.network, sequences)
     with phase("Placing"):
         placement = backend(machine).place(
             quantized.network,
@@ -245,7 +248,7 @@ def _compile_part(
             quantized.io["outputs"],
             fit=fit,
             activity=activity,
-            steps=_longest_run(quantized.network, part.sequences),
+            steps=_longest_run(quantized.network, sequences),
             streams=streams,
         )
     pruned = prune is not None and prune > 0
@@ -276,7 +279,7 @@ def _write_part(folder: Path, part: CompiledPart, options: Mapping[str, Any]) ->
         json.dumps(program.to_dict(), indent=1) + "\n", encoding="utf-8"
     )
     if part.pruned:
-        content = float_model(part.network).SerializeToString(deterministic=True)
+        content = float_model(unscaled_features(part.network)).SerializeToString(deterministic=True)
         (folder / "reference.onnx").write_bytes(content)
     sections: Mapping[str, Any] = {
         "io": part.quantized.io,

@@ -15,7 +15,7 @@ from .host.outputs import hardware_outputs
 from .host.packets import constant_states
 from .host.program import MachineProgram
 from .host_model import HostModel
-from .network.arrays import assemble_outputs, read_inputs, sequences_of, write_npz
+from .network.arrays import assemble_outputs, padded_steps, read_inputs, sequences_of, write_npz
 from .reference import compare, run_reference
 from .session.golden import part_inputs
 from .session.whole import Arrays, Whole
@@ -217,7 +217,9 @@ def _run_part(
     traces = golden_sequences(network, io, sequences)
     count, first = mismatches(program, results, traces)
     return _PartRun(
-        outputs=assemble_outputs(io, [hardware_outputs(io, result) for result in results]),
+        outputs=assemble_outputs(
+            io, [hardware_outputs(io, result) for result in results], padded_steps(arrays, io)
+        ),
         mismatches=count,
         first=first,
         steps=sum(len(one.x) for one in fed),

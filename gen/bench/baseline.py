@@ -14,6 +14,7 @@ from sparnn.gen.machines.sparse.pack import parameter_entries
 from sparnn.hdl.baseline.array import baseline_verilog
 from sparnn.hdl.baseline.config import GROUP, BaselineConfig
 from sparnn.hdl.baseline.ports import PROGRAM_FIELDS, Opcode, Target, beat_bits
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.network.network import IntegerLayer
 from sparnn.sim.verilator.kept_runs import kept_run
@@ -85,12 +86,12 @@ def baseline_config(
     )
     image = encode_csc(_matrices(layer), lanes, probe.index_bits)
     hidden = layer.units if layer.w_h is not None else 0
-    x_places, h_places = -(-layer.inputs // lanes), -(-layer.units // lanes)
+    x_places, h_places = ceil_div(layer.inputs, lanes), ceil_div(layer.units, lanes)
     return BaselineConfig(
         lanes=lanes,
         weight_bits=weight_bits,
         activation_bits=activation_bits,
-        matrix_words=max(1, -(-int(image.entries.max()) // probe.entries_per_read)),
+        matrix_words=max(1, ceil_div(int(image.entries.max()), probe.entries_per_read)),
         columns=layer.inputs + hidden,
         half_columns=max(layer.inputs, layer.units),
         rows=h_places,
@@ -205,7 +206,7 @@ def _load(config: BaselineConfig, target: Target, group: int, fields: IntArray, 
 
 
 def _program(config: BaselineConfig, layer: IntegerLayer, steps: int) -> dict[str, int]:
-    stride_x, stride_h = -(-layer.inputs // config.lanes), -(-layer.units // config.lanes)
+    stride_x, stride_h = ceil_div(layer.inputs, config.lanes), ceil_div(layer.units, config.lanes)
     program = {
         "inputs": layer.inputs,
         "rows_x": layer.inputs // config.lanes,
@@ -230,7 +231,7 @@ def _memory_beats(config: BaselineConfig, image: CscImage) -> list[Words]:
     ]
     for group in range(config.groups):
         elements = range(GROUP * group, GROUP * (group + 1))
-        rows = -(-max(len(entries[number]) for number in elements) // config.entries_per_read)
+        rows = ceil_div(max(len(entries[number]) for number in elements), config.entries_per_read)
         matrices = np.zeros((GROUP, rows * config.entries_per_read), np.int64)
         pointers = np.zeros((GROUP, 2 * config.pointer_words), np.int64)
         for place, number in enumerate(elements):
@@ -277,8 +278,8 @@ def _parameter_beats(config: BaselineConfig, layer: IntegerLayer) -> list[Words]
 def _activation_beats(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> list[Words]:
     """The inputs of every step; behind them a hidden state of zeros."""
     steps, inputs = x.shape
-    places = -(-inputs // config.lanes)
-    dealt = np.zeros((steps * places + -(-layer.units // config.lanes), config.lanes), np.int64)
+    places = ceil_div(inputs, config.lanes)
+    dealt = np.zeros((steps * places + ceil_div(layer.units, config.lanes), config.lanes), np.int64)
     padded = np.zeros((steps, places * config.lanes), np.int64)
     padded[:, :inputs] = x
     dealt[: steps * places] = padded.reshape(-1, config.lanes)

@@ -16,6 +16,7 @@ from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.gen.synth.areas import MACRO_UM2_PER_BIT, Macro, synthesize
 from sparnn.gen.synth.liberty import find_liberty
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import NetworkTrace, run_network
@@ -235,10 +236,10 @@ def _exact(comparison: Comparison, placed: SparsePlacement) -> SparseConfig:
     fitted = placed.config
     few_rows = replace(placed, config=replace(fitted, dense_rows=2))
     needs = memory_needs(few_rows, comparison.stored_steps)
-    columns = fitted.chunk * -(-needs.pop("columns") // fitted.chunk)
+    columns = fitted.chunk * ceil_div(needs.pop("columns"), fitted.chunk)
     least = {name: max(2, need) for name, need in needs.items()}
     # A packed store has a power of two of masks.
-    least["store_depth"] = 1 << (least["store_depth"] - 1).bit_length()
+    least["store_depth"] = 1 << clog2(least["store_depth"])
     return replace(fitted, columns=columns, **least)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparnn.gen.machines.dense.presets import SHARP_SIZES, dense_preset
 from sparnn.gen.machines.dense.tiles import Exploration, LayerShape, explore_shape
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.cycles.dense import TileLayer, network_cycles
 from sparnn.sim.host.plan import TilePlan
@@ -98,7 +99,7 @@ def _simulated_shapes(config: DenseConfig, seed: int) -> dict[tuple[Shape, int],
         cases.append((network, x, plan, model_point(config, network, plan, steps, seed)))
     # The presets hold a few dozen steps; here a sequence is one run.
     words = max(
-        steps * -(-width // config.word)
+        steps * ceil_div(width, config.word)
         for (inputs, units, directions), steps in runs
         for width in [_places(config, inputs, units) + directions * (units + config.word)]
     )
@@ -111,7 +112,7 @@ def _simulated_shapes(config: DenseConfig, seed: int) -> dict[tuple[Shape, int],
 
 def _places(config: DenseConfig, inputs: int, units: int) -> int:
     """Columns of a layer's input: behind two directions each begins with a broadcast word."""
-    return 2 * -(-units // config.word) * config.word if inputs > units else inputs
+    return 2 * ceil_div(units, config.word) * config.word if inputs > units else inputs
 
 
 def _network_cycles(
@@ -158,7 +159,7 @@ def _shape_plan(
     fixed: int | None,
     paired: bool,
 ) -> TilePlan:
-    columns = max(config.columns, -(-max(inputs, units) // config.bank_lanes))
+    columns = max(config.columns, ceil_div(max(inputs, units), config.bank_lanes))
     return explore_shape(
         replace(config, columns=columns),
         LayerShape(inputs=inputs, units=units, kind=kind, paired=paired),

@@ -19,6 +19,7 @@ from sparnn.gen.machines.dense.pack import packed_lanes
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.presets import SHARP_SIZES, dense_preset
 from sparnn.gen.machines.dense.tiles import Exploration, explore, tile_layer, tile_shape
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
@@ -128,7 +129,7 @@ def dense_network(
         fields: dict[str, Any] = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
         for half in halves:
             width = columns[half]
-            kept = rng.random((-(-hidden // block), width)) < density if density < 1 else True
+            kept = rng.random((ceil_div(hidden, block), width)) < density if density < 1 else True
             fields |= {
                 f"w_{half}": rng.integers(-127, 128, (gates, hidden, width))
                 * (kept if kept is True else np.repeat(kept, block, axis=0)[:hidden]),

@@ -17,6 +17,7 @@ from sparnn.gen.onnx.reader import import_onnx
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize
 from sparnn.gen.targets import Device, Target, find_device, find_target
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.arrays import Sequence
 from sparnn.sim.network.network import IntegerNetwork
@@ -155,7 +156,7 @@ def smallest_machine(
     values["backwards"] = max(values["backwards"], config.backwards)
     for name, need in needs.items():
         if name == "columns":
-            values[name] = config.chunk << max(0, (need // config.chunk - 1).bit_length())
+            values[name] = config.chunk << max(0, clog2(need // config.chunk))
         elif name in widths:
             values[name] = _rounded(need, widths[name], target)
         else:
@@ -167,9 +168,9 @@ def _rounded(need: int, width: int, target: Target) -> int:
     """As many words as the blocks hold that ``need`` takes anyway."""
     shapes = target.block_ram.shapes
     depth, _ = min(
-        shapes, key=lambda shape: (-(-need // shape[0]) * -(-width // shape[1]), shape[0])
+        shapes, key=lambda shape: (ceil_div(need, shape[0]) * ceil_div(width, shape[1]), shape[0])
     )
-    return max(2, -(-need // depth) * depth)
+    return max(2, ceil_div(need, depth) * depth)
 
 
 def shortage(needs: Mapping[str, float], device: Device) -> str:

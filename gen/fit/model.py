@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.synth.memories import memories
 from sparnn.gen.targets import TARGETS, Target
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.lane.lane_memory import LARGE_BITS
@@ -78,9 +79,9 @@ def _features(
     ):
         if "spram" in target.extra and 0 < config.large_memory <= words:
             each = 1 << max(0, (LARGE_BITS // bits).bit_length() - 1)
-            stored = (-(-words // each), bits * each, lanes)
+            stored = (ceil_div(words, each), bits * each, lanes)
             held.remove(stored)
-            large += -(-stored[0] // LARGE_WORDS) * -(-stored[1] // LARGE_BITS) * lanes
+            large += ceil_div(stored[0], LARGE_WORDS) * ceil_div(stored[1], LARGE_BITS) * lanes
     blocks = sum(
         target.block_ram.blocks(words, bits) * copies
         for words, bits, copies in held

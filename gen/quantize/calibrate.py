@@ -139,7 +139,7 @@ def _check(network: FloatNetwork, sequences: list[Sequence]) -> None:
         raise SparnnError("calibration needs at least one sequence; give sample inputs")
     sizes = network.input_sizes
     wanted = {(entry["role"], entry["layer"]) for entry in network.io.get("inputs", [])}
-    wanted.discard(("x", 0))
+    wanted -= {("x", 0), ("lengths", 0)}
     for number, sequence in enumerate(sequences):
         where = f"calibration sequence {number}"
         if sequence.x.ndim != 2 or len(sequence.x) == 0 or sequence.x.shape[1] != sizes["x", 0]:

@@ -145,9 +145,12 @@ def _io(network: FloatNetwork, integer: IntegerNetwork) -> dict[str, Any]:
     io: dict[str, Any] = copy.deepcopy(dict(network.io))
     for entry in io.get("inputs", []):
         layer = integer.layers[entry["layer"]]
-        entry["f"] = {"x": layer.f_x, "initial_h": layer.f_out, "initial_c": layer.f_state}[
-            entry["role"]
-        ]
+        entry["f"] = {
+            "lengths": 0,
+            "x": layer.f_x,
+            "initial_h": layer.f_out,
+            "initial_c": layer.f_state,
+        }[entry["role"]]
     for entry in io.get("outputs", []):
         layer = integer.layers[entry["layer"]]
         what = entry["what"]

@@ -20,6 +20,7 @@ from typing import Any
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.targets import Device, Target
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.sim.verilator.cache import kept, key_of
 
 from .tools import find_nextpnr
@@ -119,7 +120,7 @@ def _region(
 
     def oblong(shape: tuple[int, int]) -> float:
         number, high = shape
-        ratio = -(-count // number) * high / clusters * width / (number / high * pitch)
+        ratio = ceil_div(count, number) * high / clusters * width / (number / high * pitch)
         return max(ratio, 1 / ratio)
 
     number, high = min(
@@ -134,7 +135,7 @@ def _region(
     top = (len(rows) - number) // 2
     taken = []
     for row in rows[top : top + number]:
-        wide = min(len(row), -(-count // number) + _MARGIN * clusters // high)
+        wide = min(len(row), ceil_div(count, number) + _MARGIN * clusters // high)
         first = (len(row) - wide) // 2
         taken.append(list(row[first : first + wide]))
     return taken, high

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sparnn.hdl.common.numbers import ceil_div
+
 __all__ = ["BlockRam", "Device", "Multiplier", "Target"]
 
 
@@ -33,7 +35,7 @@ class BlockRam:
 
     def blocks(self, words: int, width: int) -> int:
         """Least number of blocks, all of one shape, that hold ``words`` of ``width`` bits."""
-        return min(-(-words // depth) * -(-width // bits) for depth, bits in self.shapes)
+        return min(ceil_div(words, depth) * ceil_div(width, bits) for depth, bits in self.shapes)
 
 
 @dataclass(frozen=True)

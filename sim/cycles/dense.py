@@ -8,6 +8,7 @@ multiplication.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.host.plan import Phase, TilePlan
 
@@ -81,8 +82,8 @@ class _Run:
     def __init__(self, config: DenseConfig, layer: TileLayer, start: int):
         self.config, self.layer = config, layer
         self.start = start + (layer.reverse or layer.paired)
-        self.in_words = -(-layer.inputs // config.word)
-        self.out_words = -(-layer.units // config.word)
+        self.in_words = ceil_div(layer.inputs, config.word)
+        self.out_words = ceil_div(layer.units, config.word)
         # From the go of a pass's last cycle: to the tap, to the announcement's effect, to the bus.
         self.to_tap = config.issue_to_operand
         after = config.post_latency(layer.kind == "gru", layer.peephole) + 1

@@ -12,6 +12,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["HalfRows", "estimate_cycles"]
@@ -150,7 +151,7 @@ class _Lanes:
 
     def _collect(self, due: FloatArray, gates: int) -> FloatArray:
         """When each row of a round has been taken, of those that are due then, word by word."""
-        words = -(-len(due) // self.units)
+        words = ceil_div(len(due), self.units)
         padded = np.full(words * self.units, -np.inf)
         padded[: len(due)] = due
         later = gates * np.arange(words)[:, np.newaxis]  # a row takes so many cycles to take

@@ -87,11 +87,12 @@ def run_golden(folder: Path, inputs: Path, output: Path) -> None:
 
 
 def golden_outputs(
-    network: IntegerNetwork, io: Io, sequences: Iterable[Sequence]
+    network: IntegerNetwork, io: Io, sequences: Iterable[Sequence], steps: int | None = None
 ) -> dict[str, npt.NDArray[np.float32]]:
-    """The model's outputs by the golden model, in its own layout."""
+    """The model's outputs by the golden model, in its own layout. ``steps``: see
+    `assemble_outputs`."""
     traces = golden_sequences(network, io, sequences)
-    return assemble_outputs(io, (output_integers(io, trace) for trace in traces))
+    return assemble_outputs(io, [output_integers(io, trace) for trace in traces], steps)
 
 
 def load_compiled(folder: Path) -> tuple[dict[str, Any], IntegerNetwork]:
@@ -144,6 +145,8 @@ def _check_io(io: Io, network: IntegerNetwork) -> None:
     """Raise ValueError where the layout names what the network does not have."""
     for entry in io["inputs"]:
         key = (entry["role"], entry["layer"])
+        if entry["role"] == "lengths":
+            continue
         if key not in network.input_sizes:
             raise ValueError(f"the network has no {key[0]} in layer {key[1]}")
         if entry["f"] != _input_format(network, *key)[0]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import (
     ARGUMENT_BITS,
     COUNTER_WORDS,
@@ -208,7 +209,7 @@ def store_elements(config: MachineConfig, words: IntArray) -> IntArray:
 
 def answered_words(config: MachineConfig) -> int:
     """Words of the answer to reading one store word; answers have no beats to fill."""
-    return -(-config.entry_bits(Target.STORE) // 32)
+    return ceil_div(config.entry_bits(Target.STORE), 32)
 
 
 def _signed(values: IntArray, bits: int) -> IntArray:

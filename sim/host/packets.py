@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import (
     COUNTER_WORDS,
     RUN_RESET,
@@ -286,7 +287,7 @@ def _store_words(config: MachineConfig, values: IntArray, what: str) -> Words:
             f"{what} holds {values.min()} … {values.max()}: {bits} bits hold {-limit} … {limit - 1}"
         )
     count, width = values.shape
-    words = -(-width // config.post_units)
+    words = ceil_div(width, config.post_units)
     padded = np.zeros((count, words * config.post_units), np.int64)
     padded[:, :width] = values
     elements = padded.reshape(count, words, config.post_units)

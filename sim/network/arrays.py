@@ -2,7 +2,8 @@
 
 The `io` section of a compiled folder's manifest describes the layout:
 
-- `inputs`: `name`, `role` (`x`, `initial_h`, `initial_c`), `layer`, `axes`, `f`.
+- `inputs`: `name`, `role` (`x`, `initial_h`, `initial_c`, `lengths`), `layer`, `axes`, `f`; of `x`
+  perhaps `scale`, a power of two for each feature that it is multiplied by.
 - `outputs`: `name`, `layer`, `what` (`sequence`, `last`, `state_h`, `state_c`), `axes`, `f`.
 
 `axes` names each axis of the model's tensor, in order: `batch`, `time`, `direction`, `feature`. Any
@@ -31,6 +32,7 @@ __all__ = [
     "check_inputs",
     "dequantize",
     "load_inputs",
+    "padded_steps",
     "quantize",
     "read_inputs",
     "read_npz",
@@ -77,7 +79,16 @@ def load_inputs(
 
 
 def sequences_of(arrays: Mapping[str, npt.NDArray[np.float64]], io: Io) -> list[Sequence]:
-    """The sequences of checked arrays, one per batch element."""
+    """The sequences of checked arrays, one per batch element.
+
+    Each is as long as the input of the role `lengths` says, where there is one; features are
+    multiplied by the input's `scale`, where it has one.
+
+    Raises
+    ------
+    SimulationError
+        A length that is not from 1 to the number of steps.
+    """
     laid_out = {
         (entry["role"], entry["layer"]): _to_canonical(
             arrays[entry["name"]], entry["axes"], entry.get("at", 0)
@@ -87,10 +98,30 @@ def sequences_of(arrays: Mapping[str, npt.NDArray[np.float64]], io: Io) -> list[
     count = max(array.shape[0] for array in laid_out.values())
     elements = {key: np.broadcast_to(a, (count, *a.shape[1:])) for key, a in laid_out.items()}
     x = elements.pop(("x", 0))
+    scale = next((e.get("scale") for e in io["inputs"] if e["role"] == "x"), None)
+    if scale is not None:
+        x = x * np.asarray(scale)
+    lengths = np.full(count, x.shape[1])
+    if ("lengths", 0) in elements:
+        lengths = elements.pop(("lengths", 0))[:, 0, 0].astype(np.int64)
+        if lengths.min() < 1 or lengths.max() > x.shape[1]:
+            raise SimulationError(
+                f"sequences have lengths from {lengths.min()} to {lengths.max()}, and the input "
+                f"{x.shape[1]} steps: give lengths from 1 to that"
+            )
     return [
-        Sequence(x[i].copy(), {key: array[i, 0].copy() for key, array in elements.items()})
-        for i in range(count)
+        Sequence(x[i, :steps].copy(), {key: array[i, 0].copy() for key, array in elements.items()})
+        for i, steps in enumerate(lengths)
     ]
+
+
+def padded_steps(arrays: Mapping[str, npt.NDArray[Any]], io: Io) -> int | None:
+    """Steps of outputs whose sequences have lengths of their own; None where all are whole."""
+    entries = {entry["role"]: entry for entry in io["inputs"]}
+    if "lengths" not in entries:
+        return None
+    x = entries["x"]
+    return int(arrays[x["name"]].shape[list(x["axes"]).index("time")])
 
 
 def read_inputs(
@@ -172,7 +203,7 @@ def _checked(
         raise SimulationError(
             f"{where} has the type {array.dtype}: only real numbers can be fed to the network"
         )
-    allowed = AXES if role == "x" else ("batch", "direction", "feature")
+    allowed = {"x": AXES, "lengths": ("batch",)}.get(role, ("batch", "direction", "feature"))
     if len(set(axes)) != len(axes) or not set(axes) <= set(allowed):
         raise SimulationError(
             f"{where}: the manifest gives it the axes {axes}, but {role} has at most "
@@ -233,7 +264,9 @@ def dequantize(integers: npt.NDArray[np.integer[Any]], f: int) -> npt.NDArray[np
 
 
 def assemble_outputs(
-    io: Io, per_sequence: Iterable[Mapping[str, npt.NDArray[np.integer[Any]]]]
+    io: Io,
+    per_sequence: Iterable[Mapping[str, npt.NDArray[np.integer[Any]]]],
+    steps: int | None = None,
 ) -> dict[str, npt.NDArray[np.float32]]:
     """The model's outputs, in its own layout.
 
@@ -244,6 +277,8 @@ def assemble_outputs(
     per_sequence
         For each batch element the integers of each output by name: [steps, units] for `sequence`,
         [units] for all others.
+    steps
+        Sequences are filled up with zeros to so many steps (`padded_steps`).
 
     Raises
     ------
@@ -254,7 +289,10 @@ def assemble_outputs(
     outputs = {}
     for entry in io["outputs"]:
         name = entry["name"]
-        stacked = np.stack([np.atleast_2d(outputs_of[name]) for outputs_of in sequences])
+        each = [np.atleast_2d(outputs_of[name]) for outputs_of in sequences]
+        if steps is not None and entry["what"] == "sequence":
+            each = [np.pad(one, ((0, steps - len(one)), (0, 0))) for one in each]
+        stacked = np.stack(each)
         outputs[name] = dequantize(_from_canonical(name, stacked, entry), entry["f"])
     return outputs
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from sparnn.sim.golden.run import golden_outputs, load_compiled
 from sparnn.sim.golden.run import run_golden as run_part
-from sparnn.sim.network.arrays import check_inputs, sequences_of, write_npz
+from sparnn.sim.network.arrays import check_inputs, padded_steps, sequences_of, write_npz
 
 from .whole import Arrays, Whole
 
@@ -31,8 +31,9 @@ def run_golden(folder: Path, inputs: Path, output: Path) -> None:
 def golden_part(part: Path, known: Arrays) -> dict[str, npt.NDArray[np.float32]]:
     """A part's outputs by the golden model."""
     manifest, network = load_compiled(part)
-    sequences = sequences_of(part_inputs(part, known), manifest["io"])
-    return golden_outputs(network, manifest["io"], sequences)
+    io = manifest["io"]
+    arrays = part_inputs(part, known)
+    return golden_outputs(network, io, sequences_of(arrays, io), padded_steps(arrays, io))
 
 
 def part_inputs(part: Path, known: Arrays) -> dict[str, npt.NDArray[Any]]:

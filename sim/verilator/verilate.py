@@ -62,6 +62,15 @@ _WAVES = ["--trace-vcd", "-CFLAGS", "-DSPARNN_WAVES"]
 # dense machine's blocks are long, and fill most of a build.
 _OPTIMIZE_LANES, _OPTIMIZE_OTHERS = "OPT_FAST=-O3", "OPT_FAST=-O1"
 _MAKE = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
+# For short runs: half of the time to build, and several times as long to run.
+_QUICK = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+
+
+def _optimization(text: bytes) -> list[str]:
+    """What make is told; `SPARNN_BUILD=quick` asks for builds that are quick to make."""
+    if os.environ.get("SPARNN_BUILD", "") == "quick":
+        return list(_QUICK)
+    return [_OPTIMIZE_LANES if _LANE.search(text) else _OPTIMIZE_OTHERS, *_MAKE]
 
 
 def build_driver(
@@ -92,7 +101,8 @@ def build_driver(
         raise SimulationError(
             f"{verilog} cannot be read ({error.strerror}): compile the model again"
         ) from None
-    key = _key(toolchain, text, driver.read_bytes(), repr((top, waves)).encode())
+    how = repr((top, waves, _optimization(text))).encode()
+    key = _key(toolchain, text, driver.read_bytes(), how)
     folder = kept(
         "verilated", key, lambda folder: _build(toolchain, text, waves, folder, driver, top)
     )
@@ -151,8 +161,8 @@ def _build(
     target = ["hier_build"] if hierarchical else []
     compile_all = [
         *(os.environ.get("MAKE", "make"), "-C", "obj", "-f", makefile, f"-j{_JOBS}"),
-        _OPTIMIZE_LANES if _LANE.search(text) else _OPTIMIZE_OTHERS,
-        *(*_MAKE, *target),
+        *_optimization(text),
+        *target,
     ]
 
     def run(command: list[str]) -> subprocess.CompletedProcess[str]:
@@ -171,7 +181,8 @@ def _build(
         done = run(translate)
         if not done.returncode:
             # Verilator's own library takes longer to compile than a small machine.
-            runtime = _key(toolchain, repr((waves, hierarchical)).encode())
+            how = repr((waves, hierarchical, _optimization(text)))
+            runtime = _key(toolchain, how.encode())
             library = cache_folder() / "runtime" / runtime
             _copy(library.glob("*.o"), objects)  # newer than their sources, so they stay
             done = run(compile_all)

@@ -1,4 +1,4 @@
-"""One machine for all examples, so that its Verilog is built once."""
+"""One machine for all examples, so that its Verilog is built once; it runs for long."""
 
 import pytest
 
@@ -16,7 +16,7 @@ program_depth = 8
 
 
 @pytest.fixture(scope="session")
-def machine_file(tmp_path_factory):
+def machine_file(tmp_path_factory, optimized):
     path = tmp_path_factory.mktemp("examples") / "machine.toml"
     path.write_text(MACHINE)
     return path

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.shared.order import by_position, ceil_div, with_third_gate
+from sparnn.gen.machines.shared.order import by_position, with_third_gate
 from sparnn.hdl.arithmetic.formats import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.host.protocol import Target, words_per_entry
 from sparnn.sim.cycles.dense import half_cycles

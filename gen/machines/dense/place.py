@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.fit import enlarge
 from sparnn.gen.machines.shared.layers import cell_options, check_machine
-from sparnn.gen.machines.shared.order import ceil_div
 from sparnn.gen.machines.shared.placement import FITTED_STEPS, Outputs, wanted_outputs
 from sparnn.gen.machines.shared.steps import single_steps
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.host.plan import TilePlan
 from sparnn.sim.network.network import IntegerNetwork
@@ -89,7 +89,7 @@ def place(
         if need > getattr(config, name):
             raise SparnnError(
                 f"the network needs {name} = {need}, the machine has {getattr(config, name)}; "
-                f"raise {name} to {1 << (need - 1).bit_length()}"
+                f"raise {name} to {1 << clog2(need)}"
             )
     return placed
 

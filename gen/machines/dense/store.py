@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.order import ceil_div, side_by_side
+from sparnn.gen.machines.shared.order import side_by_side
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.network.network import IntegerNetwork
 

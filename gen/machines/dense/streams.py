@@ -1,7 +1,7 @@
 """Streams that take turns on the dense machine: what they ask of a network and of the machine."""
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.order import ceil_div
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -41,5 +41,5 @@ def check_streams(network: IntegerNetwork, config: DenseConfig, streams: int) ->
     if need > config.columns:
         raise SparnnError(
             f"{streams} streams need columns = {need} for their hidden states, the machine has "
-            f"{config.columns}; raise columns to {1 << (need - 1).bit_length()}"
+            f"{config.columns}; raise columns to {1 << clog2(need)}"
         )

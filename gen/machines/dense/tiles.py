@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.order import ceil_div
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.descriptor import PHASES
 from sparnn.sim.cycles.dense import TileLayer, half_cycles, layer_cycles

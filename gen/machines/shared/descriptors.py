@@ -2,11 +2,11 @@
 
 from collections.abc import Set
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import Activation, Kind
 from sparnn.sim.network.network import WITH_STATE, IntegerLayer
 
 from .layers import KINDS, check_single
-from .order import ceil_div
 from .placement import Placement
 
 __all__ = ["common_fields", "is_seen", "reads_state"]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.machine import MachineConfig
 
 __all__ = ["enlarge"]
@@ -27,9 +28,5 @@ def enlarge(config: Config, needs: Mapping[str, int]) -> Config:
     """
     return replace(
         config,
-        **{
-            name: 1 << (need - 1).bit_length()
-            for name, need in needs.items()
-            if need > getattr(config, name)
-        },
+        **{name: 1 << clog2(need) for name, need in needs.items() if need > getattr(config, name)},
     )

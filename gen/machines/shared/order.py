@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from sparnn.sim.network.network import IntegerLayer
 
-__all__ = ["IntArray", "by_position", "ceil_div", "side_by_side", "with_third_gate"]
+__all__ = ["IntArray", "by_position", "side_by_side", "with_third_gate"]
 
 IntArray = npt.NDArray[np.int64]
 
@@ -29,11 +29,6 @@ def side_by_side(orders: Sequence[IntArray], post_units: int) -> IntArray:
 def by_position(array: npt.NDArray[Any], columns: IntArray) -> npt.NDArray[Any]:
     """The last axis of an array in the order of the positions; zero where there is no column."""
     return np.where(columns < 0, array.dtype.type(0), array[..., columns])
-
-
-def ceil_div(a: int, b: int) -> int:
-    """``a / b`` rounded up."""
-    return -(-a // b)
 
 
 def with_third_gate(layer: IntegerLayer) -> IntegerLayer:

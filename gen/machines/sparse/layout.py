@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.order import IntArray, by_position, ceil_div, side_by_side
+from sparnn.gen.machines.shared.order import IntArray, by_position, side_by_side
 from sparnn.gen.quantize.activity import BoolArray
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
@@ -322,6 +323,6 @@ def _fitting(
         raise SparnnError(
             f"layer {layer.name!r}: a lane must hold {need(layer, v_log2)} columns even with V = "
             f"{1 << v_log2}, the machine holds columns = {config.columns}; raise columns to "
-            f"{1 << (need(layer, v_log2) - 1).bit_length()}"
+            f"{1 << clog2(need(layer, v_log2))}"
         )
     return fitting

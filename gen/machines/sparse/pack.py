@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.shared.order import by_position, ceil_div, with_third_gate
+from sparnn.gen.machines.shared.order import by_position, with_third_gate
 from sparnn.hdl.arithmetic.formats import FACTOR_BITS, MULTIPLIER_BITS, SHIFT_BITS, ZERO_SHIFT
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import Target, words_per_entry
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT, WEIGHT_ALIGNMENT, MaskFlag
@@ -111,7 +112,7 @@ def pack_loop(
             )
     once = np.sum([half.mask_counts for half in halves], axis=0)
     weight_counts = np.sum([half.weight_counts for half in halves], axis=0)
-    repeats = -(-_LEAST_LOOP // once)
+    repeats = ceil_div(_LEAST_LOOP, once)
     lanes, host_words = len(once), halves[0].masks.shape[2]
     mask_words = _round_up(int((once * repeats).max()), MASK_ALIGNMENT)
     masks = np.zeros((lanes, mask_words, host_words), np.uint32)

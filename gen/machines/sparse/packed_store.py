@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.order import ceil_div
 from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.gen.quantize.activity import BoolArray
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -212,4 +212,4 @@ def store_bits(
 
 
 def _table_bits(config: SparseConfig) -> int:
-    return config.post_units * (config.value_rows - 1).bit_length() + 1
+    return config.post_units * clog2(config.value_rows) + 1

@@ -9,8 +9,8 @@ import numpy.typing as npt
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads_state
 from sparnn.gen.machines.shared.layers import KINDS, check_machine, runs_step_by_step
-from sparnn.gen.machines.shared.order import ceil_div
 from sparnn.gen.machines.shared.placement import Placement, Words
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Target
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
@@ -109,7 +109,7 @@ def _check_memories(placed: SparsePlacement) -> None:
             more_lanes = name in ("columns", "mask_depth", "weight_depth")
             raise SparnnError(
                 f"the network needs {need} {_WHAT[name]}, the machine has {name} = {limit}; raise "
-                f"{name} to {1 << (need - 1).bit_length()}" + " or use more lanes" * more_lanes
+                f"{name} to {1 << clog2(need)}" + " or use more lanes" * more_lanes
             )
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 
-from sparnn.gen.machines.shared.order import ceil_div, side_by_side
+from sparnn.gen.machines.shared.order import side_by_side
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.network import IntegerNetwork
 

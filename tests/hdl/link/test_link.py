@@ -114,16 +114,16 @@ def drive(dut, host, machine, bench, *, cycles: int = 60_000) -> None:
     run(dut, bench, background=[host.listen, machine.work], cycles=cycles)
 
 
-@pytest.mark.parametrize("sleep", [0, 40, 2500, 6000])
-def test_words_there_and_back(sleep: int) -> None:
+@pytest.mark.parametrize(("sleep", "words"), [(0, 4 * DEPTH), (40, 4 * DEPTH), (6000, DEPTH + 6)])
+def test_words_there_and_back(sleep: int, words: int) -> None:
     """However long the machine takes nothing: no word is lost, none comes twice.
 
-    2500 cycles are about as long as the line takes for a full queue, 6000 longer.
+    6000 cycles are longer than the line takes for a full queue.
     """
     dut = SerialLink(DIVISOR, receive_depth=DEPTH, transmit_depth=4)
     host, machine = Host(dut), Echo(dut, sleep=sleep)
     rng = random.Random(sleep)
-    data = [0, 0xFFFFFFFF, *(rng.getrandbits(32) for _ in range(4 * DEPTH))]
+    data = [0, 0xFFFFFFFF, *(rng.getrandbits(32) for _ in range(words - 2))]
 
     async def bench(ctx):
         assert not ctx.get(dut.open)
