@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import ClassVar
 
 from .arithmetic.formats import PARAMETER_LAYOUT, PREACTIVATION_BITS
+from .common.numbers import clog2, is_power_of_two
 from .descriptor import Descriptor
 from .errors import ConfigurationError
 
@@ -23,16 +24,6 @@ class Target(IntEnum):
     STATE = 4  #: per post unit: cell state
     STORE = 5  #: words of ``post_units`` activations
     COUNTER = 6  #: per post unit, to read only, on a machine with counters
-
-
-def clog2(value: int) -> int:
-    """Bits needed to count ``value`` states; 0 for one state."""
-    return (value - 1).bit_length()
-
-
-def is_power_of_two(value: int) -> bool:
-    """Whether ``value`` is 1, 2, 4 …"""
-    return value > 0 and value & (value - 1) == 0
 
 
 def require(condition: object, message: str) -> None:

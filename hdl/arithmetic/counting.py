@@ -2,6 +2,8 @@
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 
+from sparnn.hdl.common.numbers import clog2
+
 __all__ = [
     "added",
     "group_counts",
@@ -66,7 +68,7 @@ def group_counts(m: Module, bits: Value, group: int) -> list[Value]:
 
 def population_count(m: Module, bits: Value) -> Value:
     """Ones of a value of at least one bit. ``m`` gets the logic."""
-    width = 1 << max(3, (len(bits) - 1).bit_length())
+    width = 1 << max(3, clog2(len(bits)))
     return group_counts(m, Cat(bits, Const(0, width - len(bits))), width)[0]
 
 
@@ -77,7 +79,7 @@ def prefix_sums(m: Module, counts: list[Value], most: int) -> list[Value]:
     """
     if len(counts) == 1:
         return counts
-    middle = 1 << ((len(counts) - 1).bit_length() - 1)
+    middle = 1 << (clog2(len(counts)) - 1)
     if len(counts) <= 4:
         middle = len(counts) - 1
     low, high = prefix_sums(m, counts[:middle], most), prefix_sums(m, counts[middle:], most)

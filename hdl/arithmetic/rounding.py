@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.delay import later
+from sparnn.hdl.common.numbers import ceil_div
 
 from .saturate import saturate
 
@@ -16,7 +17,7 @@ _LEVELS = 2
 
 def shift_latency(amount_bits: int) -> int:
     """Cycles that a :class:`RoundingShifter` takes."""
-    return -(-amount_bits // (2 * _LEVELS))
+    return ceil_div(amount_bits, 2 * _LEVELS)
 
 
 def _multiplex(select: Value, choices: list[Value]) -> Value:

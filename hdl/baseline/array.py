@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.common.reset import with_registered_reset
 from sparnn.hdl.emit import TOP_MODULE
 from sparnn.hdl.verilog import modules_verilog
@@ -37,7 +38,7 @@ def _levels(config: BaselineConfig) -> list[tuple[int, int, bool]]:
         width = 4 if count % 4 == 0 else 2
         levels.append((width, bits))
         count //= width
-        bits += (width - 1).bit_length()
+        bits += clog2(width)
     return [
         (width, bits, depth >= len(levels) - _FULL_RATE_LEVELS)
         for depth, (width, bits) in enumerate(levels)

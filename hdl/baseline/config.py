@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.sparse.config import SparseConfig
 
@@ -101,17 +102,17 @@ class BaselineConfig:
 
     @property
     def column_bits(self) -> int:
-        return max(1, (self.columns - 1).bit_length())
+        return max(1, clog2(self.columns))
 
     @property
     def row_bits(self) -> int:
         """Number of a row in an element."""
-        return max(1, (self.rows - 1).bit_length())
+        return max(1, clog2(self.rows))
 
     @property
     def scan_bits(self) -> int:
         """Number of an activation of a vector in an element: columns are dealt like rows."""
-        return max(1, (-(-self.half_columns // self.lanes) - 1).bit_length())
+        return max(1, clog2(ceil_div(self.half_columns, self.lanes)))
 
     @property
     def queue_entries(self) -> int:
@@ -125,7 +126,7 @@ class BaselineConfig:
             lanes=1,
             post_units=1,
             max_v=1,
-            columns=32 * -(-self.half_columns // 32),
+            columns=32 * ceil_div(self.half_columns, 32),
             weight_bits=self.weight_bits,
             activation_bits=self.activation_bits,
             rows=max(2, GROUP * self.rows),

@@ -4,6 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 from .config import BaselineConfig
 from .ports import PROGRAM, broadcast_layout, nonzero_layout, scan_layout
 
@@ -47,9 +49,7 @@ class CentralControl(wiring.Component):
                 "fresh": Out(1),
                 "scan": Out(scan_layout(config)),
                 "start": Out(1),
-                "root": In(
-                    stream.Signature(nonzero_layout(config, (config.lanes - 1).bit_length()))
-                ),
+                "root": In(stream.Signature(nonzero_layout(config, clog2(config.lanes)))),
                 "item": Out(broadcast_layout(config)),
                 "item_valid": Out(1),
                 "room": In(1),

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.common.reset import with_registered_reset
 
 from .config import GROUP, BaselineConfig
@@ -23,7 +24,7 @@ def group_signature(config: BaselineConfig) -> wiring.Signature:
     """Ports, explained in :class:`Group`."""
     return wiring.Signature(
         {
-            "number": In(max(1, (config.groups - 1).bit_length())),
+            "number": In(max(1, clog2(config.groups))),
             "layer": In(PROGRAM),
             "fresh": In(1),
             "item": In(broadcast_layout(config)),

@@ -4,6 +4,8 @@ from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 from .config import BaselineConfig
 from .ports import PROGRAM, PROGRAM_FIELDS, Opcode, beat_bits, load_layout
 
@@ -107,7 +109,7 @@ class BaselineHost(wiring.Component):
                         m.next = "HEADER"
             with m.State("READ"):
                 # All values of the vector, of which there are as many as units.
-                shift = (config.lanes - 1).bit_length()
+                shift = clog2(config.lanes)
                 sent = Signal(24)
                 value = Signal(signed(16))
                 m.d.comb += [

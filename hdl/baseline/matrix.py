@@ -4,6 +4,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 from .config import BaselineConfig
 from .pointers import column_layout
 
@@ -48,7 +50,7 @@ class MatrixRead(wiring.Component):
                 "valid": Out(1),
                 "entry": Out(entry_layout(config)),
                 "load_en": In(1),
-                "load_addr": In(max(1, (config.matrix_words - 1).bit_length())),
+                "load_addr": In(max(1, clog2(config.matrix_words))),
                 "load_data": In(config.word_bits),
             }
         )
@@ -82,7 +84,7 @@ class MatrixRead(wiring.Component):
         with m.Else():
             m.d.sync += [column.start.eq(following), first.eq(0)]
 
-        place_bits = (config.entries_per_read - 1).bit_length()
+        place_bits = clog2(config.entries_per_read)
         m.d.comb += read.addr.eq(column.start >> place_bits)
         # What goes beside the word: memory, register, then the choice of the entry.
         beside = data.StructLayout(

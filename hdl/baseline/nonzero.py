@@ -4,6 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 from .config import BaselineConfig
 from .ports import nonzero_layout
 
@@ -12,7 +14,7 @@ __all__ = ["NonzeroNode", "node_signature"]
 
 def node_signature(config: BaselineConfig, children: int, element_bits: int) -> wiring.Signature:
     """Ports, explained in :class:`NonzeroNode`."""
-    bits = element_bits + (children - 1).bit_length()
+    bits = element_bits + clog2(children)
     return wiring.Signature(
         {
             "inputs": In(stream.Signature(nonzero_layout(config, element_bits))).array(children),
@@ -42,7 +44,7 @@ class NonzeroNode(wiring.Component):
     ) -> None:
         self._children, self._element_bits = children, element_bits
         self._full_rate = full_rate
-        self._layout = nonzero_layout(config, element_bits + (children - 1).bit_length())
+        self._layout = nonzero_layout(config, element_bits + clog2(children))
         super().__init__(node_signature(config, children, element_bits))
 
     def elaborate(self, platform: object) -> Module:
@@ -71,7 +73,7 @@ class NonzeroNode(wiring.Component):
                     held.element.eq(
                         Cat(
                             child.payload.element,
-                            Const(number, (self._children - 1).bit_length()),
+                            Const(number, clog2(self._children)),
                         )
                     ),
                 ]

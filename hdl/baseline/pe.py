@@ -4,6 +4,8 @@ from amaranth.hdl import Module, signed
 from amaranth.lib import fifo, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 from .arithmetic import ArithmeticUnit
 from .config import BaselineConfig
 from .matrix import MatrixRead
@@ -18,7 +20,7 @@ def element_signature(config: BaselineConfig) -> wiring.Signature:
     """Ports, explained in :class:`ProcessingElement`."""
     return wiring.Signature(
         {
-            "number": In((config.lanes - 1).bit_length()),
+            "number": In(clog2(config.lanes)),
             "item": In(broadcast_layout(config)),
             "item_valid": In(1),
             "room": Out(1),
@@ -31,7 +33,7 @@ def element_signature(config: BaselineConfig) -> wiring.Signature:
             "half": In(1),
             "sum": Out(signed(config.sum_bits)),
             "write_en": In(1),
-            "write_addr": In(max(1, (config.activation_depth - 1).bit_length())),
+            "write_addr": In(max(1, clog2(config.activation_depth))),
             "write_data": In(signed(config.activation_bits)),
             "load": In(element_load_layout(config)),
         }

@@ -4,6 +4,8 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 from .config import BaselineConfig
 from .ports import broadcast_layout
 
@@ -47,7 +49,7 @@ class PointerRead(wiring.Component):
                 "items": In(stream.Signature(broadcast_layout(config))),
                 "columns": Out(stream.Signature(column_layout(config))),
                 "load_en": In(1),
-                "load_addr": In((config.pointer_words - 1).bit_length()),
+                "load_addr": In(clog2(config.pointer_words)),
                 "load_data": In(2 * config.cursor_bits),
             }
         )

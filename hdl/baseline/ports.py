@@ -5,6 +5,8 @@ from enum import IntEnum
 from amaranth.hdl import signed
 from amaranth.lib import data
 
+from sparnn.hdl.common.numbers import ceil_div, clog2
+
 from .config import GROUP, BaselineConfig
 
 __all__ = [
@@ -103,7 +105,7 @@ def nonzero_layout(config: BaselineConfig, number_bits: int) -> data.StructLayou
 def beat_bits(config: BaselineConfig) -> int:
     """Of the host's link, whole words: the widest entry."""
     share = max(config.word_bits, 2 * config.cursor_bits, config.activation_bits)
-    return 32 * -(-max(GROUP * share, 38) // 32)
+    return 32 * ceil_div(max(GROUP * share, 38), 32)
 
 
 def load_layout(config: BaselineConfig) -> data.StructLayout:
@@ -112,7 +114,7 @@ def load_layout(config: BaselineConfig) -> data.StructLayout:
         {
             "target": 2,
             "en": 1,
-            "index": max(1, (config.groups - 1).bit_length()),
+            "index": max(1, clog2(config.groups)),
             "addr": 20,
             "data": beat_bits(config),
         }

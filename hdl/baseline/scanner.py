@@ -4,6 +4,8 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 from .config import BaselineConfig
 from .ports import nonzero_layout, scan_layout
 
@@ -28,12 +30,12 @@ class ActivationScan(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "number": In((config.lanes - 1).bit_length()),
+                "number": In(clog2(config.lanes)),
                 "scan": In(scan_layout(config)),
                 "start": In(1),
                 "out": Out(stream.Signature(nonzero_layout(config, 0))),
                 "write_en": In(1),
-                "write_addr": In(max(1, (config.activation_depth - 1).bit_length())),
+                "write_addr": In(max(1, clog2(config.activation_depth))),
                 "write_data": In(signed(config.activation_bits)),
             }
         )

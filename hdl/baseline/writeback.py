@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PARAMETER_LAYOUT, PREACTIVATION_BITS
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.common.stream_buffer import StreamBuffer
 from sparnn.hdl.sparse.post.halves import HalfJoin
 from sparnn.hdl.sparse.post.output import OutputRounder
@@ -38,7 +39,7 @@ class WriteBack(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "number": In((config.lanes - 1).bit_length()),
+                "number": In(clog2(config.lanes)),
                 "layer": In(PROGRAM),
                 "start": In(1),
                 "done": In(data.ArrayLayout(2, GROUP)),
@@ -47,12 +48,12 @@ class WriteBack(wiring.Component):
                 "half": Out(1),
                 "sums": In(data.ArrayLayout(signed(config.sum_bits), GROUP)),
                 "write_en": Out(GROUP),
-                "write_addr": Out(max(1, (config.activation_depth - 1).bit_length())),
+                "write_addr": Out(max(1, clog2(config.activation_depth))),
                 "write_data": Out(signed(config.activation_bits)),
                 "x_taken": Out(2),
                 "steps_done": Out(2),
                 "load_en": In(1),
-                "load_addr": In((config.post.parameter_depth - 1).bit_length()),
+                "load_addr": In(clog2(config.post.parameter_depth)),
                 "load_data": In(PARAMETER_LAYOUT),
             }
         )

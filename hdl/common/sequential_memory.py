@@ -7,6 +7,8 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from .numbers import clog2
+
 __all__ = ["SequentialMemory"]
 
 
@@ -38,7 +40,7 @@ class SequentialMemory(wiring.Component):
     ) -> None:
         self._shape, self._depth = shape, depth
         self._attributes = dict(attributes or {})
-        address = unsigned((depth - 1).bit_length())
+        address = unsigned(clog2(depth))
         super().__init__(
             {
                 "restart": In(1),

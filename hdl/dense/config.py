@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.machine import MachineConfig, Target, require
 
 from .descriptor import DESCRIPTOR
@@ -227,7 +228,7 @@ class DenseConfig(MachineConfig):
 
     @property
     def banks_log2(self) -> int:
-        return (self.banks - 1).bit_length()
+        return clog2(self.banks)
 
     # Widths ----------------------------------------------------------------------------------
 
@@ -239,7 +240,7 @@ class DenseConfig(MachineConfig):
     @property
     def sum_bits(self) -> int:
         """An exact row sum: cannot overflow, by the number of columns the lanes can hold."""
-        return self.product_bits + (self.columns * self.bank_lanes - 1).bit_length()
+        return self.product_bits + clog2(self.columns * self.bank_lanes)
 
     @property
     def weight_entry_bits(self) -> int:
@@ -258,7 +259,7 @@ class DenseConfig(MachineConfig):
         """Pipeline stages of a bank's adder tree, the accumulator included."""
         stages, left = 0, self.bank_lanes
         while left > 1:
-            left = -(-left // self.tree_radix)
+            left = ceil_div(left, self.tree_radix)
             stages += 1
         return max(1, stages)
 

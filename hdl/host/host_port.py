@@ -5,6 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.machine import MachineConfig
 
 from .packet import Answer, Header, Payload, Selection, new_header, new_payload, new_selection
@@ -306,7 +307,7 @@ class HostPort(wiring.Component):
         """Answers with DATA, and an entry after the other, word by word."""
         left, of_store, addr = payload.left, selection.of_store, selection.addr
         wait = Signal(range(self.READ_LATENCY + 1))
-        store_words = -(-self._config.entry_bits(Target.STORE) // 32)
+        store_words = ceil_div(self._config.entry_bits(Target.STORE), 32)
         sent, sent_last = Signal(range(store_words)), Signal(range(store_words))
         m.d.comb += sent_last.eq(Mux(of_store, store_words - 1, 0))
         shift = Signal(32 * store_words)

@@ -7,6 +7,7 @@ the hardware all take them from here. The prose is in docs/machine.md.
 import zlib
 from enum import IntEnum
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.machine import MachineConfig, Target
 
@@ -105,8 +106,8 @@ def header(opcode: Opcode | Response, argument: int) -> int:
 
 def words_per_entry(config: MachineConfig, target: Target) -> int:
     """32-bit host words that carry one entry, least significant word first: whole link beats."""
-    words = -(-config.entry_bits(target) // 32)
-    return -(-words // config.link_words) * config.link_words
+    words = ceil_div(config.entry_bits(target), 32)
+    return ceil_div(words, config.link_words) * config.link_words
 
 
 def identity(config: MachineConfig) -> int:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sparnn.hdl.arithmetic.formats import FACTOR_BITS
+from sparnn.hdl.common.numbers import clog2, is_power_of_two
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter
-from sparnn.hdl.machine import MachineConfig, Target, clog2, is_power_of_two, require
+from sparnn.hdl.machine import MachineConfig, Target, require
 
 from .descriptor import DESCRIPTOR, MaskFlag
 

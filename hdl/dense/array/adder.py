@@ -7,6 +7,8 @@ from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
+
 __all__ = ["VectorAdder", "adder_module", "adder_signature"]
 
 
@@ -21,7 +23,7 @@ def adder_signature(rows: int, bits: int, operands: int) -> wiring.Signature:
         {
             "en": In(1),
             "operands": In(rows * bits).array(operands),
-            "sum": Out(rows * (bits + (operands - 1).bit_length())),
+            "sum": Out(rows * (bits + clog2(operands))),
         }
     )
 

@@ -10,6 +10,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 
 from .adder import adder_module, adder_signature
@@ -38,13 +39,13 @@ def issue_layout(config: DenseConfig) -> data.StructLayout:
     copies, see :func:`copy_base`.
     zero: multiply by zero. first, last: cycle of the pass. mask_addr: of the pass, with masks.
     """
-    masked = {"mask_addr": unsigned((config.mask_depth - 1).bit_length())}
+    masked = {"mask_addr": unsigned(clog2(config.mask_depth))}
     return data.StructLayout(
         {
             **(masked if config.mask_depth else {}),
             "valid": 1,
-            "weight_addr": unsigned((config.weight_depth - 1).bit_length()),
-            "column": unsigned((config.columns - 1).bit_length()),
+            "weight_addr": unsigned(clog2(config.weight_depth)),
+            "column": unsigned(clog2(config.columns)),
             "joined_log2": unsigned(max(1, config.banks_log2.bit_length())),
             "buffer": 1,
             "share": config.turn_bits,
@@ -81,8 +82,8 @@ def broadcast_layout(config: DenseConfig) -> data.StructLayout:
     return data.StructLayout(
         {
             "valid": config.slices,
-            "place": unsigned((config.words_per_column - 1).bit_length()),
-            "addr": unsigned((2 * config.columns - 1).bit_length()),
+            "place": unsigned(clog2(config.words_per_column)),
+            "addr": unsigned(clog2(2 * config.columns)),
             "data": data.ArrayLayout(signed(config.activation_bits), config.word),
         }
     )
@@ -95,7 +96,7 @@ def weight_load_layout(config: DenseConfig) -> data.StructLayout:
             "en": 1,
             "mask": 1,
             "lane": unsigned(12),
-            "addr": unsigned((config.weight_depth - 1).bit_length()),
+            "addr": unsigned(clog2(config.weight_depth)),
             "data": lane_load_bits(config),
         }
     )
@@ -125,7 +126,7 @@ def tree_nodes(config: DenseConfig) -> list[list[tuple[int, int]]]:
             for first in range(0, count, config.tree_radix)
         ]
         levels.append(nodes)
-        bits += (config.tree_radix - 1).bit_length()
+        bits += clog2(config.tree_radix)
         count = len(nodes)
     return levels
 
@@ -161,9 +162,9 @@ class Bank(wiring.Component):
         # Local address: this bank's share of the pass's column, found one stage ahead.
         reading = config.issue_to_read - 1
         ahead, now = stages[reading - 1], stages[reading]
-        base = Signal(unsigned((2 * config.columns - 1).bit_length()))
+        base = Signal(unsigned(clog2(2 * config.columns)))
         address = Signal.like(base)
-        local = Signal(unsigned((config.columns - 1).bit_length()))
+        local = Signal(unsigned(clog2(config.columns)))
         with m.Switch(ahead.joined_log2):
             for joined in range(config.banks_log2 + 1):
                 with m.Case(joined):
@@ -212,7 +213,7 @@ class Bank(wiring.Component):
         bits = config.product_bits
         for level, nodes in enumerate(levels):
             sums, first = [], 0
-            grown = bits + (config.tree_radix - 1).bit_length()
+            grown = bits + clog2(config.tree_radix)
             for index, (_, operands) in enumerate(nodes):
                 node = place(
                     m,

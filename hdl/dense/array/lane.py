@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 
 from .picker import ColumnPicker
@@ -21,8 +22,8 @@ def lane_load_bits(config: DenseConfig) -> int:
 
 def lane_signature(config: DenseConfig) -> wiring.Signature:
     """A lane's ports, explained in :class:`VectorLane`."""
-    weight_addr = unsigned((config.weight_depth - 1).bit_length())
-    address = unsigned((2 * config.columns - 1).bit_length())
+    weight_addr = unsigned(clog2(config.weight_depth))
+    address = unsigned(clog2(2 * config.columns))
     members = {
         "weight_addr": In(weight_addr),
         "read_en": In(1),
@@ -36,7 +37,7 @@ def lane_signature(config: DenseConfig) -> wiring.Signature:
         "products": Out(config.width * config.product_bits),
     }
     if config.mask_depth:
-        mask_addr = unsigned((config.mask_depth - 1).bit_length())
+        mask_addr = unsigned(clog2(config.mask_depth))
         members |= {
             "base": In(address),
             "first": In(1),

@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 
 __all__ = ["ColumnPicker"]
@@ -27,14 +28,14 @@ class ColumnPicker(wiring.Component):
 
     def __init__(self, config: DenseConfig) -> None:
         self._config = config
-        address = unsigned((config.mask_depth - 1).bit_length())
+        address = unsigned(clog2(config.mask_depth))
         super().__init__(
             {
                 "read_en": In(1),
                 "first": In(1),
                 "mask_addr": In(address),
                 "pick_en": In(1),
-                "column": Out(unsigned(max(1, (config.columns - 1).bit_length()))),
+                "column": Out(unsigned(max(1, clog2(config.columns)))),
                 "none": Out(1),
                 "load_en": In(1),
                 "load_addr": In(address),
@@ -70,7 +71,7 @@ class ColumnPicker(wiring.Component):
                 self.column.eq(
                     Cat(
                         Cat(lowest[k] for k in range(columns) if k >> bit & 1).any()
-                        for bit in range((columns - 1).bit_length())
+                        for bit in range(clog2(columns))
                     )
                 ),
             ]

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.post.slice import neuron_tag_layout, segment_tag_layout
 
@@ -74,7 +75,7 @@ class Tap(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        slices, slices_log2 = config.slices, (config.slices - 1).bit_length()
+        slices, slices_log2 = config.slices, clog2(config.slices)
         most_log2 = config.banks_log2 - slices_log2  # cycles of the largest tile
 
         kept, now = Signal(pass_layout(config)), Signal(pass_layout(config))
@@ -143,7 +144,7 @@ class Tap(wiring.Component):
                                         )
                             m.d.comb += self.valid[number].eq(self.tag.valid)
                         else:
-                            size_log2 = (len(groups) - 1).bit_length()
+                            size_log2 = clog2(len(groups))
                             mine = now.segment[size_log2:slices_log2] == number >> size_log2
                             m.d.comb += [
                                 self.segments[number].eq(Cat(groups[number % len(groups)])),
@@ -153,7 +154,7 @@ class Tap(wiring.Component):
 
     def _gate_by_gate(self, m: Module, now: Signal, segment: Signal) -> None:
         """Words follow from a last gate's segment one by one."""
-        rows_log2 = (self._config.cell_rows - 1).bit_length()
+        rows_log2 = clog2(self._config.cell_rows)
         following = Signal(range((2 << rows_log2) + 1))  # cycles to go
         slices, kept_slices = Signal(self._config.slices), Signal(self._config.slices)
         tag = neuron_tag_layout(self._config)

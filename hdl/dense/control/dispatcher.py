@@ -5,6 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.array.sequencer import layer_layout
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.descriptor import DESCRIPTOR
@@ -40,7 +41,7 @@ class LayerDispatcher(wiring.Component):
         super().__init__(
             {
                 "load_en": In(1),
-                "load_addr": In((config.program_depth * DESCRIPTOR.words - 1).bit_length()),
+                "load_addr": In(clog2(config.program_depth * DESCRIPTOR.words)),
                 "load_data": In(32),
                 "run": In(1),
                 "run_steps": In(RUN_STEPS_BITS),
@@ -51,8 +52,8 @@ class LayerDispatcher(wiring.Component):
                 "steps": Out(RUN_STEPS_BITS),
                 "fresh": Out(1),
                 "start": Out(1),
-                "in_ahead": Out((config.store_depth - 1).bit_length()),
-                "out_ahead": Out((config.store_depth - 1).bit_length()),
+                "in_ahead": Out(clog2(config.store_depth)),
+                "out_ahead": Out(clog2(config.store_depth)),
                 "layer_done": In(1),
                 "sent": In(1),
             }
@@ -60,7 +61,7 @@ class LayerDispatcher(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        words_log2 = (DESCRIPTOR.words - 1).bit_length()
+        words_log2 = clog2(DESCRIPTOR.words)
         m.submodules.program = program = Memory(
             shape=32 * DESCRIPTOR.words, depth=self._config.program_depth, init=[]
         )

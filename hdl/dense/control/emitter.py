@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.array.sequencer import layer_layout
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.host.protocol import ARGUMENT_BITS, RUN_STEPS_BITS, Response
@@ -35,7 +36,7 @@ class Emitter(wiring.Component):
                 "start": In(1),
                 "step": In(1),
                 "store_en": Out(1),
-                "store_addr": Out((config.store_depth - 1).bit_length()),
+                "store_addr": Out(clog2(config.store_depth)),
                 "store_ready": In(1),
                 "store_data": In(config.store_entry_bits),
                 "words": Out(stream.Signature(32)),

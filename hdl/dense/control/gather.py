@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
 from sparnn.hdl.arithmetic.rounding import rounded
 from sparnn.hdl.common.delay import delayed, later
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.array.bank import broadcast_layout, copy_base, copy_share, times
 from sparnn.hdl.dense.array.sequencer import layer_layout
 from sparnn.hdl.dense.config import DenseConfig
@@ -57,7 +58,7 @@ class OutputGather(wiring.Component):
                 "layer": In(layer_layout()),
                 "steps": In(RUN_STEPS_BITS),
                 "start": In(1),
-                "out_ahead": In((config.store_depth - 1).bit_length()),
+                "out_ahead": In(clog2(config.store_depth)),
                 "neurons": In(neuron_tag_layout(config)),
                 "complete": In(config.slices),
                 "outputs": In(signed(PREACTIVATION_BITS)).array(config.word),
@@ -65,8 +66,8 @@ class OutputGather(wiring.Component):
                 "h_end": Out(1),
                 "bus": Out(broadcast_layout(config)),
                 "store_en": Out(config.slices),
-                "store_addr": Out((config.store_depth - 1).bit_length()),
-                "target": Out((config.store_depth - 1).bit_length()),
+                "store_addr": Out(clog2(config.store_depth)),
+                "target": Out(clog2(config.store_depth)),
                 "store_data": Out(config.store_entry_bits),
                 "step": Out(1),
                 "done": Out(1),

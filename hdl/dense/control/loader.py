@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.array.bank import broadcast_layout, copy_base, copy_share, times
 from sparnn.hdl.dense.array.sequencer import layer_layout
 from sparnn.hdl.dense.config import DenseConfig
@@ -69,10 +70,10 @@ class VectorLoader(wiring.Component):
                 "steps": In(RUN_STEPS_BITS),
                 "fresh": In(1),
                 "start": In(1),
-                "in_ahead": In((config.store_depth - 1).bit_length()),
+                "in_ahead": In(clog2(config.store_depth)),
                 "x_whole": In(2),
                 "store_en": Out(1),
-                "store_addr": Out((config.store_depth - 1).bit_length()),
+                "store_addr": Out(clog2(config.store_depth)),
                 "store_data": In(config.store_entry_bits),
                 "x_word": Out(1),
                 "x_end": Out(1),

@@ -12,6 +12,7 @@ from sparnn.hdl.arithmetic.rounding import rounded
 from sparnn.hdl.arithmetic.saturate import saturate
 from sparnn.hdl.common.delay import delayed, later
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 
 from .row import PEEPHOLE_SHIFT_BITS
@@ -25,7 +26,7 @@ CELL_MODULE = "sparnn_tile_cell"
 def cell_signature(config: DenseConfig) -> wiring.Signature:
     """A cell unit's ports, explained in :class:`CellUnit`."""
     value = signed(PREACTIVATION_BITS)
-    address = unsigned((config.state_depth - 1).bit_length())
+    address = unsigned(clog2(config.state_depth))
     members = {
         "gates": In(value).array(4),
         "plain": In(value),

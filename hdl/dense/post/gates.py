@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 
 __all__ = ["GATES_MODULE", "GateBuffer", "gates_signature"]
@@ -21,7 +22,7 @@ _KEPT = 3
 def gates_signature(config: DenseConfig) -> wiring.Signature:
     """A gate buffer's ports, explained in :class:`GateBuffer`."""
     value = signed(PREACTIVATION_BITS)
-    address = unsigned(max(1, (config.gate_depth - 1).bit_length()))
+    address = unsigned(max(1, clog2(config.gate_depth)))
     return wiring.Signature(
         {
             "row_gates": In(value).array(config.cell_rows),

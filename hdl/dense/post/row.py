@@ -12,6 +12,7 @@ from sparnn.hdl.arithmetic.rounding import rounded
 from sparnn.hdl.arithmetic.saturate import saturate
 from sparnn.hdl.common.delay import later
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 
 from .sigma import SIGMA_MODULE, sigma_signature
@@ -61,7 +62,7 @@ def row_kinds(config: DenseConfig) -> list[RowKind]:
 
 def row_signature(config: DenseConfig, kind: RowKind) -> wiring.Signature:
     """A row's ports, explained in :class:`RowUnit`."""
-    address = unsigned((config.parameter_depth - 1).bit_length())
+    address = unsigned(clog2(config.parameter_depth))
     value = signed(PREACTIVATION_BITS)
     members = {
         "en": In(1),

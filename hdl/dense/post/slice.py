@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PARAMETER_LAYOUT, PREACTIVATION_BITS
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.host.protocol import Activation, Kind
 
@@ -94,7 +95,7 @@ def slice_signature(config: DenseConfig) -> wiring.Signature:
     """A slice's ports, explained in :class:`PostSlice`."""
     return wiring.Signature(
         {
-            "number": In(unsigned(max(1, (config.slices - 1).bit_length()))),
+            "number": In(unsigned(max(1, clog2(config.slices)))),
             "settings": In(post_program_layout()),
             "tag": In(segment_tag_layout(config)),
             "neurons": In(neuron_tag_layout(config)),
@@ -102,7 +103,7 @@ def slice_signature(config: DenseConfig) -> wiring.Signature:
             "load": In(post_load_layout(config)),
             "read_en": In(1),
             "read_addr": In(16),
-            "read_cell": In(unsigned(max(1, (config.cells - 1).bit_length()))),
+            "read_cell": In(unsigned(max(1, clog2(config.cells)))),
             "state": Out(signed(PREACTIVATION_BITS)),
             "outputs": Out(signed(PREACTIVATION_BITS)).array(config.cells),
         }

@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.host.protocol import Kind
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
@@ -116,7 +117,7 @@ class Broadcaster(wiring.Component):
             shape=config.chunk, depth=len(vectors) * config.max_v, init=[]
         )
         write, read = chunks.write_port(), chunks.read_port(domain="comb")
-        granule_bits = (config.chunk // banks - 1).bit_length()
+        granule_bits = clog2(config.chunk // banks)
         granule = placed_word[:granule_bits]
         chunk = Signal(config.chunk)
         address = Cat(placed_slice[:slice_bits], placed.half, placed.thread)

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.common.reset import with_registered_reset
 from sparnn.hdl.common.small_fifo import SmallFifo
 from sparnn.hdl.sparse.config import SparseConfig
@@ -30,7 +31,7 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
     """A cluster's ports, explained in :class:`Cluster`."""
     return wiring.Signature(
         {
-            "number": In(max(1, (config.post_units - 1).bit_length())),
+            "number": In(max(1, clog2(config.post_units))),
             "first_lane": In(10),
             "lane_program": In(LANE_PROGRAM),
             "collector_program": In(COLLECTOR_PROGRAM),

@@ -4,6 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.common.stream_buffer import StreamBuffer
 from sparnn.hdl.host.protocol import Kind
 from sparnn.hdl.sparse.config import SparseConfig
@@ -27,7 +28,7 @@ _ROUND_TRIP = 8
 
 def rows_in_flight(config: SparseConfig) -> int:
     """Rows between the collector and the post unit: enough for one per cycle; a power of two."""
-    return 1 << (tree_latency(config) + _ROUND_TRIP - 1).bit_length()
+    return 1 << clog2(tree_latency(config) + _ROUND_TRIP)
 
 
 class Collector(wiring.Component):
@@ -62,7 +63,7 @@ class Collector(wiring.Component):
                 "program": In(COLLECTOR_PROGRAM),
                 "start": In(1),
                 "tokens": In(tokens_layout(config)),
-                "cluster": In(max(1, (config.post_units - 1).bit_length())),
+                "cluster": In(max(1, clog2(config.post_units))),
                 "arrived": In(config.cluster_lanes),
                 "pop": Out(config.cluster_lanes),
                 "taken": In(1),
@@ -77,7 +78,7 @@ class Collector(wiring.Component):
         m = Module()
         config, program = self._config, self.program
         lanes = config.cluster_lanes
-        lane_bits = max(1, (lanes - 1).bit_length())
+        lane_bits = max(1, clog2(lanes))
         thread_bits = max(1, config.thread_bits)
 
         # What follows from the program; settled in the cycle after ``start``.

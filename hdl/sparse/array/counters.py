@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.counting import population_count
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.lane.slots import Slot
@@ -18,7 +19,7 @@ def counter_read_signature() -> wiring.Signature:
     counter times :data:`COUNTER_WORDS` plus which of its bits, least significant first."""
     return wiring.Signature(
         {
-            "addr": Out(unsigned((len(Counter) * COUNTER_WORDS - 1).bit_length())),
+            "addr": Out(unsigned(clog2(len(Counter) * COUNTER_WORDS))),
             "data": In(unsigned(PREACTIVATION_BITS)),
         }
     )

@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["ReductionTree", "tree_latency"]
@@ -21,7 +22,7 @@ def tree_latency(config: SparseConfig) -> int:
     levels = config.v_log2_max
     groups = config.cluster_lanes // config.max_v
     while groups > 1:
-        groups = -(-groups // _OR_WIDTH)
+        groups = ceil_div(groups, _OR_WIDTH)
         levels += 1
     return levels
 

@@ -7,9 +7,9 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.common.read_ahead import ReadAhead
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Kind
-from sparnn.hdl.machine import clog2
 from sparnn.hdl.sparse.array.broadcast import vector_word_layout
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR

@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.counting import group_counts
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT
 
@@ -80,7 +81,7 @@ class ChunkFetch(wiring.Component):
                 "tokens": In(tokens_layout(config)),
                 "broadcast": In(broadcast_layout(config)),
                 "broadcast_en": In(1),
-                "load_addr": In((config.mask_depth - 1).bit_length()),
+                "load_addr": In(clog2(config.mask_depth)),
                 "load_data": In(config.mask_entry_bits),
                 "load_en": In(1),
                 "busy": Out(1),
@@ -113,7 +114,7 @@ class ChunkFetch(wiring.Component):
         # A base's low bits are zero. They are not written as a constant, which would become the
         # flip-flops' reset, a gate behind ``move``, which comes last.
         turns = begins | (word_valid & word.jump)
-        low = (MASK_ALIGNMENT - 1).bit_length()
+        low = clog2(MASK_ALIGNMENT)
         onwards = (address + 1)[: len(address)]
         with m.If(move):
             m.d.sync += [
@@ -170,7 +171,7 @@ class ChunkFetch(wiring.Component):
         )
         mask_write, mask_read = activation_masks.write_port(), activation_masks.read_port()
         words_per_chunk = config.chunk // config.post_units
-        chunk_low = (words_per_chunk - 1).bit_length()
+        chunk_low = clog2(words_per_chunk)
         m.d.comb += [
             mask_write.addr.eq(
                 Cat(

@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Module, Mux, Shape, ShapeCastable, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["LARGE_BITS", "lane_memory"]
@@ -36,7 +37,7 @@ def lane_memory(
     low = each.bit_length() - 1
     words = memory.Memory(
         shape=data.ArrayLayout(bits, each),
-        depth=-(-depth // each),
+        depth=ceil_div(depth, each),
         init=[],
         attrs={"no_rw_check": 1, "ram_style": "huge"},
     )

@@ -13,7 +13,7 @@ from sparnn.hdl.arithmetic.counting import (
     population_count,
     several,
 )
-from sparnn.hdl.machine import clog2
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .guest import NO_GUEST, Host, own_product, take_guest

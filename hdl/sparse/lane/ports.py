@@ -2,6 +2,7 @@
 
 from amaranth.lib import data
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR, MaskFlag
 
@@ -33,12 +34,12 @@ def tokens_layout(config: SparseConfig) -> data.ArrayLayout:
 
 def local_word_bits(config: SparseConfig) -> int:
     """Address bits of a broadcast word inside one vector of the local copy."""
-    return (config.local_words - 1).bit_length()
+    return clog2(config.local_words)
 
 
 def chunk_bits(config: SparseConfig) -> int:
     """Address bits of a chunk inside one vector of the local copy."""
-    return (config.column_chunks - 1).bit_length()
+    return clog2(config.column_chunks)
 
 
 def broadcast_layout(config: SparseConfig) -> data.StructLayout:

@@ -15,6 +15,7 @@ from sparnn.hdl.arithmetic.counting import (
     several,
     split,
 )
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import WEIGHT_ALIGNMENT
 
@@ -41,9 +42,9 @@ def sub_mask_layout(config: SparseConfig) -> data.StructLayout:
         {
             "work": config.sub_chunk,
             "weights": config.sub_chunk,
-            "base": (config.weight_depth - 1).bit_length(),
+            "base": clog2(config.weight_depth),
             "offset": (config.chunk - config.sub_chunk).bit_length(),
-            "column": chunk_layout(config)["column"].width + (config.sub_chunks - 1).bit_length(),
+            "column": chunk_layout(config)["column"].width + clog2(config.sub_chunks),
             "factors": factors_layout(config),
             "last": 1,
         }
@@ -119,7 +120,7 @@ class MaskScan(wiring.Component):
         m.d.sync += dropped.eq(self.chunks.valid & self.drop & ~self.chunks.ready)
         held, more, room, take = Signal(), Signal(), Signal(), Signal()
         counts = (take & self.chunks.valid) | dropped | self.start
-        low = (WEIGHT_ALIGNMENT - 1).bit_length()
+        low = clog2(WEIGHT_ALIGNMENT)
         with m.If(counts):
             m.d.sync += [
                 before[:low].eq(base),
@@ -181,7 +182,7 @@ class MaskScan(wiring.Component):
         places = [Signal(layout_one, name=f"place{k}", reset_less=True) for k in range(subs)]
         shifted = [Signal.like(offset, name=f"below{k}") for k, offset in enumerate(offsets, 1)]
         sub_valid = Signal()
-        sub_index = Signal((subs - 1).bit_length(), reset_less=True)
+        sub_index = Signal(clog2(subs), reset_less=True)
         sub_base = Signal.like(here_base, reset_less=True)
         sub_column = Signal(len(here.column), reset_less=True)
         sub_factors = Signal(factors_layout(config), reset_less=True)

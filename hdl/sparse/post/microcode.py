@@ -10,6 +10,8 @@ from enum import IntEnum
 
 from amaranth.lib import data
 
+from sparnn.hdl.common.numbers import clog2
+
 __all__ = [
     "DISPATCH",
     "A",
@@ -298,7 +300,7 @@ def instruction_layout(limbs: int, length: int) -> data.StructLayout:
             "finish": 1,
             "back": 1,
             "go": codes(Go),
-            "to": (length - 1).bit_length(),
+            "to": clog2(length),
         }
     )
 

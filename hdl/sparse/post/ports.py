@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PARAMETER_LAYOUT, PREACTIVATION_BITS
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .state import state_load_signature, state_read_signature
@@ -18,7 +19,7 @@ def post_signature(config: SparseConfig) -> wiring.Signature:
     parameter_load = wiring.Signature(
         {
             "en": Out(1),
-            "addr": Out(unsigned((config.parameter_depth - 1).bit_length())),
+            "addr": Out(unsigned(clog2(config.parameter_depth))),
             "data": Out(PARAMETER_LAYOUT),
         }
     )

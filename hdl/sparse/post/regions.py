@@ -1,7 +1,7 @@
 """The serial post unit's memory of 16-bit words."""
 
 from sparnn.hdl.arithmetic.sigma_table import HARD_TABLE, TANH_TABLE
-from sparnn.hdl.machine import clog2
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["REST_BITS", "Regions"]

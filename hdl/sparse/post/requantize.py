@@ -14,6 +14,7 @@ from sparnn.hdl.arithmetic.formats import (
 )
 from sparnn.hdl.arithmetic.rounding import RoundingShifter, shift_latency
 from sparnn.hdl.arithmetic.saturate import saturate
+from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.common.sequential_memory import SequentialMemory
 from sparnn.hdl.sparse.config import SparseConfig
 
@@ -61,7 +62,7 @@ class Requantizer(wiring.Component):
 
     def __init__(self, config: SparseConfig) -> None:
         self._config = config
-        address = unsigned((config.parameter_depth - 1).bit_length())
+        address = unsigned(clog2(config.parameter_depth))
         super().__init__(
             {
                 "start": In(1),
@@ -79,7 +80,7 @@ class Requantizer(wiring.Component):
     @property
     def limbs(self) -> int:
         """Hardware multipliers: parts of a sum."""
-        return 1 + max(0, -(-(self._config.sum_bits - _LIMB_BITS - 1) // _LIMB_BITS))
+        return 1 + max(0, ceil_div(self._config.sum_bits - _LIMB_BITS - 1, _LIMB_BITS))
 
     @property
     def latency(self) -> int:

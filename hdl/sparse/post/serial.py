@@ -8,6 +8,7 @@ from amaranth.lib.memory import Memory, ReadPort
 
 from sparnn.hdl.arithmetic.formats import MULTIPLIER_BITS, PREACTIVATION_BITS, SHIFT_BITS
 from sparnn.hdl.arithmetic.saturate import saturate
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import Activation, Kind
 from sparnn.hdl.sparse.config import SparseConfig
 
@@ -26,7 +27,7 @@ _STEP_LOG2 = 3
 
 def sum_limbs(config: SparseConfig) -> int:
     """Parts in which a row's sum is multiplied."""
-    return 1 + -(-max(0, config.sum_bits - PREACTIVATION_BITS) // _LIMB_BITS)
+    return 1 + ceil_div(max(0, config.sum_bits - PREACTIVATION_BITS), _LIMB_BITS)
 
 
 class _Instruction(NamedTuple):

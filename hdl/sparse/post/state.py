@@ -6,6 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["StateMemory", "state_load_signature", "state_read_signature"]
@@ -16,7 +17,7 @@ def state_load_signature(config: SparseConfig) -> wiring.Signature:
     return wiring.Signature(
         {
             "en": Out(1),
-            "addr": Out(unsigned((config.state_depth - 1).bit_length())),
+            "addr": Out(unsigned(clog2(config.state_depth))),
             "data": Out(signed(PREACTIVATION_BITS)),
         }
     )
@@ -28,7 +29,7 @@ def state_read_signature(config: SparseConfig) -> wiring.Signature:
     return wiring.Signature(
         {
             "en": Out(1),
-            "addr": Out(unsigned((config.state_depth - 1).bit_length())),
+            "addr": Out(unsigned(clog2(config.state_depth))),
             "data": In(signed(PREACTIVATION_BITS)),
         }
     )
@@ -61,7 +62,7 @@ class StateMemory(wiring.Component):
             {
                 "restart": In(1),
                 "zero": In(1),
-                "base": In(unsigned((config.state_depth - 1).bit_length())),
+                "base": In(unsigned(clog2(config.state_depth))),
                 "value": Out(signed(PREACTIVATION_BITS)),
                 "next": In(1),
                 "write": In(1),

@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["ValueBank"]
@@ -34,7 +35,7 @@ class ValueBank(wiring.Component):
 
     def __init__(self, config: SparseConfig) -> None:
         self._config = config
-        row, value = unsigned((config.value_rows - 1).bit_length()), config.activation_bits
+        row, value = unsigned(clog2(config.value_rows)), config.activation_bits
         super().__init__(
             {
                 "append": In(1),

@@ -3,6 +3,7 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import memory, wiring
 
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.host.protocol import OVERFLOW_BITS
 from sparnn.hdl.sparse.config import SparseConfig
 
@@ -52,7 +53,7 @@ class PackedStore(wiring.Component):
             init=[],
             attrs={"no_rw_check": 1},
         )
-        low = (config.vector_words - 1).bit_length()
+        low = clog2(config.vector_words)
         packed = config.store_address_bits - 1  # bits of the address of a word that is not whole
         row_bits = len(banks[0].row)
         mask_write, mask_read = masks.write_port(), masks.read_port()
