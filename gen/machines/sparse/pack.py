@@ -112,7 +112,7 @@ def pack_loop(
             )
     once = np.sum([half.mask_counts for half in halves], axis=0)
     weight_counts = np.sum([half.weight_counts for half in halves], axis=0)
-    repeats = ceil_div(_LEAST_LOOP, once)
+    repeats = -(-_LEAST_LOOP // once)  # of each lane, rounded up
     lanes, host_words = len(once), halves[0].masks.shape[2]
     mask_words = _round_up(int((once * repeats).max()), MASK_ALIGNMENT)
     masks = np.zeros((lanes, mask_words, host_words), np.uint32)
