@@ -9,8 +9,8 @@ The folder holds
 - `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
   pruned weights: the float reference judges the quantization, not the pruning;
 - `manifest.json`: all of it described, with what is needed to make it again;
-- with `--bus` also `sparnn_bus.v`, `sparnn_regs.h`, `sparnn_regs.rdl` and `registers.md`
-  (docs/interface.md).
+- with `--bus` also `sparnn_bus.v`, `sparnn_regs.h`, `sparnn_regs.rdl`, `registers.md` and, where
+  there are jobs, `sparnn_driver.c` and `sparnn_driver.h` (docs/interface.md).
 """
 
 import json
@@ -33,13 +33,14 @@ from sparnn.sim.progress import Phases
 from .graph.read import ReadPart, model_sizes, read_model
 from .graph.write import placement_lines, write_graph
 from .machines.backend import backend
-from .machines.bus import bus_choice
+from .machines.bus import BusChoice, bus_choice
 from .machines.emit import HEADER, VERILOG, config_option
 from .machines.presets import is_file, load_machine
 from .machines.shared.placement import FITTED_STEPS, Placement
 from .network.model import FloatNetwork
 from .network.prune import prune as prune_network
 from .network.to_onnx import float_model
+from .output.c_driver import write_c_driver
 from .output.folder import check_replaceable, written_aside
 from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
@@ -199,11 +200,11 @@ def compile_model(
             around.write(folder, machine)
         _copy_model(model, folder / "model.onnx")
         if read.cut is None:
-            _write_part(folder, parts[0], options)
+            _write_part(folder, parts[0], options, around)
         else:
             graph = write_graph(folder, read.cut, model_sizes(read.model))
             for part, place in zip(parts, graph.parts, strict=True):
-                _write_part(place, part, options)
+                _write_part(place, part, options, around)
             text = manifest_text(
                 command="compile",
                 options=options,
@@ -267,12 +268,19 @@ def _moved(part: CompiledPart, machine: MachineConfig, streams: int) -> Compiled
     return replace(part, placement=placement)
 
 
-def _write_part(folder: Path, part: CompiledPart, options: Mapping[str, Any]) -> None:
+def _write_part(
+    folder: Path, part: CompiledPart, options: Mapping[str, Any], around: BusChoice | None
+) -> None:
     """A network's files, and the manifest of its folder."""
     network, program = part.quantized.network, part.placement.program
     (folder / HEADER).write_text(
-        header_text(part.placement.config, program, network.layers[0].f_x), encoding="utf-8"
+        header_text(
+            part.placement.config, program, network.layers[0].f_x, len(part.placement.image)
+        ),
+        encoding="utf-8",
     )
+    if around is not None and around.bus.jobs:
+        write_c_driver(folder, program, network)
     network.save(folder / "network.npz")
     (folder / "image.bin").write_bytes(part.placement.image.astype("<u4").tobytes())
     (folder / "program.json").write_text(

@@ -10,9 +10,11 @@ from sparnn.hdl.host.protocol import (
     Opcode,
     Response,
     Target,
+    identity,
     words_per_entry,
 )
 from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.host.answers import answered_words
 from sparnn.sim.host.program import MachineProgram
 
 __all__ = ["header_text"]
@@ -22,13 +24,14 @@ def header_text(
     config: MachineConfig,
     program: MachineProgram | None = None,
     f_x: int | None = None,
+    image_words: int | None = None,
 ) -> str:
     """The text of sparnn.h: C99, macros only.
 
     Parameters
     ----------
     program: adds the addresses and sizes of a compiled network.
-    f_x: format of its input.
+    f_x: format of its input. image_words: of image.bin.
     """
     descriptor = config.DESCRIPTOR
     lines = [
@@ -65,7 +68,15 @@ def header_text(
         for field in fields(config)
         if field.name != "weight_bits"  # stands above: a weight is an entry
     ]
+    given = {field.name for field in fields(config)}
     lines += [
+        _define(name.upper(), getattr(config, name))
+        for name in ("post_units", "link_words", "packed_store")
+        if name not in given
+    ]
+    lines += [
+        "/* What IDENTIFY and the register IDENTITY say: images fit machines of one identity. */",
+        _define("IDENTITY", identity(config), hexadecimal=True),
         "",
         "/* Layer descriptors: word, low bit, width of each field; SIGNED: two's complement. */",
         _define("DESCRIPTOR_WORDS", descriptor.words),
@@ -77,6 +88,8 @@ def header_text(
         lines += [_define(f"FIELD_{name.upper()}_{part}", n) for part, n in values.items()]
     if program is not None:
         lines += _network(program)
+        if image_words is not None:
+            lines.append(_define("IMAGE_WORDS", image_words))
         if f_x is not None:
             lines.append(_define("NETWORK_F_X", f_x))
     return "\n".join([*lines, "", "#endif", ""])
@@ -92,6 +105,8 @@ def _network(program: MachineProgram) -> list[str]:
         _define("NETWORK_INPUT_ADDRESS", first["in_base"]),
         _define("NETWORK_INPUT_WORDS", first["in_words"]),
         _define("NETWORK_MAX_STEPS", program.max_steps),
+        "/* Words that answer to reading all states. */",
+        _define("NETWORK_STATE_WORDS", _state_words(program)),
         "/* Above 1: vectors and states of so many sequences lie one after the other; read outputs",
         "   from the store. */",
         _define("NETWORK_STREAMS", program.streams),
@@ -116,6 +131,15 @@ def _network(program: MachineProgram) -> list[str]:
             lines.append(_define(f"{prefix}_F_STATE", layer.f_state))
         lines.append(_array(f"{prefix}_ORDER", layer.neurons))
     return lines
+
+
+def _state_words(program: MachineProgram) -> int:
+    return sum(
+        layer.descriptor["out_words"] * answered_words(program.config)
+        + (len(layer.neurons) if layer.has_state else 0)
+        for layer in program.layers
+        if layer.has_hidden and not layer.continues
+    )
 
 
 def _define(name: str, value: int, *, hexadecimal: bool = False) -> str:

@@ -1,0 +1,163 @@
+"""The C driver, compiled with all warnings, against a device in plain Python."""
+
+import ctypes
+import subprocess
+
+import numpy as np
+import pytest
+from support.job_device import JobDevice
+
+from sparnn.hdl.bus.faults import Fault
+from sparnn.hdl.host.protocol import Opcode, header
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.golden.run import load_compiled
+from sparnn.sim.network.arrays import quantize
+from sparnn.sim.verilator.hardware import load_program, read_image
+from sparnn.sim.verilator.toolchain import find_compiler
+
+HOOKS = """
+#include <stdint.h>
+extern uint32_t (*read_hook)(uint32_t);
+extern void (*write_hook)(uint32_t, uint32_t);
+#define SPARNN_READ(device, offset) ((void)(device), read_hook(offset))
+#define SPARNN_WRITE(device, offset, value) ((void)(device), write_hook(offset, value))
+"""
+NO_DEVICE, OTHER_MACHINE, NO_ROOM, SILENT, UNEXPECTED, BAD_ARGUMENT = range(-1, -7, -1)
+READ = ctypes.CFUNCTYPE(ctypes.c_uint32, ctypes.c_uint32)
+WRITE = ctypes.CFUNCTYPE(None, ctypes.c_uint32, ctypes.c_uint32)
+
+
+class Handle(ctypes.Structure):
+    _fields_ = (
+        ("registers", ctypes.c_void_p),
+        ("memory", ctypes.c_void_p),
+        ("address", ctypes.c_uint64),
+        ("words", ctypes.c_uint32),
+        ("patience", ctypes.c_uint32),
+        ("answer", ctypes.c_uint32),
+        ("written", ctypes.c_uint32),
+        ("steps", ctypes.c_uint32),
+        ("error_word", ctypes.c_uint32),
+        ("error_address", ctypes.c_uint64),
+    )
+
+
+@pytest.fixture(scope="module")
+def library(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("c")
+    (folder / "hooks.h").write_text(HOOKS)
+    (folder / "hooks.c").write_text(
+        '#include "hooks.h"\nuint32_t (*read_hook)(uint32_t);\n'
+        "void (*write_hook)(uint32_t, uint32_t);\n"
+    )
+    compiler = find_compiler().split()[-1].replace("clang++", "clang")
+    compiler = compiler.replace("c++", "cc").replace("g++", "gcc")
+    subprocess.run(
+        [
+            *(compiler, "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fPIC"),
+            *("-shared", "-include", "hooks.h", "-I", network[0], "-o", "driver.so", "hooks.c"),
+            network[0] / "sparnn_driver.c",
+        ],
+        cwd=folder,
+        check=True,
+    )
+    return ctypes.CDLL(str(folder / "driver.so"))
+
+
+class Session:
+    """A device in Python, behind the driver in C."""
+
+    def __init__(self, library, folder, words=1 << 14):
+        self.library = library
+        self.device = JobDevice(load_program(folder).config, words=words)
+        self.hooks = READ(self.device.read), WRITE(self.device.write)
+        for name, hook in zip(("read_hook", "write_hook"), self.hooks, strict=True):
+            ctypes.c_void_p.in_dll(library, name).value = ctypes.cast(hook, ctypes.c_void_p).value
+        memory = self.device.memory.ctypes.data
+        self.handle = Handle(None, memory, self.device.address, words, 5)
+        self.image = read_image(folder / "image.bin")
+
+    def call(self, name, *arguments):
+        """Arrays go as pointers."""
+        plain = [
+            one.ctypes.data_as(ctypes.c_void_p) if isinstance(one, np.ndarray) else one
+            for one in arguments
+        ]
+        return getattr(self.library, f"sparnn_{name}")(ctypes.byref(self.handle), *plain)
+
+    def loaded(self):
+        assert self.call("open") == 0
+        assert self.call("load", self.image) == 0
+        return self
+
+    def outputs(self, layer, steps, units):
+        values = np.zeros((steps, units), np.int32)
+        for step in range(steps):
+            assert self.call("output", layer, step, values[step]) == 0
+        return values
+
+
+@pytest.fixture
+def integers(network):
+    """The integer network, and inputs for it: [steps, inputs]."""
+    folder, inputs = network
+    _, integer_network = load_compiled(folder)
+    x, _ = quantize(inputs[:, 0], integer_network.layers[0].f_x, integer_network.activation_bits)
+    return integer_network, x
+
+
+def test_outputs_are_those_of_the_golden_model(library, network, integers):
+    integer_network, x = integers
+    session = Session(library, network[0]).loaded()
+    assert session.call("run", x.astype(np.int16), len(x), 0) == 0
+    trace = run_network(integer_network, x)
+    assert np.array_equal(session.outputs(1, len(x), 3), trace.layers[1].outputs)
+    cycles = np.zeros(1, np.uint32)
+    assert session.call("cycles", cycles) == 0
+    assert cycles[0] > 0
+    values = np.zeros(8, np.int32)
+    assert session.call("output", 1, len(x), values) == BAD_ARGUMENT
+    assert session.call("output", 0, 0, values) == BAD_ARGUMENT
+    assert session.call("run", x.astype(np.int16), 0, 0) == BAD_ARGUMENT
+
+
+def test_states_are_put_aside_and_back(library, network, integers):
+    integer_network, x = integers
+    session = Session(library, network[0]).loaded()
+    header_text = (network[0] / "sparnn.h").read_text()
+    words = int(header_text.split("SPARNN_NETWORK_STATE_WORDS ")[1].split()[0])
+    states = np.full(words + 1, 0xDEADBEEF, np.uint32)
+    first, second = x[:4].astype(np.int16), x[4:].astype(np.int16)
+    assert session.call("run", first, 4, 0) == 0
+    assert session.call("get_states", states) == 0
+    assert states[-1] == 0xDEADBEEF
+    assert states[-2] != 0xDEADBEEF
+    assert session.call("run", second[::-1].copy(), len(second), 0) == 0  # another stream
+    assert session.call("set_states", states) == 0
+    assert session.call("run", second, len(second), 1) == 0
+    expected = run_network(integer_network, x).layers[1].outputs[4:]
+    assert np.array_equal(session.outputs(1, len(second), 3), expected)
+
+
+def test_faults_are_told_and_the_next_job_runs(library, network, integers):
+    _, x = integers
+    session = Session(library, network[0]).loaded()
+    session.device.damage = 6
+    assert session.call("run", x.astype(np.int16), len(x), 0) == Fault.CHECK
+    assert session.handle.error_word == len(session.device.jobs[-1]) - 1
+    assert session.call("run", x.astype(np.int16), len(x), 0) == 0
+    session.image[0] = header(Opcode.RUN, 0)
+    session.device.machine.feed = lambda words: [0xF0000000]
+    assert session.call("load", session.image) == Fault.CAPACITY
+
+
+def test_other_devices_are_refused(library, network):
+    session = Session(library, network[0])
+    session.device.values["IDENTITY"] ^= 1
+    assert session.call("open") == OTHER_MACHINE
+    session.device.values["MAGIC"] = 0
+    assert session.call("open") == NO_DEVICE
+    assert Session(library, network[0], words=30).call("load", session.image) == NO_ROOM
+    session = Session(library, network[0]).loaded()
+    session.device._start = lambda: None
+    assert session.call("load", session.image) == SILENT
