@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from sparnn.sim.aliases import AnyFloatArray, Io
 
 from .errors import SimulationError
 from .host_model import HostModel
@@ -14,11 +14,8 @@ from .network.arrays import read_inputs
 
 __all__ = ["compare", "run_reference"]
 
-Io = Mapping[str, Any]
-FloatArray = npt.NDArray[np.floating[Any]]
 
-
-def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, FloatArray]:
+def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, AnyFloatArray]:
     """Run the original model on an input file.
 
     Parameters
@@ -47,7 +44,7 @@ def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, FloatArra
             f"{model_path} takes the inputs {sorted(model.inputs)} and the manifest names "
             f"{sorted(arrays)}: compile the model again"
         )
-    feeds: dict[str, FloatArray] = dict(arrays)
+    feeds: dict[str, AnyFloatArray] = dict(arrays)
     names = [entry["name"] for entry in io["outputs"]]
     axes = {entry["name"]: list(entry["axes"]) for entry in (*io["inputs"], *io["outputs"])}
     batches = {name: axes[name].index("batch") for name in feeds if "batch" in axes[name]}
@@ -75,7 +72,7 @@ def run_reference(model_path: Path, inputs: Path, io: Io) -> dict[str, FloatArra
 
 
 def compare(
-    reference: Mapping[str, FloatArray], ours: Mapping[str, FloatArray]
+    reference: Mapping[str, AnyFloatArray], ours: Mapping[str, AnyFloatArray]
 ) -> dict[str, float | None]:
     """How far our outputs are from the reference, over all outputs together.
 

@@ -23,8 +23,6 @@ from .verilator.hardware import VERILOG, DriverRun, load_program, run_sequences
 
 __all__ = ["SimulationReport", "hardware_outputs", "mismatches", "simulate"]
 
-IntArray = npt.NDArray[np.int64]
-
 
 @dataclass(frozen=True)
 class SimulationReport:

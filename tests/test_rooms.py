@@ -7,7 +7,7 @@ import pytest
 
 #: Rooms by floor, the lowest first. A room imports itself and lower floors, never its neighbours.
 FLOORS = (
-    ("hdl/errors", "sim/errors", "gen/errors"),
+    ("hdl/errors", "sim/errors", "sim/aliases", "gen/errors"),
     ("hdl/common", "hdl/verilog", "hdl/descriptor"),
     ("hdl/arithmetic",),
     ("hdl/machine",),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.sparse.pack import parameter_entries
@@ -15,6 +14,7 @@ from sparnn.hdl.baseline.array import baseline_verilog
 from sparnn.hdl.baseline.config import GROUP, BaselineConfig
 from sparnn.hdl.baseline.ports import PROGRAM_FIELDS, Opcode, Target, beat_bits
 from sparnn.hdl.common.numbers import ceil_div
+from sparnn.sim.aliases import IntArray, Words
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.network.network import IntegerLayer
 from sparnn.sim.verilator.kept_runs import kept_run
@@ -24,8 +24,6 @@ from .csc import CscImage, encode_csc
 
 __all__ = ["DESIGNS", "BaselineRun", "baseline_config", "run_baseline"]
 
-IntArray = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint32]
 
 #: What makes an array EIE or ESE.
 DESIGNS: Mapping[str, Mapping[str, Any]] = {

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement, memory_needs
@@ -19,6 +18,7 @@ from sparnn.gen.synth.liberty import find_liberty
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.golden.layers import NetworkTrace, run_network
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import quantize
@@ -39,7 +39,6 @@ __all__ = [
     "prepare",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 #: What a memory holds, by its name: sparnn's and the baselines' memories. The rest (parameters,
 #: programs, states, partial sums) is "other".

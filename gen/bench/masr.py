@@ -21,6 +21,7 @@ from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.host.protocol import Counter
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.golden.layers import NetworkTrace, run_network
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import quantize
@@ -45,7 +46,6 @@ __all__ = [
     "run_layer",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 #: Bits of weights and activations in MASR's machine.
 MASR_BITS = PRESETS["masr"]["weight_bits"]

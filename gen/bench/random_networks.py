@@ -4,12 +4,10 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.network.network import GATES, WITH_STATE, IntegerLayer, IntegerNetwork
-
-IntArray = npt.NDArray[np.int64]
 
 __all__ = ["random_config", "random_initial", "random_network", "random_x"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.network.model import FloatArray, FloatNetwork
+from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.network.prune import prune
 from sparnn.gen.network.run import named_output
 from sparnn.gen.network.run import run_network as run_float
@@ -20,6 +20,7 @@ from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.formats import sqnr_db
 from sparnn.gen.quantize.quantize import quantize
 from sparnn.gen.quantize.weight_rows import quantize_rows
+from sparnn.sim.aliases import FloatArray
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.golden.run import quantize_sequence
 from sparnn.sim.network.arrays import Sequence as InputSequence

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.network.model import FloatArray, FloatLayer, FloatNetwork
+from sparnn.gen.network.model import FloatLayer, FloatNetwork
+from sparnn.sim.aliases import FloatArray
 
 __all__ = ["Workload", "masr_workload"]
 

@@ -11,7 +11,6 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.synth.memories import memories
@@ -20,6 +19,7 @@ from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.lane.lane_memory import LARGE_BITS
+from sparnn.sim.aliases import FloatArray
 
 from .measure import DATA
 
@@ -30,8 +30,6 @@ LARGE_WORDS = 16384
 
 #: Memories of at most so many words are LUT RAM where there is some, flip-flops elsewhere.
 SMALL = 32
-
-FloatArray = npt.NDArray[np.float64]
 
 
 def predict(config: SparseConfig, target: Target) -> dict[str, float]:

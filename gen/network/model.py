@@ -4,14 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from sparnn.sim.aliases import FloatArray
 from sparnn.sim.network.network import stages
 
-__all__ = ["ACTIVATIONS", "AXES", "GATES", "FloatArray", "FloatLayer", "FloatNetwork"]
+__all__ = ["ACTIVATIONS", "AXES", "GATES", "FloatLayer", "FloatNetwork"]
 
-FloatArray = NDArray[np.float64]
 
 #: Gate order of docs/numerics.md by kind of layer; the length is the number of rows per unit.
 GATES: Mapping[str, tuple[str, ...]] = {

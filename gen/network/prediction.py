@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 
 from sparnn.gen.errors import SparnnError
+from sparnn.sim.aliases import FloatArray
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.network import IntegerNetwork
 
-from .model import FloatArray, FloatNetwork
+from .model import FloatNetwork
 from .run import machine_biases, run_network
 
 __all__ = ["with_thresholds"]

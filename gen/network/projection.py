@@ -15,10 +15,11 @@ import onnx
 from numpy.typing import NDArray
 
 from sparnn.gen.errors import SparnnError
+from sparnn.sim.aliases import FloatArray
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.network.arrays import read_npz
 
-from .model import FloatArray, FloatLayer, FloatNetwork
+from .model import FloatLayer, FloatNetwork
 from .to_onnx import float_model
 
 __all__ = ["main", "projected_network"]

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from sparnn.gen.errors import SparnnError
+from sparnn.sim.aliases import FloatArray
 
-from .model import FloatArray, FloatNetwork
+from .model import FloatNetwork
 
 __all__ = ["SMALL_HEAD", "prune"]
 

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .model import FloatArray, FloatLayer, FloatNetwork
+from sparnn.sim.aliases import FloatArray
+
+from .model import FloatLayer, FloatNetwork
 
 __all__ = [
     "FloatTrace",

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparnn.gen.network.model import GATES, FloatArray
+from sparnn.gen.network.model import GATES
+from sparnn.sim.aliases import FloatArray
 
 from .constants import Call
 from .values import refuse
@@ -159,5 +160,5 @@ def _check_clip(call: Call, names: list[str], arguments: list[tuple[float, ...]]
             call.node,
             f"clip = {clip:g} is not supported: the machine does not clip the inputs of "
             f"activations, which changes nothing only from {max(needed):g} on with {names}; export "
-            "the model without clip",
+            "and retrain without clip, which is another network, or with one of that size",
         )

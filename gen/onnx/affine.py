@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sparnn.gen.network.model import FloatArray
+from sparnn.sim.aliases import FloatArray
 
 from .chain import Chain, assign
 from .constants import Call

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from sparnn.gen.network.model import FloatArray, FloatLayer
+from sparnn.gen.network.model import FloatLayer
+from sparnn.sim.aliases import FloatArray
 
 from .affine import folded, per_feature, scaled
 from .chain import Chain, Draft, assign_size

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sparnn.gen.network.model import FloatArray, FloatLayer
+from sparnn.gen.network.model import FloatLayer
+from sparnn.sim.aliases import FloatArray
 
 from .activations import row_functions
 from .affine import folded

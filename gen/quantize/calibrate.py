@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.network.model import FloatArray, FloatLayer, FloatNetwork
+from sparnn.gen.network.model import FloatLayer, FloatNetwork
 from sparnn.gen.network.run import FloatTrace, run_network
+from sparnn.sim.aliases import FloatArray
 from sparnn.sim.network.arrays import Sequence
 from sparnn.sim.network.network import WITH_STATE
 

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparnn.gen.network.model import FloatArray, FloatNetwork
+from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.network.run import FloatTrace, run_layer, run_network, run_reset_first
+from sparnn.sim.aliases import FloatArray
 
 from .calibrate import Ranges, TensorRange
 

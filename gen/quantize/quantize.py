@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.network.model import FloatArray, FloatLayer, FloatNetwork
+from sparnn.gen.network.model import FloatLayer, FloatNetwork
 from sparnn.gen.network.run import machine_biases
+from sparnn.sim.aliases import FloatArray
 from sparnn.sim.network.network import Int32Array, IntegerLayer, IntegerNetwork
 
 from .calibrate import Ranges, TensorRange

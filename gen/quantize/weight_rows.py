@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sparnn.gen.network.model import FloatArray
+from sparnn.sim.aliases import FloatArray
 from sparnn.sim.network.network import Int32Array
 
 __all__ = ["QuantizedRows", "quantize_rows"]

@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.aliases import FloatArray, IntArray
 
 __all__ = ["HalfRows", "estimate_cycles"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 #: Steps over which the lanes are followed, and how many of them fill the pipeline first.
 _STEPS, _FILLING = 24, 4

@@ -3,9 +3,9 @@
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["IntArray", "hard_sigmoid", "rne", "saturate", "sigmoid", "tanh", "tanh15"]
+from sparnn.sim.aliases import IntArray
 
-IntArray = npt.NDArray[np.int64]
+__all__ = ["hard_sigmoid", "rne", "saturate", "sigmoid", "tanh", "tanh15"]
 
 
 def rne(a: npt.ArrayLike, n: npt.ArrayLike) -> IntArray:

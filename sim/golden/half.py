@@ -3,9 +3,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.network.network import IntegerLayer
 
-from .arithmetic import IntArray, rne
+from .arithmetic import rne
 
 __all__ = ["Half", "half_of"]
 

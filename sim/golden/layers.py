@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
 
-from .arithmetic import IntArray, hard_sigmoid, rne, saturate, sigmoid, tanh, tanh15
+from .arithmetic import hard_sigmoid, rne, saturate, sigmoid, tanh, tanh15
 from .half import half_of
 
 __all__ = [

@@ -1,7 +1,7 @@
 """Runs the golden model on the sequences of an npz file: `sparnn golden`."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.sim.aliases import IntArray, Io
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.network.arrays import (
     AXES,
@@ -36,8 +37,6 @@ __all__ = [
     "run_golden",
 ]
 
-Io = Mapping[str, Any]
-IntArray = npt.NDArray[np.int64]
 
 MANIFEST = "manifest.json"
 NETWORK = "network.npz"

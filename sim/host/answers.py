@@ -15,6 +15,7 @@ from sparnn.hdl.host.protocol import (
     header,
 )
 from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.errors import SimulationError
 
 from .program import LayerProgram, MachineProgram, Run
@@ -29,7 +30,6 @@ __all__ = [
     "store_elements",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 _ARGUMENT = (1 << ARGUMENT_BITS) - 1
 

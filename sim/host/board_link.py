@@ -5,19 +5,17 @@ import time
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.hdl.host.protocol import Opcode, Response, header, identity
 from sparnn.hdl.link.protocol import VERSION, Fault, Kind
 from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.aliases import Words
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.progress import progress
 
 from .link_words import BadByteError, LinkDecoder, LinkEncoder
 
 __all__ = ["BoardLink", "Port"]
-
-Words = npt.NDArray[np.uint32]
 
 
 class Port(Protocol):

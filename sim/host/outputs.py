@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.errors import SimulationError
 
 from .answers import SequenceResult
 
 __all__ = ["hardware_outputs"]
-
-IntArray = npt.NDArray[np.int64]
 
 
 def hardware_outputs(io: Mapping[str, Any], result: SequenceResult) -> dict[str, IntArray]:

@@ -17,13 +17,13 @@ from sparnn.hdl.host.protocol import (
     words_per_entry,
 )
 from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.aliases import IntArray, Words
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.network.network import IntegerNetwork
 
 from .program import MachineProgram, Run
 
 __all__ = [
-    "Words",
     "constant_states",
     "header_words",
     "read_state_packets",
@@ -32,9 +32,6 @@ __all__ = [
     "state_packets",
     "write_packet",
 ]
-
-IntArray = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint32]
 
 
 def write_packet(

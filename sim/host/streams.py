@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.host.protocol import RUN_RESET, Opcode, Response, Target, header
+from sparnn.sim.aliases import IntArray, Words
 
 from .answers import Reader, SequenceResult, answered_words, layer_state, store_elements
 from .packets import (
-    Words,
     header_words,
     read_state_packets,
     sequence_words,
@@ -25,7 +25,6 @@ from .program import LayerProgram, MachineProgram
 
 __all__ = ["StreamGroup", "expected_stream_words", "parse_streams", "stream_packets"]
 
-IntArray = npt.NDArray[np.int64]
 Given = tuple[npt.NDArray[np.integer], Mapping[tuple[str, int], npt.NDArray[np.integer]]]
 
 

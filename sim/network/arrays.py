@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.sim.aliases import AnyFloatArray, IntArray, Io
 from sparnn.sim.errors import SimulationError
 
 __all__ = [
@@ -40,9 +41,6 @@ __all__ = [
     "write_npz",
 ]
 
-FloatArray = npt.NDArray[np.floating[Any]]
-IntArray = npt.NDArray[np.int64]
-Io = Mapping[str, Any]
 
 AXES = ("batch", "time", "direction", "feature")
 """The axes a model's tensor may have, in the order used inside this module."""
@@ -240,7 +238,7 @@ def _checked(
     return values
 
 
-def quantize(values: FloatArray, f: int, bits: int) -> tuple[IntArray, int]:
+def quantize(values: AnyFloatArray, f: int, bits: int) -> tuple[IntArray, int]:
     """Real numbers as integers of format `f`: rounded half to even, saturated to `bits` bits.
 
     Parameters

@@ -11,6 +11,7 @@ from sparnn.hdl.arithmetic.formats import MULTIPLIER_BITS, PREACTIVATION_BITS, S
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.host.protocol import Target, words_per_entry
+from sparnn.sim.aliases import IntArray, Words
 from sparnn.sim.cycles.dense import half_cycles
 from sparnn.sim.host.plan import Phase, TilePlan
 from sparnn.sim.network.network import IntegerLayer
@@ -27,9 +28,6 @@ __all__ = [
     "weight_words",
     "worked_layer",
 ]
-
-IntArray = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint32]
 
 
 def issues(plan: TilePlan, layer: IntegerLayer) -> int:

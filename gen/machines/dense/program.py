@@ -9,11 +9,12 @@ import numpy.typing as npt
 
 from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads_state
 from sparnn.gen.machines.shared.layers import runs_step_by_step
-from sparnn.gen.machines.shared.placement import Placement, Words
+from sparnn.gen.machines.shared.placement import Placement
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.descriptor import DESCRIPTOR, phase_field
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Target, words_per_entry
+from sparnn.sim.aliases import Words
 from sparnn.sim.cycles.dense import TileLayer
 from sparnn.sim.host.packets import write_packet
 from sparnn.sim.host.plan import TilePlan

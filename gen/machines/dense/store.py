@@ -4,12 +4,12 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.order import side_by_side
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.network.network import IntegerNetwork
 
 from .tiles import wide_outputs
@@ -24,8 +24,6 @@ __all__ = [
 
 #: What two layers have in common that take turns: all but weights and parameters.
 _SHARED = ("kind", "activation", "units", "f_pre", "f_state", "f_out", "cell_shift")
-
-IntArray = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.network.network import IntegerLayer
 
-__all__ = ["IntArray", "by_position", "side_by_side", "with_third_gate"]
-
-IntArray = npt.NDArray[np.int64]
+__all__ = ["by_position", "side_by_side", "with_third_gate"]
 
 
 def side_by_side(orders: Sequence[IntArray], post_units: int) -> IntArray:

@@ -5,22 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from sparnn.gen.errors import SparnnError
 from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.aliases import Words
 from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.network.network import IntegerNetwork
 
-__all__ = ["FITTED_STEPS", "Outputs", "Placement", "Words", "wanted_outputs"]
+__all__ = ["FITTED_STEPS", "Outputs", "Placement", "wanted_outputs"]
 
 #: Steps of one run that the store of a fitted machine has room for.
 FITTED_STEPS = 64
 
 #: ``layer`` and ``what`` of each wanted output: the manifest's ``io["outputs"]``.
 Outputs = Sequence[Mapping[str, Any]]
-Words = npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

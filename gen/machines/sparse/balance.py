@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from sparnn.sim.aliases import FloatArray, IntArray
 from sparnn.sim.progress import progress
 
 __all__ = ["Balance", "HalfWork", "balanced"]
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 
 #: The search lowers the sum of this power of the lanes' work: high enough that the fullest lanes
 #: decide, low enough that the others still give a direction.

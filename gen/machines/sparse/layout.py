@@ -13,10 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.order import IntArray, by_position, side_by_side
+from sparnn.gen.machines.shared.order import by_position, side_by_side
 from sparnn.gen.quantize.activity import BoolArray
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 

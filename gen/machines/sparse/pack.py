@@ -17,13 +17,13 @@ from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import Target, words_per_entry
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT, WEIGHT_ALIGNMENT, MaskFlag
+from sparnn.sim.aliases import Words
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 
 from .layout import LayerLayout, NetworkLayout, chunks_per_row
 
 __all__ = ["PackedHalf", "PackedLoop", "pack_loop", "pack_network"]
 
-Words = npt.NDArray[np.uint32]
 Counts = npt.NDArray[np.int64]
 Integers = npt.NDArray[np.integer]
 

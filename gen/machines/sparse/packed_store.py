@@ -3,13 +3,13 @@
 from collections.abc import Sequence, Set
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.gen.quantize.activity import BoolArray
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.network.network import IntegerNetwork
 
 from .layout import NetworkLayout
@@ -26,7 +26,6 @@ __all__ = [
     "store_memories",
 ]
 
-IntArray = npt.NDArray[np.int64]
 
 #: Room for values over those of the calibration sequences.
 MARGIN = 1.25

@@ -9,12 +9,13 @@ import numpy.typing as npt
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads_state
 from sparnn.gen.machines.shared.layers import KINDS, check_machine, runs_step_by_step
-from sparnn.gen.machines.shared.placement import Placement, Words
+from sparnn.gen.machines.shared.placement import Placement
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Target
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
+from sparnn.sim.aliases import Words
 from sparnn.sim.host.packets import write_packet
 from sparnn.sim.host.program import LayerProgram, MachineProgram
 
