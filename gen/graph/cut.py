@@ -6,12 +6,20 @@ importer alone decides what the machine computes; all other nodes run on the hos
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import ModelProto, TensorProto, ValueInfoProto, helper, inliner, numpy_helper
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    helper,
+    inliner,
+    numpy_helper,
+)
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.model import FloatNetwork
@@ -20,12 +28,15 @@ from sparnn.gen.onnx.shapes import PLUMBING
 
 from .host import Arrays, evaluate
 from .model import Graph
+from .rewrite import rewritten
 
 __all__ = ["Cut", "Part", "Piece", "cut"]
 
 RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 #: Nodes that are added on trial, each alone refused, before a part stops growing there.
 _AHEAD = 8
+#: The input of a recurrent node that says how long each sequence is.
+_LENGTHS = 4
 #: Inputs of a recurrent node that are its weights, and its initial states.
 _WEIGHTS, _STATES = (1, 2, 3, 7), (5, 6)
 
@@ -80,7 +91,7 @@ def cut(model: ModelProto, feeds: Sequence[Arrays]) -> Cut:
     """
     if model.functions:
         model = inliner.inline_local_functions(model)
-    grower = _Grower(Graph(model), feeds)
+    grower = _Grower(Graph(rewritten(model)), feeds)
     graph = grower.graph
     refusals = []
     for number, node in enumerate(graph.nodes):
@@ -189,6 +200,8 @@ class _Grower:
             if graph.maker.get(name, -1) in graph.fixed:
                 own |= graph.before(graph.maker[name], graph.fixed)
         taken = [name for name in graph.taken(own) if name not in constants]
+        lengths = self._lengths(nodes)
+        taken = [name for name in taken if name != lengths]
         outside = [k for k in range(len(graph.nodes)) if k not in nodes]
         given = graph.given(nodes, outside)
         model = graph.extract(
@@ -196,8 +209,33 @@ class _Grower:
             [self._value(name) for name in taken],
             [self._value(name) for name in given],
             list(constants.values()),
+            None if lengths is None else [_whole(graph.nodes[k]) for k in sorted(own)],
         )
-        return Part(nodes, network_of(model), model)
+        network = network_of(model)
+        if lengths is not None:
+            network = _with_lengths(network, lengths)
+            model.graph.input.append(self._value(lengths))
+        return Part(nodes, network, model)
+
+    def _lengths(self, nodes: Iterable[int]) -> str | None:
+        """The tensor that says how long each sequence is, of nodes that all agree in it.
+
+        What lies behind the end of a sequence is zero, which only recurrent nodes and what moves
+        axes keep so.
+        """
+        graph = self.graph
+        found: set[str] = set()
+        for number in nodes:
+            node = graph.nodes[number]
+            if node.op_type in RECURRENT:
+                name = node.input[_LENGTHS] if len(node.input) > _LENGTHS else ""
+                found.add(name if graph.maker.get(name, -1) not in graph.fixed else "")
+        if found <= {""} or any(name in graph.weights for name in found):
+            return None
+        others = {graph.nodes[k].op_type for k in nodes} - RECURRENT
+        if len(found) > 1 or not others <= set(PLUMBING):
+            raise SparnnError("nodes of a part have to agree in the lengths of the sequences")
+        return found.pop()
 
     def _constants(self, nodes: Iterable[int]) -> dict[str, TensorProto]:
         """Weights that follow from constants and from shapes alone, as constants, and such initial
@@ -241,6 +279,24 @@ class _Grower:
         return helper.make_tensor_value_info(
             name, kind, [f"{name}:{i}" for i in range(sample.ndim)]
         )
+
+
+def _whole(node: NodeProto) -> NodeProto:
+    """A recurrent node without lengths of sequences; another one as it is."""
+    if node.op_type not in RECURRENT or len(node.input) <= _LENGTHS:
+        return node
+    copy = NodeProto()
+    copy.CopyFrom(node)
+    copy.input[_LENGTHS] = ""
+    return copy
+
+
+def _with_lengths(network: FloatNetwork, name: str) -> FloatNetwork:
+    """The network with one more input: how long each sequence is."""
+    if any(entry["what"] == "step" for entry in network.io["outputs"]):
+        raise SparnnError("the last step of sequences of different lengths is none of theirs")
+    entry = {"name": name, "role": "lengths", "layer": 0, "axes": ["batch"], "sizes": [None]}
+    return replace(network, io={**network.io, "inputs": [*network.io["inputs"], entry]})
 
 
 def _convex(graph: Graph, groups: Sequence[Iterable[int]]) -> bool:

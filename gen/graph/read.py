@@ -66,7 +66,7 @@ def read_model(path: Path, calibrate: Path) -> ReadModel:
         # What the importer says of the whole is nearer to what the user has.
         raise SparnnError(f"{path}: {whole}") from error
     names = [value.name for part in found.parts for value in part.model.graph.input]
-    tensors = evaluate(model, feeds, list(dict.fromkeys(names)))
+    tensors = evaluate(found.graph.model, feeds, list(dict.fromkeys(names)))
     parts = tuple(ReadPart(part.network, _sequences(part.network, tensors)) for part in found.parts)
     return ReadModel(model, parts, found)
 

@@ -159,6 +159,7 @@ def _check_clip(call: Call, names: list[str], arguments: list[tuple[float, ...]]
         raise refuse(
             call.node,
             f"clip = {clip:g} is not supported: the machine does not clip the inputs of "
-            f"activations, which changes nothing only from {max(needed):g} on with {names}; export "
-            "and retrain without clip, which is another network, or with one of that size",
+            f"activations, which changes nothing only from {max(needed):g} on with {names}; "
+            "retrain without clip, or with at least that: leaving it out of a trained model gives "
+            "another network",
         )
