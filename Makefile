@@ -50,7 +50,7 @@ NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: ap
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format typecheck pytest coverage docs tables bench bench-examples
-.PHONY: bench-fpga liberty regress bitstream user venv check-machine stale-venv clean
+.PHONY: cocotb formal bench-fpga liberty regress bitstream user venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
@@ -58,6 +58,8 @@ help:
 	@echo 'make lint        ruff and mypy only; make format lets ruff rewrite'
 	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
 	@echo 'make coverage    the tests, and which branches they take: build/coverage/index.html'
+	@echo 'make cocotb      every bench in cocotb, in all shapes (long): JUnit XML in build/cocotb'
+	@echo 'make formal      the proofs of the buses'
 	@echo 'make docs        the documents as a site: build/site/index.html'
 	@echo 'make tables      the tables of README and docs from docs/results/*.json'
 	@echo 'make bench       figures of the simulator and of a large layer (long)'
@@ -83,6 +85,14 @@ coverage: $(STAMP)
 	@mkdir -p build
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered \
 	  --cov-report=html:build/coverage $(ARGS)
+
+# The crossings are no tests of `make test`: their file is named here.
+cocotb: $(STAMP)
+	SPARNN_JUNIT=build/cocotb $(BIN)/python -m pytest -n $(JOBS) --junit-xml build/cocotb/pytest.xml \
+	  tests/system/test_cocotb.py tests/system/benches/bus_crossings.py $(ARGS)
+
+formal: $(STAMP)
+	$(BIN)/python -m pytest tests/hdl/bus/test_proofs.py $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

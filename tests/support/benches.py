@@ -74,7 +74,7 @@ def run_bench(
         )
         cases = list(ElementTree.parse(results).iter("testcase"))
         if KEPT in os.environ:
-            reports = Path(os.environ[KEPT])
+            reports = Path(os.environ[KEPT]).absolute()
             reports.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(results, reports / f"{bench}_{top}_{folder.name}.xml")
         failed = [case.get("name") for case in cases if case.find("failure") is not None]
