@@ -1,12 +1,16 @@
 """The registers as texts: a C header, a page, SystemRDL; all from hdl/bus/table.py."""
 
+import re
+import sys
+from pathlib import Path
+
 from sparnn.hdl.bus.faults import Fault
 from sparnn.hdl.bus.feed import LEAST_WORDS
 from sparnn.hdl.bus.geometry import WORD_COUNT_BITS
 from sparnn.hdl.bus.table import ADDRESS_BITS, BUS_VERSION, MAGIC, Access, Field, registers
 from sparnn.hdl.bus.top import Bus
 
-__all__ = ["c_header", "markdown_page", "register_table", "system_rdl"]
+__all__ = ["c_header", "filled_page", "markdown_page", "register_table", "system_rdl"]
 
 _TITLES = {
     Bus.AXI: "registers behind AXI4-Lite, jobs through an AXI4 master",
@@ -116,3 +120,16 @@ def _reset(field: Field) -> str:
     if field.access is Access.READ:
         return ""
     return f"{field.reset:#x}" if field.reset else "0"
+
+
+def filled_page(text: str) -> str:
+    """A page with the registers of jobs between its marks."""
+    table = "\n".join(["", *register_table(True), ""])
+    marks = "<!-- registers -->\n", "<!-- registers end -->"
+    return re.sub(f"(?<={marks[0]}).*(?={marks[1]})", lambda _: f"{table}\n", text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        page = Path(name)
+        page.write_text(filled_page(page.read_text(encoding="utf-8")), encoding="utf-8")

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from sparnn.gen.output.registers import c_header, markdown_page, system_rdl
+from sparnn.gen.output.registers import c_header, filled_page, markdown_page, system_rdl
 from sparnn.hdl.bus.table import registers
 from sparnn.hdl.bus.top import Bus
 
@@ -41,3 +41,10 @@ def test_system_rdl(bus):
         assert f"}} {register.name} @ {register.offset:#x};" in text
         for field in register.fields:
             assert f"}} {field.name}[{field.low + field.width - 1}:{field.low}]" in text
+
+
+def test_the_document_has_the_registers(checkout):
+    """`python -m sparnn.gen.output.registers docs/interface.md` writes them."""
+    text = (checkout / "docs" / "interface.md").read_text(encoding="utf-8")
+    assert "| 0x10 | CONTROL |" in text
+    assert filled_page(text) == text
