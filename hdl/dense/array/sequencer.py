@@ -1,6 +1,8 @@
 """Issues passes: which tile, which columns, which half, and when."""
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from typing import NamedTuple
+
+from amaranth.hdl import Array, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -66,6 +68,80 @@ class Arrival(wiring.Component):
         return m
 
 
+class _At(NamedTuple):
+    """What the next issue is of."""
+
+    active: Signal  #: the layer has issues left
+    hidden: Signal  #: the half
+    first_step: Signal
+    left: Signal  #: steps
+    phase: Signal
+    passes: Signal  #: done in this phase
+    column: Signal
+    segment: Signal
+    weight: Signal
+    mask: Signal  #: passes of all layers, so far
+    buffer: Signal  #: of h, where this step's goes; that of the step before is in the other
+    x_buffer: Signal
+    turn: Signal  #: of layers or streams that take turns
+    gate: Signal
+
+
+def _at(config: DenseConfig, weight_addr: Value) -> _At:
+    left = Signal(RUN_STEPS_BITS)
+    phase = Signal(range(PHASES))
+    passes = Signal(14)
+    column = Signal(12)
+    segment = Signal(16)
+    weight = Signal.like(weight_addr)
+    buffer = Signal()
+    x_buffer = Signal()
+    turn = Signal(config.turn_bits)
+    gate = Signal(2)
+    mask = Signal(range(max(2, config.mask_depth)))
+    return _At(
+        active=Signal(),
+        hidden=Signal(),
+        first_step=Signal(),
+        left=left,
+        phase=phase,
+        passes=passes,
+        column=column,
+        segment=segment,
+        weight=weight,
+        mask=mask,
+        buffer=buffer,
+        x_buffer=x_buffer,
+        turn=turn,
+        gate=gate,
+    )
+
+
+class _Phase(NamedTuple):
+    """The fields of the phase that the next issue is of."""
+
+    length_last: Signal  #: cycles of a pass less one
+    total: Value  #: passes
+    following: Value  #: passes of the phase after it; 0: there is none
+    groups_log2: Signal
+    joined: Signal  #: log2 of the banks that a tile joins
+    gates_last: Signal  #: gates less one that each pass is made for
+
+
+class _Ends(NamedTuple):
+    """What ends with the next issue."""
+
+    go: Signal  #: it is made in this cycle
+    pass_: Signal
+    tile: Signal
+    phase: Signal
+    half: Signal
+    both: Signal  #: both halves
+    gate: Signal
+    step: Signal
+    turn: Signal  #: no turn is left in this step
+
+
 class Sequencer(wiring.Component):
     """Works through X0 H0 X1 H1 … of a layer, one issue per cycle while its activations are there.
 
@@ -128,21 +204,19 @@ class Sequencer(wiring.Component):
             h.end.eq(self.h_end),
             self.x_whole.eq(x.whole),
         ]
-
         has_hidden = Signal()
         m.d.comb += has_hidden.eq(layer.kind != Kind.LINEAR)
-        active, hidden, first_step = Signal(), Signal(), Signal()
-        left = Signal(RUN_STEPS_BITS)
-        phase = Signal(range(PHASES))
-        passes = Signal(14)  # done in this phase
-        column = Signal(12)
-        segment = Signal(16)
-        weight = Signal.like(self.issue.weight_addr)
-        buffer = Signal()  # of h, where this step's goes; that of the step before is in the other
-        x_buffer = Signal()
-        turn = Signal(config.turn_bits)  # of layers or streams
-        turn_end = Signal()  # none is left in this step
-        gate = Signal(2)
+        at = _at(config, self.issue.weight_addr)
+        mask_now = Signal.like(at.mask)
+        phase = self._phase(m, at, mask_now)
+        ends = self._ends(m, at, phase, x, h, has_hidden, turns_last)
+        self._advance(m, at, phase, ends, has_hidden)
+        m.d.sync += mask_now.eq(at.mask)
+        self._issue(m, at, phase, ends, has_hidden)
+        return m
+
+    def _phase(self, m: Module, at: _At, mask_now: Signal) -> _Phase:
+        config, layer = self._config, self.layer
         gates_last = Signal(2)
         with m.If(layer.gate_major):
             with m.Switch(layer.kind):
@@ -151,13 +225,11 @@ class Sequencer(wiring.Component):
                         m.d.comb += gates_last.eq(last)
 
         def field(part: str, number: int) -> Signal:
-            return Mux(hidden, *(layer[phase_field(one, number, part)] for one in HALVES[::-1]))
+            return Mux(at.hidden, *(layer[phase_field(one, number, part)] for one in HALVES[::-1]))
 
-        index = Array(field("groups_log2", k) for k in range(PHASES))[phase]
-        half_length = Array(field("length_last", k) for k in range(PHASES))[phase]
+        index = Array(field("groups_log2", k) for k in range(PHASES))[at.phase]
+        half_length = Array(field("length_last", k) for k in range(PHASES))[at.phase]
         length_last = Signal(PASS_LENGTH_BITS)
-        mask_now = Signal(range(max(2, config.mask_depth)))
-        mask = Signal(range(max(2, config.mask_depth)))  # passes of all layers, so far
         m.d.comb += length_last.eq(half_length)
         if config.mask_depth:
             m.submodules.lengths = lengths = Memory(
@@ -168,35 +240,43 @@ class Sequencer(wiring.Component):
                 write.en.eq(self.length_en),
                 write.addr.eq(self.length_addr),
                 write.data.eq(self.length_data),
-                read.addr.eq(mask),
+                read.addr.eq(at.mask),
                 length_last.eq(read.data),
                 self.issue.mask_addr.eq(mask_now),
             ]
-        total = Array(field("passes", k) for k in range(PHASES))[phase]
-        following = Array([*(field("passes", k) for k in range(1, PHASES)), 0])[phase]
+        total = Array(field("passes", k) for k in range(PHASES))[at.phase]
+        following = Array([*(field("passes", k) for k in range(1, PHASES)), 0])[at.phase]
         groups_log2 = Signal(4)
         joined = Signal(4)
-        needed = Signal(17)
-        ordered = int(not config.mask_depth)
-        ready = Signal()
-        go, pass_end, tile_end, phase_end, half_end, both_end, gate_end, step_end = (
-            Signal(name=name)
-            for name in (
-                "go",
-                "pass_end",
-                "tile_end",
-                "phase_end",
-                "half_end",
-                "both_end",
-                "gate_end",
-                "step_end",
-            )
-        )
         m.d.comb += [
             groups_log2.eq(index),
             joined.eq(config.banks_log2 - groups_log2),
-            needed.eq((column + 1) << joined[: max(1, config.banks_log2.bit_length())]),
-            # Columns that are masked come in no order: then the whole vector has to be there.
+        ]
+        return _Phase(length_last, total, following, groups_log2, joined, gates_last)
+
+    def _ends(
+        self,
+        m: Module,
+        at: _At,
+        phase: _Phase,
+        x: Arrival,
+        h: Arrival,
+        has_hidden: Signal,
+        turns_last: Signal,
+    ) -> _Ends:
+        """The issue is made as soon as its activations are there."""
+        config, layer = self._config, self.layer
+        hidden = at.hidden
+        needed = Signal(17)
+        # Columns that are masked come in no order: then the whole vector has to be there.
+        ordered = int(not config.mask_depth)
+        ready = Signal()
+        turn_end = Signal()
+        names = ("pass", "tile", "phase", "half", "both", "gate", "step")
+        go = Signal()
+        ends = _Ends(go, *(Signal(name=f"{name}_end") for name in names), turn_end)
+        m.d.comb += [
+            needed.eq((at.column + 1) << phase.joined[: max(1, config.banks_log2.bit_length())]),
             ready.eq(
                 Mux(
                     hidden,
@@ -205,82 +285,95 @@ class Sequencer(wiring.Component):
                     & (layer.unfolded | ~has_hidden | (h.whole != 0)),
                 )
             ),
-            go.eq(active & ready),
-            pass_end.eq(column == length_last),
-            gate_end.eq(gate == gates_last),
-            tile_end.eq(pass_end & (gate_end | layer.gate_outer)),
-            phase_end.eq(tile_end & (passes + 1 == total)),
-            half_end.eq(phase_end & (following == 0)),
-            both_end.eq(half_end & (hidden | ~has_hidden)),
-            step_end.eq(both_end & gate_end),
-            turn_end.eq(turn == turns_last),
-            x.used.eq(go & half_end & gate_end & ~hidden),
-            h.used.eq(go & half_end & gate_end & hidden),
+            go.eq(at.active & ready),
+            ends.pass_.eq(at.column == phase.length_last),
+            ends.gate.eq(at.gate == phase.gates_last),
+            ends.tile.eq(ends.pass_ & (ends.gate | layer.gate_outer)),
+            ends.phase.eq(ends.tile & (at.passes + 1 == phase.total)),
+            ends.half.eq(ends.phase & (phase.following == 0)),
+            ends.both.eq(ends.half & (hidden | ~has_hidden)),
+            ends.step.eq(ends.both & ends.gate),
+            turn_end.eq(at.turn == turns_last),
+            x.used.eq(go & ends.half & ends.gate & ~hidden),
+            h.used.eq(go & ends.half & ends.gate & hidden),
         ]
-        with m.If(go):
-            m.d.sync += [column.eq(column + 1), weight.eq(weight + 1)]
-            with m.If(pass_end):
-                m.d.sync += [column.eq(0), mask.eq(mask + 1)]
-            with m.If(Mux(layer.gate_outer, both_end, pass_end)):
-                m.d.sync += gate.eq(Mux(gate_end, 0, gate + 1))
-            with m.If(tile_end):
+        return ends
+
+    def _advance(self, m: Module, at: _At, phase: _Phase, ends: _Ends, has_hidden: Signal) -> None:
+        layer = self.layer
+        with m.If(ends.go):
+            m.d.sync += [at.column.eq(at.column + 1), at.weight.eq(at.weight + 1)]
+            with m.If(ends.pass_):
+                m.d.sync += [at.column.eq(0), at.mask.eq(at.mask + 1)]
+            with m.If(Mux(layer.gate_outer, ends.both, ends.pass_)):
+                m.d.sync += at.gate.eq(Mux(ends.gate, 0, at.gate + 1))
+            with m.If(ends.tile):
                 m.d.sync += [
-                    passes.eq(passes + 1),
-                    segment.eq(segment + (1 << groups_log2[:3])),
+                    at.passes.eq(at.passes + 1),
+                    at.segment.eq(at.segment + (1 << phase.groups_log2[:3])),
                 ]
-            with m.If(phase_end):
-                m.d.sync += [passes.eq(0), phase.eq(phase + 1)]
-            with m.If(half_end):
-                m.d.sync += [phase.eq(0), segment.eq(0), hidden.eq(has_hidden & ~hidden)]
-            with m.If(step_end):
-                m.d.sync += [turn.eq(Mux(turn_end, 0, turn + 1)), x_buffer.eq(~x_buffer)]
-            with m.If(step_end & (turn_end | ~layer.paired)):
-                m.d.sync += [weight.eq(layer.weight_base), mask.eq(layer.mask_base)]
-            with m.If(step_end & turn_end):
+            with m.If(ends.phase):
+                m.d.sync += [at.passes.eq(0), at.phase.eq(at.phase + 1)]
+            with m.If(ends.half):
                 m.d.sync += [
-                    buffer.eq(~buffer),
-                    first_step.eq(0),
-                    left.eq(left - 1),
-                    active.eq(left != 1),
+                    at.phase.eq(0),
+                    at.segment.eq(0),
+                    at.hidden.eq(has_hidden & ~at.hidden),
+                ]
+            with m.If(ends.step):
+                m.d.sync += [
+                    at.turn.eq(Mux(ends.turn, 0, at.turn + 1)),
+                    at.x_buffer.eq(~at.x_buffer),
+                ]
+            with m.If(ends.step & (ends.turn | ~layer.paired)):
+                m.d.sync += [at.weight.eq(layer.weight_base), at.mask.eq(layer.mask_base)]
+            with m.If(ends.step & ends.turn):
+                m.d.sync += [
+                    at.buffer.eq(~at.buffer),
+                    at.first_step.eq(0),
+                    at.left.eq(at.left - 1),
+                    at.active.eq(at.left != 1),
                 ]
         with m.If(self.start):
             m.d.sync += [
-                active.eq(1),
-                hidden.eq(0),
-                first_step.eq(1),
-                left.eq(self.steps),
-                phase.eq(0),
-                passes.eq(0),
-                column.eq(0),
-                segment.eq(0),
-                gate.eq(0),
-                turn.eq(0),
-                x_buffer.eq(0),
-                weight.eq(layer.weight_base),
-                mask.eq(layer.mask_base),
-                buffer.eq(0),
+                at.active.eq(1),
+                at.hidden.eq(0),
+                at.first_step.eq(1),
+                at.left.eq(self.steps),
+                at.phase.eq(0),
+                at.passes.eq(0),
+                at.column.eq(0),
+                at.segment.eq(0),
+                at.gate.eq(0),
+                at.turn.eq(0),
+                at.x_buffer.eq(0),
+                at.weight.eq(layer.weight_base),
+                at.mask.eq(layer.mask_base),
+                at.buffer.eq(0),
             ]
-        m.d.sync += mask_now.eq(mask)
-        fresh = first_step & self.fresh
+
+    def _issue(self, m: Module, at: _At, phase: _Phase, ends: _Ends, has_hidden: Signal) -> None:
+        go, hidden = ends.go, at.hidden
+        fresh = at.first_step & self.fresh
+        share = copy_share(self._config, self.layer, at.turn)
         m.d.sync += [
             self.issue.valid.eq(go),
-            self.issue.weight_addr.eq(weight),
-            self.issue.column.eq(column),
-            self.issue.joined_log2.eq(joined),
-            self.issue.buffer.eq(Mux(hidden, ~buffer, x_buffer)),
-            self.issue.share.eq(Mux(hidden, copy_share(config, layer, turn), 0)),
+            self.issue.weight_addr.eq(at.weight),
+            self.issue.column.eq(at.column),
+            self.issue.joined_log2.eq(phase.joined),
+            self.issue.buffer.eq(Mux(hidden, ~at.buffer, at.x_buffer)),
+            self.issue.share.eq(Mux(hidden, share, 0)),
             self.issue.hidden.eq(hidden),
             self.issue.zero.eq(hidden & fresh),
-            self.issue.first.eq(column == 0),
-            self.issue.last.eq(pass_end),
-            self.finished.valid.eq(go & pass_end),
-            self.finished.joined_log2.eq(joined),
-            self.finished.segment.eq(segment),
+            self.issue.first.eq(at.column == 0),
+            self.issue.last.eq(ends.pass_),
+            self.finished.valid.eq(go & ends.pass_),
+            self.finished.joined_log2.eq(phase.joined),
+            self.finished.segment.eq(at.segment),
             self.finished.hidden.eq(hidden),
-            self.finished.gate.eq(gate),
-            self.finished.turn.eq(turn),
-            self.finished.end.eq(half_end),
-            self.finished.final.eq((hidden | ~has_hidden) & gate_end),
+            self.finished.gate.eq(at.gate),
+            self.finished.turn.eq(at.turn),
+            self.finished.end.eq(ends.half),
+            self.finished.final.eq((hidden | ~has_hidden) & ends.gate),
             self.finished.fresh.eq(fresh),
         ]
-        return m

@@ -1,7 +1,7 @@
 """A post slice: the sums of one row segment become neuron outputs, one segment per cycle."""
 
 import itertools
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Array, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
@@ -55,9 +55,17 @@ def post_program_layout() -> data.StructLayout:
 
 
 def segment_tag_layout(config: DenseConfig) -> data.StructLayout:
-    """What goes with a row segment. word: its place among the slice's parameters. gate: of all its
-    rows, gate by gate. turn: of layers or streams that take turns. hidden: which half. final: it
-    completes neurons."""
+    """What goes with a row segment.
+
+    Members
+    -------
+    valid: there is one.
+    word: its place among the slice's parameters.
+    gate: the gate of all its rows, gate by gate.
+    turn: the layer or stream that it is of, where some take turns.
+    hidden: it is of the hidden half.
+    final: it completes neurons.
+    """
     return data.StructLayout(
         {
             "valid": 1,
@@ -71,15 +79,24 @@ def segment_tag_layout(config: DenseConfig) -> data.StructLayout:
 
 
 def neuron_tag_layout(config: DenseConfig) -> data.StructLayout:
-    """What goes with the neurons that are completed. word: of the output vector. turn: of layers or
-    streams that take turns. fresh: from state zero. step_end: last of the step."""
+    """What goes with the neurons that are completed.
+
+    Members
+    -------
+    valid: there are some.
+    word: their word of the output vector.
+    turn: the layer or stream that they are of, where some take turns.
+    fresh: their old states are zero.
+    step_end: they are the last of the step.
+    """
     return data.StructLayout(
         {"valid": 1, "word": 16, "turn": config.turn_bits, "fresh": 1, "step_end": 1}
     )
 
 
 def post_load_layout(config: DenseConfig) -> data.StructLayout:
-    """One entry for a slice's memories, from the host. index: row, or cell unit, of all slices."""
+    """One entry for a slice's memories, from the host; ``index`` counts the rows, or the cell
+    units, of all slices."""
     return data.StructLayout(
         {
             "parameter_en": 1,
@@ -110,6 +127,23 @@ def slice_signature(config: DenseConfig) -> wiring.Signature:
     )
 
 
+#: Stages from the gates to the new state of a GRU, the latest one.
+_NEW_STATE_STAGES = 8
+
+
+class _Layer(NamedTuple):
+    """What the layer is."""
+
+    lstm: Signal
+    gru: Signal  #: a GRU that resets after the product
+    resets: Signal  #: r and z of a GRU that resets first
+    mixes: Signal  #: n of that one
+    has_state: Signal
+    rnn_sigmoid: Signal
+    tabular: Signal  #: the activation is σ or tanh
+    peephole: Value
+
+
 class PostSlice(wiring.Component):
     """K row units and their cell units; nothing in it ever waits.
 
@@ -120,8 +154,9 @@ class PostSlice(wiring.Component):
     tag, sums: a row segment, in cycle -1.
     neurons: what it completes, or one before it has, in cycle -1 of the cell units.
     load: from the host, while no layer runs.
-    read_en, read_addr, read_cell: the host reads a state; ``state`` two cycles later.
-    outputs: of the cell units, in the cycle that ``config.post_latency`` says, sign-extended.
+    read_en, read_addr, read_cell: the host reads a state, which is in ``state`` two cycles later.
+    outputs: of the cell units, sign-extended, ``config.extra_stages`` cycles before the one that
+        ``config.post_latency`` says.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -131,23 +166,28 @@ class PostSlice(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        # Kept here, so that nothing but registers follows from what comes in from far away.
+        # Both are kept here, so that nothing but registers follows from what comes from far away.
         program = Signal.like(self.settings)
         m.d.sync += program.eq(self.settings)
-        stage, gates_at = config.post_stages, config.row_latency
+        gates_at = config.row_latency
         tags = [Signal(segment_tag_layout(config), name=f"tag{k}") for k in range(gates_at + 1)]
         neurons = [
             Signal(neuron_tag_layout(config), name=f"neurons{k}")
-            for k in range(gates_at + 8 * stage + 1)
+            for k in range(gates_at + _NEW_STATE_STAGES * config.post_stages + 1)
         ]
         m.d.sync += [tags[0].eq(self.tag), neurons[0].eq(self.neurons)]
         m.d.sync += [b.eq(a) for line in (tags, neurons) for a, b in itertools.pairwise(line)]
-        lstm, gru, has_state, has_hidden = Signal(), Signal(), Signal(), Signal()
-        tabular, rnn_sigmoid = Signal(), Signal()
-        resets, mixes = Signal(), Signal()  # the two layers of a GRU that resets first
-        peephole = program.peephole & bool(config.peepholes)
-        at_bias, at_join = tags[2 * stage], tags[3 * stage - 1]
-        split = program.reset_first & bool(config.reset_first)
+        layer = self._decode(m, program)
+        load = Signal(post_load_layout(config))
+        m.d.sync += load.eq(self.load)
+        rows = self._rows(m, program, layer, tags, load)
+        self._cells(m, program, layer, tags, neurons, rows, load)
+        return m
+
+    def _decode(self, m: Module, program: data.View) -> _Layer:
+        lstm, gru, resets, mixes, has_state, has_hidden, tabular = (Signal() for _ in range(7))
+        rnn_sigmoid = Signal()
+        split = program.reset_first & bool(self._config.reset_first)
         m.d.sync += [
             lstm.eq(program.kind == Kind.LSTM),
             gru.eq((program.kind == Kind.GRU) & ~split),
@@ -160,8 +200,15 @@ class PostSlice(wiring.Component):
                 (program.activation == Activation.TANH) | (program.activation == Activation.SIGMOID)
             ),
         ]
-        load = Signal(post_load_layout(config))
-        m.d.sync += load.eq(self.load)
+        peephole = program.peephole & bool(self._config.peepholes)
+        return _Layer(lstm, gru, resets, mixes, has_state, rnn_sigmoid, tabular, peephole)
+
+    def _rows(
+        self, m: Module, program: data.View, layer: _Layer, tags: list[Any], load: data.View
+    ) -> list[Any]:
+        """The row units."""
+        config, stage = self._config, self._config.post_stages
+        at_bias, at_join = tags[2 * stage], tags[3 * stage - 1]
         parameter_addr = Signal(16)
         bases: list[Value] = []
         for first in (program.parameter_base_x, program.parameter_base_h):
@@ -176,7 +223,7 @@ class PostSlice(wiring.Component):
             kind = row_kind(config, gate)
             own: Value | int = gate
             if config.gate_depth:
-                own = Mux(program.gate_major, tags[gates_at - 3 * stage].gate, gate)
+                own = Mux(program.gate_major, tags[config.row_latency - 3 * stage].gate, gate)
             row = place(m, f"row{index}", row_signature(config, kind), kind.module)
             m.d.comb += [
                 row.en.eq(self.tag.valid),
@@ -187,7 +234,7 @@ class PostSlice(wiring.Component):
                 row.store.eq(at_join.valid & ~at_join.hidden),
                 row.join.eq(at_join.hidden),
                 row.up.eq(program.pre_up),
-                row.sigmoid.eq(Mux(has_state, own != 2, rnn_sigmoid)),
+                row.sigmoid.eq(Mux(layer.has_state, own != 2, layer.rnn_sigmoid)),
                 row.hard.eq(program.hard_sigmoid),
                 row.load_en.eq(
                     load.parameter_en & (load.index == self.number * config.width + index)
@@ -196,16 +243,56 @@ class PostSlice(wiring.Component):
                 row.load_data.eq(load.data),
             ]
             if kind.keep:
-                m.d.comb += row.apart.eq(gru)
+                m.d.comb += row.apart.eq(layer.gru)
             if config.peepholes:
-                m.d.comb += row.unbiased.eq(peephole & at_bias.hidden)
+                m.d.comb += row.unbiased.eq(layer.peephole & at_bias.hidden)
             if kind.sees_state:
                 m.d.comb += row.state_shift.eq(program.cell_shift)
             rows.append(row)
+        return rows
 
-        states = []
+    def _state_tags(self, layer: _Layer, neurons: list[Any]) -> tuple[Any, Any, Any]:
+        """The neurons whose old state is read, is used, and whose new state is written.
 
-        # Each that takes turns has states of its own.
+        The old state is used, and the new one is there, in other cycles of an LSTM, of a GRU, and
+        of the gates of one that resets first. With peepholes the rows use the old one before.
+        """
+        config, stage, gates_at = self._config, self._config.post_stages, self._config.row_latency
+        layout = neuron_tag_layout(config)
+        used = gates_at, gates_at + 5 * stage, gates_at + 7 * stage
+        there = (
+            gates_at + 3 * stage,
+            gates_at + _NEW_STATE_STAGES * stage,
+            gates_at + _NEW_STATE_STAGES * stage,
+        )
+
+        def chosen(early: data.View, late: data.View, reset: data.View) -> data.View:
+            return data.View(layout, Mux(layer.resets, reset, Mux(layer.gru, late, early)))
+
+        read, visible, written = (
+            chosen(*(neurons[cycle - ahead] for cycle in cycles))
+            for cycles, ahead in ((used, 1), (used, 0), (there, 0))
+        )
+        if config.peepholes:
+            read, visible = (
+                data.View(layout, Mux(layer.peephole, neurons[2 * stage - ahead], otherwise))
+                for otherwise, ahead in ((read, 1), (visible, 0))
+            )
+        return read, visible, written
+
+    def _cells(
+        self,
+        m: Module,
+        program: data.View,
+        layer: _Layer,
+        tags: list[Any],
+        neurons: list[Any],
+        rows: list[Any],
+        load: data.View,
+    ) -> None:
+        """The cell units, each behind its rows."""
+        config, gates_at = self._config, self._config.row_latency
+        # Each layer or stream that takes turns has states of its own.
         state_bases = [Signal(16, name=f"states{k}") for k in range(1 << config.turn_bits)]
         m.d.sync += [
             base.eq(program.state_base + k * program.out_words)
@@ -215,54 +302,20 @@ class PostSlice(wiring.Component):
         def state_addr(tag: data.View) -> Value:
             return tag.word + Array(state_bases)[tag.turn]
 
-        # When the old state is used, and from when on the new one is there: of an LSTM, a GRU, and
-        # the gates of one that resets first. With peepholes the rows use the old one before.
-        used = gates_at, gates_at + 5 * stage, gates_at + 7 * stage
-        there = gates_at + 3 * stage, gates_at + 8 * stage, gates_at + 8 * stage
-
-        def chosen(early: data.View, late: data.View, reset: data.View) -> data.View:
-            return data.View(neuron_tag_layout(config), Mux(resets, reset, Mux(gru, late, early)))
-
-        read, visible, written = (
-            chosen(*(neurons[cycle - ahead] for cycle in cycles))
-            for cycles, ahead in ((used, 1), (used, 0), (there, 0))
-        )
-        if config.peepholes:
-            read, visible = (
-                data.View(
-                    neuron_tag_layout(config), Mux(peephole, neurons[2 * stage - ahead], otherwise)
-                )
-                for otherwise, ahead in ((read, 1), (visible, 0))
-            )
+        read, visible, written = self._state_tags(layer, neurons)
+        states = []
         for index in range(config.cells):
             cell = place(m, f"cell{index}", cell_signature(config), CELL_MODULE)
-            count = config.cell_rows
-            own_rows = rows[count * index : count * (index + 1)]
-            if config.gate_depth:
-                source = self._gate_buffer(
-                    m, index, own_rows, tags, neurons, lstm, gru | resets, program
-                )
-                m.d.comb += [to.eq(one) for to, one in zip(cell.gates, source.gates, strict=True)]
-                m.d.comb += [
-                    cell.plain.eq(source.plain),
-                    cell.candidate.eq(source.candidate),
-                    cell.hidden.eq(source.hidden),
-                ]
-            else:
-                m.d.comb += [to.eq(row.gate) for to, row in zip(cell.gates, own_rows, strict=True)]
-                m.d.comb += [
-                    cell.plain.eq(own_rows[0].kept),
-                    cell.candidate.eq(own_rows[2].kept),
-                    cell.hidden.eq(own_rows[2].hidden),
-                ]
+            own_rows = rows[config.cell_rows * index : config.cell_rows * (index + 1)]
+            self._connect_gates(m, index, cell, own_rows, program, layer, tags, neurons)
             m.d.comb += [
-                cell.lstm.eq(lstm),
-                cell.gru.eq(gru),
-                cell.resets.eq(resets),
-                cell.mixes.eq(mixes),
-                cell.update_en.eq(neurons[gates_at].valid & resets),
+                cell.lstm.eq(layer.lstm),
+                cell.gru.eq(layer.gru),
+                cell.resets.eq(layer.resets),
+                cell.mixes.eq(layer.mixes),
+                cell.update_en.eq(neurons[gates_at].valid & layer.resets),
                 cell.update_addr.eq(state_addr(neurons[gates_at])),
-                cell.tabular.eq(tabular),
+                cell.tabular.eq(layer.tabular),
                 cell.relu.eq(program.activation == Activation.RELU),
                 cell.wide.eq(program.wide),
                 cell.pre_up.eq(program.pre_up),
@@ -270,7 +323,7 @@ class PostSlice(wiring.Component):
                 cell.out_shift.eq(program.out_shift),
                 cell.read_addr.eq(Mux(self.read_en, self.read_addr, state_addr(read))),
                 cell.zero.eq(visible.fresh),
-                cell.write_en.eq(written.valid & (has_state & ~resets | mixes)),
+                cell.write_en.eq(written.valid & (layer.has_state & ~layer.resets | layer.mixes)),
                 cell.write_addr.eq(state_addr(written)),
                 cell.load_en.eq(load.state_en & (load.index == self.number * config.cells + index)),
                 cell.load_addr.eq(load.addr),
@@ -279,7 +332,7 @@ class PostSlice(wiring.Component):
             ]
             if config.peepholes:
                 m.d.comb += [
-                    cell.peephole.eq(peephole),
+                    cell.peephole.eq(layer.peephole),
                     cell.hard.eq(program.hard_sigmoid),
                     cell.state_shift.eq(program.cell_shift),
                     cell.weight.eq(own_rows[3].weight),
@@ -289,7 +342,35 @@ class PostSlice(wiring.Component):
                 ]
             states.append(cell.state)
         m.d.sync += self.state.eq(Array(states)[self.read_cell])
-        return m
+
+    def _connect_gates(
+        self,
+        m: Module,
+        index: int,
+        cell: Any,
+        rows: list[Any],
+        program: data.View,
+        layer: _Layer,
+        tags: list[Any],
+        neurons: list[Any],
+    ) -> None:
+        """A cell unit's gates come from its rows, or from the buffer between them."""
+        if self._config.gate_depth:
+            gru = layer.gru | layer.resets
+            source = self._gate_buffer(m, index, rows, tags, neurons, layer.lstm, gru, program)
+            m.d.comb += [to.eq(one) for to, one in zip(cell.gates, source.gates, strict=True)]
+            m.d.comb += [
+                cell.plain.eq(source.plain),
+                cell.candidate.eq(source.candidate),
+                cell.hidden.eq(source.hidden),
+            ]
+        else:
+            m.d.comb += [to.eq(row.gate) for to, row in zip(cell.gates, rows, strict=True)]
+            m.d.comb += [
+                cell.plain.eq(rows[0].kept),
+                cell.candidate.eq(rows[2].kept),
+                cell.hidden.eq(rows[2].hidden),
+            ]
 
     def _gate_buffer(
         self,

@@ -1,6 +1,6 @@
 """First part of the lane: reads weight masks, and the activation masks that they meet."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import data, memory, stream, wiring
@@ -47,6 +47,17 @@ def chunk_layout(config: SparseConfig) -> data.StructLayout:
             "factors": factors_layout(config),
         }
     )
+
+
+class _Words(NamedTuple):
+    """The mask words on their way."""
+
+    word: data.View
+    word_valid: Signal
+    read_valid: Signal  #: another one is behind it
+    move: Signal  #: all of them move on
+    room: Signal  #: the chunk before them leaves
+    missing: Signal  #: the word's vector is not there yet
 
 
 class ChunkFetch(wiring.Component):
@@ -100,13 +111,20 @@ class ChunkFetch(wiring.Component):
             load.data.as_value().eq(self.load_data),
             load.en.eq(self.load_en),
         ]
-
-        # Address, memory output and word move together, so that a word's distance from the address
-        # is always two.
-        address = Signal(range(config.mask_depth), reset_less=True)
-        read_valid, word_valid = Signal(), Signal()
         word = Signal(entry, reset_less=True)
-        move, leave = Signal(), Signal()
+        word_valid = Signal()
+        room = Signal()
+        words = _Words(word, word_valid, Signal(), Signal(), room, Signal())
+        self._read_words(m, words, read)
+        column = self._place(m, words)
+        self._send(m, words, column)
+        return m
+
+    def _read_words(self, m: Module, words: _Words, read: Any) -> None:
+        """Cycles 0 to 2: address, memory output and word move together, so that a word's distance
+        from the address is always two."""
+        address = Signal(range(self._config.mask_depth), reset_less=True)
+        word, word_valid, read_valid, move = words[:4]
         # One cycle after ``start``, when nothing holds the words: the first word's address comes.
         begins = Signal()
         m.d.comb += [read.addr.eq(address), read.en.eq(move)]
@@ -127,13 +145,19 @@ class ChunkFetch(wiring.Component):
         with m.If(self.start):
             m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
 
-        # The word has its place here. Whether its vector is missing is known from the cycle before,
-        # so that back-pressure of the stages behind stops the memory four gates later.
+    def _place(self, m: Module, words: _Words) -> Value:
+        """Cycle 2: the word gets its place in the local copy, and waits for its vector.
+
+        Whether the vector is missing is known from the cycle before, so that back-pressure of the
+        stages behind stops the memory four gates later.
+        """
+        config = self._config
+        word, word_valid, read_valid, move, room, missing = words
         chunk = Signal(chunk_bits(config))
         half, thread, step = Signal(), Signal(config.thread_bits), Signal(2)
         column = Cat(chunk, thread, step[0], half)
         next_place, next_step = Signal(1 + config.thread_bits), Signal(2)
-        missing, room = Signal(), Signal()
+        leave = Signal()
 
         def tokens_of(thread: Value) -> Any:
             return self.tokens[thread] if config.threads > 1 else self.tokens[0]
@@ -144,7 +168,7 @@ class ChunkFetch(wiring.Component):
         m.d.comb += [
             next_place.eq(Mux(word.loop_end, 0, Cat(half, thread) + 1)),
             next_step.eq(step + word.loop_end),
-            # Room as long as there are no words: none of them has become a chunk.
+            # ``room`` is enough where there are no words: none of them becomes a chunk.
             move.eq(room & ~missing),
             leave.eq(move & word_valid),
         ]
@@ -161,8 +185,12 @@ class ChunkFetch(wiring.Component):
             m.d.sync += [Cat(half, thread).eq(next_place), step.eq(next_step)]
         with m.If(self.start):
             m.d.sync += [missing.eq(0), chunk.eq(0), half.eq(0), thread.eq(0), step.eq(0)]
+        return column
 
-        # The chunk: the activation mask is read while the weights' ones are counted.
+    def _send(self, m: Module, words: _Words, column: Value) -> None:
+        """Cycle 3: the chunk; the activation mask is read while the weights' ones are counted."""
+        config, word, word_valid = self._config, words.word, words.word_valid
+        room, missing = words.room, words.missing
         m.submodules.activation_masks = activation_masks = memory.Memory(
             shape=unsigned(config.chunk),
             depth=1 << len(column),
@@ -211,4 +239,3 @@ class ChunkFetch(wiring.Component):
                 m.d.sync += counted.eq(count)
         with m.If(self.start):
             m.d.sync += valid.eq(0)
-        return m

@@ -2,8 +2,9 @@
 
 from functools import reduce
 from operator import or_
+from typing import NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -51,6 +52,30 @@ def sub_mask_layout(config: SparseConfig) -> data.StructLayout:
     )
 
 
+class _Place(NamedTuple):
+    """The place of the chunk at hand, and of the sub-mask that leaves."""
+
+    held: Signal  #: it is taken until the pair stage answers
+    more: Signal  #: more than one sub-mask with work is left
+    room: Signal  #: the sub-mask can leave
+    take: Signal  #: the next chunk moves in
+    idle: Signal  #: the chunk that comes has no work
+    last: Signal  #: a row ends with the sub-mask that leaves
+
+
+class _Chunk(NamedTuple):
+    """The chunk at hand."""
+
+    valid: Signal
+    here: data.View
+    base: Signal  #: the address of its first weight
+    flags: Signal  #: its sub-masks with work that have not left
+    offsets: list[Signal]  #: weights below each sub-mask but the first
+    below: Value  #: the places above the lowest of ``flags``
+    none: Signal  #: it is a row's end that came without work
+    merge: Signal  #: that end is added to the sub-mask that waits
+
+
 class MaskScan(wiring.Component):
     """ANDs the masks of a chunk, and passes on the sub-masks with work, one per cycle.
 
@@ -88,25 +113,35 @@ class MaskScan(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        subs = config.sub_chunks
-        chunk = self.chunks.payload
-        layout = sub_mask_layout(config)
-
-        # Some sub-masks have work. A chunk that has none and ends no row goes by, or, where it ends
-        # the loop, leaves from the place at hand.
-        pairs = chunk.weights & chunk.activations
-        new_flags = Signal(subs)
+        new_flags = Signal(self._config.sub_chunks)
         idle = Signal()
+        self._find_work(m, new_flags, idle)
+        last = Signal(reset_less=True)
+        place = _Place(Signal(), Signal(), Signal(), Signal(), idle, last)
+        base, totals = self._count_weights(m, place.take)
+        chunk = self._take_chunk(m, place, new_flags, base, totals)
+        self._send(m, place, chunk)
+        return m
+
+    def _find_work(self, m: Module, new_flags: Signal, idle: Signal) -> None:
+        """Cycle 0: some sub-masks have work. A chunk that has none and ends no row goes by, or,
+        where it ends the loop, leaves from the place at hand."""
+        chunk = self.chunks.payload
+        pairs = chunk.weights & chunk.activations
         m.d.comb += [
-            new_flags.eq(Cat(part.any() for part in split(pairs, config.sub_chunk))),
+            new_flags.eq(Cat(part.any() for part in split(pairs, self._config.sub_chunk))),
             idle.eq(~new_flags.any()),
             self.drop.eq(idle & ~(chunk.row_end | chunk.loop_end)),
         ]
 
-        # The address of the chunk's first weight is that of the chunk before it plus the weights
-        # there. These are added up a cycle later, all but the last sub-mask's.
-        before = Signal(layout["base"].width, reset_less=True)
+    def _count_weights(self, m: Module, take: Signal) -> tuple[Signal, list[Value]]:
+        """The address of the chunk's first weight, and the weights below each sub-mask's end.
+
+        The address is that of the chunk before it plus the weights there. These are added up a
+        cycle later, all but the last sub-mask's.
+        """
+        config, chunk = self._config, self.chunks.payload
+        before = Signal(clog2(config.weight_depth), reset_less=True)
         most = config.chunk - config.sub_chunk
         count = Signal(range(most + 1), reset_less=True)
         last_count = Signal.like(chunk.counts[-1], reset_less=True)
@@ -118,7 +153,6 @@ class MaskScan(wiring.Component):
         # a loop is never dropped; behind it the first address comes, whose low bits are zero.
         dropped = Signal()
         m.d.sync += dropped.eq(self.chunks.valid & self.drop & ~self.chunks.ready)
-        held, more, room, take = Signal(), Signal(), Signal(), Signal()
         counts = (take & self.chunks.valid) | dropped | self.start
         low = clog2(WEIGHT_ALIGNMENT)
         with m.If(counts):
@@ -132,21 +166,26 @@ class MaskScan(wiring.Component):
             ]
         with m.If(self.start | (take & (self.chunks.valid & chunk.loop_end))):
             m.d.sync += [before[:low].eq(0), count.eq(0), last_count.eq(0)]
+        return base, totals
 
-        # The sub-masks with work of the chunk at hand, if there is one, leave, the lowest first. A
-        # chunk without work is the end of a row.
+    def _take_chunk(
+        self, m: Module, place: _Place, new_flags: Signal, base: Signal, totals: list[Value]
+    ) -> _Chunk:
+        """Cycle 1: the sub-masks with work of the chunk at hand, if there is one, leave, the lowest
+        first. A chunk without work is the end of a row."""
+        config, chunk = self._config, self.chunks.payload
         valid = Signal()
         here = Signal(chunk_layout(config), reset_less=True)
         here_base = Signal.like(base, reset_less=True)
-        flags = Signal(subs, reset_less=True)
+        flags = Signal(config.sub_chunks, reset_less=True)
         offsets = [
-            Signal(layout["offset"].width, name=f"offset{k}", reset_less=True)
-            for k in range(1, subs)
+            Signal(sub_mask_layout(config)["offset"].width, name=f"offset{k}", reset_less=True)
+            for k in range(1, config.sub_chunks)
         ]
         below = lower_ones(flags)
-        none = Signal(reset_less=True)  # a row's end that came without work
+        none = Signal(reset_less=True)
         merge = Signal()
-        last = Signal(reset_less=True)
+        held, more, room, take, idle, last = place
         m.d.comb += [
             more.eq(several(flags)),
             merge.eq(none & self.subs.valid & ~last),
@@ -155,9 +194,8 @@ class MaskScan(wiring.Component):
         ]
         with m.If(room):
             m.d.sync += flags.eq(flags & below)
-        # ``held`` says that the place is taken until the pair stage answers: it is not if it is
-        # free, nor by the end of a row that finds its sub-mask, or leaves alone. It is a register,
-        # as that answer comes late.
+        # The place is not taken if it is free, nor by the end of a row that finds its sub-mask, or
+        # leaves alone. ``held`` is a register, as the pair stage's answer comes late.
         last_next = Mux(room, here.row_end & ~more, last | (valid & none))
         with m.If(take):
             m.d.sync += [
@@ -169,55 +207,59 @@ class MaskScan(wiring.Component):
                 none.eq(idle),
                 *(offset.eq(total) for offset, total in zip(offsets, totals, strict=True)),
             ]
+        return _Chunk(valid, here, here_base, flags, offsets, below, none, merge)
 
-        # The sub-mask that leaves stands in the register of its place.
+    def _send(self, m: Module, place: _Place, chunk: _Chunk) -> None:
+        """Cycle 2: the sub-mask that leaves stands in the register of its place."""
+        config, subs = self._config, self._config.sub_chunks
+        more, room, last = place.more, place.room, place.last
+        valid, here, none = chunk.valid, chunk.here, chunk.none
         first = Signal(subs)
         m.d.comb += [
-            first.eq(flags & ~below),
+            first.eq(chunk.flags & ~chunk.below),
             room.eq(self.subs.ready),
             self.busy.eq(valid | self.subs.valid),
         ]
         one = {"weights": config.sub_chunk, "work": config.sub_chunk}
         layout_one = data.StructLayout(one)
         places = [Signal(layout_one, name=f"place{k}", reset_less=True) for k in range(subs)]
-        shifted = [Signal.like(offset, name=f"below{k}") for k, offset in enumerate(offsets, 1)]
+        shifted = [Signal.like(one, name=f"below{k}") for k, one in enumerate(chunk.offsets, 1)]
         sub_valid = Signal()
         sub_index = Signal(clog2(subs), reset_less=True)
-        sub_base = Signal.like(here_base, reset_less=True)
+        sub_base = Signal.like(chunk.base, reset_less=True)
         sub_column = Signal(len(here.column), reset_less=True)
         sub_factors = Signal(factors_layout(config), reset_less=True)
         with m.If(room):
             m.d.sync += [
-                sub_valid.eq(valid & ~merge),
-                sub_base.eq(here_base),
+                sub_valid.eq(valid & ~chunk.merge),
+                sub_base.eq(chunk.base),
                 sub_column.eq(here.column),
                 sub_factors.eq(here.factors),
-                sub_index.eq(lowest_index(flags)),
+                sub_index.eq(lowest_index(chunk.flags)),
                 last.eq(here.row_end & ~more),
             ]
-            for k, place in enumerate(places):
+            for k, to in enumerate(places):
                 with m.If(first[k]):
                     m.d.sync += [
-                        place.weights.eq(split(here.weights, config.sub_chunk)[k]),
-                        place.work.eq(split(here.activations, config.sub_chunk)[k]),
+                        to.weights.eq(split(here.weights, config.sub_chunk)[k]),
+                        to.work.eq(split(here.activations, config.sub_chunk)[k]),
                     ]
                     if k:
-                        m.d.sync += shifted[k - 1].eq(offsets[k - 1])
+                        m.d.sync += shifted[k - 1].eq(chunk.offsets[k - 1])
                 with m.Else():
-                    m.d.sync += place.as_value().eq(0)
+                    m.d.sync += to.as_value().eq(0)
                     if k:
                         m.d.sync += shifted[k - 1].eq(0)
         with m.Elif(valid & none):
             m.d.sync += last.eq(1)
-        weights = reduce(or_, (place.weights for place in places))
+        weights = reduce(or_, (to.weights for to in places))
         m.d.comb += [
             self.subs.valid.eq(sub_valid),
             self.subs.payload.weights.eq(weights),
-            self.subs.payload.work.eq(weights & reduce(or_, (place.work for place in places))),
+            self.subs.payload.work.eq(weights & reduce(or_, (to.work for to in places))),
             self.subs.payload.base.eq(sub_base),
             self.subs.payload.offset.eq(reduce(or_, shifted)),
             self.subs.payload.column.eq(Cat(sub_index, sub_column)),
             self.subs.payload.factors.eq(sub_factors),
             self.subs.payload.last.eq(last | (valid & none)),
         ]
-        return m
