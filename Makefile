@@ -86,10 +86,11 @@ coverage: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered \
 	  --cov-report=html:build/coverage $(ARGS)
 
-# The crossings are no tests of `make test`: their file is named here.
+# The long ones are no tests of `make test`: their files are named here.
 cocotb: $(STAMP)
 	SPARNN_JUNIT=build/cocotb $(BIN)/python -m pytest -n $(JOBS) --junit-xml build/cocotb/pytest.xml \
-	  tests/system/test_cocotb.py tests/system/benches/bus_crossings.py $(ARGS)
+	  tests/system/test_cocotb.py tests/system/benches/bus_crossings.py \
+	  tests/driver/simulated.py $(ARGS)
 
 formal: $(STAMP)
 	$(BIN)/python -m pytest tests/hdl/bus/test_proofs.py $(ARGS)
@@ -109,7 +110,7 @@ typecheck: $(STAMP)
 	@rm -rf $(TYPED) build/lib
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	  --no-build-isolation --target $(TYPED) .
-	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn.hdl -p sparnn.gen -p sparnn.sim -p sparnn.driver
+	MYPYPATH=$(TYPED) $(BIN)/mypy -p sparnn
 
 docs: $(PAGES)
 	$(BIN)/python -m mkdocs build --strict --site-dir build/site $(ARGS)

@@ -8,20 +8,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .golden.layers import NetworkTrace
 from .golden.run import golden_sequences, load_compiled, quantize_sequence
-from .host.answers import SequenceResult
 from .host.outputs import hardware_outputs
 from .host.packets import constant_states
-from .host.program import MachineProgram
 from .host_model import HostModel
 from .network.arrays import assemble_outputs, padded_steps, read_inputs, sequences_of, write_npz
 from .reference import compare, run_reference
+from .session.compare import mismatches
 from .session.golden import part_inputs
 from .session.whole import Arrays, Whole
 from .verilator.hardware import VERILOG, DriverRun, load_program, run_sequences
 
-__all__ = ["SimulationReport", "hardware_outputs", "mismatches", "simulate"]
+__all__ = ["SimulationReport", "simulate"]
 
 
 @dataclass(frozen=True)
@@ -227,37 +225,3 @@ def _run_part(
         mac_units=program.config.mac_units,
         driver=driver,
     )
-
-
-def mismatches(
-    program: MachineProgram, results: Sequence[SequenceResult], traces: Sequence[NetworkTrace]
-) -> tuple[int, str | None]:
-    """How many values of the hardware differ from the golden model's, and where the first is."""
-    count = 0
-    first = None
-    for number, (result, trace) in enumerate(zip(results, traces, strict=True)):
-        pairs = []
-        for index, got in enumerate(result.outputs):
-            if got is not None:
-                golden, descriptor = trace.layers[index].outputs, program.layers[index].descriptor
-                # Where the step computed last alone is emitted, the golden model has all of them.
-                if descriptor.get("reverse", 0) and not descriptor["single_step"]:
-                    golden = golden[::-1]
-                pairs.append((index, "output", got, golden[len(golden) - len(got) :]))
-        for index, got in result.sequences.items():
-            pairs.append((index, "stored output", got, trace.layers[index].sequence))
-        for index, got in result.states.items():
-            state = trace.layers[index].state
-            assert state is not None
-            pairs.append((index, "state", got[np.newaxis], state[np.newaxis]))
-        for index, what, got, golden in pairs:
-            wrong = got != golden
-            count += int(np.count_nonzero(wrong))
-            if first is None and wrong.any():
-                step, unit = (int(i) for i in np.argwhere(wrong)[0])
-                first = (
-                    f"sequence {number}, layer {program.layers[index].name!r}, {what} {unit} of "
-                    f"step {step + len(trace.layers[index].outputs) - len(golden)}: hardware "
-                    f"{got[step, unit]}, golden model {golden[step, unit]}"
-                )
-    return count, first

@@ -26,7 +26,7 @@ from sparnn.sim.golden.layers import NetworkTrace, run_network
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import quantize
 from sparnn.sim.network.network import IntegerNetwork
-from sparnn.sim.runner import mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import DriverRun, run_sequences
 from sparnn.sim.verilator.kept_runs import kept_run
 from sparnn.sim.verilator.verilate import build_driver

@@ -21,7 +21,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.network.network import GATES, IntegerLayer, IntegerNetwork
-from sparnn.sim.runner import mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_sequences
 
 __all__ = ["dense_layer", "main", "step_cycles"]

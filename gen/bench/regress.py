@@ -24,7 +24,8 @@ from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
-from sparnn.sim.runner import mismatches, run_sequences
+from sparnn.sim.runner import run_sequences
+from sparnn.sim.session.compare import mismatches
 
 from .random_networks import random_config, random_initial, random_network, random_x
 

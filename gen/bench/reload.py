@@ -22,7 +22,7 @@ from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.answers import expected_words, parse_results
 from sparnn.sim.host.packets import sequence_packets
 from sparnn.sim.network.network import IntegerNetwork
-from sparnn.sim.runner import mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_driver
 from sparnn.sim.verilator.verilate import build_driver
 

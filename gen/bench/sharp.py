@@ -26,7 +26,7 @@ from sparnn.sim.cycles.dense import network_cycles
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.plan import SCHEDULES, TilePlan
 from sparnn.sim.network.network import GATES, IntegerLayer, IntegerNetwork
-from sparnn.sim.runner import mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_sequences
 
 __all__ = [

@@ -18,12 +18,13 @@ from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import golden_sequences, load_compiled, quantize_sequence
 from sparnn.sim.host.answers import expected_words, parse_results
 from sparnn.sim.host.board_link import BoardLink
+from sparnn.sim.host.outputs import hardware_outputs
 from sparnn.sim.host.packets import constant_states, sequence_packets
 from sparnn.sim.host.program import Run
 from sparnn.sim.host.serial_port import SerialPort, open_port
 from sparnn.sim.network.arrays import assemble_outputs, load_inputs, write_npz
 from sparnn.sim.reference import compare, run_reference
-from sparnn.sim.runner import hardware_outputs, mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.board import DIVISOR, simulated_board
 from sparnn.sim.verilator.hardware import IMAGE, load_program
 

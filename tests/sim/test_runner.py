@@ -15,7 +15,8 @@ from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.answers import SequenceResult
 from sparnn.sim.host.packets import constant_states
-from sparnn.sim.runner import mismatches, simulate
+from sparnn.sim.runner import simulate
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator import verilate
 from sparnn.sim.verilator.cache import cache_folder
 from sparnn.sim.verilator.hardware import load_program, run_driver, run_sequences

@@ -20,7 +20,7 @@ from sparnn.sim.host.plan import TilePlan
 from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.host.streams import stream_packets
 from sparnn.sim.network.network import GATES, WITH_STATE, IntegerLayer, IntegerNetwork
-from sparnn.sim.runner import mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_sequences
 
 SMALL = DenseConfig(

@@ -15,7 +15,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.network.network import GATES, IntegerLayer, IntegerNetwork
-from sparnn.sim.runner import mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_sequences
 
 #: Seeds of machines that are small, so that they build fast, and cover the corners below.

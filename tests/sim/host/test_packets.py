@@ -12,9 +12,9 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.answers import expected_words, parse_results
+from sparnn.sim.host.outputs import hardware_outputs
 from sparnn.sim.host.packets import constant_states, sequence_packets
 from sparnn.sim.host.program import MachineProgram
-from sparnn.sim.runner import hardware_outputs
 
 
 def random_outputs(rng, network):

@@ -27,7 +27,7 @@ from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.host.plan import SCHEDULES, Order
 from sparnn.sim.network.network import IntegerNetwork
-from sparnn.sim.runner import mismatches
+from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_sequences
 
 pytestmark = pytest.mark.xdist_group("tile_machine")

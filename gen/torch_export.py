@@ -1,0 +1,62 @@
+"""A PyTorch module as an ONNX file, by PyTorch's own exporter."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from sparnn.sim.network.arrays import read_npz
+
+from .errors import SparnnError
+
+__all__ = ["export_module"]
+
+_OPSET = 17
+
+
+def export_module(module: Any, samples: Path, file: Path) -> None:
+    """Export a `torch.nn.Module` in evaluation mode, with open sizes of batch and time.
+
+    Parameters
+    ----------
+    samples: an npz file; its arrays are the module's arguments in their order, and their names
+        those of the inputs. The first two axes of each stay open.
+
+    Raises
+    ------
+    SparnnError: PyTorch is missing, the object is no module, or the export fails.
+    """
+    try:
+        import torch
+    except ImportError:
+        raise SparnnError(
+            "compiling a module needs PyTorch: pip install 'sparnn[train]', or give an ONNX file"
+        ) from None
+    if not isinstance(module, torch.nn.Module):
+        raise SparnnError(
+            f"a model of the type {type(module).__name__} cannot be compiled: give the path of an "
+            "ONNX file, an onnx.ModelProto, or a torch.nn.Module"
+        )
+    arrays = read_npz(samples)
+    arguments = tuple(torch.from_numpy(array) for array in arrays.values())
+    was_training = module.training
+    module.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")  # of the exporter, about its own future
+            torch.onnx.export(
+                module,
+                arguments,
+                str(file),
+                input_names=list(arrays),
+                dynamic_axes={
+                    name: {axis: f"{name}_{axis}" for axis in range(min(2, array.ndim))}
+                    for name, array in arrays.items()
+                },
+                opset_version=_OPSET,
+                dynamo=False,
+            )
+    except Exception as error:  # whatever the exporter or the module raises
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise SparnnError(f"PyTorch cannot export the module ({lines[0]})") from error
+    finally:
+        module.train(was_training)
