@@ -15,7 +15,7 @@ from sparnn.sim.errors import SimulationError
 
 from .transport import Words
 
-__all__ = ["JobTransport", "Registers", "job_words"]
+__all__ = ["ArrayMemory", "JobTransport", "Memory", "Registers", "job_words"]
 
 _OFFSETS = {register.name: register.offset for register in REGISTERS}
 _MASKS = {
@@ -35,6 +35,39 @@ class Registers(Protocol):
         """Put it there."""
 
 
+class Memory(Protocol):
+    """32-bit words that the machine can reach, and nobody else uses.
+
+    Members
+    -------
+    words: how many.
+    """
+
+    words: int
+
+    def put(self, first: int, words: Words) -> None:
+        """Words into memory."""
+
+    def get(self, first: int, count: int) -> Words:
+        """Words of memory."""
+
+
+class ArrayMemory:
+    """Memory that lies in an array: coherent, or not cached."""
+
+    def __init__(self, array: Words) -> None:
+        self._array = array
+        self.words = len(array)
+
+    def put(self, first: int, words: Words) -> None:
+        """See :class:`Memory`."""
+        self._array[first : first + len(words)] = words
+
+    def get(self, first: int, count: int) -> Words:
+        """See :class:`Memory`."""
+        return self._array[first : first + count].copy()
+
+
 def job_words(config: MachineConfig, packets: npt.NDArray[np.integer[Any]]) -> Words:
     """A job: the machine's identity, packets, and the check of all."""
     words = np.concatenate([[identity(config)], packets]).astype(np.uint32)
@@ -46,15 +79,15 @@ class JobTransport:
 
     Parameters
     ----------
-    registers: the window. memory: 32-bit words that the machine can reach, and nobody else uses;
-    coherent, or not cached. address: of its first byte, as the machine sees it.
+    registers: the window. memory: for the job and its answer. address: of its first byte, as the
+    machine sees it.
     patience: seconds for which a job may take.
     """
 
     def __init__(
         self,
         registers: Registers,
-        memory: npt.NDArray[np.uint32],
+        memory: Memory,
         address: int,
         *,
         name: str = "the device",
@@ -119,12 +152,12 @@ class JobTransport:
         """
         assert self._config is not None, "connect comes first"
         job = job_words(self._config, words)
-        if len(job) + expected > len(self._memory):
+        if len(job) + expected > self._memory.words:
             raise SimulationError(
                 f"{self.name}: a job of {len(job)} words and its answer of {expected} do not fit "
-                f"the {len(self._memory)} words of memory: give more, or run fewer sequences"
+                f"the {self._memory.words} words of memory: give more, or run fewer sequences"
             )
-        self._memory[: len(job)] = job
+        self._memory.put(0, job)
         destination = self._address + 4 * len(job)
         for name, address in (("SOURCE", self._address), ("DESTINATION", destination)):
             self.write(f"{name}_LO", address & 0xFFFFFFFF)
@@ -139,7 +172,7 @@ class JobTransport:
         if self.read("STATUS.FAILED"):
             raise self._failure()
         written = self.read("WRITTEN")
-        return self._memory[len(job) : len(job) + written].copy()
+        return self._memory.get(len(job), written)
 
     def reset(self) -> None:
         """See :class:`~sparnn.driver.transport.Transport`.

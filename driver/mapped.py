@@ -11,7 +11,7 @@ import numpy.typing as npt
 from sparnn.hdl.bus.table import ADDRESS_BITS
 from sparnn.sim.errors import SimulationError
 
-from .jobs import JobTransport
+from .jobs import ArrayMemory, JobTransport
 
 __all__ = ["MappedRegisters", "map_words", "mapped_device"]
 
@@ -75,5 +75,9 @@ def mapped_device(
     window = map_words(registers, 1 << ADDRESS_BITS, registers_offset)
     words = map_words(memory, size, address if Path(memory).name == "mem" else 0)
     return JobTransport(
-        MappedRegisters(window), words, address, name=str(registers), patience=patience
+        MappedRegisters(window),
+        ArrayMemory(words),
+        address,
+        name=str(registers),
+        patience=patience,
     )

@@ -5,8 +5,9 @@ import pytest
 from support.job_device import JobDevice
 
 from sparnn.driver.device import Device
-from sparnn.driver.jobs import JobTransport
+from sparnn.driver.jobs import ArrayMemory, JobTransport
 from sparnn.driver.mapped import MappedRegisters, map_words, mapped_device
+from sparnn.driver.simulated import simulated_device
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import load_compiled, run_golden
 from sparnn.sim.verilator.hardware import load_program
@@ -21,7 +22,7 @@ def golden(folder, inputs, tmp_path):
 
 def fake(folder, **options):
     device = JobDevice(load_program(folder).config, **options)
-    return device, JobTransport(device, device.memory, device.address, patience=0.2)
+    return device, JobTransport(device, ArrayMemory(device.memory), device.address, patience=0.2)
 
 
 def loaded(folder, **options):
@@ -114,3 +115,9 @@ def test_mapped_files(tmp_path):
     assert words[4] == 2
     with pytest.raises(SimulationError, match="cannot be mapped"):
         map_words(tmp_path / "none", 4096)
+
+
+def test_folders_without_a_bus_are_not_simulated(tmp_path):
+    with pytest.raises(SimulationError, match="compile the model with --bus axi"):
+        with simulated_device(tmp_path):
+            pass

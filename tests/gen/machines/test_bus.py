@@ -5,6 +5,7 @@ import json
 import pytest
 
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines import emit as module
 from sparnn.gen.machines.bus import bus_choice
 from sparnn.gen.machines.emit import emit
 from sparnn.hdl.errors import ConfigurationError
@@ -13,7 +14,8 @@ FILES = {"sparnn_bus.v", "sparnn_regs.h", "sparnn_regs.rdl", "registers.md"}
 
 
 @pytest.mark.parametrize(("bus", "bits"), [("axi", 128), ("axi-stream", None), ("wishbone", None)])
-def test_emit(tmp_path, bus, bits):
+def test_emit(tmp_path, monkeypatch, bus, bits):
+    monkeypatch.setattr(module, "machine_verilog", lambda config: "module sparnn; endmodule\n")
     emit(tmp_path / "plain", lanes=1)
     emit(tmp_path / "bus", lanes=1, bus=bus, bus_bits=bits)
     plain, around = (

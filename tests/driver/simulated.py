@@ -1,0 +1,31 @@
+"""The Python driver on the Verilog of the machine on its bus: `make cocotb` runs it."""
+
+import numpy as np
+import pytest
+
+from sparnn.driver.device import Device
+from sparnn.driver.simulated import simulated_device
+from sparnn.sim.errors import SimulationError
+from sparnn.sim.golden.run import run_golden
+
+
+def test_outputs_states_and_faults(network, tmp_path):
+    folder, inputs = network
+    np.savez(tmp_path / "in.npz", x=inputs)
+    run_golden(folder, tmp_path / "in.npz", tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as outputs:
+        expected = outputs["y"]
+    with simulated_device(folder) as transport:
+        device = Device(transport)
+        device.load(folder)
+        assert np.array_equal(device.run({"x": inputs})["y"], expected)
+        first = device.run(inputs[:4, :1])["y"]
+        second = device.run(inputs[4:, :1], state=device.state())["y"]
+        assert np.array_equal(np.concatenate([first, second]), expected[:, :1])
+        with pytest.raises(SimulationError, match="the machine refused a packet"):
+            transport.exchange(np.array([7 << 28], np.uint32), 1, 1)
+        with pytest.raises(SimulationError, match="the answer is longer than the room for it"):
+            transport.exchange(np.array([6 << 28], np.uint32), 1, 1)
+        with pytest.raises(SimulationError, match="refuses the register at 0x0"):
+            transport.write("MAGIC", 1)
+        assert np.array_equal(device.run({"x": inputs})["y"], expected)
