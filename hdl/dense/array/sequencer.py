@@ -274,7 +274,8 @@ class Sequencer(wiring.Component):
         turn_end = Signal()
         names = ("pass", "tile", "phase", "half", "both", "gate", "step")
         go = Signal()
-        ends = _Ends(go, *(Signal(name=f"{name}_end") for name in names), turn_end)
+        pass_, tile, phase_, half, both, gate, step = (Signal(name=f"{one}_end") for one in names)
+        ends = _Ends(go, pass_, tile, phase_, half, both, gate, step, turn_end)
         m.d.comb += [
             needed.eq((at.column + 1) << phase.joined[: max(1, config.banks_log2.bit_length())]),
             ready.eq(
