@@ -1,5 +1,6 @@
 """`sparnn run` against the Verilated board top: every bit of its pins, every byte, every value."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,21 @@ import onnx
 import pytest
 from support.onnx_builder import Graph
 
+from sparnn.driver.device import Device
+from sparnn.driver.serial import SerialTransport
 from sparnn.gen.boards import BOARDS
 from sparnn.gen.boards.run import run_on_board
 from sparnn.gen.cli.main import main
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.synth.bitstream import bitstream
-from sparnn.hdl.board.top import BOARD_MODULE
+from sparnn.hdl.board.clock import ClockPlan
+from sparnn.hdl.board.top import BOARD_MODULE, BoardTop, board_verilog
 from sparnn.hdl.verilog import modules_verilog
+from sparnn.sim.golden.run import run_golden
 from sparnn.sim.host.serial_port import SerialPort
+from sparnn.sim.verilator.board import DIVISOR, simulated_board
+from sparnn.sim.verilator.hardware import load_program
 
 pytestmark = pytest.mark.xdist_group("board")
 
@@ -70,6 +77,28 @@ def test_byte_for_byte(network, tmp_path, monkeypatch) -> None:
     assert len(sent) >= 6 * report.words_sent
     with np.load(tmp_path / "y.npz") as outputs:
         assert outputs["y"].shape == (9, 3, 3)
+
+
+def test_python_driver(network, tmp_path) -> None:
+    """`sparnn.driver` over the same line; a sequence in pieces is the sequence."""
+    folder, inputs = network
+    run_golden(folder, inputs, tmp_path / "y.npz")
+    with np.load(tmp_path / "y.npz") as outputs, np.load(inputs) as given:
+        expected, x = outputs["y"], given["x"]
+    verilog = tmp_path / "board.v"
+    top = BoardTop(ClockPlan("", Fraction(1), Fraction(1)), DIVISOR)
+    verilog.write_text(board_verilog(load_program(folder).config, top), encoding="utf-8")
+    with (
+        simulated_board(verilog, BOARD_MODULE) as port,
+        SerialTransport(port, 115200, mhz=0.01, patience=60) as transport,
+    ):
+        device = Device(transport)
+        device.load(folder)
+        first = device.run(x[:5, :1])["y"]
+        state = device.state()
+        device.reset()
+        second = device.run(x[5:, :1], state=state)["y"]
+        assert np.array_equal(np.concatenate([first, second]), expected[:, :1])
 
 
 def refusal(capsys, *arguments: object) -> str:
