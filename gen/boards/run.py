@@ -26,7 +26,7 @@ from sparnn.sim.network.arrays import assemble_outputs, load_inputs, write_npz
 from sparnn.sim.reference import compare, run_reference
 from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.board import DIVISOR, simulated_board
-from sparnn.sim.verilator.hardware import IMAGE, load_program
+from sparnn.sim.verilator.hardware import IMAGE, load_program, read_image
 
 from . import find_board
 from .check import lane_machine
@@ -127,7 +127,7 @@ def run_on_board(
     program = load_program(folder)
     config = lane_machine(program, folder)
     sequences = load_inputs(inputs, io, network.input_sizes)
-    image = np.frombuffer(_read(folder / IMAGE), "<u4").astype(np.uint32)
+    image = read_image(folder / IMAGE)
     parts, runs = [], list[Run]()
     for number, one in enumerate(quantize_sequence(network, each) for each in sequences):
         states = {**constant_states(network), **one.initial}
@@ -196,15 +196,3 @@ def _port(name: str, config: MachineConfig, baud: int, log: Path | None) -> Iter
             open_port(simulated, baud) as port,
         ):
             yield port
-
-
-def _read(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise SimulationError(
-            f"{path} cannot be read ({error.strerror}): compile the model again"
-        ) from None
-    if len(content) % 4:
-        raise SimulationError(f"{path} does not hold whole words: compile the model again")
-    return content
