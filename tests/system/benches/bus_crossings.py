@@ -42,6 +42,13 @@ def test_four_words_at_once(tmp_path):
     run_bench(tmp_path, "bus_bench", BUS_MODULE, SOURCES, tests=tests)
 
 
+def test_wishbone(tmp_path):
+    write_bench(tmp_path)
+    top = BusMachine(CONFIG, Bus.WISHBONE, GEOMETRIES["32"])
+    (tmp_path / "sparnn_bus.v").write_text(bus_verilog(top))
+    run_bench(tmp_path, "bus_bench", BUS_MODULE, SOURCES)
+
+
 def test_streams(tmp_path):
     write_bench(tmp_path)
     (tmp_path / "sparnn_bus.v").write_text(bus_verilog(BusMachine(CONFIG, Bus.AXI_STREAM)))

@@ -2,11 +2,12 @@
 
 import random
 from itertools import count
+from types import SimpleNamespace
 
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
+from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiResp, AxiSlave
 from cocotbext.axi.address_space import MemoryRegion
 
@@ -53,6 +54,44 @@ class FaultyRegion(MemoryRegion):
         await super()._write(address, data, **kwargs)
 
 
+class WishboneMaster:
+    """Accesses by Wishbone, with the calls and answers of AxiLiteMaster."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        dut.wb_cyc.value = 0
+        dut.wb_stb.value = 0
+
+    async def _access(self, address, data, sel):
+        dut = self.dut
+        await FallingEdge(dut.aclk)
+        dut.wb_adr.value = address // 4
+        dut.wb_we.value = data is not None
+        dut.wb_dat_w.value = data or 0
+        dut.wb_sel.value = sel
+        dut.wb_cyc.value = 1
+        dut.wb_stb.value = 1
+        while True:
+            await FallingEdge(dut.aclk)
+            if dut.wb_ack.value or dut.wb_err.value:
+                break
+        resp = AxiResp.SLVERR if dut.wb_err.value else AxiResp.OKAY
+        found = int(dut.wb_dat_r.value).to_bytes(4, "little")
+        dut.wb_cyc.value = 0
+        dut.wb_stb.value = 0
+        await FallingEdge(dut.aclk)
+        return SimpleNamespace(data=found, resp=resp)
+
+    async def read(self, address, length):
+        assert length == 4
+        return await self._access(address, None, 15)
+
+    async def write(self, address, data):
+        at = address % 4
+        value = int.from_bytes(bytes(data), "little") << 8 * at
+        return await self._access(address, value, (1 << len(data)) - 1 << at)
+
+
 class Host:
     """Drives clock, reset and registers."""
 
@@ -60,6 +99,9 @@ class Host:
         self.dut = dut
         Clock(dut.aclk, 10, unit="ns").start()
         dut.aresetn.value = 0
+        if hasattr(dut, "wb_cyc"):
+            self.lite = WishboneMaster(dut)
+            return
         bus = AxiLiteBus.from_prefix(dut, "s_axi")
         self.lite = AxiLiteMaster(bus, dut.aclk, dut.aresetn, reset_active_level=False)
         if idle:
