@@ -26,7 +26,7 @@ FLOORS = (
     ("gen/targets", "gen/network", "gen/output"),
     ("gen/boards", "gen/onnx", "gen/quantize"),
     ("gen/machines", "gen/graph"),
-    ("gen/compile", "gen/synth"),
+    ("gen/compile", "gen/synth", "gen/torch_export"),
     ("gen/fit",),
     ("gen/bench",),
     ("gen/cli",),

@@ -15,7 +15,7 @@ from .yosys import yosys_share, yosys_version
 
 __all__ = ["netlist_file", "netlist_verilog"]
 
-_MODELS = Path(__file__).parent / "targets" / "models"
+_MODELS = Path(__file__).parents[1] / "targets" / "models"
 _MODULE = re.compile(r"^module \\?([^\s(#]+).*?\bendmodule\b", re.MULTILINE | re.DOTALL)
 _SPECIFY = re.compile(r"^\s*specify\b.*?^\s*endspecify\b", re.MULTILINE | re.DOTALL)
 
@@ -88,6 +88,7 @@ def _models(target: Target) -> tuple[str, dict[str, str]]:
         text = _expanded(yosys_share() / file)
         head += text[: text.index("\nmodule ")] + "\n"
         found |= _modules(text)
+    assert _MODELS.is_dir()  # some families have no file there, so a wrong folder would not show
     own = _MODELS / f"{target.name}.v"
     if own.is_file():
         found |= _modules(own.read_text(encoding="utf-8"))
