@@ -190,6 +190,19 @@ def compile_command(
 
 
 @app.command()
+def check(
+    model: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
+    ],
+) -> None:
+    """Say whether and how a model would be taken: what the machine computes, what the host."""
+    from sparnn.gen.graph.check import check_model
+
+    _print(check_model(model))
+
+
+@app.command()
 def simulate(
     folder: CompiledFolder,
     inputs: Inputs,

@@ -30,7 +30,7 @@ from .host import Arrays, evaluate
 from .model import Graph
 from .rewrite import rewritten
 
-__all__ = ["Cut", "Part", "Piece", "cut"]
+__all__ = ["Cut", "Part", "Piece", "cut", "is_recurrent"]
 
 RECURRENT = frozenset({"GRU", "LSTM", "RNN"})
 #: Nodes that are added on trial, each alone refused, before a part stops growing there.
@@ -107,6 +107,11 @@ def cut(model: ModelProto, feeds: Sequence[Arrays]) -> Cut:
             "accelerates recurrent networks, so give it the recurrent part"
         )
     return Cut(graph, tuple(_stages(graph, grower.parts)))
+
+
+def is_recurrent(model: ModelProto) -> bool:
+    """Whether a recurrent node is among those that the outputs depend on."""
+    return any(node.op_type in RECURRENT for node in Graph(rewritten(model)).nodes)
 
 
 @dataclass

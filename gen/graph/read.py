@@ -16,7 +16,7 @@ from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import check_inputs, load_inputs, read_npz, sequences_of
 from sparnn.sim.session.whole import graph_feeds
 
-from .cut import Cut, cut
+from .cut import Cut, cut, is_recurrent
 from .host import evaluate
 
 __all__ = ["ReadModel", "ReadPart", "model_sizes", "read_model"]
@@ -64,7 +64,7 @@ def read_model(path: Path, calibrate: Path) -> ReadModel:
         found = cut(model, feeds)
     except SparnnError as error:
         # What the importer says of the whole is nearer to what the user has.
-        raise SparnnError(f"{path}: {whole}") from error
+        raise SparnnError(f"{path}: {whole if is_recurrent(model) else error}") from error
     names = [value.name for part in found.parts for value in part.model.graph.input]
     tensors = evaluate(found.graph.model, feeds, list(dict.fromkeys(names)))
     parts = tuple(ReadPart(part.network, _sequences(part.network, tensors)) for part in found.parts)

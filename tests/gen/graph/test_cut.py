@@ -11,6 +11,7 @@ from support.onnx_builder import Graph, gemm
 
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.graph.check import check_model
 from sparnn.gen.graph.cut import Cut, Part, cut
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.host_model import HostModel
@@ -248,3 +249,24 @@ def test_several_sequences_where_the_model_takes_one() -> None:
         graph_feeds({"y": np.zeros(3), "z": np.zeros(3)}, {"x": (3,)}, "x.npz")
     with pytest.raises(SimulationError, match="NaN"):
         graph_feeds({"x": np.full(3, np.nan)}, {"x": (3,)}, "x.npz")
+
+
+def test_check_says_how_a_model_is_taken(tmp_path: Path) -> None:
+    saved(autoencoder().model(), tmp_path, x=samples())
+    lines = check_model(tmp_path / "model.onnx")
+    assert lines[0] == "taken          in 2 parts, the rest by the host"
+    assert any("4 inputs, 4 units" in line for line in lines)
+    assert lines[-1].startswith("why cut        ")
+    g, x = start(14)
+    y, _ = g.recurrent("LSTM", x, INPUTS, UNITS, direction="reverse")
+    g.output(g.squeeze(y, 1), "y")
+    saved(g.model(), tmp_path, x=samples())
+    assert check_model(tmp_path / "model.onnx") == [
+        "taken          whole, by the machine",
+        "layer          lstm0: lstm, 5 inputs, 4 units, backwards",
+    ]
+    g, x = start(15)
+    g.output(g.add("Relu", [x]), "y")
+    saved(g.model(), tmp_path, x=samples())
+    with pytest.raises(SparnnError, match="holds no LSTM, GRU or RNN node"):
+        check_model(tmp_path / "model.onnx")

@@ -1,0 +1,69 @@
+"""`sparnn check`: whether and how a model would be taken, without calibration and hardware."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from onnx import ModelProto, helper
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.network.model import FloatNetwork
+from sparnn.gen.onnx.reader import load_onnx, network_of
+
+from .cut import cut, is_recurrent
+from .read import model_sizes
+from .write import placement_lines
+
+__all__ = ["check_model"]
+
+#: The size of every axis that the model leaves open, of the inputs that are drawn.
+_OPEN = 4
+
+
+def check_model(path: Path) -> list[str]:
+    """Which layers the machine computes, and what the host runs, as lines for people.
+
+    A graph that has to be cut is run once in ONNX Runtime, on drawn inputs.
+
+    Raises
+    ------
+    SparnnError: the file cannot be read, or holds nothing for the machine.
+    """
+    model = load_onnx(path)
+    try:
+        network = network_of(model)
+    except SparnnError as error:
+        whole = error
+    else:
+        return ["taken          whole, by the machine", *_layers(network)]
+    try:
+        found = cut(model, [_drawn(model)])
+    except SparnnError as error:
+        raise SparnnError(f"{path}: {whole if is_recurrent(model) else error}") from error
+    lines = [f"taken          in {len(found.parts)} parts, the rest by the host"]
+    lines += placement_lines(found)
+    for number, part in enumerate(found.parts):
+        lines += [f"part {number}", *_layers(part.network)]
+    return [*lines, f"why cut        {whole}"]
+
+
+def _layers(network: FloatNetwork) -> list[str]:
+    return [
+        f"layer          {layer.name}: {layer.kind}, {layer.inputs} inputs, {layer.units} units"
+        + ", backwards" * layer.reverse
+        for layer in network.layers
+    ]
+
+
+def _drawn(model: ModelProto) -> dict[str, npt.NDArray[np.generic]]:
+    """Inputs of the model's types; whole numbers are 1, which an index and a length may be."""
+    rng = np.random.default_rng(0)
+    feeds: dict[str, npt.NDArray[np.generic]] = {}
+    kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
+    for name, sizes in model_sizes(model).items():
+        shape = [_OPEN if size is None else size for size in sizes]
+        kind = np.dtype(helper.tensor_dtype_to_np_dtype(kinds[name]))
+        feeds[name] = (
+            rng.normal(size=shape).astype(kind) if kind.kind == "f" else np.ones(shape, kind)
+        )
+    return feeds
