@@ -289,3 +289,8 @@ async def long_bursts_keep_to_pages(dut):
     beat = len(dut.m_axi_rdata) // 8
     first, last = (PAGE - 0x84) // beat, (PAGE - 0x84 + 4 * len(job) - 1) // beat
     assert await host.read("READ_BEATS") == last - first + 1
+    # Nothing waits for memory but the first word: a word a cycle, and three more for each header.
+    cycles, stalls = await host.read("CYCLES"), await host.read("READ_STALLS")
+    headers = 3 * len(job) // len(padding)
+    assert cycles < len(job) + 3 * headers + 60, (cycles, len(job))
+    assert stalls < 40, stalls
