@@ -24,10 +24,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from sparnn.gen.compile import CompileSummary
     from sparnn.sim.runner import SimulationReport
     from sparnn.sim.session.session import Backend
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Compiled", "InferenceSession", "compile", "load"]
 
-Arrays = Mapping[str, npt.ArrayLike]
+Arrays = Mapping[str, "npt.ArrayLike"]
 
 
 class Compiled:
@@ -142,6 +141,8 @@ def _npz(arrays: Path | str | Arrays, file: Path) -> Path:
     """The file of arrays; those that are in memory are written into ``file``."""
     if isinstance(arrays, Path | str):
         return Path(arrays)
+    import numpy as np
+
     from sparnn.sim.network.arrays import write_npz
 
     write_npz(file, {name: np.asarray(array) for name, array in arrays.items()}, level=1)
