@@ -48,7 +48,9 @@ class Fit:
 
     def toml(self) -> str:
         """For ``sparnn compile --config``."""
-        return "".join(f"{name} = {value}\n" for name, value in asdict(self.config).items())
+        lines = [f'machine = "{self.config.MACHINE}"']
+        lines += [f"{name} = {value}" for name, value in asdict(self.config).items()]
+        return "\n".join(lines) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
         return {
