@@ -45,9 +45,8 @@ from .output.folder import check_replaceable, written_aside
 from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
 from .quantize.activity import BoolArray, measure_activity
-from .quantize.calibrate import calibrate as measure_ranges
-from .quantize.features import scaled_features, unscaled_features
-from .quantize.quantize import Quantized, proposals, quantize, saturation_report
+from .quantize.features import quantize_best, unscaled_features
+from .quantize.quantize import Quantized, proposals, saturation_report
 
 __all__ = ["CompileSummary", "CompiledPart", "compile_model"]
 
@@ -227,15 +226,10 @@ def _compile_part(
     streams: int,
 ) -> CompiledPart:
     """Quantize and place one network; the machine grows where it may."""
-    with phase("Calibrating"):
-        network, sequences = scaled_features(part.network, part.sequences)
-        if prune is not None:
-            network = prune_network(network, prune)
-        ranges = measure_ranges(network, sequences)
     with phase("Quantizing"):
-        quantized = quantize(
-            network,
-            ranges,
+        network, sequences, quantized = quantize_best(
+            part.network if prune is None else prune_network(part.network, prune),
+            part.sequences,
             machine.weight_bits,
             machine.activation_bits,
             split_scales=machine.split_scales == 1,

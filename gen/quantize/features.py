@@ -1,19 +1,90 @@
-"""Inputs whose features have very different ranges: each is scaled by a power of two."""
+"""Inputs whose features have very different ranges: each is scaled by a power of two, where that
+helps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 
+from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.model import FloatNetwork
+from sparnn.gen.network.run import run_network as run_float
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.golden.run import quantize_sequence
 from sparnn.sim.network.arrays import Sequence as InputSequence
 
-__all__ = ["SPREAD", "scaled_features", "unscaled_features"]
+from .calibrate import calibrate
+from .formats import sqnr_db
+from .quantize import Quantized, quantize
+
+__all__ = ["SPREAD", "quantize_best", "scaled_features", "unscaled_features"]
 
 #: The largest feature's maximum over the smallest one's from which features are scaled.
 SPREAD = 32.0
 #: Binary places by which a feature may be raised.
 _MOST = 20
+#: Steps on which the integers with and without scales are compared.
+_COMPARED = 256
+
+
+def quantize_best(
+    network: FloatNetwork,
+    sequences: Sequence[InputSequence],
+    weight_bits: int,
+    activation_bits: int,
+    *,
+    split_scales: bool = False,
+) -> tuple[FloatNetwork, Sequence[InputSequence], Quantized]:
+    """Calibrate and quantize; with a scale for each input feature where the outputs are nearer to
+    the float network's so.
+
+    Returns
+    -------
+    The network and its sample inputs, scaled or not, and the integers.
+
+    Raises
+    ------
+    SparnnError: see :func:`~sparnn.gen.quantize.quantize.quantize`; of both ways the plain one's.
+    """
+
+    def made(network: FloatNetwork, sequences: Sequence[InputSequence]) -> Quantized:
+        ranges = calibrate(network, sequences)
+        return quantize(network, ranges, weight_bits, activation_bits, split_scales=split_scales)
+
+    scaled, raised = scaled_features(network, sequences)
+    if scaled is network:
+        return network, sequences, made(network, sequences)
+    try:
+        plain = made(network, sequences)
+    except SparnnError:
+        return scaled, raised, made(scaled, raised)
+    try:
+        other = made(scaled, raised)
+    except SparnnError:
+        return network, sequences, plain
+    if _output_db(scaled, other, raised) > _output_db(network, plain, sequences):
+        return scaled, raised, other
+    return network, sequences, plain
+
+
+def _output_db(
+    network: FloatNetwork, quantized: Quantized, sequences: Sequence[InputSequence]
+) -> float:
+    """The last layer's outputs in integers against those in real numbers."""
+    exact, ours = [], []
+    left = _COMPARED
+    for one in sequences:
+        if left <= 0:
+            break
+        short = replace(one, x=one.x[:left])
+        left -= len(short.x)
+        initial = {key: values[np.newaxis] for key, values in short.initial.items()}
+        exact.append(run_float(network, short.x[np.newaxis], initial)[-1].sequence[0])
+        fed = quantize_sequence(quantized.network, short)
+        trace = run_network(quantized.network, fed.x, fed.initial).layers[-1]
+        last = quantized.network.layers[-1]
+        ours.append(np.ldexp(trace.sequence.astype(np.float64), last.sum_shift - last.f_out))
+    return sqnr_db(np.concatenate(exact), np.concatenate(ours))
 
 
 def scaled_features(
