@@ -19,7 +19,7 @@ from sparnn.sim.golden.layers import run_network
 from sparnn.sim.network.network import IntegerNetwork
 
 #: No figure rests on these cells: the published ones are not in any package that pip installs.
-LIBERTY = Path(__file__).parents[1] / "support" / "five_cells.lib"
+LIBERTY = Path(__file__).parents[2] / "support" / "five_cells.lib"
 BITS = {"weight_bits": 10, "activation_bits": 10}
 
 

@@ -10,7 +10,7 @@ from sparnn.gen.bench.workload import masr_workload
 from sparnn.gen.cli.main import main
 from sparnn.gen.errors import SparnnError
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 
 
 def test_finer_scales_are_better() -> None:
