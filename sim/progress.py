@@ -5,6 +5,7 @@ a pipe) a plain line is written after `QUIET` seconds and every `QUIET` seconds 
 that a long run is seen to be alive.
 """
 
+import os
 import sys
 import threading
 import time
@@ -62,7 +63,8 @@ class Phases:
 
     Members
     -------
-    seconds : phase -> processor seconds of this process, all threads, in the order of beginning.
+    seconds : phase -> processor seconds, of all threads and of the programs that it has run, in the
+        order of beginning.
     """
 
     def __init__(self) -> None:
@@ -71,10 +73,10 @@ class Phases:
     @contextmanager
     def __call__(self, title: str) -> Iterator[None]:
         """One phase; of the same title more than once, the times add up."""
-        start = time.process_time()
+        start = _processor_seconds()
         with progress(title):
             yield
-        self.seconds[title] = self.seconds.get(title, 0.0) + time.process_time() - start
+        self.seconds[title] = self.seconds.get(title, 0.0) + _processor_seconds() - start
 
     def lines(self) -> list[str]:
         """A table for people."""
@@ -83,6 +85,11 @@ class Phases:
             f"{title:<30} {seconds:8.2f} s {100 * seconds / max(total, 1e-9):5.1f} %"
             for title, seconds in [*self.seconds.items(), ("Total", total)]
         ]
+
+
+def _processor_seconds() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 class _Lines:
