@@ -11,6 +11,7 @@ from sparnn.gen.errors import SparnnError
 OPTIONS = "reset_first = 1\nhard_sigmoid = 1\n"
 #: The same for cells that only the dense machine has.
 DENSE = """
+machine = "dense"
 lanes = 8
 width = 4
 banks = 4

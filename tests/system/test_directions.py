@@ -71,6 +71,7 @@ def test_one_of_two_directions_is_no_output() -> None:
 
 #: A dense machine, whose link carries several words at once.
 DENSE = """
+machine = "dense"
 lanes = 8
 width = 8
 banks = 4

@@ -14,6 +14,7 @@ from sparnn.gen.network.projection import main, projected_network
 from sparnn.sim.runner import simulate
 
 MACHINE = """
+machine = "dense"
 lanes = 8
 width = 8
 banks = 4
