@@ -87,8 +87,9 @@ def test_the_verilog_carries_the_same_state(compiled: sparnn.Compiled) -> None:
 
 
 def test_refusals(compiled: sparnn.Compiled) -> None:
+    unknown: Any = "gpu"
     with pytest.raises(SimulationError, match="backend 'gpu' is unknown: use one of"):
-        sparnn.InferenceSession(compiled, "gpu")  # type: ignore[arg-type]
+        sparnn.InferenceSession(compiled, unknown)
     backwards = sparnn.compile(model(direction="reverse"), calibrate=samples(), **OPTIONS)
     with pytest.raises(SimulationError, match="cannot be carried on"):
         sparnn.InferenceSession(backwards, carry_state=True)

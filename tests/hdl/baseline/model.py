@@ -1,6 +1,7 @@
 """What an EIE array holds of a layer, and what it makes of it, in plain lists."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +25,7 @@ Matrix = npt.NDArray[np.int64]
 
 def make_config(**changes: int) -> BaselineConfig:
     """A small array."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "lanes": 8,
         "skip_zeros": True,
         "overlap": False,
@@ -35,7 +36,7 @@ def make_config(**changes: int) -> BaselineConfig:
         "activation_depth": 64,
         **changes,
     }
-    return BaselineConfig(**parameters)  # type: ignore[arg-type]
+    return BaselineConfig(**parameters)
 
 
 def random_matrix(rng: np.random.Generator, rows: int, columns: int, density: float) -> Matrix:
