@@ -17,7 +17,7 @@ from sparnn.hdl.sparse.post.serial import sum_limbs
 
 #: Few lanes, which cover the corners below.
 MACHINES = (1, 4, 6, 11)
-NETWORKS = 16
+NETWORKS = 8
 
 
 def test_the_machines_cover_the_corners() -> None:

@@ -8,7 +8,7 @@ from sparnn.gen.bench.masr import MasrOptions, masr_point
 from sparnn.gen.bench.workload import masr_workload
 
 
-@pytest.mark.parametrize("v", [1, 2, 4])
+@pytest.mark.parametrize("v", [1, 4])
 def test_a_lane_without_work_halves_its_neighbours(v: int) -> None:
     """Inputs in every other slice only: half of the lanes have next to nothing to do.
 

@@ -169,11 +169,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     least = {"columns": 16, "mask_depth": 32, "weight_depth": 64, "rows": 16, "state_depth": 8}
     small = {"lanes": 1, "chunk": 8, "sub_chunk": 4, "parameter_depth": 16, "store_depth": 32}
     machine = {"post_units": 1, "max_v": 1, "program_depth": 2, **least, **small}
+    machine |= {"compact": 1, "backwards": 0}
     (tmp_path / "m.toml").write_text("".join(f"{k} = {v}\n" for k, v in machine.items()))
     samples, machine_file, out = tmp_path / "x.npz", tmp_path / "m.toml", tmp_path / "out"
     compile_model(tmp_path / "model.onnx", samples, out, config=str(machine_file))
     run = ("simulate", str(out), "--input", str(samples), "--json", "-", "--netlist")
-    for family, status in (("ecp5", 0), ("asic", 2)):
+    for family, status in (("ice40", 0), ("asic", 2)):
         with pytest.raises(SystemExit) as stopped:
             main([*run, family])
         said = capsys.readouterr()
