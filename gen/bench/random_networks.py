@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.network.network import GATES, WITH_STATE, IntegerLayer, IntegerNetwork
 
-__all__ = ["random_config", "random_initial", "random_network", "random_x"]
+__all__ = ["random_config", "random_initial", "random_network", "random_v", "random_x"]
 
 
 def random_config(rng: np.random.Generator, **fixed: int) -> SparseConfig:
@@ -34,6 +35,12 @@ def random_config(rng: np.random.Generator, **fixed: int) -> SparseConfig:
         "split_scales": int(rng.integers(0, 2)),
         "sharing": int(rng.integers(0, 2)) if max_v > 1 else 0,
     }
+    # Drawn behind all else, so that a seed's other values are those that they were.
+    if rng.random() < 0.5:
+        values |= {"width": int(rng.choice([1, 2, 4, 8, 16])), "masks": int(rng.integers(0, 2))}
+        values["queue_depth"] = max(values["queue_depth"], values["width"])
+        if values["width"] > 1 or not values["masks"]:
+            values |= {"split_scales": 0, "sharing": 0}
     return SparseConfig(**values | fixed)
 
 
@@ -111,6 +118,15 @@ def _second(
     if join == "sum" and first.f_out > -4:
         layer["sum_shift"] = int(rng.integers(0, 2))
     return [IntegerLayer(**layer)]
+
+
+def random_v(rng: np.random.Generator, config: SparseConfig, network: IntegerNetwork) -> list[int]:
+    """Any V of each layer, not only the one that the compiler would choose."""
+    most = config.v_log2_max
+    if not config.masks:  # each lane of a row has a word of every vector
+        sizes = [size for layer in network.layers for size in (layer.inputs, layer.units)]
+        most = min(most, ceil_div(min(sizes), config.post_units).bit_length() - 1)
+    return [1 << int(rng.integers(0, most + 1)) for _ in network.layers]
 
 
 def random_x(rng: np.random.Generator, network: IntegerNetwork, steps: int) -> IntArray:

@@ -27,7 +27,7 @@ from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.runner import run_sequences
 from sparnn.sim.session.compare import mismatches
 
-from .random_networks import random_config, random_initial, random_network, random_x
+from .random_networks import random_config, random_initial, random_network, random_v, random_x
 
 __all__ = ["Case", "compact_machine", "main", "random_machine", "run_case"]
 
@@ -101,8 +101,8 @@ def run_case(
     rng = np.random.default_rng([machine, network])
     integers = random_network(rng, config, largest=LARGEST, directions=bool(config.backwards))
     v = None
-    if rng.random() < 0.7:  # any V, not only the one that the compiler would choose
-        v = [1 << int(rng.integers(0, config.v_log2_max + 1)) for _ in integers.layers]
+    if rng.random() < 0.7:
+        v = random_v(rng, config, integers)
     layout = lay_out(integers, config, v=v, balance=bool(rng.random() < 0.7))
     placed = place(integers, config, _outputs(rng, integers), layout=layout)
     placed = _other_schedule(rng, placed)
@@ -124,7 +124,8 @@ def run_case(
     layers = ", ".join(map(_described, integers.layers))
     return Case(
         f"{machine}:{network}",
-        f"{config.lanes} lanes, {config.post_units} post units, V <= {config.max_v}, "
+        f"{config.lanes} lanes x {config.width}{'' if config.masks else ' without masks'}, "
+        f"{config.post_units} post units, V <= {config.max_v}, "
         f"C = {config.chunk}/{config.sub_chunk}, {config.weight_bits}/"
         f"{config.activation_bits} bits; {layers}; idle {idle} %, stall {stall} %",
         driver.cycles,

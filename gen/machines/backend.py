@@ -84,9 +84,11 @@ class _Sparse(Backend):
 
     def lines(self, config: SparseConfig) -> list[str]:
         split = " with split scales" if config.split_scales else ""
+        wide = f" of {config.width} rows = {config.mac_units} MAC units" * (config.width > 1)
+        masks = "" if config.masks else ", without masks of weights"
         return [
-            f"machine        {config.lanes} lanes, {config.post_units} post units, V up to "
-            f"{config.max_v}, chunks of {config.chunk}",
+            f"machine        {config.lanes} lanes{wide}, {config.post_units} post units, V up to "
+            f"{config.max_v}, chunks of {config.chunk}{masks}",
             f"widths         weights {config.weight_bits} bits{split}, activations "
             f"{config.activation_bits} bits",
         ]

@@ -44,8 +44,10 @@ PRESETS: Mapping[str, Mapping[str, int]] = {
     **{board.name: board.machine for board in BOARDS.values()},
 }
 
-#: Lanes that one post unit serves, most post units, and most lanes that split a row's columns.
+#: Lanes that one post unit serves, multipliers where they are wide, most post units, and most lanes
+#: that split a row's columns.
 LANES_PER_POST_UNIT = 16
+MACS_PER_POST = 32
 MOST_POST_UNITS = 16
 MOST_V = 16
 
@@ -58,17 +60,18 @@ def _file_of(machine: type[MachineConfig]) -> type[BaseModel]:
     )
 
 
-def structure(lanes: int, *, post_units: int | None = None) -> dict[str, int]:
-    """Legal ``post_units`` and ``max_v`` for a number of lanes.
+def structure(lanes: int, *, width: int = 1, post_units: int | None = None) -> dict[str, int]:
+    """Legal ``post_units``, ``max_v`` and ``queue_depth`` for a number of lanes of a width.
 
-    One post unit for each 16 lanes, rounded down to a power of two that divides the lanes, at most
-    16; ``max_v`` is the largest power of two up to 16 that divides the lanes of a cluster.
+    One post unit for each 16 lanes, or for 32 multipliers of wide ones, rounded down to a power of
+    two that divides the lanes, at most 16; ``max_v`` is the largest power of two up to 16 that
+    divides the lanes of a cluster. A queue holds two blocks of sums, and 8 at least.
     """
     if post_units is None:
-        post_units = _power_of_two_divisor(
-            lanes, min(MOST_POST_UNITS, max(1, lanes // LANES_PER_POST_UNIT))
-        )
+        macs, each = (lanes, LANES_PER_POST_UNIT) if width == 1 else (lanes * width, MACS_PER_POST)
+        post_units = _power_of_two_divisor(lanes, min(MOST_POST_UNITS, max(1, macs // each)))
     return {
+        "queue_depth": max(SparseConfig.queue_depth, 2 * width),
         "post_units": post_units,
         "max_v": _power_of_two_divisor(max(1, lanes // max(1, post_units)), MOST_V),
     }
@@ -116,7 +119,8 @@ def load_config(
     chosen.update({name: int(value) for name, value in overrides.items() if value is not None})
     count = chosen.setdefault("lanes", PRESETS["default"]["lanes"])
     if count >= 1:  # SparseConfig refuses the others
-        chosen = structure(count, post_units=chosen.get("post_units")) | chosen
+        width = chosen.get("width", 1)
+        chosen = structure(count, width=width, post_units=chosen.get("post_units")) | chosen
     return SparseConfig(**chosen)
 
 

@@ -19,7 +19,11 @@ class SparseConfig(MachineConfig):
 
     Parameters
     ----------
-    lanes: multiply-accumulate lanes N, 1-1024; a multiple of ``post_units``.
+    lanes: lanes N, 1-1024, each with a front end of its own; a multiple of ``post_units``.
+    width: rows K that a lane works on at once, a block: as many multipliers behind one front end,
+        and one mask for all of them, 1-16, a power of two, at most ``queue_depth``.
+    masks: 1 has a mask for the weights of each block of rows; 0 has none, and every column of a row
+        is a weight, which takes no memory of masks.
     post_units: clusters P, each with N / P lanes and one post unit; a power of two. Also the number
         of activations that one broadcast word carries.
     max_v: largest number of lanes that may split the columns of a row; a power of two that divides
@@ -28,10 +32,11 @@ class SparseConfig(MachineConfig):
         and of ``post_units``.
     sub_chunk: mask bits that the per-pair logic sees; a power of two, 4-32.
     weight_bits, activation_bits: 4-16 and 8-16.
-    queue_depth: partial sums that a lane may hold, 2-64, rounded up to a power of two.
+    queue_depth: partial sums that a lane may hold, 2-64, rounded up to a power of two. With a
+        ``width`` above 1 whole blocks of rows claim their places.
     columns: largest number of columns of one half that one lane holds, a multiple of ``chunk``.
-    mask_depth: mask words per lane.
-    weight_depth: packed non-zero weights per lane.
+    mask_depth: mask words per lane; of no meaning without ``masks``.
+    weight_depth: words of ``width`` weights per lane: those of the columns in a block's mask.
     lut_memory: memories of a post unit, and activation masks of a lane, of at most so many words
         are asked to be LUTs instead of block RAM, 0-1024; above 0 the table of tanh is too. Only
         where LUTs can be memory (not iCE40).
@@ -65,9 +70,11 @@ class SparseConfig(MachineConfig):
 
     MACHINE: ClassVar = "sparse"
     DESCRIPTOR: ClassVar = DESCRIPTOR
-    POWERS: ClassVar = ("post_units", "max_v", "chunk", "sub_chunk")
+    POWERS: ClassVar = ("width", "post_units", "max_v", "chunk", "sub_chunk")
     RANGES: ClassVar = {
         "lanes": (1, 1024),
+        "width": (1, 16),
+        "masks": (0, 1),
         "post_units": (1, 64),
         "max_v": (1, 1024),
         "chunk": (8, 256),
@@ -100,6 +107,8 @@ class SparseConfig(MachineConfig):
     }
 
     lanes: int = 8
+    width: int = 1
+    masks: int = 1
     post_units: int = 1
     max_v: int = 8
     chunk: int = 32
@@ -175,8 +184,24 @@ class SparseConfig(MachineConfig):
             self.columns % self.chunk == 0,
             f"columns = {self.columns} is not a multiple of chunk = {self.chunk}",
         )
+        self._check_width()
         if self.packed_store:
             self._check_packed_store()
+
+    def _check_width(self) -> None:
+        require(
+            self.width <= self.queue_places,
+            f"width = {self.width}: a lane's block of rows gives as many sums at once, and "
+            f"queue_depth = {self.queue_depth} has no room for them; raise queue_depth to "
+            f"{self.width} or more (twice that lets a lane go on meanwhile), or lower width",
+        )
+        for name in ("split_scales", "sharing"):
+            apart = "width" if self.width > 1 else "masks"
+            require(
+                not getattr(self, name) or self.by_word,
+                f"{name} = 1 is of lanes of one row with masks of its own, the machine has "
+                f"{apart} = {getattr(self, apart)}; set {name} = 0, or {apart} = 1",
+            )
 
     def _check_packed_store(self) -> None:
         for name in ("store_depth", "vector_words"):
@@ -224,6 +249,20 @@ class SparseConfig(MachineConfig):
         return 1 << clog2(self.queue_depth)
 
     @property
+    def by_word(self) -> bool:
+        """Whether rows are dealt to the groups neuron by neuron, or else block by block."""
+        return self.width == 1 and bool(self.masks)
+
+    def dealt_rows(self, gates: int) -> int:
+        """Rows of a post unit that go to a group at once, of a layer with so many gates."""
+        return gates if self.by_word else self.width
+
+    @property
+    def queue_blocks(self) -> int:
+        """Blocks of rows whose sums a lane's queue holds."""
+        return self.queue_places // self.width
+
+    @property
     def thread_bits(self) -> int:
         """Width of a thread's number."""
         return clog2(self.threads)
@@ -232,7 +271,7 @@ class SparseConfig(MachineConfig):
         """How many there are of each kind, and the entries of each one."""
         found = {
             Target.PROGRAM: (1, self.program_depth * DESCRIPTOR.words),
-            Target.MASK: (self.lanes, self.mask_depth),
+            **({Target.MASK: (self.lanes, self.mask_depth)} if self.masks else {}),
             Target.WEIGHT: (self.lanes, self.weight_depth),
             Target.PARAMETER: (self.post_units, self.parameter_depth),
             Target.STATE: (self.post_units, self.state_depth),
@@ -266,8 +305,8 @@ class SparseConfig(MachineConfig):
 
     @property
     def weight_entry_bits(self) -> int:
-        """A packed weight."""
-        return self.weight_bits
+        """A word of weights, the first row of the block lowest."""
+        return self.width * self.weight_bits
 
     def memory_style(self, words: int) -> dict[str, str]:
         """Attributes of a memory of so many words: what it should be made of."""
@@ -281,13 +320,14 @@ class SparseConfig(MachineConfig):
     @property
     def mac_units(self) -> int:
         """Multipliers."""
-        return self.lanes
+        return self.lanes * self.width
 
     @property
     def mask_entry_bits(self) -> int:
         """A mask word: ``chunk`` bits, then the flags of
-        :class:`~sparnn.hdl.sparse.descriptor.MaskFlag`, then the row's factors, if any."""
-        return self.chunk + len(MaskFlag) + self.factor_bits
+        :class:`~sparnn.hdl.sparse.descriptor.MaskFlag`, then the row's factors, if any. Without
+        ``masks``: 0."""
+        return (self.chunk + len(MaskFlag) + self.factor_bits) * self.masks
 
     @property
     def packed_rows(self) -> int:

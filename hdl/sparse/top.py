@@ -132,7 +132,7 @@ class SparseMachine(wiring.Component):
 
         load = Signal(load_layout(config))
         m.d.comb += [load.index.eq(host.index), load.addr.eq(host.addr), load.data.eq(host.entry)]
-        for kind in ("mask", "weight", "parameter", "state"):
+        for kind in ("mask",) * config.masks + ("weight", "parameter", "state"):
             m.d.comb += load[f"{kind}_en"].eq(host.write_en[kind])
         state_data, counter_data = [], []
         for number in range(config.post_units):

@@ -37,9 +37,10 @@ class HalfRows:
     Members
     -------
     pairs: of each lane of the row's group, [steps, positions, V]; all gates of a position together.
+        Where a lane works on several rows at once, blocks of them stand for positions.
     group: of each position.
-    chunks: mask words of each position's rows.
-    gates: rows of each position.
+    chunks: that are read for each position's rows.
+    gates: rows of each position, which the collector takes one by one.
     """
 
     pairs: FloatArray
@@ -57,17 +58,20 @@ class HalfRows:
         slices: int,
         chunks: int,
         gates: int,
+        *,
+        blocks: bool = False,
     ) -> "HalfRows":
         """From the non-zero weights of all gates, [positions, columns], and the columns that are
         not zero, [steps, columns], both by position. ``slice_``: of each column, of so many
-        ``slices``; ``chunks``: of one row."""
+        ``slices``; ``chunks``: of one row; ``gates``: rows of a position, which a lane that works
+        on ``blocks`` has at once."""
         # The last ones: a sequence's first steps are quieter.
         steps = active[np.arange(-_STEPS, 0) % len(active)].astype(np.float64)
         values = present.astype(np.float64)
         pairs = np.stack(
             [steps[:, slice_ == s] @ values[:, slice_ == s].T for s in range(slices)], axis=-1
         )
-        return cls(pairs, group, chunks * gates, gates)
+        return cls(pairs, group, chunks if blocks else chunks * gates, gates)
 
 
 def estimate_cycles(

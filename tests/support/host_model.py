@@ -222,10 +222,49 @@ class HostModel:
     def lane_rows(self, layer, halves):
         """Each half's rows of each lane: lists of (local column, weight); none for a null half."""
         found = [[] for _ in range(halves)]
+        loop_rows = self.loop_rows if self.config.masks else self.counted_rows
         for lane in range(self.config.lanes):
-            for half, rows in enumerate(self.loop_rows(lane, layer, halves)):
+            for half, rows in enumerate(loop_rows(lane, layer, halves)):
                 found[half].append(rows)
         return found
+
+    def counted_rows(self, lane, layer, halves):
+        """The same without masks: every column of the lane's slice, in every block of its group."""
+        config, v = self.config, 1 << layer["v_log2"]
+        cluster, inside = divmod(lane, config.cluster_lanes)
+        vectors = (layer["in_words"], layer["out_words"]) if layer["kind"] else (layer["in_words"],)
+        at, found = layer["weight_base"], []
+        for half in range(halves):
+            before = half if layer["rotate"] else 0
+            first = sum(vectors[k % len(vectors)] for k in range(before))
+            words = [
+                w for w in range(vectors[half % len(vectors)]) if (w + first) % v == inside % v
+            ]
+            assert words, "a lane without a word of a vector"
+            turns = self.turns(layer, cluster)
+            groups = config.cluster_lanes // v
+            mine = [b for b in range(turns) if (b + before * turns) % groups == inside // v]
+            found.append([])
+            for _ in mine:
+                columns = range(len(words) * config.post_units)
+                entries = [self.memories[Target.WEIGHT, lane, at + k] for k in columns]
+                found[-1].append(list(zip(columns, map(self.weights, entries), strict=True)))
+                at += len(columns)
+        return found
+
+    def weights(self, entry):
+        """The weights in a word, one for each row of a block."""
+        bits = self.config.weight_bits
+        assert entry >> bits * self.config.width == 0
+        return [signed(entry >> k * bits & (1 << bits) - 1, bits) for k in range(self.config.width)]
+
+    def turns(self, layer, cluster):
+        """How often in a half rows of a cluster are dealt to one of its groups."""
+        config = self.config
+        if config.width == 1 and config.masks:  # a neuron's at a time
+            return layer["out_words"]
+        words = len(range(cluster, layer["units"], config.post_units))
+        return -(-words * Kind(layer["kind"]).gates // config.width)
 
     def loop_rows(self, lane, layer, halves):
         """One lane's rows of each half, as it comes by them; the loop must then start again."""
@@ -240,13 +279,13 @@ class HostModel:
             turn = 2 if jump else None if turn is None else turn - 1
             for bit in range(config.chunk):
                 if mask >> bit & 1:
-                    weight = self.memories[Target.WEIGHT, lane, weight_at]
+                    weights = self.weights(self.memories[Target.WEIGHT, lane, weight_at])
                     weight_at += 1
-                    weight = signed(weight, config.weight_bits)
                     if config.split_scales:
-                        weight *= mask >> config.chunk + (4 if weight > 0 else 6) & 3
-                    row.append((chunk * config.chunk + bit, weight))
-                    assert row[-1][1] != 0
+                        (weight,) = weights
+                        weights = [weight * (mask >> config.chunk + (4 if weight > 0 else 6) & 3)]
+                    row.append((chunk * config.chunk + bit, weights))
+                    assert any(weights)
             chunk += 1
             assert chunk * config.chunk <= config.columns
             if row_end:
@@ -288,12 +327,18 @@ class HostModel:
         for p in range(p_count):
             words = [w for w in range(layer["out_words"]) if w * p_count + p < layer["units"]]
             parameter = layer["parameter_base"] + number * len(words) * gates
-            for w in words:
-                group = (w + rotation * layer["out_words"]) % per_cluster
-                lanes_of_group = range(group * v, (group + 1) * v)
-                for _ in range(gates):
+            turns, by_word = self.turns(layer, p), config.width == 1 and config.masks
+            for count, w in enumerate(words):
+                for gate in range(gates):
+                    row = count * gates + gate
+                    turn, place = (w, 0) if by_word else divmod(row, config.width)
+                    group = (turn + rotation * turns) % per_cluster
+                    lanes_of_group = range(group * v, (group + 1) * v)
                     queues = [sums[p * config.cluster_lanes + lane] for lane in lanes_of_group]
-                    acc = sum(queue.popleft() for queue in queues)
+                    acc = sum(queue[0][place] for queue in queues)
+                    if place == config.width - 1 or row == len(words) * gates - 1:
+                        for queue in queues:
+                            queue.popleft()
                     entry = self.memories[Target.PARAMETER, p, parameter]
                     parameter += 1
                     mult, shift = entry & 0xFFFF, entry >> 16 & 63
@@ -311,8 +356,12 @@ class HostModel:
         return slices
 
     def dot(self, row, local):
-        self.pairs += sum(local[column] != 0 for column, _ in row)
-        return sum(weight * local[column] for column, weight in row)
+        """The sums of a block of rows, columns with the weights of each."""
+        self.pairs += sum(local[column] != 0 and w != 0 for column, ws in row for w in ws)
+        return [
+            sum(weights[k] * local[column] for column, weights in row)
+            for k in range(self.config.width)
+        ]
 
     # The cells -----------------------------------------------------------------------------------
 

@@ -68,6 +68,8 @@ def test_the_machines_cover_the_corners():
     assert values("threads") == {1, 2}
     assert values("split_scales") == {0, 1}
     assert values("sharing") == {0, 1}
+    assert values("width") >= {1, 2, 4, 16}
+    assert {one.width > 1 for one in machines if not one.masks} == {False, True}
     assert values("weight_bits") >= {4, 16}
     assert values("activation_bits") >= {8, 16}
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.shared.layers import KINDS
 from sparnn.gen.machines.shared.order import by_position, side_by_side
 from sparnn.gen.quantize.activity import BoolArray
 from sparnn.hdl.common.numbers import ceil_div, clog2
@@ -22,6 +23,7 @@ from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 
 from .balance import HalfWork, balanced
+from .deal import DealtRows, deal_rows
 from .loops import loops
 
 __all__ = [
@@ -46,20 +48,24 @@ class LayerLayout:
     neurons: position -> neuron, [units].
     columns: position -> column of the layer's input, [input positions]; -1 where there is none,
         which is where the last word of a direction ends, before the other direction begins.
-    first_row, first_column: by half (input, hidden), words of rows and of columns that come before
-        this half in its loop: groups and slices are dealt on from there.
+    halves_before, first_column: by half (input, hidden), the halves and the words of columns that
+        come before it in its loop: groups and slices are dealt on from there.
     """
 
     v_log2: int
     neurons: IntArray
     columns: IntArray
-    first_row: tuple[int, int] = (0, 0)
+    halves_before: tuple[int, int] = (0, 0)
     first_column: tuple[int, int] = (0, 0)
 
-    def groups(self, config: SparseConfig, half: int) -> IntArray:
-        """The group that computes the rows of each neuron position in a half."""
-        positions = np.arange(len(self.neurons)) + self.first_row[half] * config.post_units
-        return positions % (config.lanes >> self.v_log2)
+    def rows(self, config: SparseConfig, half: int, gates: int) -> DealtRows:
+        """Where each row of a half is computed."""
+        return deal_rows(config, len(self.neurons), gates, self.v_log2, self.halves_before[half])
+
+    def groups(self, config: SparseConfig, half: int, gates: int = 1) -> IntArray:
+        """The group that computes the rows of each neuron position in a half, or the first one of
+        them, where they are dealt apart."""
+        return self.rows(config, half, gates).group[0]
 
     def slices(self, config: SparseConfig, half: int) -> IntArray:
         """The slice of each column position of a half."""
@@ -143,6 +149,8 @@ def lay_out(
             choices = [[one] * len(indices) for one in range(config.v_log2_max + 1)]
         else:
             choices = [[_checked_v(v[index], config, network.layers[index]) for index in indices]]
+        if not config.masks:
+            choices = _with_words(choices, config, stage.layers, positions)
         if limit_columns:
             choices = _fitting(choices, config, stage.layers, positions)
         if len(choices) > 1:
@@ -193,7 +201,7 @@ class _Stage:
         columns = np.arange(self.layers[0].inputs) if self.before is None else self.before
         layouts = []
         for loop in self.loops:
-            rows = words = 0
+            halves = words = 0
             for index in loop:
                 number = index - self.loops[0][0]
                 layer = self.layers[number]
@@ -203,11 +211,11 @@ class _Stage:
                 if self.rotate:
                     one = replace(
                         one,
-                        first_row=(rows, rows + out_words),
+                        halves_before=(halves, halves + 1),
                         first_column=(words, words + in_words),
                     )
                 layouts.append(one)
-                rows += 2 * out_words
+                halves += 2
                 words += in_words + out_words
         return self._balanced(layouts, effort) if effort else layouts
 
@@ -223,13 +231,14 @@ class _Stage:
             neurons = len(orders) - 1
             loop = next(k for k, loop in enumerate(self.loops) if number + self.loops[0][0] in loop)
             for half, (weights, active) in enumerate(self._halves(number)):
-                work = np.count_nonzero(weights, axis=0) * active.mean(axis=0)
+                present = weights != 0 if self.config.masks else np.ones_like(weights, np.bool_)
+                work = np.count_nonzero(present, axis=0) * active.mean(axis=0)
                 halves.append(
                     HalfWork(
                         work if half or self.before is None else by_position(work, self.before),
                         neurons,
                         neurons if half else 0,
-                        one.groups(self.config, half),
+                        one.groups(self.config, half, KINDS[self.layers[number].kind].gates),
                         one.slices(self.config, half),
                         loop,
                     )
@@ -256,22 +265,39 @@ class _Stage:
                 one = layouts[number]
                 for half, (weights, active) in enumerate(self._halves(number)):
                     columns = one.neurons if half else one.columns
-                    present = by_position(np.count_nonzero(weights, axis=0), columns)
+                    present, group, rows = self._present(number, one, half, weights)
                     halves.append(
                         HalfRows.of(
-                            present[one.neurons],
+                            by_position(present, columns),
                             by_position(active, columns),
-                            one.groups(self.config, half),
+                            group,
                             one.slices(self.config, half),
                             1 << one.v_log2,
                             chunks_per_row(self.config, len(columns), one.v_log2),
-                            self.layers[number].gates,
+                            rows,
+                            blocks=not self.config.by_word,
                         )
                     )
             total += estimate_cycles(
                 halves, self.config, layouts[loop[0] - self.loops[0][0]].v_log2
             )
         return total
+
+    def _present(
+        self, number: int, one: LayerLayout, half: int, weights: npt.NDArray[Any]
+    ) -> tuple[npt.NDArray[Any], IntArray, int]:
+        """What a group works off at once: its words in each column, [positions or blocks, columns],
+        its group, and its rows."""
+        layer, config = self.layers[number], self.config
+        if config.by_word:
+            count = np.count_nonzero(weights, axis=0)
+            return count[one.neurons], one.groups(config, half), layer.gates
+        dealt = one.rows(config, half, KINDS[layer.kind].gates)
+        words = weights[:, one.neurons] != 0 if config.masks else np.ones_like(weights, np.bool_)
+        blocks = np.zeros((len(dealt.turns), weights.shape[-1]), np.int64)
+        numbers = dealt.number[: layer.gates].reshape(-1)
+        np.maximum.at(blocks, numbers, words.reshape(-1, weights.shape[-1]))
+        return blocks, dealt.turns, config.width
 
     def _halves(self, number: int) -> list[tuple[npt.NDArray[Any], BoolArray]]:
         """Weights and activity of the columns, in the network's order."""
@@ -304,6 +330,31 @@ def _checked_v(v: int, config: SparseConfig, layer: IntegerLayer) -> int:
             f"layer {layer.name!r}: V = {v} is not a power of two from 1 to max_v = {config.max_v}"
         )
     return v.bit_length() - 1
+
+
+def _with_words(
+    choices: list[list[int]], config: SparseConfig, layers: list[IntegerLayer], positions: int
+) -> list[list[int]]:
+    """The choices under which each lane of a row has a word of every vector: a lane without masks
+    takes it that it has."""
+
+    def words(layer: IntegerLayer) -> int:
+        vectors = [positions, layer.units] if layer.has_hidden else [positions]
+        return ceil_div(min(vectors), config.post_units)
+
+    found = [
+        choice
+        for choice in choices
+        if all(1 << v_log2 <= words(layer) for v_log2, layer in zip(choice, layers, strict=True))
+    ]
+    if not found:
+        layer = min(layers, key=words)
+        raise SparnnError(
+            f"layer {layer.name!r}: V = {1 << max(map(min, choices))} lanes split its rows, and "
+            f"without masks each needs a word of every vector, of which the shortest has "
+            f"{words(layer)}; use a smaller V, or masks = 1"
+        )
+    return found
 
 
 def _fitting(

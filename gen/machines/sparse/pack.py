@@ -20,6 +20,7 @@ from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT, WEIGHT_ALIGNMENT, MaskF
 from sparnn.sim.aliases import Words
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 
+from .deal import DealtRows
 from .layout import LayerLayout, NetworkLayout, chunks_per_row
 
 __all__ = ["PackedHalf", "PackedLoop", "pack_loop", "pack_network"]
@@ -37,11 +38,12 @@ class PackedHalf:
 
     Members
     -------
-    chunks: mask words per row.
+    chunks: mask words per row, or per block of rows.
     masks: [lanes, mask words, host words per entry], with the ends of rows and of the half.
     mask_counts: mask words that each lane uses, [lanes]; the rest is zero.
-    weights: [lanes, weights], weight_bits wide.
-    weight_counts: weights that each lane uses, [lanes].
+        Without masks there are no words, nor on its loop.
+    weights: [lanes, words of weights, host words per entry].
+    weight_counts: words of weights that each lane uses, [lanes].
     """
 
     chunks: int
@@ -110,24 +112,50 @@ def pack_loop(
             parameters.append(
                 _parameters(layer.mult_h, layer.shift_h, layer.bias_h, layout, config)
             )
-    once = np.sum([half.mask_counts for half in halves], axis=0)
     weight_counts = np.sum([half.weight_counts for half in halves], axis=0)
+    stored = _one_after_the_other([(half.weights, half.weight_counts) for half in halves])
+    weights = _lengthened(stored, WEIGHT_ALIGNMENT)
+    masks, mask_counts = halves[0].masks, halves[0].mask_counts
+    if config.masks:
+        masks, mask_counts = _loop_masks(halves, config)
+    return PackedLoop(
+        tuple(halves), masks, mask_counts, weights, weight_counts, _parameter_image(parameters)
+    )
+
+
+def _loop_masks(halves: Sequence[PackedHalf], config: SparseConfig) -> tuple[Words, Counts]:
+    """The halves' masks, with what tells a lane where its loop ends."""
+    once = np.sum([half.mask_counts for half in halves], axis=0)
     repeats = -(-_LEAST_LOOP // once)  # of each lane, rounded up
-    lanes, host_words = len(once), halves[0].masks.shape[2]
+    joined = _one_after_the_other([(half.masks, half.mask_counts) for half in halves])
+    lanes, _, host_words = joined.shape
     mask_words = _round_up(int((once * repeats).max()), MASK_ALIGNMENT)
     masks = np.zeros((lanes, mask_words, host_words), np.uint32)
-    weights = np.zeros((lanes, _round_up(int(weight_counts.max()), WEIGHT_ALIGNMENT)), np.uint32)
     for lane in range(lanes):
-        words = np.concatenate([half.masks[lane, : half.mask_counts[lane]] for half in halves])
+        words = joined[lane, : once[lane]]
         _set_bit(words, once[lane] - 1, config.chunk + MaskFlag.LOOP_END)
         words = np.tile(words, (repeats[lane], 1))
         _set_bit(words, len(words) - _LEAST_LOOP, config.chunk + MaskFlag.JUMP)
         masks[lane, : len(words)] = words
-        stored = [half.weights[lane, : half.weight_counts[lane]] for half in halves]
-        weights[lane, : weight_counts[lane]] = np.concatenate(stored)
-    return PackedLoop(
-        tuple(halves), masks, once * repeats, weights, weight_counts, _parameter_image(parameters)
-    )
+    return masks, once * repeats
+
+
+def _one_after_the_other(parts: Sequence[tuple[Words, Counts]]) -> Words:
+    """Entries of each lane, [lanes, entries, host words], of which each part has so many."""
+    counts = np.sum([count for _, count in parts], axis=0)
+    lanes, host_words = len(counts), parts[0][0].shape[2]
+    joined = np.zeros((lanes, int(counts.max()), host_words), np.uint32)
+    for lane in range(lanes):
+        joined[lane, : counts[lane]] = np.concatenate(
+            [entries[lane, : count[lane]] for entries, count in parts]
+        )
+    return joined
+
+
+def _lengthened(entries: Words, multiple: int) -> Words:
+    """So many entries that another loop may follow."""
+    missing = -entries.shape[1] % multiple
+    return np.pad(entries, ((0, 0), (0, missing), (0, 0)))
 
 
 def _round_up(count: int, multiple: int) -> int:
@@ -148,64 +176,115 @@ def _pack_half(
     weights: [gates, units, columns], both orders by position.
     factors: of positive and negative weights, [2, gates, units] by neuron; None is 1.
     """
-    gates, units, columns = weights.shape
+    gates, _, columns = weights.shape
     post_units, v = config.post_units, 1 << layout.v_log2
-    groups = config.lanes // v
     chunks = chunks_per_row(config, columns, layout.v_log2)
+    dealt = layout.rows(config, half, gates)
 
-    # Lane, row and column of each weight. Groups are counted over the clusters in turn, lanes by
+    # Lane, block and column of each weight. Groups are counted over the clusters in turn, lanes by
     # cluster, group of the cluster and slice.
-    position, column = np.arange(units), np.arange(columns)
-    group = layout.groups(config, half)
-    first_lane = group % post_units * config.cluster_lanes + group // post_units * v
+    column = np.arange(columns)
+    slices = layout.slices(config, half)
     local_column = column // post_units // v * post_units + column % post_units
     by_lane = np.zeros(
-        (config.lanes, ceil_div(units, groups) * gates, chunks * config.chunk), weights.dtype
+        (config.lanes, max(1, int(dealt.blocks.max())), chunks * config.chunk, config.width),
+        weights.dtype,
     )
+    first_lane = dealt.group % post_units * config.cluster_lanes + dealt.group // post_units * v
     gate, neuron, source = np.nonzero(weights)
     by_lane[
-        first_lane[neuron] + layout.slices(config, half)[source],
-        (position // groups)[neuron] * gates + gate,
+        first_lane[gate, neuron] + slices[source],
+        dealt.block[gate, neuron],
         local_column[source],
+        dealt.place[gate, neuron],
     ] = weights[gate, neuron, source]
-    by_lane = by_lane.reshape(config.lanes, -1, config.chunk)
-    rows = np.zeros(config.lanes, np.int64)
+    blocks = np.zeros(config.lanes, np.int64)
+    group = np.arange(len(dealt.blocks))
     for slice_ in range(v):
-        np.add.at(rows, first_lane + slice_, gates)
+        blocks[group % post_units * config.cluster_lanes + group // post_units * v + slice_] = (
+            dealt.blocks
+        )
+    if config.masks:
+        present = (by_lane != 0).any(axis=-1)
+        masks, counts = _masks(present, blocks, chunks, config)
+        if config.split_scales:
+            _set_factors(masks, factors, layout, dealt, chunks, config)
+    else:
+        masks, counts = np.zeros((config.lanes, 0, 1), np.uint32), np.zeros(config.lanes, np.int64)
+        present = np.zeros(by_lane.shape[:-1], np.bool_)
+        words = ceil_div(columns, post_units)
+        for slice_ in range(v):
+            its = (np.arange(words) + layout.first_column[half]) % v == slice_
+            present[slice_::v, :, : np.count_nonzero(its) * post_units] = True
+        present &= np.arange(present.shape[1])[:, np.newaxis] < blocks[:, np.newaxis, np.newaxis]
+    image, weight_counts = _weights(by_lane, present, config)
+    return PackedHalf(chunks, masks, counts, image, weight_counts)
 
-    counts = np.maximum(1, rows * chunks)
+
+def _masks(
+    present: npt.NDArray[np.bool_], blocks: Counts, chunks: int, config: SparseConfig
+) -> tuple[Words, Counts]:
+    """A mask word for each chunk of each block, and the ends of blocks and of the half."""
+    counts = np.maximum(1, blocks * chunks)
     masks = np.zeros(
         (config.lanes, int(counts.max()), words_per_entry(config, Target.MASK)), np.uint32
     )
-    bits = np.packbits(by_lane != 0, axis=-1, bitorder="little")
+    chunked = present.reshape(config.lanes, -1, config.chunk)
+    bits = np.packbits(chunked, axis=-1, bitorder="little")
     bits = np.pad(bits, ((0, 0), (0, 0), (0, -bits.shape[-1] % 4)))
     packed = np.ascontiguousarray(bits).view("<u4")
     masks[:, : packed.shape[1], : packed.shape[2]] = packed
     number = np.arange(masks.shape[1])
-    row_ends = (number % chunks == chunks - 1) & (number < (rows * chunks)[:, None])
+    row_ends = (number % chunks == chunks - 1) & (number < (blocks * chunks)[:, None])
     _set_bit(masks, row_ends, config.chunk + MaskFlag.ROW_END)
     _set_bit(masks, (np.arange(config.lanes), counts - 1), config.chunk + MaskFlag.HALF_END)
-    if config.split_scales:
-        if factors is None:
-            factors = np.ones((2, gates, units), np.int32)
-        positive, negative = factors[:, :, layout.neurons]
-        row = position // groups * gates + np.arange(gates)[:, None]
-        codes = np.zeros((config.lanes, ceil_div(units, groups) * gates), np.int32)
-        for slice_ in range(v):
-            codes[first_lane + slice_, row] = positive | negative << FACTOR_BITS
-        codes = codes.repeat(chunks, axis=1)
-        for bit in range(config.factor_bits):
-            _set_bit(masks, codes >> bit & 1 != 0, config.chunk + len(MaskFlag) + bit)
+    return masks, counts
 
-    flat = by_lane.reshape(config.lanes, -1)
-    lane, place = np.nonzero(flat)
-    weight_counts = np.bincount(lane, minlength=config.lanes)
-    first = np.cumsum(weight_counts) - weight_counts
-    image = np.zeros((config.lanes, int(weight_counts.max())), np.uint32)
-    image[lane, np.arange(len(lane)) - first[lane]] = flat[lane, place].astype(np.int64) & (
-        (1 << config.weight_bits) - 1
-    )
-    return PackedHalf(chunks, masks, counts, image, weight_counts)
+
+def _set_factors(
+    masks: Words,
+    factors: npt.NDArray[np.int32] | None,
+    layout: LayerLayout,
+    dealt: DealtRows,
+    chunks: int,
+    config: SparseConfig,
+) -> None:
+    """The factors of each row in all its mask words."""
+    gates, units = dealt.group.shape
+    if factors is None:
+        factors = np.ones((2, gates, units), np.int32)
+    positive, negative = factors[:, :, layout.neurons]
+    v, post_units = 1 << layout.v_log2, config.post_units
+    first_lane = dealt.group % post_units * config.cluster_lanes + dealt.group // post_units * v
+    codes = np.zeros((config.lanes, max(1, int(dealt.blocks.max()))), np.int32)
+    for slice_ in range(v):
+        codes[first_lane + slice_, dealt.block] = positive | negative << FACTOR_BITS
+    codes = codes.repeat(chunks, axis=1)
+    for bit in range(config.factor_bits):
+        _set_bit(masks, codes >> bit & 1 != 0, config.chunk + len(MaskFlag) + bit)
+
+
+def _weights(
+    by_lane: Integers, present: npt.NDArray[np.bool_], config: SparseConfig
+) -> tuple[Words, Counts]:
+    """The words of the columns that are present, one after the other: the first row's weight in the
+    least significant bits."""
+    lanes, bits = config.lanes, config.weight_bits
+    flat = by_lane.reshape(lanes, -1, config.width)
+    lane, place = np.nonzero(present.reshape(lanes, -1))
+    counts = np.bincount(lane, minlength=lanes)
+    values = flat[lane, place].astype(np.int64) & ((1 << bits) - 1)
+    words = np.zeros((len(lane), words_per_entry(config, Target.WEIGHT)), np.uint64)
+    for row in range(config.width):
+        at, low = divmod(row * bits, 32)
+        shifted = values[:, row].astype(np.uint64) << np.uint64(low)
+        words[:, at] |= shifted & np.uint64(0xFFFFFFFF)
+        if low + bits > 32:
+            words[:, at + 1] |= shifted >> np.uint64(32)
+    first = np.cumsum(counts) - counts
+    image = np.zeros((lanes, int(counts.max()), words.shape[1]), np.uint32)
+    image[lane, np.arange(len(lane)) - first[lane]] = words
+    return image, counts
 
 
 def _set_bit(entries: Words, where: Any, bit: int) -> None:

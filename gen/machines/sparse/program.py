@@ -249,7 +249,8 @@ def _image(placed: SparsePlacement) -> Words:
     mask_ends = _ends([(loop.masks.shape[1], loop.mask_counts) for loop in packed])
     weight_ends = _ends([(loop.weights.shape[1], loop.weight_counts) for loop in packed])
     for lane in range(config.lanes):
-        parts.append(write_packet(config, Target.MASK, lane, 0, masks[lane, : mask_ends[lane]]))
+        if config.masks:
+            parts.append(write_packet(config, Target.MASK, lane, 0, masks[lane, : mask_ends[lane]]))
         if weight_ends[lane]:
             used = weights[lane, : weight_ends[lane]]
             parts.append(write_packet(config, Target.WEIGHT, lane, 0, used))

@@ -11,7 +11,11 @@ from sparnn.hdl.common.reset import with_registered_reset
 from sparnn.hdl.common.small_fifo import SmallFifo
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.lane.lane import lane_signature
-from sparnn.hdl.sparse.lane.ports import LANE_PROGRAM, broadcast_layout, tokens_layout
+from sparnn.hdl.sparse.lane.ports import (
+    LANE_PROGRAM,
+    broadcast_layout,
+    tokens_layout,
+)
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
 from sparnn.hdl.sparse.post.state import state_read_signature
 from sparnn.hdl.sparse.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
@@ -20,6 +24,7 @@ from sparnn.hdl.sparse.post.unit import PostUnit
 from .collector import COLLECTOR_PROGRAM, Collector, rows_in_flight
 from .counters import SlotCounters, counter_read_signature
 from .load import load_layout
+from .row_plan import plan_rows
 from .tree import ReductionTree, tree_latency
 
 __all__ = ["Cluster", "cluster_signature", "LANE_MODULE"]
@@ -132,6 +137,9 @@ class Cluster(wiring.Component):
             post.state_load.data.eq(load.data),
         ]
 
+        plans = None
+        if not config.masks:
+            plans = plan_rows(m, config, collector_program, number)
         lane_slots, placed = [], []
         for index in range(lanes):
             lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
@@ -153,6 +161,10 @@ class Cluster(wiring.Component):
                 lane.pop.eq(collector.pop[index]),
                 tree.partial_sums[index].eq(lane.partial_sum),
             ]
+            if config.width > 1:
+                m.d.comb += lane.move.eq(collector.move)
+            if plans is not None:
+                m.d.comb += lane.plan.eq(plans[index])
             if config.counters:
                 lane_slots.append(lane.slot)
 

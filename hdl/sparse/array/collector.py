@@ -38,6 +38,9 @@ class Collector(wiring.Component):
     group: with ``rotate`` through the whole loop, else each half begins with the first group. A
     position past the layer's end ("hole") makes an item of its own, without a sum.
 
+    Where rows are not dealt by word, a group has ``width`` rows one after the other, whatever their
+    words, and the next group those after them; a half's last block has as many as are left.
+
     Items are worked out two ahead, and what an item waits for is a register: of each lane whether
     its sum is lacking, and one for all else. So a decision is an AND of these: one row per cycle,
     and one cycle in which a half begins.
@@ -50,7 +53,8 @@ class Collector(wiring.Component):
     -------
     program, start, tokens: as for the lanes; the tokens keep the collector within the step.
     cluster: this cluster's number.
-    arrived, pop: of each lane's queue: a sum is written; the oldest is taken.
+    arrived, pop, move: of each lane's queue: a block's first sum is written; the oldest sum is
+        taken; it is the last one of its block.
     taken: a row has left the queue behind the tree, which holds :func:`rows_in_flight`.
     tag, tag_valid: what is popped in this cycle, for the post unit.
     x_taken: of each thread, input halves collected so far, modulo 4: two bits.
@@ -66,6 +70,7 @@ class Collector(wiring.Component):
                 "cluster": In(max(1, clog2(config.post_units))),
                 "arrived": In(config.cluster_lanes),
                 "pop": Out(config.cluster_lanes),
+                "move": Out(1, init=int(config.width == 1)),
                 "taken": In(1),
                 "tag": Out(ROW_TAG),
                 "tag_valid": Out(1),
@@ -96,13 +101,19 @@ class Collector(wiring.Component):
         # The item that waits, and the lanes that it takes a sum of. Those after it are in a buffer,
         # so that a decision moves this item alone and not what works the next ones out.
         running, loaded, is_open = Signal(), Signal(), Signal()
-        item, need = Signal(ROW_TAG), Signal(lanes)
+        item, need, moves = Signal(ROW_TAG), Signal(lanes), Signal(init=int(config.width == 1))
         thread = Signal(thread_bits)
         step = Signal(2)
         buffer = StreamBuffer(
             data.StructLayout(
                 # agrees: for each bit of a lane's number, whether 0 and whether 1 is of the group.
-                {"tag": ROW_TAG, "agrees": data.ArrayLayout(2, lane_bits), "thread": thread_bits}
+                # moves: it is the last row of its block; only where a block has several.
+                {
+                    "tag": ROW_TAG,
+                    "agrees": data.ArrayLayout(2, lane_bits),
+                    "thread": thread_bits,
+                    "moves": int(config.width > 1),
+                }
             )
         )
         m.submodules.ahead = ResetInserter(self.start)(buffer)
@@ -131,13 +142,19 @@ class Collector(wiring.Component):
                 thread.eq(buffer.o.payload.thread),
                 need.eq(next_need),
             ]
+            if config.width > 1:
+                m.d.sync += moves.eq(buffer.o.payload.moves)
+        if config.width > 1:
+            m.d.sync += self.move.eq(moves)
 
-        # What lies in the lanes' queues; a pop counts a cycle late, when it reaches the lane.
+        # Blocks in the lanes' queues; a pop counts a cycle late, when it reaches the lane.
         for lane in range(lanes):
-            count = Signal(range(config.queue_places + 1), name=f"count{lane}")
-            arrived, pop = self.arrived[lane], self.pop[lane]
+            count = Signal(range(config.queue_blocks + 1), name=f"count{lane}")
+            arrived, pop, needs = self.arrived[lane], self.pop[lane], need[lane]
+            if config.width > 1:
+                pop, needs = pop & self.move, needs & moves
             m.d.sync += count.eq(count + arrived - pop)
-            left = arrived | (count > pop + need[lane])  # behind the item that waits
+            left = arrived | (count > pop + needs)  # behind the item that waits
             m.d.sync += lacking[lane].eq(
                 Mux(load, next_need[lane] & ~left, lacking[lane] & ~arrived)
             )
@@ -184,10 +201,27 @@ class Collector(wiring.Component):
             ),
             buffer.i.payload.thread.eq(next_thread),
         ]
+        block_ends = item_ends
+        if not config.by_word:
+            row = Signal(clog2(config.width))
+            next_to_last = Signal()  # a word ahead as well
+            last_row = item_ends & Mux(hole_last, next_to_last, last_word)
+            full = row == config.width - 1
+            block_ends = Mux(hole, row != 0, full | half_ends)
+            if config.width > 1:
+                m.d.comb += buffer.i.payload.moves.eq(full | last_row)
+            with m.If(running & buffer.i.ready):
+                m.d.sync += row.eq(Mux(block_ends, 0, row + ~hole))
+                with m.If(item_ends):
+                    m.d.sync += next_to_last.eq(words == 3)
+            with m.If((running & buffer.i.ready & half_ends) | self.start):
+                m.d.sync += [row.eq(0), next_to_last.eq(program.out_words == 2)]
         with m.If(running & buffer.i.ready):
             m.d.sync += gate.eq(Mux(item_ends, 0, gate + 1))
             with m.If(item_ends):
-                m.d.sync += [words.eq(words - 1), last_word.eq(words == 2), base.eq(base_next)]
+                m.d.sync += [words.eq(words - 1), last_word.eq(words == 2)]
+            with m.If(block_ends):
+                m.d.sync += base.eq(base_next)
             with m.If(half_ends):
                 m.d.sync += [
                     words.eq(program.out_words),

@@ -2,8 +2,8 @@
 
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value, unsigned
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.counting import group_counts
@@ -11,13 +11,13 @@ from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT
 
+from .activation_masks import activation_mask
 from .lane_memory import lane_memory
 from .ports import (
     LANE_PROGRAM,
     broadcast_layout,
     chunk_bits,
     factors_layout,
-    local_word_bits,
     mask_load_layout,
     tokens_layout,
 )
@@ -33,17 +33,21 @@ def chunk_layout(config: SparseConfig) -> data.StructLayout:
     weights: the mask of the weights.
     activations: the mask of the activations.
     counts: ones of ``weights`` in each sub-mask.
+    base: the address of its first weight, known here only without ``masks``; there is then nothing
+        of ``weights``, ``counts`` and ``loop_end``.
     column: the chunk's place in the local copy, as {half, parity, thread, chunk}.
     row_end, loop_end, factors: as in the mask word.
     """
+    masks = config.masks
     return data.StructLayout(
         {
-            "weights": config.chunk,
+            "weights": config.chunk * masks,
             "activations": config.chunk,
-            "counts": data.ArrayLayout(config.sub_chunk.bit_length(), config.sub_chunks),
+            "counts": data.ArrayLayout(config.sub_chunk.bit_length(), config.sub_chunks * masks),
+            "base": clog2(config.weight_depth) * (1 - masks),
             "column": 2 + config.thread_bits + chunk_bits(config),
             "row_end": 1,
-            "loop_end": 1,
+            "loop_end": masks,
             "factors": factors_layout(config),
         }
     )
@@ -191,29 +195,7 @@ class ChunkFetch(wiring.Component):
         """Cycle 3: the chunk; the activation mask is read while the weights' ones are counted."""
         config, word, word_valid = self._config, words.word, words.word_valid
         room, missing = words.room, words.missing
-        m.submodules.activation_masks = activation_masks = memory.Memory(
-            shape=unsigned(config.chunk),
-            depth=1 << len(column),
-            init=[],
-            attrs={"no_rw_check": 1} | config.memory_style(1 << len(column)),
-        )
-        mask_write, mask_read = activation_masks.write_port(), activation_masks.read_port()
-        words_per_chunk = config.chunk // config.post_units
-        chunk_low = clog2(words_per_chunk)
-        m.d.comb += [
-            mask_write.addr.eq(
-                Cat(
-                    self.broadcast.word[chunk_low : local_word_bits(config)],
-                    self.broadcast.thread,
-                    self.broadcast.parity,
-                    self.broadcast.half,
-                )
-            ),
-            mask_write.data.eq(self.broadcast.mask),
-            mask_write.en.eq(self.broadcast_en),
-            mask_read.addr.eq(column),
-            mask_read.en.eq(room),
-        ]
+        mask = activation_mask(m, config, self.broadcast, self.broadcast_en, column, room)
         counts = group_counts(m, word.mask, config.sub_chunk)
         payload = Signal(chunk_layout(config), reset_less=True)
         valid = Signal()
@@ -221,7 +203,7 @@ class ChunkFetch(wiring.Component):
             room.eq(self.chunks.ready),
             self.chunks.valid.eq(valid),
             self.chunks.payload.eq(payload),
-            self.chunks.payload.activations.eq(mask_read.data),
+            self.chunks.payload.activations.eq(mask),
             self.busy.eq(valid | (word_valid & ~missing)),
         ]
         with m.If(self.drop):

@@ -1,4 +1,4 @@
-"""Back end of the lane: one non-zero pair per cycle, multiplied and accumulated."""
+"""Back end of the lane: one column with work per cycle, multiplied and accumulated in each row."""
 
 from typing import Any, NamedTuple
 
@@ -59,6 +59,10 @@ class PairStage(wiring.Component):
     Leading non-zero detect and the count of weights below it are ``sub_chunk`` wide. Once issued, a
     pair never stalls: only a row's last pair waits, while the queue behind has no room (``room``).
 
+    With a ``width`` above 1 what is said of a row is true of a block of so many, whose mask has a
+    one where any of them has a weight: a pair is an activation and the weights of all its rows.
+    Without ``masks`` a pair's weights lie as far behind the chunk's first ones as its column does.
+
     Members
     -------
     subs: In(stream of sub-masks, :func:`~sparnn.hdl.sparse.lane.scan.sub_mask_layout`), ready also
@@ -66,13 +70,13 @@ class PairStage(wiring.Component):
     room: In(1). The queue can take another row's sum; sampled when a row's last pair is issued.
     commit: Out(1). A row's last pair is issued in this cycle.
     slot: Out(Slot), what this cycle is used for; IDLE also where the scan has not delivered.
-    push: Out(1). ``sum`` is that row's sum, :func:`issue_to_sum` - 1 cycles after ``commit``.
-    sum: Out, signed, exact.
+    push: Out(1). ``sums`` are those of its rows, :func:`issue_to_sum` - 1 cycles after ``commit``.
+    sums: Out, an array, signed, exact.
     broadcast: In, a word of ``post_units`` activations at once for the local copy.
     broadcast_en: In(1). The word is written.
     load_addr: In, an address of the weight memory.
-    load_data: In, a weight.
-    load_en: In(1). The weight is written.
+    load_data: In, a word of ``width`` weights.
+    load_en: In(1). The word is written.
 
     With ``sharing``, for the lane beside this one, which holds other columns of the same rows
     (hdl/sparse/lane/guest.py):
@@ -93,11 +97,11 @@ class PairStage(wiring.Component):
                 "commit": Out(1),
                 "push": Out(1),
                 "slot": Out(Slot),
-                "sum": Out(signed(config.lane_sum_bits)),
+                "sums": Out(signed(config.lane_sum_bits)).array(config.width),
                 "broadcast": In(broadcast_layout(config)),
                 "broadcast_en": In(1),
                 "load_addr": In(clog2(config.weight_depth)),
-                "load_data": In(config.weight_bits),
+                "load_data": In(config.weight_entry_bits),
                 "load_en": In(1),
             }
             | sharing_members(config)
@@ -108,8 +112,8 @@ class PairStage(wiring.Component):
         memories = self._place_memories(m)
         issued = self._issue(m)
         element, foreign = self._read(m, issued, memories)
-        product, end = self._multiply(m, issued, memories, element)
-        self._accumulate(m, product, end, foreign[-1])
+        products, end = self._multiply(m, issued, memories, element)
+        self._accumulate(m, products, end, foreign[-1])
         return m
 
     def _place_memories(self, m: Module) -> _Memories:
@@ -119,7 +123,7 @@ class PairStage(wiring.Component):
             m,
             "weights",
             config,
-            shape=signed(config.weight_bits),
+            shape=config.weight_entry_bits,
             depth=2 << weight_addr_bits if config.sharing else config.weight_depth,
         )
         m.d.comb += [
@@ -221,26 +225,19 @@ class PairStage(wiring.Component):
         config, at_hand, width = self._config, issued.at_hand, self._config.sub_chunk
         element_bits = clog2(config.post_units)
         # Cycle 1: the weights below the pair in its sub-mask, and the pair's column.
-        below_width = width - 1
-        below = Signal(below_width, reset_less=True)
         base = Signal(range(config.weight_depth), reset_less=True)
-        offset = Signal.like(at_hand.offset, reset_less=True)
         column = Signal(len(at_hand.column) + clog2(width), reset_less=True)
         m.d.sync += [
-            below.eq((at_hand.weights & ~(at_hand.work | issued.lower))[:below_width]),
             base.eq(at_hand.base),
-            offset.eq(at_hand.offset),
             column.eq(Cat(lowest_index(at_hand.work), at_hand.column)),
         ]
         # Cycle 2: the number of the weights below, and with it the addresses.
         base_r = Signal.like(base)
-        offset_r = Signal(range(config.chunk), reset_less=True)
         column_r = Signal.like(column)
-        m.d.sync += [
-            base_r.eq(base),
-            offset_r.eq(added(m, offset, population_count(m, below), config.chunk - 1)),
-            column_r.eq(column),
-        ]
+        m.d.sync += [base_r.eq(base), column_r.eq(column)]
+        offset_r: Value = column_r[: clog2(config.chunk)]
+        if config.masks:
+            offset_r = self._weights_below(m, issued)
         foreign = Signal(issue_to_sum(config) - 1)  # beside the pair, as far as its product
         m.d.sync += foreign.eq(Cat(issued.guest_here, foreign))
         weight_addr = Signal(clog2(config.weight_depth))
@@ -251,10 +248,24 @@ class PairStage(wiring.Component):
         ]
         return column_r[:element_bits], foreign
 
+    def _weights_below(self, m: Module, issued: _Issue) -> Signal:
+        """The weights of the pair's chunk in front of it, in cycle 2."""
+        config, at_hand, below_width = self._config, issued.at_hand, self._config.sub_chunk - 1
+        below = Signal(below_width, reset_less=True)
+        offset = Signal.like(at_hand.offset, reset_less=True)
+        offset_r = Signal(range(config.chunk), reset_less=True)
+        m.d.sync += [
+            below.eq((at_hand.weights & ~(at_hand.work | issued.lower))[:below_width]),
+            offset.eq(at_hand.offset),
+            offset_r.eq(added(m, offset, population_count(m, below), config.chunk - 1)),
+        ]
+        return offset_r
+
     def _multiply(
         self, m: Module, issued: _Issue, memories: _Memories, column_element: Value
-    ) -> tuple[Signal, Value]:
-        """Cycles 3 to 6: what was read, and the product; returns that, and whether a row ends."""
+    ) -> tuple[list[Signal], Value]:
+        """Cycles 3 to 6: what was read, and the product of each row; returns these, and whether a
+        row ends."""
         config, at_hand = self._config, issued.at_hand
         # {no pair, end of row} beside the pair, as far as its product.
         nothing = Signal(issue_to_sum(config) - 2, init=-1)
@@ -266,41 +277,50 @@ class PairStage(wiring.Component):
         # Cycle 3: the memories' outputs. Cycle 4: a register behind each memory. Cycle 5: one
         # before the multiplier. On FPGAs both lie inside of the blocks, and what is between them
         # has a cycle of its own.
-        weight_out = Signal(signed(config.weight_bits), reset_less=True)
+        weights_out = Signal(config.weight_entry_bits, reset_less=True)
         word_out = Signal.like(memories.activations.data, reset_less=True)
-        weight = Signal(signed(config.weight_bits), reset_less=True)
         activation = Signal(signed(config.activation_bits), reset_less=True)
-        product = Signal(signed(config.operand_bits + config.activation_bits), reset_less=True)
         read_element = Signal(len(column_element), reset_less=True)
         element = Signal(len(column_element), reset_less=True)
         m.d.sync += [
             read_element.eq(column_element),
             element.eq(read_element),
-            weight_out.eq(memories.weights.data),
+            weights_out.eq(memories.weights.data),
             word_out.eq(memories.activations.data),
-            weight.eq(weight_out),
             activation.eq(word_out.word_select(element, config.activation_bits).as_signed()),
         ]
-        operands: tuple[Value, Value] = (weight, activation)
-        if config.split_scales:
-            operands = self._scaled(m, at_hand.factors, weight, activation)
-        # Cycle 6: the product.
-        m.d.sync += product.eq(operands[0] * operands[1])
-        with m.If(nothing[-1]):
-            m.d.sync += product.eq(0)
-        return product, ends[-1]
+        products = []
+        for row in range(config.width):
+            weight = Signal(signed(config.weight_bits), name=f"weight{row}", reset_less=True)
+            m.d.sync += weight.eq(weights_out.word_select(row, config.weight_bits).as_signed())
+            operands: tuple[Value, Value] = (weight, activation)
+            if config.split_scales:
+                operands = self._scaled(m, at_hand.factors, weight, activation)
+            # Cycle 6: the product.
+            product = Signal(
+                signed(config.operand_bits + config.activation_bits),
+                name=f"product{row}",
+                reset_less=True,
+            )
+            m.d.sync += product.eq(operands[0] * operands[1])
+            with m.If(nothing[-1]):
+                m.d.sync += product.eq(0)
+            products.append(product)
+        return products, ends[-1]
 
-    def _accumulate(self, m: Module, product: Signal, end: Value, foreign: Value) -> None:
-        """Cycle 7: the sum. A finished one leaves from the adder, so that clearing is a plain
+    def _accumulate(self, m: Module, products: list[Signal], end: Value, foreign: Value) -> None:
+        """Cycle 7: the sums. A finished one leaves from the adder, so that clearing is a plain
         reset."""
-        accumulator = Signal(signed(self._config.lane_sum_bits))
-        own: Value = product
-        if self._config.sharing:
-            own = own_product(m, self, product, foreign)
-        m.d.comb += [self.sum.eq(accumulator + own), self.push.eq(end)]
-        m.d.sync += accumulator.eq(self.sum)
-        with m.If(self.push):
-            m.d.sync += accumulator.eq(Const(0))
+        m.d.comb += self.push.eq(end)
+        for row, product in enumerate(products):
+            accumulator = Signal(signed(self._config.lane_sum_bits), name=f"accumulator{row}")
+            own: Value = product
+            if self._config.sharing:
+                own = own_product(m, self, product, foreign)
+            m.d.comb += self.sums[row].eq(accumulator + own)
+            m.d.sync += accumulator.eq(self.sums[row])
+            with m.If(self.push):
+                m.d.sync += accumulator.eq(Const(0))
 
     def _scaled(
         self, m: Module, factors: data.View, weight: Signal, activation: Signal

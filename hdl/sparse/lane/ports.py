@@ -14,6 +14,7 @@ __all__ = [
     "factors_layout",
     "local_word_bits",
     "mask_load_layout",
+    "row_plan_layout",
     "tokens_layout",
 ]
 
@@ -70,6 +71,28 @@ def mask_load_layout(config: SparseConfig) -> data.StructLayout:
         {"mask": config.chunk}
         | {flag.name.lower(): 1 for flag in sorted(MaskFlag)}
         | {"factors": factors_layout(config)}
+    )
+
+
+def row_plan_layout(config: SparseConfig) -> data.StructLayout:
+    """How rows are dealt, for a lane without masks; static while a layer runs.
+
+    Members
+    -------
+    first: the lane's group, of ``groups`` in the cluster.
+    blocks: of one half, in the whole cluster.
+    hidden: there is a hidden half. paired: the loop has two threads. rotate: as in the descriptor.
+    """
+    bits = clog2(config.cluster_lanes + 1)
+    return data.StructLayout(
+        {
+            "first": bits,
+            "groups": bits,
+            "blocks": clog2(config.rows + 1),
+            "hidden": 1,
+            "paired": config.thread_bits,
+            "rotate": 1,
+        }
     )
 
 

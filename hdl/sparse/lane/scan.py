@@ -34,7 +34,7 @@ def sub_mask_layout(config: SparseConfig) -> data.StructLayout:
     work: the sub-mask's pairs.
     weights: its non-zero weights.
     base: the address of its chunk's first weight.
-    offset: weights of the chunk below the sub-mask.
+    offset: weights of the chunk below the sub-mask. Both have no bits without ``masks``.
     column: its place in the local copy, as {half, parity, thread, chunk, sub-mask}.
     factors: those of the row.
     last: the row ends with it.
@@ -42,9 +42,9 @@ def sub_mask_layout(config: SparseConfig) -> data.StructLayout:
     return data.StructLayout(
         {
             "work": config.sub_chunk,
-            "weights": config.sub_chunk,
+            "weights": config.sub_chunk * config.masks,
             "base": clog2(config.weight_depth),
-            "offset": (config.chunk - config.sub_chunk).bit_length(),
+            "offset": (config.chunk - config.sub_chunk).bit_length() * config.masks,
             "column": chunk_layout(config)["column"].width + clog2(config.sub_chunks),
             "factors": factors_layout(config),
             "last": 1,
@@ -88,6 +88,9 @@ class MaskScan(wiring.Component):
     a register for each place that a sub-mask can have in a chunk, all but one of them zero: the OR
     of them takes a third of the multiplexer's logic.
 
+    Without ``masks`` each activation that is not zero is work, and the chunk brings the address of
+    its first weight.
+
     Members
     -------
     layer, start: as of :class:`~sparnn.hdl.sparse.lane.fetch.ChunkFetch`.
@@ -118,7 +121,10 @@ class MaskScan(wiring.Component):
         self._find_work(m, new_flags, idle)
         last = Signal(reset_less=True)
         place = _Place(Signal(), Signal(), Signal(), Signal(), idle, last)
-        base, totals = self._count_weights(m, place.take)
+        base: Value = self.chunks.payload.base
+        totals: list[Value] = []
+        if self._config.masks:
+            base, totals = self._count_weights(m, place.take)
         chunk = self._take_chunk(m, place, new_flags, base, totals)
         self._send(m, place, chunk)
         return m
@@ -127,7 +133,9 @@ class MaskScan(wiring.Component):
         """Cycle 0: some sub-masks have work. A chunk that has none and ends no row goes by, or,
         where it ends the loop, leaves from the place at hand."""
         chunk = self.chunks.payload
-        pairs = chunk.weights & chunk.activations
+        pairs = chunk.activations
+        if self._config.masks:
+            pairs = chunk.weights & chunk.activations
         m.d.comb += [
             new_flags.eq(Cat(part.any() for part in split(pairs, self._config.sub_chunk))),
             idle.eq(~new_flags.any()),
@@ -169,18 +177,18 @@ class MaskScan(wiring.Component):
         return base, totals
 
     def _take_chunk(
-        self, m: Module, place: _Place, new_flags: Signal, base: Signal, totals: list[Value]
+        self, m: Module, place: _Place, new_flags: Signal, base: Value, totals: list[Value]
     ) -> _Chunk:
         """Cycle 1: the sub-masks with work of the chunk at hand, if there is one, leave, the lowest
         first. A chunk without work is the end of a row."""
         config, chunk = self._config, self.chunks.payload
         valid = Signal()
         here = Signal(chunk_layout(config), reset_less=True)
-        here_base = Signal.like(base, reset_less=True)
+        here_base = Signal(clog2(config.weight_depth), reset_less=True)
         flags = Signal(config.sub_chunks, reset_less=True)
         offsets = [
             Signal(sub_mask_layout(config)["offset"].width, name=f"offset{k}", reset_less=True)
-            for k in range(1, config.sub_chunks)
+            for k in range(1, config.sub_chunks * config.masks)
         ]
         below = lower_ones(flags)
         none = Signal(reset_less=True)
@@ -220,8 +228,9 @@ class MaskScan(wiring.Component):
             room.eq(self.subs.ready),
             self.busy.eq(valid | self.subs.valid),
         ]
-        one = {"weights": config.sub_chunk, "work": config.sub_chunk}
-        layout_one = data.StructLayout(one)
+        layout_one = data.StructLayout(
+            {"weights": config.sub_chunk * config.masks, "work": config.sub_chunk}
+        )
         places = [Signal(layout_one, name=f"place{k}", reset_less=True) for k in range(subs)]
         shifted = [Signal.like(one, name=f"below{k}") for k, one in enumerate(chunk.offsets, 1)]
         sub_valid = Signal()
@@ -241,24 +250,33 @@ class MaskScan(wiring.Component):
             for k, to in enumerate(places):
                 with m.If(first[k]):
                     m.d.sync += [
-                        to.weights.eq(split(here.weights, config.sub_chunk)[k]),
+                        *(
+                            [to.weights.eq(split(here.weights, config.sub_chunk)[k])]
+                            if config.masks
+                            else []
+                        ),
                         to.work.eq(split(here.activations, config.sub_chunk)[k]),
                     ]
-                    if k:
+                    if k and config.masks:
                         m.d.sync += shifted[k - 1].eq(chunk.offsets[k - 1])
                 with m.Else():
                     m.d.sync += to.as_value().eq(0)
-                    if k:
+                    if k and config.masks:
                         m.d.sync += shifted[k - 1].eq(0)
         with m.Elif(valid & none):
             m.d.sync += last.eq(1)
-        weights = reduce(or_, (to.weights for to in places))
+        work = reduce(or_, (to.work for to in places))
+        if config.masks:
+            weights = reduce(or_, (to.weights for to in places))
+            work = weights & work
+            m.d.comb += [
+                self.subs.payload.weights.eq(weights),
+                self.subs.payload.offset.eq(reduce(or_, shifted)),
+            ]
         m.d.comb += [
             self.subs.valid.eq(sub_valid),
-            self.subs.payload.weights.eq(weights),
-            self.subs.payload.work.eq(weights & reduce(or_, (to.work for to in places))),
+            self.subs.payload.work.eq(work),
             self.subs.payload.base.eq(sub_base),
-            self.subs.payload.offset.eq(reduce(or_, shifted)),
             self.subs.payload.column.eq(Cat(sub_index, sub_column)),
             self.subs.payload.factors.eq(sub_factors),
             self.subs.payload.last.eq(last | (valid & none)),

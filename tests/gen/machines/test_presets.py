@@ -19,7 +19,17 @@ def test_preset_is_legal(name):
     [(1, 1, 1), (3, 1, 1), (8, 1, 8), (12, 1, 4), (48, 2, 8), (64, 4, 16), (1024, 16, 16)],
 )
 def test_structure(lanes, post_units, max_v):
-    assert structure(lanes) == {"post_units": post_units, "max_v": max_v}
+    wanted = {"queue_depth": 8, "post_units": post_units, "max_v": max_v}
+    assert structure(lanes) == wanted
+
+
+@pytest.mark.parametrize(
+    ("lanes", "width", "post_units", "max_v", "queue_depth"),
+    [(1, 8, 1, 1, 16), (8, 8, 2, 4, 16), (16, 8, 4, 4, 16), (16, 4, 2, 8, 8), (4, 16, 2, 2, 32)],
+)
+def test_structure_of_wide_lanes(lanes, width, post_units, max_v, queue_depth):
+    wanted = {"queue_depth": queue_depth, "post_units": post_units, "max_v": max_v}
+    assert structure(lanes, width=width) == wanted
 
 
 def test_every_number_of_lanes_is_legal():

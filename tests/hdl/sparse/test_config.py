@@ -12,6 +12,8 @@ from sparnn.hdl.sparse.config import SparseConfig
 #: name -> least and largest value.
 LIMITS = {
     "lanes": (1, 1024),
+    "width": (1, 16),
+    "masks": (0, 1),
     "post_units": (1, 64),
     "max_v": (1, 1024),
     "chunk": (8, 256),
@@ -46,6 +48,7 @@ LIMITS = {
 #: What else has to change for a parameter to reach its limit.
 COMPANIONS = {
     ("lanes", 1): {"max_v": 1},
+    ("width", 16): {"queue_depth": 16},
     ("post_units", 64): {"lanes": 64, "max_v": 1, "chunk": 64},
     ("max_v", 1024): {"lanes": 1024},
     ("chunk", 8): {"sub_chunk": 4},
@@ -100,6 +103,12 @@ def test_beyond_the_limits(name: str) -> None:
         ({"chunk": 8, "sub_chunk": 8}, ("chunk = 8", "sub_chunk = 8")),
         ({"chunk": 16, "sub_chunk": 32}, ("chunk = 16", "sub_chunk = 32")),
         ({"lanes": 64, "post_units": 64, "max_v": 1}, ("chunk = 32", "post_units = 64")),
+        ({"width": 3}, ("width = 3", "power of two")),
+        ({"width": 8, "queue_depth": 4}, ("width = 8", "queue_depth = 4", "to 8 or more")),
+        ({"width": 2, "split_scales": 1}, ("split_scales = 1", "width = 2", "width = 1")),
+        ({"masks": 0, "split_scales": 1}, ("split_scales = 1", "masks = 0", "masks = 1")),
+        ({"width": 4, "sharing": 1}, ("sharing = 1", "width = 4", "set sharing = 0")),
+        ({"masks": 0, "sharing": 1}, ("sharing = 1", "masks = 0")),
         ({"columns": 500}, ("columns = 500", "chunk = 32")),
         ({"columns": 8}, ("columns = 8", "chunk = 32")),
         ({"packed_store": 1, "store_depth": 96}, ("store_depth = 96", "power of two")),
@@ -164,6 +173,9 @@ def test_derived_values() -> None:
     assert config.column_chunks == 3
     assert config.local_words == 48
     assert config.mask_entry_bits == 68
+    assert dataclasses.replace(config, masks=0).mask_entry_bits == 0
+    wide = dataclasses.replace(config, width=4)
+    assert (wide.weight_entry_bits, wide.mac_units, wide.queue_blocks) == (32, 192, 2)
     assert dataclasses.replace(config, split_scales=1).mask_entry_bits == 72
     assert config.store_entry_bits == 40
     assert config.v_log2_max == 2

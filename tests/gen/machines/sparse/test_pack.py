@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from sparnn.gen.bench.random_networks import random_config, random_network
+from sparnn.gen.bench.random_networks import random_config, random_network, random_v
 from sparnn.gen.machines.shared.order import with_third_gate
 from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.pack import pack_network
@@ -18,11 +18,30 @@ def entry(words):
     return sum(int(word) << 32 * k for k, word in enumerate(words))
 
 
-def read_half(half, config, v, gates, units, columns, first_row, first_column):
+def turns_of(config, p, units, gates):
+    """How often a half's rows of a cluster are dealt to a group."""
+    words = -(-units // config.post_units)
+    if config.width == 1 and config.masks:
+        return words
+    mine = len(range(p, units, config.post_units))
+    return -(-mine * gates // config.width)
+
+
+def rows_of_lane(config, p, j, v, units, gates, halves_before):
+    """The blocks of a lane: lists of (gate, position)."""
+    in_cluster = config.cluster_lanes // v
+    turns = turns_of(config, p, units, gates)
+    rows = [(gate, s) for s in range(p, units, config.post_units) for gate in range(gates)]
+    at_once = gates if config.width == 1 and config.masks else config.width
+    dealt = [rows[k : k + at_once] for k in range(0, len(rows), at_once)]
+    mine = [r for n, r in enumerate(dealt) if (n + halves_before * turns) % in_cluster == j]
+    return [r[k : k + config.width] for r in mine for k in range(0, len(r), config.width)]
+
+
+def read_half(half, config, v, gates, units, columns, halves_before, first_column):
     """By position, from the lanes' images: the weights, [gates, units, columns], and the factors of
     the positive and the negative ones, [2, gates, units]."""
     P, S, C = config.post_units, config.lanes // config.post_units, config.chunk
-    G = config.lanes // v
     weights = np.zeros((gates, units, columns), int)
     seen = np.zeros((gates, units), int)
     factors = np.ones((2, gates, units), int)
@@ -32,21 +51,22 @@ def read_half(half, config, v, gates, units, columns, first_row, first_column):
     for lane in range(config.lanes):
         p, lane_of_cluster = divmod(lane, S)
         j, slice_ = divmod(lane_of_cluster, v)
-        # The group's neurons: word w of this cluster is in group (w + first row) mod (S / V).
-        mine = [s for s in range(units) if s % P == p and (s // P + first_row) % (S // v) == j]
-        assert all(s % G == mine[0] % G for s in mine)
+        mine = rows_of_lane(config, p, j, v, units, gates, halves_before)
         masks = [entry(words) for words in half.masks[lane, : half.mask_counts[lane]]]
         assert not half.masks[lane, half.mask_counts[lane] :].any()
-        stored = list(half.weights[lane, : half.weight_counts[lane]])
+        stored = [entry(words) for words in half.weights[lane, : half.weight_counts[lane]]]
         if not mine:
-            assert masks == [1 << C + MaskFlag.HALF_END]
+            assert masks == [1 << C + MaskFlag.HALF_END] * config.masks
             assert not stored
             continue
+        its = [w for w in range(words) if (w + first_column) % v == slice_]
         at = 0
-        for row_block, s in enumerate(mine):
-            assert s // G == row_block
-            for gate in range(gates):
+        for block in mine:
+            for gate, s in block:
                 seen[gate, s] += 1
+            local = range(len(its) * P)
+            if config.masks:
+                local = []
                 for k in range(chunks):
                     mask = masks[at]
                     at += 1
@@ -54,17 +74,23 @@ def read_half(half, config, v, gates, units, columns, first_row, first_column):
                     flags, both = mask >> C & 15, mask >> C + 4
                     assert flags == row_end << MaskFlag.ROW_END | half_end << MaskFlag.HALF_END
                     if config.split_scales:
+                        ((gate, s),) = block
                         factors[:, gate, s] = both & 3, both >> 2
                     else:
                         assert both == 0
-                    for bit in range(C):
-                        if mask >> bit & 1:
-                            local_word, b = divmod(k * C + bit, P)
-                            word = local_word * v + (slice_ - first_column) % v
-                            column = word * P + b
-                            raw = int(stored.pop(0))
-                            sign = raw >> config.weight_bits - 1
-                            weights[gate, s, column] = raw - (sign << config.weight_bits)
+                    local += [k * C + bit for bit in range(C) if mask >> bit & 1]
+            for place in local:
+                local_word, b = divmod(place, P)
+                column = its[local_word] * P + b
+                word = stored.pop(0)
+                for row in range(config.width):
+                    raw = word >> row * config.weight_bits & (1 << config.weight_bits) - 1
+                    sign = raw >> config.weight_bits - 1
+                    value = raw - (sign << config.weight_bits)
+                    if row < len(block) and column < columns:
+                        weights[*block[row], column] = value
+                    else:
+                        assert value == 0
         assert at == len(masks)
         assert not stored
     assert (seen == v).all()
@@ -74,6 +100,11 @@ def read_half(half, config, v, gates, units, columns, first_row, first_column):
 def check_loop(loop, halves, config):
     """The halves one after the other, and what tells the lanes where they end."""
     for lane in range(config.lanes):
+        stored = [half.weights[lane, : half.weight_counts[lane]] for half in halves]
+        weights = loop.weights[lane, : loop.weight_counts[lane]]
+        np.testing.assert_array_equal(weights, np.concatenate(stored))
+        if not config.masks:
+            continue
         once = [
             entry(words) for half in halves for words in half.masks[lane, : half.mask_counts[lane]]
         ]
@@ -82,8 +113,6 @@ def check_loop(loop, halves, config):
         wanted[-3] |= 1 << config.chunk + MaskFlag.JUMP
         assert [entry(words) for words in loop.masks[lane, : loop.mask_counts[lane]]] == wanted
         assert not loop.masks[lane, loop.mask_counts[lane] :].any()
-        stored = [w for half in halves for w in half.weights[lane, : half.weight_counts[lane]]]
-        assert list(loop.weights[lane, : loop.weight_counts[lane]]) == stored
 
 
 def read_parameters(words, config, gates, units):
@@ -104,7 +133,7 @@ def test_images_hold_the_network(seed):
     rng = np.random.default_rng(1000 + seed)
     config = random_config(rng)
     network = random_network(rng, config)
-    v = [int(2 ** rng.integers(0, config.v_log2_max + 1)) for _ in network.layers]
+    v = random_v(rng, config, network)
     if seed % 2:
         v = v[:1] * len(v)  # which pairs need
     options = {name: bool(rng.integers(2)) for name in ("balance", "rotate")}
@@ -114,7 +143,7 @@ def test_images_hold_the_network(seed):
         parameters = [list(unit) for unit in pack.parameters]
         halves = list(pack.halves)
         check_loop(pack, halves, config)
-        rows = columns = 0
+        before = columns = 0
         for index in loop:
             layer, place = network.layers[index], layout.layers[index]
             if layer.kind == "gru_gates":
@@ -134,7 +163,7 @@ def test_images_hold_the_network(seed):
                 if wanted is None:
                     continue
                 width = layer.units if half else len(place.columns)
-                first = (rows, columns) if layout.rotate else (0, 0)
+                first = (before, columns) if layout.rotate else (0, 0)
                 read, factors = read_half(halves.pop(0), config, v[index], *shape, width, *first)
                 split = np.ones_like(factors) if split is None else split[:, :, place.neurons]
                 np.testing.assert_array_equal(factors, split)
@@ -152,7 +181,7 @@ def test_images_hold_the_network(seed):
                     np.ldexp(read_mult, -read_shift), np.ldexp(mult, -shift)
                 )
                 assert ((read_mult >= 16384) | ((read_mult == 0) & (read_shift == 63))).all()
-                rows += -(-layer.units // config.post_units)
+                before += 1
                 columns += -(-width // config.post_units)
         assert not halves
         assert not any(entry(words) for unit in parameters for words in unit)

@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import dataclass
+from itertools import product
 
 import pytest
 
@@ -52,24 +53,36 @@ def items(layer: Layer, cluster: int, thread: int, half: int) -> list[dict[str, 
     return found
 
 
-def group_of(layer: Layer, lanes: int, thread: int, half: int, word: int) -> int:
-    """The group of the cluster that has a word's rows, by docs/machine.md."""
-    before = (thread * layer.halves + half) * layer.out_words if layer.rotate else 0
-    return (word + before) % (lanes >> layer.v_log2)
+def group_of(
+    layer: Layer, config: SparseConfig, cluster: int, thread: int, half: int, word: int, gate: int
+) -> int:
+    """The group of the cluster that has a row, by docs/machine.md."""
+    turn, turns = word, layer.out_words
+    if config.width > 1 or not config.masks:
+        turn = (word * layer.kind.gates + gate) // config.width
+        words = sum(layer.exists(cluster, one) for one in range(layer.out_words))
+        turns = -(-words * layer.kind.gates // config.width)
+    before = (thread * layer.halves + half) * turns if layer.rotate else 0
+    return (turn + before) % (config.cluster_lanes >> layer.v_log2)
 
 
-def lane_rows(layer: Layer, lanes: int, lane: int, cluster: int) -> list[tuple[int, ...]]:
-    """What one lane's queue delivers: (step, thread, half, word, gate)."""
-    return [
-        (step, thread, half, word, gate)
-        for step in range(layer.steps)
-        for thread in range(layer.threads)
-        for half in range(layer.halves)
-        for word in range(layer.out_words)
-        if group_of(layer, lanes, thread, half, word) == lane >> layer.v_log2
-        if layer.exists(cluster, word)
-        for gate in range(layer.kind.gates)
-    ]
+def lane_blocks(
+    layer: Layer, config: SparseConfig, lane: int, cluster: int
+) -> list[list[tuple[int, ...]]]:
+    """What one lane's queue delivers: blocks of (step, thread, half, word, gate)."""
+    found = []
+    for step, thread, half in product(
+        range(layer.steps), range(layer.threads), range(layer.halves)
+    ):
+        mine = [
+            (step, thread, half, word, gate)
+            for word in range(layer.out_words)
+            if layer.exists(cluster, word)
+            for gate in range(layer.kind.gates)
+            if group_of(layer, config, cluster, thread, half, word, gate) == lane >> layer.v_log2
+        ]
+        found += [mine[k : k + config.width] for k in range(0, len(mine), config.width)]
+    return found
 
 
 async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
@@ -91,7 +104,7 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
         for thread in range(layer.threads)
         for half in range(layer.halves)
     ]
-    queues = [lane_rows(layer, lanes, lane, cluster) for lane in range(lanes)]
+    queues = [lane_blocks(layer, config, lane, cluster) for lane in range(lanes)]
     ready, left = [0] * lanes, [len(queue) for queue in queues]
     free, room, said = rows_in_flight(config), True, None  # said: (item, group) of the cycle before
     in_flight = 0  # ``free`` hears of a row a cycle later
@@ -110,7 +123,7 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
         valid = sum(1 << lane for lane in range(lanes) if ready[lane])
         arrived = taken = 0
         for lane in range(lanes):
-            if left[lane] and ready[lane] < config.queue_places and rng.random() < busy:
+            if left[lane] and ready[lane] < config.queue_blocks and rng.random() < busy:
                 left[lane] -= 1
                 ready[lane] += 1
                 arrived |= 1 << lane
@@ -124,7 +137,8 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
         # What the collector must do in it.
         item, group = wanted[position], 0
         if not item["hole"]:
-            number = group_of(layer, lanes, thread, half, item["word"])
+            where = thread, half, item["word"], item["gate"]
+            number = group_of(layer, config, cluster, *where)
             group = ((1 << (1 << layer.v_log2)) - 1) << (number << layer.v_log2)
         opened = waits <= 0 and late
         fire = opened and room and group & ~valid == 0
@@ -134,6 +148,8 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
         assert ctx.get(dut.pop) == (said[1] if said else 0)
         if said:
             assert plain(ctx.get(dut.tag)) == said[0]
+            if said[1]:
+                assert ctx.get(dut.move) == said[2]
         room = free > 2
         free += taken - (said is not None)
         said = None
@@ -141,12 +157,16 @@ async def check_layer(ctx, dut, layer, config, cluster, rng, busy):
         assert in_flight <= rows_in_flight(config)
         assert ctx.get(dut.x_taken) == sum((n & 3) << 2 * k for k, n in enumerate(x_taken))
         if fire:
-            said = {name: value for name, value in item.items() if name != "word"}, group
+            moves = False
             for lane in range(lanes):
                 if group >> lane & 1:
-                    row = queues[lane].pop(0)
-                    ready[lane] -= 1
+                    row = queues[lane][0].pop(0)
                     assert row == (step, thread, half, item["word"], item["gate"])
+                    moves = not queues[lane][0]
+                    if moves:
+                        ready[lane] -= 1
+                        queues[lane].pop(0)
+            said = {name: value for name, value in item.items() if name != "word"}, group, moves
             position += 1
             if position == len(wanted):
                 work.pop(0)
@@ -195,6 +215,49 @@ def test_order_of_items(lanes: int, post_units: int, max_v: int, threads: int, b
             )
             cluster = (number // 4 + number) % post_units
             await check_layer(ctx, dut, layer, config, cluster, rng, busy)
+
+    run(dut, bench, cycles=100_000)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "post_units", "max_v", "threads", "width", "masks"),
+    [
+        (1, 1, 1, 1, 8, 1),
+        (3, 4, 1, 2, 2, 1),
+        (4, 4, 4, 1, 4, 0),
+        (6, 2, 2, 2, 16, 1),
+        (4, 2, 2, 1, 1, 0),
+    ],
+)
+def test_order_of_blocks(
+    lanes: int, post_units: int, max_v: int, threads: int, width: int, masks: int
+) -> None:
+    """The same where groups have blocks of rows in turn."""
+    config = SparseConfig(
+        lanes=lanes * post_units,
+        post_units=post_units,
+        max_v=max_v,
+        threads=threads,
+        width=width,
+        masks=masks,
+        queue_depth=2 * max(2, width),
+    )
+    dut = Collector(config)
+    rng = random.Random(str((lanes, width)))
+
+    async def bench(ctx):
+        for number in range(12):
+            layer = Layer(
+                kind=Kind(number % 4),
+                v_log2=rng.randrange(max_v.bit_length()),
+                out_words=rng.choice((1, 2, rng.randint(3, 9), 2 * lanes)),
+                tail=rng.randrange(post_units),
+                steps=rng.choice((1, 2, 4)),
+                rotate=rng.randrange(2),
+                paired=rng.randrange(threads) if number % 4 else 0,
+            )
+            cluster = (number // 4 + number) % post_units
+            await check_layer(ctx, dut, layer, config, cluster, rng, 1.0 if number % 2 else 0.6)
 
     run(dut, bench, cycles=100_000)
 

@@ -15,7 +15,10 @@ SMALL = {"columns": 64, "mask_depth": 256, "weight_depth": 1024}
 
 @dataclass
 class Work:
-    """A lane's program and data: rows of weights per half, and vectors per step."""
+    """A lane's program and data: rows of weights per half, and vectors per step.
+
+    A lane of several rows takes them in blocks, the last one of a half with those that are left.
+    """
 
     rows: tuple[list[list[int]], list[list[int]]]  # [half][row][column]
     vectors: tuple[list[list[int]], list[list[int]]]  # [half][step][column]
@@ -45,13 +48,18 @@ def make_work(config: SparseConfig, seed: int, density: float, extreme: bool = F
     rng = random.Random(seed)
     steps = rng.randint(1, 6)
     chunks = [rng.randint(1, config.column_chunks) for _ in range(2)]
+    count = [rng.randint(1, 7) * config.width - rng.randrange(config.width) for _ in range(2)]
+    if not config.masks:  # what is counted is the same in both halves
+        count[1] = count[0]
     rows, vectors = [], []
     for half in (0, 1):
         columns = chunks[half] * config.chunk
+        if not config.masks:  # a vector may end within a chunk
+            columns -= config.post_units * rng.randrange(config.chunk // config.post_units)
         rows.append(
             [
                 [draw(rng, config.weight_bits, density, extreme) for _ in range(columns)]
-                for _ in range(rng.randint(1, 7))
+                for _ in range(count[half])
             ]
         )
         vectors.append(
@@ -77,10 +85,34 @@ def simulate(config: SparseConfig, work: Work, seed: int, stall: float) -> tuple
 
     async def bench(ctx):
         nonlocal cycles, held
+        coming: list[int] = []
+        rows_left = [len(rows) for rows in work.rows]
+        blocks = [
+            [min(config.width, left - at) for at in range(0, left, config.width)]
+            for left in rows_left
+        ]
+        last_rows = set()  # of their blocks, in a step
+        at = -1
+        for size in [*blocks[0], *blocks[1]]:
+            at += size
+            last_rows.add(at)
+        arrivals = 0
+
+        def count_arrival():
+            nonlocal arrivals
+            arrivals += 1
 
         async def tick():
             nonlocal held
-            held += ctx.get(dut.arrived)
+            # The sums of a block are written one after the other.
+            held += bool(coming)
+            coming[:1] = []
+            if ctx.get(dut.arrived):
+                place = arrivals % sum(map(len, blocks))
+                size = [*blocks[0], *blocks[1]][place]
+                held += 1
+                coming.extend([1] * (size - 1))
+                count_arrival()
             await ctx.tick()
 
         async def load(enable, addr, value):
@@ -116,28 +148,38 @@ def simulate(config: SparseConfig, work: Work, seed: int, stall: float) -> tuple
                 await tick()
                 ctx.set(dut.broadcast_en, 0)
 
-        masks, weight_addr = [], 0
+        masks, weight_addr, width = [], 0, config.width
         for half in (0, 1):
-            for row, (positive, negative) in zip(work.rows[half], work.factors[half], strict=True):
-                for start in range(0, len(row), config.chunk):
-                    part = row[start : start + config.chunk]
-                    row_end = start + config.chunk == len(row)
-                    mask = sum(1 << k for k, weight in enumerate(part) if weight)
+            factors = work.factors[half]
+            for number in range(0, len(work.rows[half]), width):
+                block = work.rows[half][number : number + width]
+                columns = list(zip(*block, strict=True))
+                positive, negative = factors[number]
+                for start in range(0, len(columns), config.chunk):
+                    part = columns[start : start + config.chunk]
+                    row_end = start + config.chunk >= len(columns)
+                    mask = sum(1 << k for k, weights in enumerate(part) if any(weights))
                     mask |= row_end << config.chunk + MaskFlag.ROW_END
                     if config.split_scales:
                         mask |= (positive | negative << 2) << config.chunk + 4
                     masks.append(mask)
-                for weight in row:
-                    if weight:
-                        bits = weight & (1 << config.weight_bits) - 1
-                        await load(dut.weight_load_en, weight_addr, bits)
+                for weights in columns:
+                    if any(weights) or not config.masks:
+                        bits = config.weight_bits
+                        each = [weight & (1 << bits) - 1 for weight in weights]
+                        word = sum(weight << k * bits for k, weight in enumerate(each))
+                        await load(dut.weight_load_en, weight_addr, word)
                         weight_addr += 1
             masks[-1] |= 1 << config.chunk + MaskFlag.HALF_END
-        masks[-1] |= 1 << config.chunk + MaskFlag.LOOP_END
-        masks *= 1 + (len(masks) < 3)
-        masks[-3] |= 1 << config.chunk + MaskFlag.JUMP
-        for addr, mask in enumerate(masks):
-            await load(dut.mask_load_en, addr, mask)
+        if config.masks:
+            masks[-1] |= 1 << config.chunk + MaskFlag.LOOP_END
+            masks *= 1 + (len(masks) < 3)
+            masks[-3] |= 1 << config.chunk + MaskFlag.JUMP
+            for addr, mask in enumerate(masks):
+                await load(dut.mask_load_en, addr, mask)
+        else:
+            count = -(-len(work.rows[0]) // width)
+            ctx.set(dut.plan, {"first": 0, "groups": 1, "blocks": count, "hidden": 1, "rotate": 1})
         ctx.set(dut.layer, {"mask_base": 0, "weight_base": 0})
         ctx.set(dut.start, 1)
         await ctx.tick()
@@ -164,6 +206,8 @@ def simulate(config: SparseConfig, work: Work, seed: int, stall: float) -> tuple
             pop = held > 0 and rng.random() >= stall
             held -= pop
             ctx.set(dut.pop, pop)
+            if config.width > 1:
+                ctx.set(dut.move, pop and len(taken) % sum(rows_left) in last_rows)
             await tick()
             cycles += 1
             ctx.set(dut.pop, 0)
@@ -192,6 +236,26 @@ def test_sums_of_all_rows(shape: tuple[int, int, int], density: float) -> None:
         **SMALL,
     )
     for seed in range(3):
+        work = make_work(config, seed, density)
+        assert simulate(config, work, seed, stall=0.3)[0] == work.expected, f"seed {seed}"
+
+
+@pytest.mark.parametrize("masks", [1, 0])
+@pytest.mark.parametrize("shape", [(32, 8, 1, 4), (8, 4, 1, 2), (16, 4, 4, 8), (16, 4, 2, 1)])
+def test_blocks_of_rows(shape: tuple[int, int, int, int], masks: int) -> None:
+    chunk, sub_chunk, post_units, width = shape
+    config = SparseConfig(
+        lanes=post_units,
+        width=width,
+        masks=masks,
+        post_units=post_units,
+        max_v=1,
+        chunk=chunk,
+        sub_chunk=sub_chunk,
+        queue_depth=max(2, width),
+        **SMALL,
+    )
+    for seed, density in enumerate((0.0, 0.1, 0.6)):
         work = make_work(config, seed, density)
         assert simulate(config, work, seed, stall=0.3)[0] == work.expected, f"seed {seed}"
 

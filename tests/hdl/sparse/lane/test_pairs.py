@@ -11,6 +11,8 @@ from tests.hdl.stream_helpers import run
 
 SHAPES = {
     "small": {"chunk": 8, "sub_chunk": 4, "columns": 24},
+    "wide": {"chunk": 16, "sub_chunk": 4, "columns": 32, "width": 4},
+    "without masks": {"chunk": 16, "sub_chunk": 4, "columns": 32, "width": 2, "masks": 0},
     "one bank": {"chunk": 64, "sub_chunk": 32, "columns": 128},
     "split": {"chunk": 16, "sub_chunk": 8, "columns": 64, "split_scales": 1},
     "banks": {"chunk": 16, "sub_chunk": 8, "columns": 32, "lanes": 4, "post_units": 4, "max_v": 1},
@@ -36,14 +38,14 @@ def make_config(shape: str, weight_bits: int = 8, activation_bits: int = 8) -> S
 
 @dataclass
 class Contents:
-    """weights[address] and activations[half][parity][column] of one lane."""
+    """weights[address][row] and activations[half][parity][column] of one lane."""
 
-    weights: list[int]
+    weights: list[list[int]]
     activations: list[list[list[int]]]
 
-    def sum(self, config: SparseConfig, row: list[dict[str, int]]) -> int:
-        """A row's sum, pair by pair."""
-        total = 0
+    def sums(self, config: SparseConfig, row: list[dict[str, int]]) -> list[int]:
+        """The sums of a block of rows, pair by pair."""
+        totals = [0] * config.width
         subs = config.columns // config.sub_chunk
         # Places are counted within a copy whose size is rounded up to a power of two of chunks.
         chunk_bits = (config.column_chunks - 1).bit_length()
@@ -51,17 +53,21 @@ class Contents:
         for sub in row:
             vector, place = divmod(sub["column"], span)
             assert place < subs
-            address = sub["base"] + sub["offset"]
+            address = sub["base"]
+            if config.masks:
+                address += sub["offset"]
+            else:
+                address += sub["column"] % config.sub_chunks * config.sub_chunk
             for k in range(config.sub_chunk):
                 if sub["work"] >> k & 1:
                     column = place * config.sub_chunk + k
                     activation = self.activations[vector >> 1][vector & 1][column]
-                    weight = self.weights[address]
-                    if config.split_scales:
-                        weight *= sub["factors"]["positive" if weight > 0 else "negative"]
-                    total += weight * activation
-                address += sub["weights"] >> k & 1
-        return total
+                    for number, weight in enumerate(self.weights[address]):
+                        if config.split_scales:
+                            weight *= sub["factors"]["positive" if weight > 0 else "negative"]
+                        totals[number] += weight * activation
+                address += sub["weights"] >> k & 1 if config.masks else 1
+        return totals
 
 
 def make_contents(rng: random.Random, config: SparseConfig, extreme: bool) -> Contents:
@@ -73,7 +79,7 @@ def make_contents(rng: random.Random, config: SparseConfig, extreme: bool) -> Co
         return rng.choice((low, high)) if extreme else rng.randint(low, high)
 
     return Contents(
-        [value(-w, w) for _ in range(config.weight_depth)],
+        [[value(-w, w) for _ in range(config.width)] for _ in range(config.weight_depth)],
         [[[value(-a, a - 1) for _ in range(config.columns)] for _ in range(2)] for _ in range(2)],
     )
 
@@ -105,6 +111,8 @@ def make_rows(
         if not row or rng.random() < 0.1:
             row.append(empty)
         row[-1]["last"] = 1
+        if not config.masks:
+            row = [{k: sub[k] for k in ("work", "base", "column", "last")} for sub in row]
         if config.split_scales:
             factors = {"positive": rng.randint(1, 3), "negative": rng.randint(1, 3)}
             for sub in row:
@@ -114,9 +122,11 @@ def make_rows(
 
 
 async def fill(ctx, dut, config, contents):
-    for number, weight in enumerate(contents.weights):
+    bits = config.weight_bits
+    for number, weights in enumerate(contents.weights):
+        word = sum((weight & (1 << bits) - 1) << k * bits for k, weight in enumerate(weights))
         ctx.set(dut.load_addr, number)
-        ctx.set(dut.load_data, weight & (1 << config.weight_bits) - 1)
+        ctx.set(dut.load_data, word)
         ctx.set(dut.load_en, 1)
         await ctx.tick()
         ctx.set(dut.load_en, 0)
@@ -151,11 +161,11 @@ def slots(row: list[dict[str, int]]) -> int:
 async def check_rows(ctx, dut, config, contents, rows, rng, idle, full):
     """Sums, their number and latency; returns the cycle of each commit."""
     subs = [sub for row in rows for sub in row]
-    wanted = [contents.sum(config, row) for row in rows]
+    wanted = [contents.sums(config, row) for row in rows]
     low = -(1 << config.lane_sum_bits - 1)
-    assert all(low <= value < -low for value in wanted)
+    assert all(low <= value < -low for values in wanted for value in values)
     committed: list[int] = []
-    sums: list[int] = []
+    sums: list[list[int]] = []
     offered = False
     clock = 0
     while len(sums) < len(rows):
@@ -167,7 +177,7 @@ async def check_rows(ctx, dut, config, contents, rows, rng, idle, full):
         ctx.set(dut.room, room)
         if ctx.get(dut.push):
             assert clock == committed[len(sums)] + issue_to_sum(config) - 1
-            sums.append(ctx.get(dut.sum))
+            sums.append([ctx.get(one) for one in dut.sums])
         if ctx.get(dut.commit):
             assert room
             committed.append(clock)
@@ -217,10 +227,10 @@ def test_extremes(weight_bits: int, activation_bits: int) -> None:
         rows = make_rows(rng, config, 6, 1.0)
         for sign in (-1, 1):
             contents = Contents(
-                [sign * weight] * config.weight_depth,
+                [[sign * weight]] * config.weight_depth,
                 [[[-activation] * config.columns] * 2] * 2,
             )
-            assert contents.sum(config, rows[0]) == -sign * weight * activation * config.columns
+            assert contents.sums(config, rows[0]) == [-sign * weight * activation * config.columns]
             await fill(ctx, dut, config, contents)
             await check_rows(ctx, dut, config, contents, rows, rng, 0.0, 0.0)
         contents = make_contents(rng, config, extreme=True)
@@ -239,7 +249,7 @@ def test_extremes_of_split_scales() -> None:
     async def bench(ctx):
         for sign in (-1, 1):
             contents = Contents(
-                [sign * 511] * config.weight_depth, [[[-512] * config.columns] * 2] * 2
+                [[sign * 511]] * config.weight_depth, [[[-512] * config.columns] * 2] * 2
             )
             await fill(ctx, dut, config, contents)
             rows = []
@@ -248,7 +258,7 @@ def test_extremes_of_split_scales() -> None:
                 for sub in row:
                     sub["factors"] = {"positive": positive, "negative": negative}
                 factor = positive if sign > 0 else negative
-                assert contents.sum(config, row) == sign * factor * 511 * -512 * config.columns
+                assert contents.sums(config, row) == [sign * factor * 511 * -512 * config.columns]
                 rows.append(row)
             await check_rows(ctx, dut, config, contents, rows, rng, 0.0, 0.0)
 
@@ -306,6 +316,6 @@ def test_only_the_last_pair_waits_for_room() -> None:
             assert not ctx.get(dut.push)
             await ctx.tick()
         assert ctx.get(dut.push)
-        assert ctx.get(dut.sum) == contents.sum(config, row)
+        assert [ctx.get(dut.sums[0])] == contents.sums(config, row)
 
     run(dut, bench, cycles=5000)
