@@ -15,6 +15,7 @@ from sparnn.gen.machines.sparse.layout import NetworkLayout, lay_out
 from sparnn.gen.machines.sparse.packed_store import store_bits, store_memories
 from sparnn.gen.machines.sparse.place import place, with_outputs
 from sparnn.gen.machines.sparse.program import SparsePlacement
+from sparnn.gen.machines.sparse.stage import at_once
 from sparnn.gen.quantize.activity import BoolArray, measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
@@ -63,7 +64,9 @@ class MasrOptions:
         unfolded: see
     :func:`~sparnn.gen.machines.sparse.program.build_program`. chunk: of the machine, in at most
     eight sub-masks.
-    queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them.
+    queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them where
+        nothing is said, but for lanes that have none.
+    width, masks: of the lanes.
     packed_store: masks and non-zero values in the store.
     sharing: lanes that have no work take a neighbour's. post_units: of the machine.
     """
@@ -75,10 +78,19 @@ class MasrOptions:
     unfolded: bool = True
     chunk: int | None = None
     queue: int | None = None
-    split_scales: bool = True
+    split_scales: bool | None = None
     packed_store: bool = False
     sharing: bool = False
     post_units: int | None = None
+    width: int = 1
+    masks: bool = True
+
+    @property
+    def has_split_scales(self) -> bool:
+        """Of the machine and of the network."""
+        if self.split_scales is not None:
+            return self.split_scales
+        return self.width == 1 and self.masks
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,8 @@ class MasrPoint:
         waited at the end, for the one with the most pairs.
     lost: what became of the other slots, counted in the hardware: *stall*, no room for a partial
         sum; *empty*, no pair found in time; *idle*, a lane waited while others of its cluster
-        worked; *tail*, the whole cluster waited.
+        worked; *tail*, the whole cluster waited; *zero*, where lanes are wide or without masks, a
+        weight that is zero was multiplied.
     speedup_over_dense: against one dense pass, every weight once, one per lane and cycle.
     densities: shares that are not zero, as they came out.
     packed_store: of the machine. store_bits: per activation of the input and of the stored output,
@@ -100,6 +113,9 @@ class MasrPoint:
     """
 
     lanes: int
+    width: int
+    masks: int
+    macs: int
     directions: int
     post_units: int
     v: int
@@ -144,8 +160,10 @@ def masr_config(
         sub_chunk=None if chunk is None else max(8, chunk // _SUB_MASKS),
         vector_words=_VECTOR_WORDS,
         queue_depth=options.queue,
+        width=options.width,
+        masks=int(options.masks),
         packed_store=int(options.packed_store),
-        split_scales=int(options.split_scales),
+        split_scales=int(options.has_split_scales),
         sharing=int(options.sharing),
         post_units=options.post_units,
         **given,
@@ -200,7 +218,7 @@ def masr_point(
         calibrate(workload.network, [sample]),
         config.weight_bits,
         config.activation_bits,
-        split_scales=options.split_scales,
+        split_scales=options.has_split_scales,
     ).network
     x, _ = quantize(workload.x, network.layers[0].f_x, config.activation_bits)
     trace = run_network(network, x)
@@ -219,11 +237,20 @@ def masr_point(
     run = run_layer(replace(placed, unfolded=options.unfolded), x, trace, activity=activity)
     cycles, slots = run.cycles, run.slots
     assert sum(slots.values()) == lanes * cycles
-    assert slots[Counter.PAIR] == trace.useful_macs
+    zeros = config.width * slots[Counter.PAIR] - trace.useful_macs
+    assert zeros == 0 or (zeros > 0 and not config.by_word)
+    lost = {
+        one.name.lower(): slots[one] / (lanes * cycles) for one in Counter if one != Counter.PAIR
+    }
+    if not config.by_word:
+        lost["zero"] = zeros / (config.mac_units * cycles)
     weights = [w for layer in network.layers for w in (layer.w_x, layer.w_h) if w is not None]
     dense = sum(w.size for w in weights)
     return MasrPoint(
         lanes=lanes,
+        width=config.width,
+        masks=config.masks,
+        macs=config.mac_units,
         directions=directions,
         post_units=config.post_units,
         v=1 << layout.layers[0].v_log2,
@@ -234,16 +261,12 @@ def masr_point(
         bit_exact=run.bit_exact,
         cycles=cycles,
         cycles_per_step=cycles / len(x),
-        mac_units=lanes,
+        mac_units=config.mac_units,
         useful_macs=trace.useful_macs,
-        utilization=trace.useful_macs / (lanes * cycles),
-        lost={
-            one.name.lower(): slots[one] / (lanes * cycles)
-            for one in Counter
-            if one != Counter.PAIR
-        },
+        utilization=trace.useful_macs / (config.mac_units * cycles),
+        lost=lost,
         balance_limit=_balance_limit(network, layout, config, x, trace),
-        speedup_over_dense=dense * len(x) / lanes / cycles,
+        speedup_over_dense=dense * len(x) / config.mac_units / cycles,
         weight_density=sum(np.count_nonzero(w) for w in weights) / dense,
         hidden_density=float(np.mean([np.mean(one.outputs != 0) for one in trace.layers])),
         input_density=float(np.mean(x != 0)),
@@ -329,6 +352,7 @@ def _balance_limit(
             # In the order in which they are computed; the state before the first step is zero.
             ordered = outputs[::-1] if layer.reverse else outputs
             before = np.vstack([np.zeros_like(ordered[:1]), ordered[:-1]])
+            first = len(orders)
             orders += [place.columns, place.neurons]
             pairs: Sequence[tuple[npt.NDArray[np.int32] | None, IntArray]] = (
                 (layer.w_x, x),
@@ -336,13 +360,15 @@ def _balance_limit(
             )
             for half, (weights, values) in enumerate(pairs):
                 if weights is not None:
-                    work = np.count_nonzero(weights, axis=0) * (values != 0).mean(axis=0)
+                    columns = first + half
+                    words, group = at_once(config, layer, place, half, weights)
+                    orders.append(np.arange(len(words)))
                     halves.append(
                         HalfWork(
-                            work,
+                            words * (values != 0).mean(axis=0),
                             len(orders) - 1,
-                            len(orders) - (1 if half else 2),
-                            place.groups(config, half),
+                            columns,
+                            group,
                             place.slices(config, half),
                             number,
                         )

@@ -51,6 +51,7 @@ def masr_workload(
     seed: int = 0,
     weight_spread: float = 0.0,
     directions: int = 1,
+    block: int = 1,
 ) -> Workload:
     """Draw a layer of ``hidden`` units and a sequence.
 
@@ -60,6 +61,7 @@ def masr_workload(
     weight_density, hidden_density, input_density: shares that are not zero.
     weight_spread: how uneven rows and columns of the weights are: standard deviation of the
         logarithm of a scale that each row and each column has before pruning. 0: all alike.
+    block: rows that are pruned together: in each column so many that follow each other stay or go.
     directions: 2 adds a layer like the first, drawn after it, that goes backwards; the outputs of
         the two are added, as in MASR's network.
     """
@@ -68,8 +70,8 @@ def masr_workload(
     x = _inputs(rng, steps + _TUNING_STEPS, inputs, input_density)
     layers = []
     for number in range(directions):
-        w_x = _pruned(rng, (hidden, inputs), weight_density, weight_spread)
-        w_h = _pruned(rng, (hidden, hidden), weight_density, weight_spread)
+        w_x = _pruned(rng, (hidden, inputs), weight_density, weight_spread, block)
+        w_h = _pruned(rng, (hidden, hidden), weight_density, weight_spread, block)
         # Keep the recurrence lively but stable.
         w_h *= 0.9 / max(float(np.linalg.norm(w_h, 2)), 1e-9)
         w_x *= 1.0 / max(float(np.linalg.norm(w_x, 2)), 1e-9)
@@ -141,16 +143,21 @@ def _inputs(rng: np.random.Generator, steps: int, count: int, density: float) ->
 
 
 def _pruned(
-    rng: np.random.Generator, shape: tuple[int, int], density: float, spread: float
+    rng: np.random.Generator, shape: tuple[int, int], density: float, spread: float, block: int
 ) -> FloatArray:
     weights = rng.laplace(size=shape)
     if spread:  # otherwise what is drawn next must not depend on it
         weights *= np.exp(spread * rng.normal(size=(shape[0], 1)))
         weights *= np.exp(spread * rng.normal(size=(1, shape[1])))
-    keep = round(weights.size * density)
-    if keep < weights.size:
-        order = np.argpartition(np.abs(weights), weights.size - keep, axis=None)
-        weights.flat[order[: weights.size - keep]] = 0
+    # Of a block the largest weight that it would lose counts.
+    starts = np.arange(0, shape[0], block)
+    sizes = np.maximum.reduceat(np.abs(weights), starts, axis=0)
+    keep = round(sizes.size * density)
+    if keep < sizes.size:
+        order = np.argpartition(sizes, sizes.size - keep, axis=None)
+        kept = np.ones(sizes.size, np.bool_)
+        kept[order[: sizes.size - keep]] = False
+        weights *= kept.reshape(sizes.shape).repeat(block, axis=0)[: shape[0]]
     return weights
 
 

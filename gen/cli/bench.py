@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 # Defaults; typer copies them.
-_MASR_LANES, _EIE_LANES = [64, 256, 1024], [128, 256, 512]
+_MASR_MACS, _EIE_LANES = [64, 256, 1024], [128, 256, 512]
 _ENCODING_LANES = [32, 64, 128, 256, 512, 1024]
 _FIFO_DEPTHS = [1, 2, 4, 8, 16]
 
@@ -159,7 +159,27 @@ Json = Annotated[
 
 @bench_app.command("masr", cls=ListCommand)
 def masr_command(
-    lanes: LaneCounts = _MASR_LANES,
+    lanes: Annotated[
+        list[int] | None,
+        typer.Option(
+            callback=_within(1, 1024),
+            metavar="N...",
+            help="Lanes of each machine; by default of 64, 256 and 1,024 multipliers.",
+        ),
+    ] = None,
+    width: Annotated[
+        int,
+        typer.Option(
+            callback=_within(1, 16), metavar="K", help="Rows that a lane works on at once."
+        ),
+    ] = 1,
+    masks: Annotated[
+        bool, typer.Option("--masks/--no-masks", help="Masks of weights, or every column is one.")
+    ] = True,
+    block: Annotated[
+        int,
+        typer.Option(callback=_within(1, 64), metavar="R", help="Rows that are pruned together."),
+    ] = 1,
     hidden: HiddenUnits = 800,
     weight_density: WeightDensity = 0.33,
     hidden_density: HiddenDensity = 0.2,
@@ -200,8 +220,11 @@ def masr_command(
         ),
     ] = Schedule.INTERLEAVED,
     split_scales: Annotated[
-        bool, typer.Option(help="Scales for both signs, as the preset masr has them.")
-    ] = True,
+        bool | None,
+        typer.Option(
+            help="Scales for both signs; by default where lanes have one row and its masks."
+        ),
+    ] = None,
     json: Json = None,
     plot: Plot = None,
 ) -> None:
@@ -216,8 +239,10 @@ def masr_command(
     if plot is not None:
         check_plot(plot)
     points = masr_points(
-        lanes,
+        lanes or [macs // width for macs in _MASR_MACS],
         MasrOptions(
+            width=width,
+            masks=masks,
             v=v,
             chunk=chunk,
             queue=queue,
@@ -237,8 +262,10 @@ def masr_command(
         steps=steps,
         seed=seed,
         directions=directions,
+        block=block,
     )
     settings = {
+        "block": block,
         "balance": balance.value,
         "rotate": rotate,
         "sharing": sharing,

@@ -6,25 +6,20 @@ to follow the order of the layer before it. The compiler uses that to balance th
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.shared.layers import KINDS
-from sparnn.gen.machines.shared.order import by_position, side_by_side
+from sparnn.gen.machines.shared.order import side_by_side
 from sparnn.gen.quantize.activity import BoolArray
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
-from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 
-from .balance import HalfWork, balanced
-from .deal import DealtRows, deal_rows
 from .loops import loops
+from .stage import LayerLayout, Stage, chunks_per_row
 
 __all__ = [
     "LayerLayout",
@@ -36,42 +31,6 @@ __all__ = [
 
 #: Share of the balance's rounds with which the choices of V are compared.
 _SHORT_EFFORT = 0.05
-
-
-@dataclass(frozen=True, eq=False)
-class LayerLayout:
-    """One layer's place in the machine.
-
-    Members
-    -------
-    v_log2: the columns of a row are split over ``2 ** v_log2`` lanes.
-    neurons: position -> neuron, [units].
-    columns: position -> column of the layer's input, [input positions]; -1 where there is none,
-        which is where the last word of a direction ends, before the other direction begins.
-    halves_before, first_column: by half (input, hidden), the halves and the words of columns that
-        come before it in its loop: groups and slices are dealt on from there.
-    """
-
-    v_log2: int
-    neurons: IntArray
-    columns: IntArray
-    halves_before: tuple[int, int] = (0, 0)
-    first_column: tuple[int, int] = (0, 0)
-
-    def rows(self, config: SparseConfig, half: int, gates: int) -> DealtRows:
-        """Where each row of a half is computed."""
-        return deal_rows(config, len(self.neurons), gates, self.v_log2, self.halves_before[half])
-
-    def groups(self, config: SparseConfig, half: int, gates: int = 1) -> IntArray:
-        """The group that computes the rows of each neuron position in a half, or the first one of
-        them, where they are dealt apart."""
-        return self.rows(config, half, gates).group[0]
-
-    def slices(self, config: SparseConfig, half: int) -> IntArray:
-        """The slice of each column position of a half."""
-        columns = len(self.neurons) if half else len(self.columns)
-        words = np.arange(columns) // config.post_units + self.first_column[half]
-        return words % (1 << self.v_log2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +94,7 @@ def lay_out(
     arriving = activity[0]
     layouts: list[LayerLayout] = []
     for indices in network.stages:
-        stage = _Stage(
+        stage = Stage(
             config,
             [network.layers[index] for index in indices],
             [loop for loop in all_loops if loop[0] in indices],
@@ -169,151 +128,6 @@ def lay_out(
             orders = [layouts[index].neurons for index in indices]
             before, arriving = side_by_side(orders, config.post_units), np.hstack(stage.outputs)
     return NetworkLayout(tuple(layouts), tuple(all_loops), rotate)
-
-
-@dataclass(frozen=True, eq=False)
-class _Stage:
-    """Layers that read the same input.
-
-    Members
-    -------
-    loops: by the layers' numbers in the network, which follow each other.
-    before: position -> column of the input, or None where the order is free.
-    arriving, outputs: which columns of the input and outputs of each layer are not zero, [steps,
-        columns], in the network's order.
-    """
-
-    config: SparseConfig
-    layers: list[IntegerLayer]
-    loops: list[tuple[int, ...]]
-    before: IntArray | None
-    arriving: BoolArray
-    outputs: list[BoolArray]
-    rotate: bool
-
-    @property
-    def shared(self) -> bool:
-        """What is added, or shares a state, has to lie at the same place."""
-        return self.layers[-1].join in ("sum", "reset")
-
-    def lay_out(self, v_log2: Sequence[int], effort: float) -> list[LayerLayout]:
-        """Places of the stage's layers. ``effort``: of the balance, 0 for none."""
-        columns = np.arange(self.layers[0].inputs) if self.before is None else self.before
-        layouts = []
-        for loop in self.loops:
-            halves = words = 0
-            for index in loop:
-                number = index - self.loops[0][0]
-                layer = self.layers[number]
-                out_words = ceil_div(layer.units, self.config.post_units)
-                in_words = ceil_div(len(columns), self.config.post_units)
-                one = LayerLayout(v_log2[number], np.arange(layer.units), columns)
-                if self.rotate:
-                    one = replace(
-                        one,
-                        halves_before=(halves, halves + 1),
-                        first_column=(words, words + in_words),
-                    )
-                layouts.append(one)
-                halves += 2
-                words += in_words + out_words
-        return self._balanced(layouts, effort) if effort else layouts
-
-    def _balanced(self, layouts: list[LayerLayout], effort: float) -> list[LayerLayout]:
-        """Orders: the input's columns, then the neurons, which some layers share."""
-        halves = []
-        orders = [
-            np.arange(len(layouts[0].columns)) if self.before is not None else layouts[0].columns
-        ]
-        for number, one in enumerate(layouts):
-            if number == 0 or not self.shared:
-                orders.append(one.neurons)
-            neurons = len(orders) - 1
-            loop = next(k for k, loop in enumerate(self.loops) if number + self.loops[0][0] in loop)
-            for half, (weights, active) in enumerate(self._halves(number)):
-                present = weights != 0 if self.config.masks else np.ones_like(weights, np.bool_)
-                work = np.count_nonzero(present, axis=0) * active.mean(axis=0)
-                halves.append(
-                    HalfWork(
-                        work if half or self.before is None else by_position(work, self.before),
-                        neurons,
-                        neurons if half else 0,
-                        one.groups(self.config, half, KINDS[self.layers[number].kind].gates),
-                        one.slices(self.config, half),
-                        loop,
-                    )
-                )
-        lanes = [
-            (self.config.lanes >> one.v_log2, 1 << one.v_log2)
-            for one in (layouts[loop[0] - self.loops[0][0]] for loop in self.loops)
-        ]
-        free = [number for number in range(len(orders)) if number or self.before is None]
-        orders = balanced(halves, lanes, orders, free=free, effort=effort)
-        columns = orders[0] if self.before is None else self.before
-        return [
-            replace(one, columns=columns, neurons=orders[1 if self.shared else 1 + number])
-            for number, one in enumerate(layouts)
-        ]
-
-    def cost(self, layouts: list[LayerLayout]) -> float:
-        """Expected cycles of one step of all loops."""
-        total = 0.0
-        for loop in self.loops:
-            halves = []
-            for index in loop:
-                number = index - self.loops[0][0]
-                one = layouts[number]
-                for half, (weights, active) in enumerate(self._halves(number)):
-                    columns = one.neurons if half else one.columns
-                    present, group, rows = self._present(number, one, half, weights)
-                    halves.append(
-                        HalfRows.of(
-                            by_position(present, columns),
-                            by_position(active, columns),
-                            group,
-                            one.slices(self.config, half),
-                            1 << one.v_log2,
-                            chunks_per_row(self.config, len(columns), one.v_log2),
-                            rows,
-                            blocks=not self.config.by_word,
-                        )
-                    )
-            total += estimate_cycles(
-                halves, self.config, layouts[loop[0] - self.loops[0][0]].v_log2
-            )
-        return total
-
-    def _present(
-        self, number: int, one: LayerLayout, half: int, weights: npt.NDArray[Any]
-    ) -> tuple[npt.NDArray[Any], IntArray, int]:
-        """What a group works off at once: its words in each column, [positions or blocks, columns],
-        its group, and its rows."""
-        layer, config = self.layers[number], self.config
-        if config.by_word:
-            count = np.count_nonzero(weights, axis=0)
-            return count[one.neurons], one.groups(config, half), layer.gates
-        dealt = one.rows(config, half, KINDS[layer.kind].gates)
-        words = weights[:, one.neurons] != 0 if config.masks else np.ones_like(weights, np.bool_)
-        blocks = np.zeros((len(dealt.turns), weights.shape[-1]), np.int64)
-        numbers = dealt.number[: layer.gates].reshape(-1)
-        np.maximum.at(blocks, numbers, words.reshape(-1, weights.shape[-1]))
-        return blocks, dealt.turns, config.width
-
-    def _halves(self, number: int) -> list[tuple[npt.NDArray[Any], BoolArray]]:
-        """Weights and activity of the columns, in the network's order."""
-        layer = self.layers[number]
-        halves: list[tuple[npt.NDArray[Any], BoolArray]] = [(layer.w_x, self.arriving)]
-        if layer.w_h is not None:
-            # The two layers of a GRU that resets first read each other's output.
-            source = 1 - number if self.layers[-1].join == "reset" else number
-            halves.append((layer.w_h, self.outputs[source]))
-        return halves
-
-
-def chunks_per_row(config: SparseConfig, columns: int, v_log2: int) -> int:
-    """Mask words of each row of a half with ``columns`` columns."""
-    local_words = ceil_div(ceil_div(columns, config.post_units), 1 << v_log2)
-    return ceil_div(local_words * config.post_units, config.chunk)
 
 
 def columns_needed(
