@@ -8,7 +8,14 @@ import numpy as np
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
-from sparnn.sim.network.network import GATES, WITH_STATE, IntegerLayer, IntegerNetwork
+from sparnn.sim.network.network import (
+    CELL_FUNCTIONS,
+    GATES,
+    STRAIGHT,
+    WITH_STATE,
+    IntegerLayer,
+    IntegerNetwork,
+)
 
 __all__ = ["random_config", "random_initial", "random_network", "random_v", "random_x"]
 
@@ -79,6 +86,8 @@ def random_network(
                 layer["f_out"],
             )  # fmt: skip
             second |= {"f_state": layer["f_state"], "join": "reset"}
+            if second.get("candidate") in STRAIGHT:
+                second["f_pre"] = max(second["f_pre"], second["f_state"])
             chain.append(IntegerLayer(**second))
         width, f_x, added = units, layer["f_out"], False
         if kind == "linear":
@@ -110,7 +119,10 @@ def _second(
     )
     layer |= {"join": join, "reverse": rng.random() < 0.8}
     if twin:
-        layer |= {"activation": first.activation, "f_pre": first.f_pre, "f_state": first.f_state}
+        layer |= {
+            name: getattr(first, name)
+            for name in ("activation", "f_pre", "f_state", "candidate", "cell", "clip")
+        }
         layer["reverse"] = not first.reverse
         layer |= {"w_c": first.w_c, "cell_shift": first.cell_shift}
         if first.w_c is not None:
@@ -193,6 +205,15 @@ def _layer(
     has_sigma = fields["activation"] == "sigmoid" or kind in WITH_STATE
     if has_sigma and config.hard_sigmoid and rng.random() < 0.4:
         fields["activation"] = "hard_sigmoid"
+    if config.cell_functions and kind in ("lstm", "gru", "gru_candidate"):
+        fields["candidate"] = str(rng.choice(CELL_FUNCTIONS))
+        if kind == "lstm":
+            fields["cell"] = str(rng.choice(CELL_FUNCTIONS))
+        if fields["candidate"] in STRAIGHT:
+            fields["f_pre"] = max(f_pre, fields["f_state"])
+    functions = {fields["activation"], fields.get("candidate"), fields.get("cell")}
+    if config.clip and not functions & {*STRAIGHT} and rng.random() < 0.5:
+        fields["clip"] = int(rng.integers(1, 32768))
     if kind == "lstm" and config.peepholes and rng.random() < 0.5:
         fields |= {
             "w_c": _sparse(rng, (3, units), 16, low=1),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparnn.sim.aliases import FloatArray
-from sparnn.sim.network.network import stages
+from sparnn.sim.network.network import CELL_FUNCTIONS, STRAIGHT, stages
 
 __all__ = ["ACTIVATIONS", "AXES", "GATES", "FloatLayer", "FloatNetwork"]
 
@@ -51,6 +51,11 @@ class FloatLayer:
     reverse : the layer goes from the last step to the first.
     join : how it meets the layer before it, one of ``sparnn.sim.network.network.JOINS``.
     w_c : [3, units], peepholes of an LSTM's i, f and o; None: it has none.
+    candidate : what g of an LSTM or n of a GRU goes through, one of
+        ``sparnn.sim.network.network.CELL_FUNCTIONS``; ``sigmoid`` is the σ of the gates.
+    cell : what an LSTM's new state goes through on its way to the output, likewise.
+    clip : the largest magnitude of what σ and tanh read, but for an LSTM's state, which ONNX
+        Runtime does not clip either; None: any.
     """
 
     name: str
@@ -67,6 +72,9 @@ class FloatLayer:
     reverse: bool = False
     join: str = ""
     w_c: FloatArray | None = None
+    candidate: str = "tanh"
+    cell: str = "tanh"
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in GATES:
@@ -74,6 +82,12 @@ class FloatLayer:
         named = self.kind in ("rnn", "linear")
         if self.activation not in (ACTIVATIONS if named else ("", "hard_sigmoid")):
             raise ValueError(f"activation {self.activation!r} does not fit kind {self.kind!r}")
+        for name, kinds in (("candidate", ("lstm", "gru", "gru_candidate")), ("cell", ("lstm",))):
+            if getattr(self, name) not in (CELL_FUNCTIONS if self.kind in kinds else ("tanh",)):
+                raise ValueError(f"{name} {getattr(self, name)!r} does not fit kind {self.kind!r}")
+        straight = {self.activation, self.candidate, self.cell} & set(STRAIGHT)
+        if self.clip is not None and straight:
+            raise ValueError(f"clip {self.clip} does not fit {straight}")
         gates = len(GATES[self.kind])
         if self.w_x.ndim != 3 or self.w_x.shape[0] != gates or 0 in self.w_x.shape:
             raise ValueError(f"w_x has shape {self.w_x.shape}, expected [{gates}, units, inputs]")

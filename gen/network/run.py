@@ -5,6 +5,7 @@ The formulas are those of ONNX LSTM, GRU and RNN.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -149,7 +150,7 @@ def run_layer(
     c = _start(layer.initial_c, c0, batch, layer.units)
     u = np.einsum("bti,gui->btgu", x, layer.w_x, optimize=True) + b_x
     if layer.w_h is None:
-        return FloatTrace(x, u, None, u, None, rounded(_apply(layer.activation, u[:, :, 0])), h, c)
+        return FloatTrace(x, u, None, u, None, rounded(_activated(layer, u[:, :, 0])), h, c)
     shape, sigma = (batch, steps, layer.units), _sigma(layer)
     v, pre = np.empty_like(u), np.empty_like(u)
     outputs, state = np.empty(shape), np.empty(shape)
@@ -163,20 +164,20 @@ def run_layer(
             if layer.w_c is not None:
                 pre[:, t, :2] += layer.w_c[:2] * c[:, np.newaxis]
             gates = sigma(pre[:, t])
-            c = gates[:, 1] * c + gates[:, 0] * np.tanh(pre[:, t, 2])
+            c = gates[:, 1] * c + gates[:, 0] * _candidate(layer, pre[:, t, 2])
             output = gates[:, 3]
             if layer.w_c is not None:
                 pre[:, t, 3] += layer.w_c[2] * c
                 output = sigma(pre[:, t, 3])
-            h = output * np.tanh(c)
+            h = output * _apply(layer, layer.cell, c, None)
             state[:, t] = c
         elif layer.kind == "gru":
             r, z = np.moveaxis(sigma(pre[:, t, :2]), 1, 0)
             pre[:, t, 2] = u[:, t, 2] + r * v[:, t, 2]
-            h = s = z * s + (1 - z) * np.tanh(pre[:, t, 2])
+            h = s = z * s + (1 - z) * _candidate(layer, pre[:, t, 2])
             state[:, t] = s
         else:
-            h = _apply(layer.activation, pre[:, t, 0])
+            h = _activated(layer, pre[:, t, 0])
         h = outputs[:, t] = rounded(h)
     kept = state if layer.kind in ("lstm", "gru") else None
     return FloatTrace(x, u, v, pre, kept, outputs, start_h, start_c)
@@ -212,7 +213,8 @@ def run_reset_first(
         r, z = (sigma(us[0][:, t, gate] + vs[0][:, t, gate]) for gate in (0, 1))
         reset[:, t] = rounded(r * s)
         vs[1][:, t] = np.einsum("bi,gui->bgu", reset[:, t], candidate.w_h)
-        s = z * s + (1 - z) * np.tanh(us[1][:, t, 0] + vs[1][:, t, 0])
+        new = _candidate(candidate, us[1][:, t, 0] + vs[1][:, t, 0])
+        s = z * s + (1 - z) * new
         state[:, t], h = s, rounded(s)
         outputs[:, t] = h
     zero = np.zeros((batch, gates.units))
@@ -249,14 +251,27 @@ def _hard_sigmoid(a: FloatArray) -> FloatArray:
 
 def _sigma(layer: FloatLayer) -> Callable[[FloatArray], FloatArray]:
     """What the gates of an LSTM or GRU go through."""
-    return _hard_sigmoid if layer.activation == "hard_sigmoid" else _sigmoid
+    return partial(_apply, layer, "sigmoid", clip=layer.clip)
 
 
-def _apply(activation: str, a: FloatArray) -> FloatArray:
-    if activation == "relu":
+def _activated(layer: FloatLayer, a: FloatArray) -> FloatArray:
+    """What a row of an RNN or linear layer goes through."""
+    return _apply(layer, layer.activation, a, layer.clip)
+
+
+def _candidate(layer: FloatLayer, a: FloatArray) -> FloatArray:
+    """g of an LSTM or n of a GRU."""
+    return _apply(layer, layer.candidate, a, layer.clip)
+
+
+def _apply(layer: FloatLayer, name: str, a: FloatArray, clip: float | None) -> FloatArray:
+    """A function of the layer; its σ is the hard one where its activation says so."""
+    if name == "relu":
         return np.maximum(a, 0)
-    if activation == "tanh":
+    if name == "identity":
+        return a
+    if clip is not None:
+        a = np.clip(a, -clip, clip)
+    if name == "tanh":
         return np.tanh(a)
-    if activation == "hard_sigmoid":
-        return _hard_sigmoid(a)
-    return _sigmoid(a) if activation == "sigmoid" else a
+    return _hard_sigmoid(a) if layer.activation == "hard_sigmoid" else _sigmoid(a)

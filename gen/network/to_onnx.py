@@ -20,7 +20,15 @@ _IR_VERSION = 8
 _CANONICAL = ("time", "batch", "feature")
 #: Our gates in ONNX's order: LSTM i, o, f, c; GRU z, r, h.
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
-_ACTIVATIONS = {"relu": "Relu", "tanh": "Tanh", "sigmoid": "Sigmoid", "identity": "Affine"}
+_ACTIVATIONS = {
+    "relu": "Relu",
+    "tanh": "Tanh",
+    "sigmoid": "Sigmoid",
+    "hard_sigmoid": "HardSigmoid",
+    "identity": "Affine",
+}
+#: alpha and beta of those that have them.
+_PARAMETERS = {"hard_sigmoid": (0.25, 0.5), "identity": (1.0, 0.0)}
 
 
 def float_model(network: FloatNetwork) -> onnx.ModelProto:
@@ -80,7 +88,8 @@ def _whole_gru(gates: FloatLayer, candidate: FloatLayer) -> FloatLayer:
         name: np.concatenate([getattr(gates, name), getattr(candidate, name)])
         for name in ("w_x", "w_h", "b_x", "b_h")
     }
-    return replace(gates, name=candidate.name, kind="gru", **arrays)
+    name, function = candidate.name, candidate.candidate
+    return replace(gates, name=name, kind="gru", candidate=function, **arrays)
 
 
 class _Builder:
@@ -166,14 +175,7 @@ class _Builder:
         fields: dict[str, Any] = {"hidden_size": layer.units}
         if layer.kind == "gru":
             fields["linear_before_reset"] = int(not reset_first)
-        if layer.activation == "hard_sigmoid":  # Tanh has neither alpha nor beta
-            others = {"lstm": ["Tanh", "Tanh"], "gru": ["Tanh"], "rnn": []}[layer.kind]
-            fields["activations"] = ["HardSigmoid", *others]
-            fields |= {"activation_alpha": [0.25], "activation_beta": [0.5]}
-        elif layer.kind == "rnn":
-            fields["activations"] = [_ACTIVATIONS[layer.activation]]
-            if layer.activation == "identity":
-                fields |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
+        fields |= _functions(layer)
         if layer.reverse:
             fields["direction"] = "reverse"
         name = f"sparnn_{layer.kind}{len(self.nodes)}"
@@ -208,6 +210,23 @@ class _Builder:
         one = self.integers(1)
         shape = self.node("Concat", one, self.batch, one, axis=0)
         return self.node("Expand", value, shape)
+
+
+def _functions(layer: FloatLayer) -> dict[str, Any]:
+    """The attributes that name a recurrent layer's functions."""
+    sigma = "hard_sigmoid" if layer.activation == "hard_sigmoid" else "sigmoid"
+    names = {
+        "lstm": [sigma, layer.candidate, layer.cell],
+        "gru": [sigma, layer.candidate],
+        "rnn": [layer.activation],
+    }[layer.kind]
+    names = [sigma if name == "sigmoid" else name for name in names]
+    found: dict[str, Any] = {"activations": [_ACTIVATIONS[name] for name in names]}
+    given = [_PARAMETERS[name] for name in names if name in _PARAMETERS]
+    if given:  # of those alone that have them
+        alpha, beta = zip(*given, strict=True)
+        found |= {"activation_alpha": list(alpha), "activation_beta": list(beta)}
+    return found | ({} if layer.clip is None else {"clip": layer.clip})
 
 
 def _info(name: str, axes: Sequence[str]) -> onnx.ValueInfoProto:

@@ -4,7 +4,7 @@ Where a function is one of the machine's of a scaled and shifted argument, the f
 summand go into the rows that it reads: exact, and free.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -29,8 +29,10 @@ _PLAIN = {"RNN": ["tanh"], "GRU": ["sigmoid", "tanh"], "LSTM": ["sigmoid", "tanh
 #: What may stand at each place, for messages.
 _LEGAL = {
     "RNN": "Relu, Tanh, Sigmoid, HardSigmoid, Affine and ScaledTanh with an alpha of 1",
-    "GRU": "Sigmoid or HardSigmoid, then Tanh or ScaledTanh with an alpha of 1",
-    "LSTM": "Sigmoid or HardSigmoid, then Tanh or ScaledTanh with an alpha of 1, then Tanh",
+    "GRU": "Sigmoid or HardSigmoid, then Tanh, Relu, that σ, Affine or ScaledTanh with an alpha "
+    "of 1",
+    "LSTM": "Sigmoid or HardSigmoid, then Tanh, Relu, that σ, Affine or ScaledTanh with an alpha "
+    "of 1, then Tanh, Relu or that σ",
 }
 #: Beyond this argument σ and tanh are within half a step of Q15 of their ends.
 _SATURATED = 12.0
@@ -43,11 +45,16 @@ class RowFunctions:
     Members
     -------
     name : the layer's ``activation``.
+    candidate, cell : its functions of those names.
+    clip : its clip.
     scale, shift : [gates] in the machine's order; its pre-activation is ``scale · a + shift`` of
         the model's.
     """
 
     name: str
+    candidate: str
+    cell: str
+    clip: float | None
     scale: FloatArray
     shift: FloatArray
 
@@ -76,8 +83,8 @@ def row_functions(call: Call, count: int) -> list[RowFunctions]:
                 f"activations = {names} with alpha and beta {[list(a) for a in arguments]} is not "
                 f"supported, only {_LEGAL[op]}; retrain with one of them",
             )
-        _check_clip(call, given[at], arguments[at])
-        found.append(functions)
+        clip = _clip(call, given[at], arguments[at])
+        found.append(replace(functions, clip=clip))
     return found
 
 
@@ -112,39 +119,58 @@ def _arguments(call: Call, given: list[str]) -> list[tuple[float, ...]]:
 def _direction(
     op: str, names: list[str], arguments: list[tuple[float, ...]]
 ) -> RowFunctions | None:
-    gates = GATES[op.lower()]
-    scale, shift = np.ones(len(gates)), np.zeros(len(gates))
-    own = ""
-    for place, (name, values) in enumerate(zip(names, arguments, strict=True)):
-        if op == "RNN":
-            rows = [0]
-        elif place == 0:
-            rows = [k for k, gate in enumerate(gates) if gate not in "gn"]
-        else:
-            rows = [k for k, gate in enumerate(gates) if gate in "gn"]
-        plain = ("relu", "tanh", "sigmoid") if op == "RNN" else (_PLAIN[op][place],)
-        if name in plain:
-            own = name if op == "RNN" else own
-        elif name == "hardsigmoid" and (op == "RNN" or place == 0):
-            alpha, beta = values
-            own = "hard_sigmoid"  # of p: 1/2 + p / 4, from 0 to 1
-            scale[rows], shift[rows] = 4 * alpha, 4 * (beta - 0.5)
-        elif name == "affine" and op == "RNN":
-            own = "identity"
-            scale[rows], shift[rows] = values
-        elif name == "scaledtanh" and place < 2 and values[0] == 1 and (op == "RNN" or place):
-            own = "tanh" if op == "RNN" else own
-            scale[rows] = values[1]
-        else:
+    if op == "RNN":
+        function = _function(names[0], arguments[0])
+        if function is None:
             return None
-    return RowFunctions(own, scale, shift)
+        name, scale, shift = function
+        return RowFunctions(name, "tanh", "tanh", None, np.array([scale]), np.array([shift]))
+    gates = GATES[op.lower()]
+    functions = [_function(*each) for each in zip(names, arguments, strict=True)]
+    sigma, candidate, *cell = functions
+    if sigma is None or candidate is None or sigma[0] not in ("sigmoid", "hard_sigmoid"):
+        return None
+    used = ["tanh"]  # of an LSTM's new state, which no row could scale
+    for function in cell:
+        if function is None or function[1:] != (1.0, 0.0):
+            return None
+        used = [function[0]]
+    chosen = [candidate[0], *used]
+    for k, name in enumerate(chosen):
+        if "sigmoid" in name:
+            if name != sigma[0]:  # the machine has one σ for a layer
+                return None
+            chosen[k] = "sigmoid"
+    of_candidate = np.array([gate in "gn" for gate in gates])
+    return RowFunctions(
+        "hard_sigmoid" if sigma[0] == "hard_sigmoid" else "",
+        chosen[0],
+        chosen[1],
+        None,
+        np.where(of_candidate, candidate[1], sigma[1]),
+        np.where(of_candidate, candidate[2], sigma[2]),
+    )
 
 
-def _check_clip(call: Call, names: list[str], arguments: list[tuple[float, ...]]) -> None:
-    """Accept a clip that lies where the functions have come to their ends anyway."""
+def _function(name: str, values: tuple[float, ...]) -> tuple[str, float, float] | None:
+    """The machine's function, and the factor and the summand of its argument; None: it has none."""
+    if name in ("relu", "tanh", "sigmoid"):
+        return name, 1.0, 0.0
+    if name == "hardsigmoid":
+        alpha, beta = values
+        return "hard_sigmoid", 4 * alpha, 4 * (beta - 0.5)  # of p: 1/2 + p / 4, from 0 to 1
+    if name == "affine":
+        return ("identity", *values)
+    if name == "scaledtanh" and values[0] == 1:
+        return "tanh", values[1], 0.0
+    return None
+
+
+def _clip(call: Call, names: list[str], arguments: list[tuple[float, ...]]) -> float | None:
+    """The clip that the machine has to do: none where the functions have come to their ends."""
     clip = call.attrs.get("clip")
     if clip is None:
-        return
+        return None
     needed = []
     for name, values in zip(names, arguments, strict=True):
         if name in ("sigmoid", "tanh"):
@@ -155,11 +181,13 @@ def _check_clip(call: Call, names: list[str], arguments: list[tuple[float, ...]]
             needed.append(max(abs(values[1]), abs(1 - values[1])) / abs(values[0]))
         else:
             needed.append(float("inf"))
-    if not clip >= max(needed):
-        raise refuse(
-            call.node,
-            f"clip = {clip:g} is not supported: the machine does not clip the inputs of "
-            f"activations, which changes nothing only from {max(needed):g} on with {names}; "
-            "retrain without clip, or with at least that: leaving it out of a trained model gives "
-            "another network",
-        )
+    if clip >= max(needed):
+        return None
+    if clip > 0 and set(names) <= {"sigmoid", "tanh"}:
+        return float(clip)
+    raise refuse(
+        call.node,
+        f"clip = {clip:g} is not supported with {names}: the machine clips what Sigmoid and Tanh "
+        f"read, and no more; here it changes nothing only from {max(needed):g} on; retrain without "
+        "clip, or with at least that: leaving it out of a trained model gives another network",
+    )

@@ -159,9 +159,10 @@ def _reset_first(layer: FloatLayer) -> tuple[FloatLayer, ...]:
         changes |= {name: getattr(layer, name)[gates] for name in names}
         return replace(layer, **changes)
 
+    sigma = layer.activation if layer.candidate == "sigmoid" else ""
     return (
-        part(slice(0, 2), name=f"{layer.name}_gates", kind="gru_gates"),
-        part(slice(2, 3), kind="gru_candidate", activation="", initial_h=None, join="reset"),
+        part(slice(0, 2), name=f"{layer.name}_gates", kind="gru_gates", candidate="tanh"),
+        part(slice(2, 3), kind="gru_candidate", activation=sigma, initial_h=None, join="reset"),
     )
 
 
@@ -238,6 +239,9 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
             reverse=reverse,
             join="concat" if k else "",
             w_c=w_c[k],
+            candidate=functions[k].candidate,
+            cell=functions[k].cell,
+            clip=functions[k].clip,
         )
         layers: tuple[FloatLayer, ...] = (layer,)
         if op == "GRU" and not call.attrs.get("linear_before_reset", 0):

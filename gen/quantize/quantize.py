@@ -11,7 +11,13 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.model import FloatLayer, FloatNetwork
 from sparnn.gen.network.run import machine_biases
 from sparnn.sim.aliases import FloatArray
-from sparnn.sim.network.network import Int32Array, IntegerLayer, IntegerNetwork
+from sparnn.sim.network.network import (
+    NO_CLIP,
+    STRAIGHT,
+    Int32Array,
+    IntegerLayer,
+    IntegerNetwork,
+)
 
 from .calibrate import Ranges, TensorRange
 from .formats import (
@@ -124,12 +130,11 @@ def quantize(
         if len(stage) > 1:  # what is joined has one format: the coarsest that one of them needs
             each = [_formats(network, ranges, probe, i, f_x, activation_bits, []) for i in stage]
             both = network.layers[stage[-1]].join != "reset"  # else the second shares a state
-            given = replace(
-                each[0],
-                out=min(one.out for one in each),
-                pre=min(one.pre for one in each),
-                state=min(one.state for one in each) if both else each[0].state,
-            )
+            pre = min(one.pre for one in each)
+            state = min(one.state for one in each) if both else each[0].state
+            if any(network.layers[i].candidate in STRAIGHT for i in stage):
+                state = min(state, pre)
+            given = replace(each[0], out=min(one.out for one in each), pre=pre, state=state)
         for index in stage:
             layer = network.layers[index]
             formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports, given)
@@ -211,8 +216,12 @@ def _formats(
     f_state = 0
     if measured.state is not None:
         # A GRU's state is a mean of values within ±1: it never exceeds its start or 1.
-        bounded = layer.kind in ("gru", "gru_gates") and measured.state.max_abs <= 1
+        curved = network.layers[index + (layer.kind == "gru_gates")].candidate not in STRAIGHT
+        mean = layer.kind in ("gru", "gru_gates") and curved
+        bounded = mean and measured.state.max_abs <= 1
         f_state = 15 if bounded else format_for_maximum(measured.state.max_abs)
+        if layer.candidate in STRAIGHT:  # which is then no coarser than the state
+            f_state = min(f_state, f_pre)
         f_state = f_state if given is None else given.state
         _report_wide(layer, "state", f_state, measured.state, reports)
     if layer.kind == "gru_candidate" and given is not None:
@@ -353,6 +362,9 @@ def _layer(
         sum_shift=sum_shift,
         initial_h=_state(layer.initial_h, formats.out, formats.out_bits),
         initial_c=_state(layer.initial_c, formats.state, 16),
+        candidate=layer.candidate,
+        cell=layer.cell,
+        clip=NO_CLIP if layer.clip is None else _clip(layer.clip),
         **_peepholes(layer, formats),
         **hidden,
     )
@@ -371,6 +383,11 @@ def _peepholes(layer: FloatLayer, formats: _Formats) -> dict[str, Any]:
         )
     shift = int(np.clip(np.floor(np.log2(MAX_MULT / max(largest, 2.0**-32))), 0, 31))
     return {"w_c": np.rint(np.ldexp(ratio, shift)).astype(np.int32), "cell_shift": shift}
+
+
+def _clip(clip: float) -> int:
+    """In 2^-11, at least one step."""
+    return int(np.clip(np.rint(np.ldexp(clip, 11)), 1, NO_CLIP))
 
 
 def _bias(bias: FloatArray, f_pre: int, where: str) -> Int32Array:

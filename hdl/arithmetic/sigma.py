@@ -25,6 +25,7 @@ class ActivationUnit(wiring.Component):
     meta_bits: bits that travel with a request.
     table: attributes of the table, for synthesis.
     with_hard: the table has a second half, for the hard σ.
+    with_clip: arguments may be clipped.
 
     Members
     -------
@@ -37,6 +38,8 @@ class ActivationUnit(wiring.Component):
     result: Out(signed(16)), Q15.
     result_meta: Out(meta_bits).
     hard: In(1), static: σ is the hard one. Only with ``with_hard``.
+    clip: In(15), static: the largest magnitude of an argument, in 2^-11, but for requests that are
+        ``unclipped``. Only with ``with_clip``.
     coming, coming_meta: Out. The response and its meta of the next cycle.
     """
 
@@ -50,9 +53,11 @@ class ActivationUnit(wiring.Component):
         table: Mapping[str, str] | None = None,
         *,
         with_hard: bool = False,
+        with_clip: bool = False,
     ) -> None:
         self._meta_bits = meta_bits
         self._with_hard = with_hard
+        self._with_clip = with_clip
         self._table = dict(table or {})
         super().__init__(
             {
@@ -62,6 +67,8 @@ class ActivationUnit(wiring.Component):
                 "sigmoid": In(1),
                 "meta": In(unsigned(meta_bits)),
                 "hard": In(1),
+                "clip": In(_MAGNITUDE_BITS),
+                "unclipped": In(1),
                 "response": Out(1),
                 "result": Out(signed(PREACTIVATION_BITS)),
                 "result_meta": Out(unsigned(meta_bits)),
@@ -76,7 +83,8 @@ class ActivationUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        carried = data.StructLayout({"meta": self._meta_bits, "negative": 1, "sigmoid": 1})
+        marks = {"unclipped": 1} if self._with_clip else {}
+        carried = data.StructLayout({"meta": self._meta_bits, "negative": 1, "sigmoid": 1} | marks)
         valids = [Signal(name=f"valid{k}") for k in range(self.LATENCY)]
         sides = [Signal(carried, name=f"side{k}", reset_less=True) for k in range(self.LATENCY)]
         negative = self.value[-1]
@@ -131,6 +139,18 @@ class ActivationUnit(wiring.Component):
         )
         m.d.sync += [over.eq(fine_over), rounded.eq(fine[GUARD_BITS:] + round_up)]
         m.d.comb += argument.eq(rounded | (over | rounded[-1]).replicate(_MAGNITUDE_BITS))
+        if self._with_clip:  # what clips a in 2^-11 clips a / 2 in 2^-12, which σ reads
+            twice = (self.clip << 1)[:_MAGNITUDE_BITS] | self.clip[-1].replicate(_MAGNITUDE_BITS)
+            most = Signal(_MAGNITUDE_BITS)
+            m.d.sync += [
+                sides[0].unclipped.eq(self.unclipped),
+                most.eq(
+                    Mux(sides[1].sigmoid, self.clip, twice)
+                    | sides[1].unclipped.replicate(_MAGNITUDE_BITS)
+                ),
+            ]
+            with m.If(over | (rounded > most)):
+                m.d.comb += argument.eq(most)
 
         # Read T[i] and the slope behind it, then interpolate.
         m.submodules.table = table = sigma_table(with_hard=self._with_hard, attrs=self._table)

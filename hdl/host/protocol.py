@@ -19,6 +19,7 @@ __all__ = [
     "RUN_RESET",
     "RUN_STEPS_BITS",
     "Activation",
+    "CellFunction",
     "Counter",
     "Kind",
     "Opcode",
@@ -95,6 +96,15 @@ class Activation(IntEnum):
     RELU = 1
     TANH = 2
     SIGMOID = 3
+
+
+class CellFunction(IntEnum):
+    """What candidates and new states go through."""
+
+    TANH = 0
+    SIGMOID = 1  #: the layer's σ
+    RELU = 2
+    IDENTITY = 3
 
 
 def header(opcode: Opcode | Response, argument: int) -> int:

@@ -57,11 +57,15 @@ class SparseConfig(MachineConfig):
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
     hard_sigmoid: 1 has the hard σ beside σ and tanh; 0 refuses it.
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
+    cell_functions: 1 has σ, ReLU and identity beside tanh behind the candidates of GRUs and LSTMs
+        and the states of LSTMs; 0 refuses them.
+    clip: 1 clips what σ and tanh read, where a layer says so; 0 refuses it.
     backwards: 1 has what layers that run from the last step to the first need, and sums of two
         layers; 0 refuses them. ``threads`` of 2 need it.
     compact: 1 has a post unit that works on a row at a time (docs/post.md, "Serial"), and no
         registers that only shorten the wires of large arrays: for few lanes in small FPGAs at low
-        clocks. Needs ``post_units`` of 1 and ``reset_first`` of 0.
+        clocks. Needs ``post_units`` of 1, and ``reset_first``, ``cell_functions`` and ``clip``
+        of 0.
     split_scales: 1 scales positive and negative weights of a row apart (MASR), by factors of 1 to 3
         beside its masks; 0 has one scale for both.
     large_memory: a lane's memories of weights and of masks that have so many entries or more are of
@@ -100,6 +104,8 @@ class SparseConfig(MachineConfig):
         "counters": (0, 1),
         "hard_sigmoid": (0, 1),
         "reset_first": (0, 1),
+        "cell_functions": (0, 1),
+        "clip": (0, 1),
         "split_scales": (0, 1),
         "backwards": (0, 1),
         "compact": (0, 1),
@@ -134,6 +140,8 @@ class SparseConfig(MachineConfig):
     counters: int = 0
     hard_sigmoid: int = 0
     reset_first: int = 0
+    cell_functions: int = 0
+    clip: int = 0
     split_scales: int = 0
     backwards: int = 1
     compact: int = 0
@@ -171,6 +179,12 @@ class SparseConfig(MachineConfig):
             "compact = 1 has no cells of GRUs that reset before the product; "
             "set reset_first = 0, or compact = 0",
         )
+        for name in ("cell_functions", "clip"):
+            require(
+                not (self.compact and getattr(self, name)),
+                f"compact = 1 has one function of candidates and states, tanh, and no clip; set "
+                f"{name} = 0, or compact = 0",
+            )
         require(
             self.chunk % self.sub_chunk == 0 and self.chunk > self.sub_chunk,
             f"chunk = {self.chunk} must be at least twice sub_chunk = {self.sub_chunk}",

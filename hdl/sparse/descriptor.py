@@ -48,6 +48,9 @@ DESCRIPTOR = Descriptor(
         ),  # a GRU that resets before the product: its gates (kind GRU,
         # whose third row is not used), then its candidate (kind RNN), which share state_base
         "hard_sigmoid": Field(13, 23, 1),  # σ is the hard one
+        "candidate": Field(13, 24, 2),  # what g or n goes through, a CellFunction
+        "cell": Field(13, 26, 2),  # what an LSTM's new state goes through
+        "clip": Field(15, 0, 15),  # the largest argument of σ and tanh, in 2^-11
         "out_stride": Field(14, 0, 16),  # store words from one step's outputs to the next one's
     }
 )

@@ -7,13 +7,14 @@ The validated ranges of `IntegerLayer` bound every value: an accumulator by 3 ·
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.errors import SimulationError
-from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
+from sparnn.sim.network.network import NO_CLIP, STRAIGHT, WITH_STATE, IntegerLayer, IntegerNetwork
 
 from .arithmetic import hard_sigmoid, rne, saturate, sigmoid, tanh, tanh15
 from .half import half_of
@@ -267,8 +268,8 @@ def _reset_first(
             clamps[1](name, half(value), 16)
             for name, half, value in zip("uv", halves[1], (x_t, q), strict=True)
         )
-        new = tanh(clamps[1]("pre", u + v, 16)[0], candidate.f_pre)
-        s = _mixed(z, s, new, gates.f_state, clamps[1])
+        new = _candidate(candidate, clamps[1]("pre", u + v, 16)[0])
+        s = _mixed(candidate, z, s, new, clamps[1])
         h = outputs[step] = clamps[1]("h", rne(s * 32768, n), bits)
         if advance is not None:
             advance(2)
@@ -367,33 +368,61 @@ def _lstm(
     if layer.w_c is not None:  # peepholes: of i, f
         pre[:2] = clamp("pre", pre[:2] + rne(layer.w_c[:2] * c, layer.cell_shift), 16)
     i, f = _sigma(layer)(pre[:2], layer.f_pre)
-    g = tanh(pre[2], layer.f_pre)
-    p = rne(i * g, 15 - layer.f_state)
+    g = _candidate(layer, pre[2])
+    p = rne(i * g, _candidate_format(layer) - layer.f_state)
     c = clamp("state", rne(f * c + p, 15), 16)
     if layer.w_c is not None:
         pre[3] = clamp("pre", pre[3] + rne(layer.w_c[2] * c, layer.cell_shift), 16)
     o = _sigma(layer)(pre[3], layer.f_pre)
-    return rne(o * tanh(c, layer.f_state), 30 - layer.f_out), c
+    f_cell = layer.f_state if layer.cell in STRAIGHT else 15
+    value = o * _function(layer, layer.cell, c, layer.f_state, NO_CLIP)
+    return rne(value, 15 + f_cell - layer.f_out), c
 
 
 def _gru(
     layer: IntegerLayer, u: IntArray, v: IntArray, s: IntArray | None, clamp: _Clamp
 ) -> tuple[IntArray, IntArray | None]:
     r, z = _sigma(layer)(clamp("pre", u[:2] + v[:2], 16), layer.f_pre)
-    n = tanh(clamp("pre", u[2] + rne(r * v[2], 15), 16), layer.f_pre)
+    n = _candidate(layer, clamp("pre", u[2] + rne(r * v[2], 15), 16))
     assert s is not None
-    s = _mixed(z, s, n, layer.f_state, clamp)
+    s = _mixed(layer, z, s, n, clamp)
     return rne(s * 32768, 15 + layer.f_state - layer.f_out), s
 
 
 def _sigma(layer: IntegerLayer) -> Callable[[npt.ArrayLike, int], IntArray]:
     """What the gates go through, or a row of the activation σ."""
-    return hard_sigmoid if layer.activation == "hard_sigmoid" else sigmoid
+    return partial(_function, layer, "sigmoid")
 
 
-def _mixed(z: IntArray, s: IntArray, n: IntArray, f_state: int, clamp: _Clamp) -> IntArray:
+def _function(
+    layer: IntegerLayer, name: str, p: npt.ArrayLike, f: int, clip: int | None = None
+) -> IntArray:
+    """A function of 16-bit `p` in format `f`: in Q15, or of relu and identity in format `f`.
+
+    `clip` is the layer's where none is given.
+    """
+    p = np.asarray(p, np.int64)
+    clip = layer.clip if clip is None else clip
+    if name in STRAIGHT:
+        return np.maximum(p, 0) if name == "relu" else p
+    if name == "tanh":
+        return tanh(p, f, clip)
+    sigma = hard_sigmoid if layer.activation == "hard_sigmoid" else sigmoid
+    return sigma(p, f, clip)
+
+
+def _candidate(layer: IntegerLayer, pre: IntArray) -> IntArray:
+    """g or n, in the format of :func:`_candidate_format`."""
+    return _function(layer, layer.candidate, pre, layer.f_pre)
+
+
+def _candidate_format(layer: IntegerLayer) -> int:
+    return layer.f_pre if layer.candidate in STRAIGHT else 15
+
+
+def _mixed(layer: IntegerLayer, z: IntArray, s: IntArray, n: IntArray, clamp: _Clamp) -> IntArray:
     """The new state of a GRU."""
-    p = rne((32768 - z) * n, 15 - f_state)
+    p = rne((32768 - z) * n, _candidate_format(layer) - layer.f_state)
     return clamp("state", rne(z * s + p, 15), 16)
 
 
@@ -408,8 +437,8 @@ _CELLS = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}
 
 def _activated(layer: IntegerLayer, pre: IntArray) -> IntArray:
     """The output of an RNN or linear layer, rounded but not yet saturated."""
-    if layer.activation in ("tanh", "sigmoid", "hard_sigmoid"):
-        function = tanh if layer.activation == "tanh" else _sigma(layer)
-        return rne(function(pre, layer.f_pre) * 32768, 30 - layer.f_out)
+    if layer.activation not in STRAIGHT:
+        name = "tanh" if layer.activation == "tanh" else "sigmoid"
+        return rne(_function(layer, name, pre, layer.f_pre) * 32768, 30 - layer.f_out)
     value = np.maximum(pre, 0) if layer.activation == "relu" else pre
     return rne(value * 32768, 15 + layer.f_pre - layer.f_out)

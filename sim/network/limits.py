@@ -32,6 +32,7 @@ LIMITS = {
     "out_bits": (8, 16),
     "sum_shift": (0, 1),
     "cell_shift": (0, 31),
+    "clip": (1, 32767),
     "weight_bits": (4, 16),
     "activation_bits": (8, 16),
 }

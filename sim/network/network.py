@@ -16,8 +16,11 @@ from .limits import ARRAYS, Int32Array, check_number, check_width, checked_array
 from .stages import Joined, stages
 
 __all__ = [
+    "CELL_FUNCTIONS",
     "GATES",
     "JOINS",
+    "NO_CLIP",
+    "STRAIGHT",
     "WITH_STATE",
     "Int32Array",
     "IntegerLayer",
@@ -37,6 +40,15 @@ GRU that resets before the product)."""
 
 WITH_STATE = ("lstm", "gru", "gru_gates")
 """Kinds that keep a state beside their output; a `gru_candidate` shares that of its gates."""
+
+CELL_FUNCTIONS = ("tanh", "sigmoid", "relu", "identity")
+"""What a cell's candidate (g of an LSTM, n of a GRU) and an LSTM's new state may go through."""
+
+STRAIGHT = ("relu", "identity")
+"""Functions whose value keeps the format of their argument; that of the others is Q15."""
+
+NO_CLIP = 32767
+"""The `clip` that changes nothing."""
 
 _ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "hard_sigmoid")
 _MAX_COLUMNS = 1 << 16
@@ -88,6 +100,12 @@ class IntegerLayer:
     factors_x, factors_h
         What the positive and the negative weights of each row are multiplied by (split scales), [2,
         gates, units]; None is 1.
+    candidate
+        What g of an LSTM or n of a GRU goes through, one of `CELL_FUNCTIONS`.
+    cell
+        What the new state of an LSTM goes through on its way to the output, one of them.
+    clip
+        The largest argument of σ and tanh, in 2^-11, but for an LSTM's state; 32767: none.
     threshold
         Of an `rnn` with `relu` with output prediction: how far below zero a unit's hidden half and
         bias have to be for its input half to be left out, [units], `f_pre`. None: never.
@@ -126,6 +144,9 @@ class IntegerLayer:
     factors_x: Int32Array | None = None
     factors_h: Int32Array | None = None
     threshold: Int32Array | None = None
+    candidate: str = "tanh"
+    cell: str = "tanh"
+    clip: int = NO_CLIP
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -134,14 +155,14 @@ class IntegerLayer:
         activations: tuple[str, ...] = ("", "hard_sigmoid")
         if self.kind in ("rnn", "linear"):
             activations = _ACTIVATIONS
-        elif self.kind == "gru_candidate":
-            activations = ("",)
         if self.activation not in activations:
             raise SimulationError(
                 f"{where} ({self.kind}) has the activation {self.activation!r}: "
                 f"use one of {list(activations)}"
             )
-        for name in ("f_x", "f_pre", "f_state", "f_out", "out_bits", "sum_shift", "cell_shift"):
+        self._check_functions(where)
+        names = ("f_x", "f_pre", "f_state", "f_out", "out_bits", "sum_shift", "cell_shift", "clip")
+        for name in names:
             check_number(where, name, getattr(self, name))
         if self.kind not in (*WITH_STATE, "gru_candidate") and self.f_state != 0:
             raise SimulationError(
@@ -169,6 +190,26 @@ class IntegerLayer:
             if value is not None:
                 object.__setattr__(self, name, checked_array(where, name, value))
         self._check_shapes(where)
+
+    def _check_functions(self, where: str) -> None:
+        for name, kinds in (("candidate", ("lstm", "gru", "gru_candidate")), ("cell", ("lstm",))):
+            functions = CELL_FUNCTIONS if self.kind in kinds else ("tanh",)
+            if getattr(self, name) not in functions:
+                raise SimulationError(
+                    f"{where} ({self.kind}) has {name} = {getattr(self, name)!r}: use one of "
+                    f"{list(functions)}"
+                )
+        if self.candidate in STRAIGHT and self.f_state > self.f_pre:
+            raise SimulationError(
+                f"{where} has f_state = {self.f_state} and f_pre = {self.f_pre}: with candidate = "
+                f"{self.candidate!r} the state may not be finer than the pre-activations"
+            )
+        straight = (self.candidate in STRAIGHT, self.cell in STRAIGHT, self.activation in STRAIGHT)
+        if self.clip != NO_CLIP and any(straight):
+            raise SimulationError(
+                f"{where} has clip = {self.clip} and {' and '.join(STRAIGHT)} functions: only σ "
+                f"and tanh are clipped, use {NO_CLIP}"
+            )
 
     def _check_shapes(self, where: str) -> None:
         if self.w_x.ndim != 3 or 0 in self.w_x.shape:

@@ -13,6 +13,7 @@ from sparnn.hdl.host.protocol import (
     RUN_RESET,
     RUN_STEPS_BITS,
     Activation,
+    CellFunction,
     Kind,
     Opcode,
     Response,
@@ -40,8 +41,8 @@ def signed(value, bits):
     return value - (1 << bits) if value >> bits - 1 & 1 else value
 
 
-def tanh15(z):
-    m = min(abs(z), 32767)
+def tanh15(z, most=32767):
+    m = min(abs(z), most)
     i, r = m >> 7, m & 127
     t = TABLE[i] + (((TABLE[i + 1] - TABLE[i]) * r + 64) >> 7)
     return -t if z < 0 else t
@@ -373,7 +374,7 @@ class HostModel:
         shift = layer["pre_shift"]
         function = layer["activation"]
         if function == Activation.TANH:
-            return self.out(layer, tanh15(norm(pre, shift)) * 32768)
+            return self.out(layer, self.curve(layer, False, pre, shift) * 32768)
         if function == Activation.SIGMOID:
             return self.out(layer, self.sigmoid(layer, pre) * 32768)
         if function == Activation.RELU:
@@ -381,13 +382,30 @@ class HostModel:
         return self.out(layer, pre * 32768)
 
     def sigmoid(self, layer, pre):
-        argument = norm(pre, layer["pre_shift"] + 1)
+        return self.curve(layer, True, pre, layer["pre_shift"])
+
+    def curve(self, layer, sigma, value, shift, clip=0):
+        """σ or tanh."""
+        clip = clip or layer["clip"]
+        if not sigma:
+            return tanh15(norm(value, shift), min(2 * clip, 32767))
+        argument = norm(value, shift + 1)
         if layer["hard_sigmoid"]:  # its table is a straight line up to 1
-            steps, rest = divmod(min(abs(argument), 32767), 128)
+            steps, rest = divmod(min(abs(argument), clip), 128)
             ends = [min(32767, 1024 * (steps + k)) for k in (0, 1)]
             height = ends[0] + ((ends[1] - ends[0]) * rest + 64 >> 7)
             return (32768 + (height if argument > 0 else -height)) >> 1
-        return (32768 + tanh15(argument)) >> 1
+        return (32768 + tanh15(argument, clip)) >> 1
+
+    def candidate(self, layer, pre):
+        return self.function(layer, layer["candidate"], pre, layer["pre_shift"])
+
+    def function(self, layer, which, value, shift, clip=0):
+        if which == CellFunction.RELU:
+            return max(value, 0)
+        if which == CellFunction.IDENTITY:
+            return value
+        return self.curve(layer, which == CellFunction.SIGMOID, value, shift, clip)
 
     def cell(self, layer, s, u, v, state):
         """The new output and state of the neuron at position s."""
@@ -397,7 +415,7 @@ class HostModel:
             r, self.update_gates[place] = (self.sigmoid(layer, sat(u[k] + v[k])) for k in (0, 1))
             return self.out(layer, r * state), state
         if layer["reset_first"]:
-            z, n = self.update_gates[place], tanh15(norm(sat(u[0] + v[0]), layer["pre_shift"]))
+            z, n = self.update_gates[place], self.candidate(layer, sat(u[0] + v[0]))
             new = sat(rne(z * state + rne((32768 - z) * n, up), 15))
             return self.out(layer, new * 32768), new
         if layer["kind"] == Kind.RNN:
@@ -405,11 +423,12 @@ class HostModel:
         if layer["kind"] == Kind.LSTM:
             pre = [sat(a + b) for a, b in zip(u, v, strict=True)]
             i, f, o = (self.sigmoid(layer, pre[k]) for k in (0, 1, 3))
-            g = tanh15(norm(pre[2], layer["pre_shift"]))
+            g = self.candidate(layer, pre[2])
             new = sat(rne(f * state + rne(i * g, up), 15))
-            return self.out(layer, o * tanh15(norm(new, layer["state_shift"]))), new
+            value = self.function(layer, layer["cell"], new, layer["state_shift"], 32767)
+            return self.out(layer, o * value), new
         r, z = (self.sigmoid(layer, sat(u[k] + v[k])) for k in (0, 1))
-        n = tanh15(norm(sat(u[2] + rne(r * v[2], 15)), layer["pre_shift"]))
+        n = self.candidate(layer, sat(u[2] + rne(r * v[2], 15)))
         new = sat(rne(z * state + rne((32768 - z) * n, up), 15))
         return self.out(layer, new * 32768), new
 

@@ -87,6 +87,28 @@ CELLS: dict[str, Callable[[], ModelProto]] = {
     ),
     "clip_beyond_the_ends": lambda: single(clip=12.0),
     "clip_hard": lambda: single("RNN", activations=["HardSigmoid"], clip=2.5),
+    "clip_lstm": lambda: single(clip=0.5),
+    "clip_gru": lambda: single("GRU", clip=0.3),
+    "clip_gru_reset_first": lambda: single("GRU", linear_before_reset=0, clip=0.3),
+    "clip_rnn": lambda: single("RNN", clip=0.4),
+    "function_relu_lstm": lambda: single(activations=["Sigmoid", "Relu", "Relu"]),
+    "function_relu_candidate": lambda: single(activations=["Sigmoid", "Relu", "Tanh"]),
+    "function_affine_lstm": lambda: single(
+        activations=["Sigmoid", "Affine", "Tanh"], activation_alpha=[0.6], activation_beta=[-0.2]
+    ),
+    "function_sigmoid_lstm": lambda: single(activations=["Sigmoid"] * 3),
+    "function_relu_gru": lambda: single("GRU", activations=["Sigmoid", "Relu"]),
+    "function_relu_gru_reset_first": lambda: single(
+        "GRU", linear_before_reset=0, activations=["Sigmoid", "Relu"]
+    ),
+    "function_hard_lstm": lambda: single(activations=["HardSigmoid", "HardSigmoid", "Relu"]),
+    "function_hard_gru_reset_first": lambda: single(
+        "GRU", linear_before_reset=0, activations=["HardSigmoid", "HardSigmoid"]
+    ),
+    "function_directions": lambda: single(
+        direction="bidirectional",
+        activations=["Sigmoid", "Relu", "Relu", "Sigmoid", "Tanh", "Tanh"],
+    ),
     "lengths": _lengths,
     "peepholes": lambda: single(peepholes=True),
     "peepholes_hard": lambda: single(

@@ -8,7 +8,7 @@ from support.onnx_cells import CELLS
 
 from sparnn.gen.errors import SparnnError
 
-OPTIONS = "reset_first = 1\nhard_sigmoid = 1\n"
+OPTIONS = "reset_first = 1\nhard_sigmoid = 1\ncell_functions = 1\nclip = 1\n"
 #: The same for cells that only the dense machine has.
 DENSE = """
 machine = "dense"
@@ -25,7 +25,7 @@ peepholes = 1
 streams = 2
 """
 #: Cells that differ in the hardware.
-MODELS = [name for name in CELLS if name.startswith(("hard", "reset"))]
+MODELS = [name for name in CELLS if name.startswith(("hard", "reset", "function", "clip_"))]
 
 
 @pytest.mark.xdist_group("cells")
@@ -57,7 +57,13 @@ def test_the_sparse_machine_has_no_peepholes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "option"), [("reset_first", "reset_first"), ("hard_lstm", "hard_sigmoid")]
+    ("name", "option"),
+    [
+        ("reset_first", "reset_first"),
+        ("hard_lstm", "hard_sigmoid"),
+        ("function_relu_lstm", "cell_functions"),
+        ("clip_lstm", "clip"),
+    ],
 )
 def test_the_machine_lacks_the_cells(name: str, option: str, tmp_path: Path) -> None:
     with pytest.raises(SparnnError, match=rf"lacks the cells: .* {option} = 0; set {option} = 1"):

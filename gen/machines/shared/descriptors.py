@@ -4,7 +4,7 @@ from collections.abc import Set
 
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import Activation, Kind
-from sparnn.sim.network.network import WITH_STATE, IntegerLayer
+from sparnn.sim.network.network import STRAIGHT, WITH_STATE, IntegerLayer
 
 from .layers import KINDS, check_single
 from .placement import Placement
@@ -66,7 +66,8 @@ def _formats(layer: IntegerLayer) -> dict[str, int]:
         activation = Activation.SIGMOID if hard else Activation[layer.activation.upper()]
     if layer.kind == "gru_candidate":
         activation = Activation.TANH
-    if kind == Kind.GRU or reset_first:
+    f_candidate = layer.f_pre if layer.candidate in STRAIGHT else 15
+    if kind == Kind.GRU or reset_first or layer.cell in STRAIGHT:
         out_shift = 15 + layer.f_state - layer.f_out
     elif kind == Kind.LSTM or activation in (Activation.TANH, Activation.SIGMOID):
         out_shift = 30 - layer.f_out
@@ -75,7 +76,7 @@ def _formats(layer: IntegerLayer) -> dict[str, int]:
     return {
         "kind": kind,
         "activation": activation,
-        "state_up": 15 - layer.f_state,
+        "state_up": f_candidate - layer.f_state,
         "out_shift": out_shift,
         "wide": int(layer.kind == "linear" and layer.out_bits == 16),
         "reset_first": int(reset_first),

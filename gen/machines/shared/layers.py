@@ -6,7 +6,7 @@ from dataclasses import fields
 from sparnn.gen.errors import SparnnError
 from sparnn.hdl.host.protocol import Kind
 from sparnn.hdl.machine import MachineConfig
-from sparnn.sim.network.network import IntegerNetwork
+from sparnn.sim.network.network import NO_CLIP, IntegerNetwork
 
 from .steps import single_steps
 
@@ -27,6 +27,8 @@ KINDS = {kind.name.lower(): kind for kind in Kind} | {
 #: parameter of the machine that is 0 or 1 -> what it has the cells for.
 _CELL_OPTIONS = {
     "hard_sigmoid": "gates or a layer with HardSigmoid",
+    "cell_functions": "a GRU or LSTM with another function than tanh behind its candidate or state",
+    "clip": "a recurrent layer with clip",
     "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
     "peepholes": "an LSTM with peepholes",
     "split_scales": "split scales",
@@ -48,6 +50,8 @@ def cell_options(network: IntegerNetwork, config: MachineConfig) -> dict[str, in
 def _needed(network: IntegerNetwork) -> dict[str, bool]:
     return {
         "hard_sigmoid": any(one.activation == "hard_sigmoid" for one in network.layers),
+        "cell_functions": any((one.candidate, one.cell) != ("tanh",) * 2 for one in network.layers),
+        "clip": any(one.clip != NO_CLIP for one in network.layers),
         "reset_first": any(one.join == "reset" for one in network.layers),
         "peepholes": any(one.w_c is not None for one in network.layers),
         "split_scales": any(one.split for one in network.layers),

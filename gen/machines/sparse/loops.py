@@ -9,7 +9,10 @@ from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 __all__ = ["loops"]
 
 #: What the two layers of one loop share; the machine holds one value of each.
-_COMMON = ("kind", "activation", "units", "inputs", "f_x", "f_pre", "f_state", "f_out", "out_bits")
+_COMMON = (
+    *("kind", "activation", "candidate", "cell", "clip"),
+    *("units", "inputs", "f_x", "f_pre", "f_state", "f_out", "out_bits"),
+)
 
 
 def loops(

@@ -11,7 +11,7 @@ from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads
 from sparnn.gen.machines.shared.layers import KINDS, check_machine, runs_step_by_step
 from sparnn.gen.machines.shared.placement import Placement
 from sparnn.hdl.common.numbers import ceil_div, clog2
-from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Target
+from sparnn.hdl.host.protocol import RUN_STEPS_BITS, CellFunction, Target
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
@@ -215,6 +215,9 @@ def _fields(placed: SparsePlacement, number: int, index: int, bases: _Bases) -> 
     return fields | {
         "pre_shift": layer.f_pre - 12,
         "state_shift": layer.f_state - 12,
+        "candidate": CellFunction[layer.candidate.upper()],
+        "cell": CellFunction[layer.cell.upper()],
+        "clip": layer.clip,
         "v_log2": place.v_log2,
         "store_out": int(_kept(placed, number, index)),
         "unfolded": int(placed.unfolded),

@@ -10,13 +10,12 @@ from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
 from sparnn.hdl.arithmetic.sigma import ActivationUnit
 from sparnn.hdl.arithmetic.sigma_table import TANH_TABLE
 from sparnn.hdl.common.small_fifo import SmallFifo
-from sparnn.hdl.host.protocol import Activation, Kind
+from sparnn.hdl.host.protocol import Activation, CellFunction, Kind
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .halves import joined_row_layout
 from .output import VALUE_BITS, OutputRounder
 from .pipeline import (
-    META,
     NEW,
     PRODUCT,
     Answers,
@@ -26,6 +25,7 @@ from .pipeline import (
     Units,
     add_products,
     keep_gates,
+    meta_layout,
     multiply,
     sort_answers,
 )
@@ -57,6 +57,8 @@ class CellUpdater(wiring.Component):
     - GRU: ``r`` and ``z`` are queued; an ``r`` and the row of ``n`` start ``r · v_n``; with ``u_n``
       it goes to the activation unit; ``n`` starts ``z · s`` and then ``(32768 - z) · n``.
     - RNN and linear: the answer, or the row itself, is the output.
+    - With ``cell_functions``, an answer of ReLU or identity is what was asked, which goes through
+      the activation unit beside its request.
     - With ``reset_first``, a GRU that resets before the product, in two layers. Its gates: ``r`` is
       kept; ``z`` is stored and starts ``r · s``, the output; the third row is dropped. Its
       candidate: an answer ``n`` goes on like a GRU's, with the stored ``z``.
@@ -105,7 +107,7 @@ class CellUpdater(wiring.Component):
         new = Signal(signed(PREACTIVATION_BITS), reset_less=True)
         end = End(back, new)
         rows = self._take_rows(m, layer, units, end)
-        answers = sort_answers(m, layer, units)
+        answers = sort_answers(m, self._config, layer, units)
         gates = keep_gates(m, answers, self.NEURONS)
         products = multiply(
             m, self._config, self.program.state_base, layer, units, answers, gates, rows.skip
@@ -149,9 +151,10 @@ class CellUpdater(wiring.Component):
     def _place_units(self, m: Module) -> Units:
         bits = PREACTIVATION_BITS
         m.submodules.activation = activation = ActivationUnit(
-            META.size,
+            meta_layout(self._config).size,
             {"rom_style": "logic"} if self._config.lut_memory >= len(TANH_TABLE) else None,
             with_hard=bool(self._config.hard_sigmoid),
+            with_clip=bool(self._config.clip),
         )
         m.submodules.state = state = StateMemory(self._config)
         m.submodules.rounder = rounder = OutputRounder(self._config)
@@ -229,13 +232,33 @@ class CellUpdater(wiring.Component):
             activation.request.eq(end.back | (take & ~direct & ~candidate)),
             activation.value.eq(Mux(end.back, end.new, row.sum)),
             activation.shift.eq(Mux(end.back & layer.lstm, program.state_shift, program.pre_shift)),
-            activation.sigmoid.eq(
-                ~end.back & (layer.all_sigma | (layer.most_sigma & (tag.gate != 2)))
-            ),
             activation.hard.eq(program.hard_sigmoid),
-            activation.meta.eq(Mux(end.back, 0b100, Mux(recurrent, tag.gate, tag.hole))),
+            activation.clip.eq(program.clip),
+            activation.unclipped.eq(end.back & layer.lstm),
         ]
+        sigma = ~end.back & (layer.all_sigma | (layer.most_sigma & (tag.gate != 2)))
+        meta = Mux(end.back, 0b100, Mux(recurrent, tag.gate, tag.hole))
+        if self._config.cell_functions:
+            asked = self._asked(m, layer, end, tag.gate)
+            sigma |= asked == CellFunction.SIGMOID
+            straight = asked[1]
+            dropped = (asked == CellFunction.RELU) & activation.value[-1]
+            value = activation.value & ~dropped.replicate(PREACTIVATION_BITS)
+            meta = Cat(meta[:3], straight, value)
+        m.d.comb += [activation.sigmoid.eq(sigma), activation.meta.eq(meta)]
         return _Rows(empty, skip, direct)
+
+    def _asked(self, m: Module, layer: Layer, end: End, gate: Value) -> Value:
+        """The :class:`CellFunction` that is asked for; TANH where it is none."""
+        program = self.program
+        of_row, of_back = Signal(CellFunction), Signal(CellFunction)
+        m.d.sync += [
+            of_row.eq(Mux(layer.lstm | layer.mixes, program.candidate, CellFunction.TANH)),
+            of_back.eq(Mux(layer.lstm, program.cell, program.candidate)),
+        ]
+        is_candidate = layer.mixes | (gate == 2)
+        row = Mux(is_candidate, of_row, CellFunction.TANH)
+        return Mux(end.back, of_back, row)
 
     def _emit(
         self,

@@ -22,7 +22,6 @@ from .output import VALUE_BITS, OutputRounder
 from .state import StateMemory
 
 __all__ = [
-    "META",
     "NEW",
     "PRODUCT",
     "Answers",
@@ -32,6 +31,7 @@ __all__ = [
     "Units",
     "add_products",
     "keep_gates",
+    "meta_layout",
     "multiply",
     "sort_answers",
 ]
@@ -42,9 +42,13 @@ _STATE_UP_BITS = 4
 #: operands, the product, the shifted product, its sum with the other addend, the rounded sum.
 OPERANDS, PRODUCT, SHIFTED, TOTAL, NEW = range(1, 6)
 
-#: What travels with a request to the activation unit: the row's gate (of a layer that is not
-#: recurrent, whether it is a hole), and whether the end of the pipeline asked, not a row.
-META = data.StructLayout({"gate": 2, "back": 1})
+
+def meta_layout(config: SparseConfig) -> data.StructLayout:
+    """What travels with a request to the activation unit: the row's gate (of a layer that is not
+    recurrent, whether it is a hole), and whether the end of the pipeline asked, not a row. With
+    ``cell_functions`` also whether ``value`` is the answer: that of ReLU or identity."""
+    other = {"straight": 1, "value": signed(PREACTIVATION_BITS)} if config.cell_functions else {}
+    return data.StructLayout({"gate": 2, "back": 1} | other)
 
 
 class Layer(NamedTuple):
@@ -81,7 +85,7 @@ class End(NamedTuple):
 class Answers(NamedTuple):
     """What an answer of the activation unit is; each is decided a cycle before the answer comes."""
 
-    result: Signal
+    result: Value
     hole: Value  #: the mark of a hole, of a layer that is not recurrent
     back_comes: Value  #: the next answer was asked for by the end of the pipeline
     from_back: Signal  #: this one was
@@ -113,12 +117,13 @@ class Products(NamedTuple):
     steps: list[data.View]
 
 
-def sort_answers(m: Module, layer: Layer, units: Units) -> Answers:
+def sort_answers(m: Module, config: SparseConfig, layer: Layer, units: Units) -> Answers:
     """Tells a cycle ahead what the activation unit's answer will be."""
+    meta = meta_layout(config)
     activation, lstm, gru, resets = units.activation, layer.lstm, layer.gru, layer.resets
-    answer = Signal(META)
+    answer = Signal(meta)
     m.d.comb += answer.eq(activation.result_meta)
-    coming = Signal(META)
+    coming = Signal(meta)
     m.d.comb += coming.eq(activation.coming_meta)
     row_answer = activation.coming & layer.recurrent & ~coming.back
     back_answer = activation.coming & layer.recurrent & coming.back
@@ -129,8 +134,11 @@ def sort_answers(m: Module, layer: Layer, units: Units) -> Answers:
         return signal
 
     n_comes = (back_answer & gru) | (row_answer & layer.mixes)
+    result: Value = activation.result
+    if config.cell_functions:
+        result = Mux(answer.straight, answer.value, result)
     return Answers(
-        result=activation.result,
+        result=result,
         hole=answer.gate[0],
         back_comes=back_answer,
         from_back=decided(back_answer, "from_back"),

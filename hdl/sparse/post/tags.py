@@ -39,6 +39,9 @@ POST_PROGRAM = DESCRIPTOR.layout(
         "state_base",
         "reset_first",
         "hard_sigmoid",
+        "candidate",
+        "cell",
+        "clip",
     )
 )
 

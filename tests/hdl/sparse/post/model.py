@@ -38,23 +38,23 @@ def norm(value: int, amount: int) -> int:
 HARD_TABLE = [min(32767, 1024 * i) for i in range(257)]
 
 
-def tanh15(argument: int, table: list[int] = TABLE) -> int:
-    magnitude = min(abs(argument), 32767)
+def tanh15(argument: int, table: list[int] = TABLE, most: int = 32767) -> int:
+    magnitude = min(abs(argument), most)
     i, r = magnitude >> 7, magnitude & 127
     t = table[i] + (((table[i + 1] - table[i]) * r + 64) >> 7)
     return -t if argument < 0 else t
 
 
-def tanh(value: int, form: int) -> int:
-    return tanh15(norm(value, form - 12))
+def tanh(value: int, form: int, clip: int = 32767) -> int:
+    return tanh15(norm(value, form - 12), TABLE, min(32767, 2 * clip))
 
 
-def sigmoid(value: int, form: int) -> int:
-    return (32768 + tanh15(norm(value, form + 1 - 12))) >> 1
+def sigmoid(value: int, form: int, clip: int = 32767) -> int:
+    return (32768 + tanh15(norm(value, form + 1 - 12), TABLE, clip)) >> 1
 
 
-def hard_sigmoid(value: int, form: int) -> int:
-    return (32768 + tanh15(norm(value, form + 1 - 12), HARD_TABLE)) >> 1
+def hard_sigmoid(value: int, form: int, clip: int = 32767) -> int:
+    return (32768 + tanh15(norm(value, form + 1 - 12), HARD_TABLE, clip)) >> 1
 
 
 def out(value: int, amount: int, bits: int) -> int:
@@ -74,39 +74,48 @@ class Cell:
     states: dict[int, int] = field(default_factory=dict)
     update_gates: dict[int, int] = field(default_factory=dict)
     hard: bool = False
+    candidate: str = "tanh"
+    function: str = "tanh"
+    clip: int = 32767
+
+    def sigma(self, value: int) -> int:
+        return self.apply("sigmoid", value, self.f_pre)[0]
+
+    def apply(self, name: str, value: int, form: int, clip: int = 0) -> tuple[int, int]:
+        """A function's value, and its format; ``clip``: instead of the layer's."""
+        if name in ("relu", "identity"):
+            return (max(value, 0) if name == "relu" else value), form
+        sigma = hard_sigmoid if self.hard else sigmoid
+        return {"tanh": tanh, "sigmoid": sigma}[name](value, form, clip or self.clip), 15
 
     def neuron(self, index: int, u: list[int], v: list[int]) -> int:
         """The output of the neuron whose state has this index, from its gates' halves."""
         pre = [sat(a + b) for a, b in zip(u, v, strict=True)]
-        sigma = hard_sigmoid if self.hard else sigmoid
         if self.kind == "lstm":
-            i, f, o = (sigma(pre[gate], self.f_pre) for gate in (0, 1, 3))
-            g = tanh(pre[2], self.f_pre)
-            p = rne(i * g, 15 - self.f_state)
+            i, f, o = (self.sigma(pre[gate]) for gate in (0, 1, 3))
+            g, form = self.apply(self.candidate, pre[2], self.f_pre)
+            p = rne(i * g, form - self.f_state)
             state = sat(rne(f * self.states.get(index, 0) + p, 15))
             self.states[index] = state
-            return out(o * tanh(state, self.f_state), self.out_shift, self.bits)
+            value, _ = self.apply(self.function, state, self.f_state, 32767)
+            return out(o * value, self.out_shift, self.bits)
         if self.kind == "gru":
-            r, z = sigma(pre[0], self.f_pre), sigma(pre[1], self.f_pre)
-            n = tanh(sat(u[2] + rne(r * v[2], 15)), self.f_pre)
-            p = rne((32768 - z) * n, 15 - self.f_state)
+            r, z = self.sigma(pre[0]), self.sigma(pre[1])
+            n, form = self.apply(self.candidate, sat(u[2] + rne(r * v[2], 15)), self.f_pre)
+            p = rne((32768 - z) * n, form - self.f_state)
             state = sat(rne(z * self.states.get(index, 0) + p, 15))
             self.states[index] = state
             return out(state * 32768, self.out_shift, self.bits)
         if self.kind == "gru_gates":
-            r, z = sigma(pre[0], self.f_pre), sigma(pre[1], self.f_pre)
+            r, z = self.sigma(pre[0]), self.sigma(pre[1])
             self.update_gates[index] = z
             return out(r * self.states.get(index, 0), self.out_shift, self.bits)
         if self.kind == "gru_candidate":
-            n, z = tanh(pre[0], self.f_pre), self.update_gates[index]
-            p = rne((32768 - z) * n, 15 - self.f_state)
+            n, form = self.apply(self.candidate, pre[0], self.f_pre)
+            z = self.update_gates[index]
+            p = rne((32768 - z) * n, form - self.f_state)
             state = sat(rne(z * self.states.get(index, 0) + p, 15))
             self.states[index] = state
             return out(state * 32768, self.out_shift, self.bits)
-        value = {
-            "identity": pre[0],
-            "relu": max(pre[0], 0),
-            "tanh": tanh(pre[0], self.f_pre),
-            "sigmoid": sigma(pre[0], self.f_pre),
-        }[self.activation]
+        value, _ = self.apply(self.activation, pre[0], self.f_pre)
         return out(value * 32768, self.out_shift, self.bits)

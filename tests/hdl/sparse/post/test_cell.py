@@ -1,11 +1,12 @@
 """CellUpdater against docs/numerics.md: every kind, format and shape of step."""
 
+import itertools
 import random
 from dataclasses import dataclass
 
 import pytest
 
-from sparnn.hdl.host.protocol import Activation, Kind
+from sparnn.hdl.host.protocol import Activation, CellFunction, Kind
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.cell import CellUpdater
 from sparnn.hdl.sparse.post.state import StateMemory
@@ -17,6 +18,8 @@ GATES = {"lstm": 4, "gru": 3, "rnn": 1, "linear": 1}
 #: Rows of the two layers of a GRU that resets first; the third one is not used.
 RESET_FIRST = {"gru_gates": 3, "gru_candidate": 1}
 ALL_GATES = GATES | RESET_FIRST
+STRAIGHT = ("relu", "identity")
+FUNCTIONS = ("tanh", "sigmoid", *STRAIGHT)
 KINDS = {kind: Kind[kind.upper()] for kind in GATES} | {
     "gru_gates": Kind.GRU,
     "gru_candidate": Kind.RNN,
@@ -42,7 +45,11 @@ class Layer:
             "activation": Activation[self.cell.activation.upper()],
             "wide": int(self.cell.bits == 16),
             "pre_shift": self.cell.f_pre - 12,
-            "state_up": 15 - self.cell.f_state,
+            "state_up": (self.cell.f_pre if self.cell.candidate in STRAIGHT else 15)
+            - self.cell.f_state,
+            "candidate": CellFunction[self.cell.candidate.upper()],
+            "cell": CellFunction[self.cell.function.upper()],
+            "clip": self.cell.clip,
             "state_shift": self.cell.f_state - 12,
             "out_shift": self.cell.out_shift,
             "state_base": self.base,
@@ -222,6 +229,38 @@ def test_hard_sigmoid() -> None:
         layer.cell.activation = layer.cell.activation and "sigmoid"
     config = SparseConfig(reset_first=1, hard_sigmoid=1)
     check([one for one in layers if one.cell.kind != "gru_candidate"], idle=0.1, config=config)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_cell_functions(hard: bool) -> None:
+    """Every function of candidates and states, beside layers that have tanh alone."""
+    rng = random.Random(21)
+    layers: list[Layer] = []
+    for candidate in FUNCTIONS:
+        for function in FUNCTIONS:
+            layers.append(random_layer(rng, "lstm"))
+            layers[-1].cell.function = function
+        layers += [random_layer(rng, "gru"), random_layer(rng, "rnn"), *random_pair(rng)]
+        for layer in layers[-8:]:
+            if layer.cell.kind in ("lstm", "gru", "gru_candidate"):
+                layer.cell.candidate = candidate
+    for before, layer in itertools.pairwise(layers):
+        cell = layer.cell
+        cell.hard = hard
+        if cell.candidate in STRAIGHT:
+            cell.f_state = rng.randrange(1 + cell.f_pre)
+        if cell.kind == "gru_candidate":
+            before.cell.f_state = cell.f_state
+    check(layers, config=SparseConfig(reset_first=1, hard_sigmoid=1, cell_functions=1))
+
+
+def test_clip() -> None:
+    rng = random.Random(22)
+    layers = [random_layer(rng, kind) for kind in 6 * list(GATES)] + random_pair(rng)
+    for layer in layers:
+        if layer.cell.activation not in STRAIGHT or layer.cell.kind not in ("rnn", "linear"):
+            layer.cell.clip = rng.choice([1, 127, 128, 1024, 16383, 16384, 20480, 32766, 32767])
+    check(layers, config=SparseConfig(reset_first=1, clip=1))
 
 
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
