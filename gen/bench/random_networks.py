@@ -48,6 +48,8 @@ def random_config(rng: np.random.Generator, **fixed: int) -> SparseConfig:
         values["queue_depth"] = max(values["queue_depth"], values["width"])
         if values["width"] > 1 or not values["masks"]:
             values |= {"split_scales": 0, "sharing": 0}
+    if rng.random() < 0.4:
+        values |= {name: int(rng.integers(0, 2)) for name in ("cell_functions", "clip")}
     return SparseConfig(**values | fixed)
 
 

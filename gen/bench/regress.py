@@ -79,6 +79,8 @@ def compact_machine(seed: int) -> SparseConfig:
         sharing=0,
         packed_store=0,
         reset_first=0,
+        cell_functions=0,
+        clip=0,
         compact=1,
         backwards=backwards,
         large_memory=int(rng.choice([0, 64])),

@@ -160,7 +160,8 @@ def _function(name: str, values: tuple[float, ...]) -> tuple[str, float, float] 
         alpha, beta = values
         return "hard_sigmoid", 4 * alpha, 4 * (beta - 0.5)  # of p: 1/2 + p / 4, from 0 to 1
     if name == "affine":
-        return ("identity", *values)
+        alpha, beta = values
+        return "identity", alpha, beta
     if name == "scaledtanh" and values[0] == 1:
         return "tanh", values[1], 0.0
     return None
