@@ -135,7 +135,7 @@ def prepare(workload: Workload, seed: int, stored_steps: int = 0) -> Comparison:
 
 
 #: Ours beside the others: the store as compact as theirs would be, one scale for each row.
-EIE_OPTIONS = MasrOptions(packed_store=True, split_scales=False)
+EIE_OPTIONS = MasrOptions(packed_store=True, split_scales=False, sharing=False)
 
 
 def compare(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.presets import PRESETS, load_config
+from sparnn.gen.machines.presets import MOST_POST_UNITS, PRESETS, load_config
 from sparnn.gen.machines.sparse.balance import Balance, HalfWork
 from sparnn.gen.machines.sparse.layout import NetworkLayout, lay_out
 from sparnn.gen.machines.sparse.packed_store import store_bits, store_memories
@@ -52,6 +52,9 @@ __all__ = [
 MASR_BITS = PRESETS["masr"]["weight_bits"]
 #: Sub-masks of a chunk whose size is given.
 _SUB_MASKS = 8
+#: From so many lanes on work is shared, and from so many multipliers on there are so many clusters:
+#: measured in docs/notes/sparse-array.md, "1,024 lanes".
+_SHARING_LANES, _MANY_MACS, _MANY_POST_UNITS = 256, 1024, 32
 #: Of a packed store; fewer where the layer's vectors are shorter.
 _VECTOR_WORDS = 64
 
@@ -68,7 +71,9 @@ class MasrOptions:
         nothing is said, but for lanes that have none.
     width, masks: of the lanes.
     packed_store: masks and non-zero values in the store.
-    sharing: lanes that have no work take a neighbour's. post_units: of the machine.
+    sharing: lanes that have no work take a neighbour's; where nothing is said, on machines of so
+        many lanes that it gains a point. post_units: of the machine; where nothing is said, more
+        than others for the largest.
     """
 
     v: int | None = None
@@ -80,7 +85,7 @@ class MasrOptions:
     queue: int | None = None
     split_scales: bool | None = None
     packed_store: bool = False
-    sharing: bool = False
+    sharing: bool | None = None
     post_units: int | None = None
     width: int = 1
     masks: bool = True
@@ -91,6 +96,18 @@ class MasrOptions:
         if self.split_scales is not None:
             return self.split_scales
         return self.width == 1 and self.masks
+
+    def shares(self, lanes: int) -> bool:
+        """Whether lanes take a neighbour's work, on a machine of so many."""
+        if self.sharing is not None:
+            return self.sharing
+        several = lanes % (2 * (self.clusters(lanes) or MOST_POST_UNITS)) == 0
+        return lanes >= _SHARING_LANES and several and self.width == 1 and self.masks
+
+    def clusters(self, lanes: int) -> int | None:
+        """Post units of a machine of so many lanes; None: what follows from its lanes."""
+        many = lanes * self.width >= _MANY_MACS and lanes % _MANY_POST_UNITS == 0
+        return _MANY_POST_UNITS if many and self.post_units is None else self.post_units
 
 
 @dataclass(frozen=True)
@@ -107,8 +124,9 @@ class MasrPoint:
         weight that is zero was multiplied.
     speedup_over_dense: against one dense pass, every weight once, one per lane and cycle.
     densities: shares that are not zero, as they came out.
-    packed_store: of the machine. store_bits: per activation of the input and of the stored output,
-        what the run's sequences take in either form of the store; see :func:`store_bits`.
+    sharing, packed_store: of the machine.
+    store_bits: per activation of the input and of the stored output, what the run's sequences take
+        in either form of the store; see :func:`store_bits`.
     store_memory_bits: of the machine's store as it is built.
     """
 
@@ -135,6 +153,7 @@ class MasrPoint:
     weight_density: float
     hidden_density: float
     input_density: float
+    sharing: int
     packed_store: int
     store_bits: Mapping[str, float]
     store_memory_bits: int
@@ -164,8 +183,8 @@ def masr_config(
         masks=int(options.masks),
         packed_store=int(options.packed_store),
         split_scales=int(options.has_split_scales),
-        sharing=int(options.sharing),
-        post_units=options.post_units,
+        sharing=int(options.shares(lanes)),
+        post_units=options.clusters(lanes),
         **given,
     )
 
@@ -270,6 +289,7 @@ def masr_point(
         weight_density=sum(np.count_nonzero(w) for w in weights) / dense,
         hidden_density=float(np.mean([np.mean(one.outputs != 0) for one in trace.layers])),
         input_density=float(np.mean(x != 0)),
+        sharing=config.sharing,
         packed_store=config.packed_store,
         store_bits=store_bits(
             config,

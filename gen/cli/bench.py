@@ -209,9 +209,12 @@ def masr_command(
     ] = True,
     post_units: PostUnits = None,
     sharing: Annotated[
-        bool,
-        typer.Option("--sharing/--no-sharing", help="A lane without work takes its neighbour's."),
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--sharing/--no-sharing",
+            help="A lane without work takes its neighbour's; by default on large machines.",
+        ),
+    ] = None,
     schedule: Annotated[
         Schedule,
         typer.Option(
@@ -268,7 +271,6 @@ def masr_command(
         "block": block,
         "balance": balance.value,
         "rotate": rotate,
-        "sharing": sharing,
         "schedule": schedule.value,
     }
     rows = gather((asdict(point) | settings for point in points), json)

@@ -38,8 +38,14 @@ def predict(config: SparseConfig, target: Target) -> dict[str, float]:
 
     Raises
     ------
-    SparnnError: a family without measured machines.
+    SparnnError: a family, or a kind of lane, without measured machines.
     """
+    if not config.by_word:
+        raise SparnnError(
+            f"width = {config.width}, masks = {config.masks}: machines of such lanes are not among "
+            "those that areas are predicted from; measure this one with sparnn synth, or use "
+            "width = 1 and masks = 1"
+        )
     factors = _factors(target.name)
     features = _features(config, target, _memories(config))
     return {name: max(0.0, float(features[name] @ factors[name])) for name in factors}

@@ -126,7 +126,7 @@ class _Lanes:
         self.lanes = np.zeros((self.groups, 1 << v_log2))
         self.scans = np.zeros_like(self.lanes)
         self.clusters = np.zeros(self.units)  # when each collector has taken its last row
-        self.depth = max(1, config.queue_depth // gates)
+        self.depth = max(1, config.queue_places // gates)
         self.taken = np.zeros((self.depth, self.groups))  # when the rows in the queues were
         self.rows = np.zeros(self.groups, np.int64)
 

@@ -1,9 +1,13 @@
-"""Runs the cocotb bench tests/system/benches/machine_bench.py on a small machine."""
+"""Runs the cocotb bench tests/system/benches/machine_bench.py on small machines."""
 
+from dataclasses import replace
+
+import pytest
 from support.benches import run_bench
-from support.small_network import write_bench
+from support.small_network import CONFIG, write_bench
 
 
-def test_machine_bench(tmp_path):
-    write_bench(tmp_path)
+@pytest.mark.parametrize("changes", [{}, {"width": 4, "masks": 0}], ids=["rows", "blocks"])
+def test_machine_bench(tmp_path, changes):
+    write_bench(tmp_path, replace(CONFIG, **changes))
     assert len(run_bench(tmp_path, "machine_bench", "sparnn", ("sparnn.v",))) == 10

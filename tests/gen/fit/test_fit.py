@@ -9,9 +9,10 @@ import pytest
 
 from sparnn.gen.bench.random_networks import random_network
 from sparnn.gen.cli.main import main
+from sparnn.gen.errors import SparnnError
 from sparnn.gen.fit.fit import smallest_machine
 from sparnn.gen.fit.measure import DATA, FAMILIES, configurations
-from sparnn.gen.fit.model import errors
+from sparnn.gen.fit.model import errors, predict
 from sparnn.gen.machines.presets import load_config
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.synth.memories import memories
@@ -119,3 +120,9 @@ def test_command_refuses_what_does_not_fit(checkout, capsys, tmp_path) -> None:
     assert "does not exist" in refusal(
         capsys, model, "--target", "ecp5", "--json", tmp_path / "no" / "a.json"
     )
+
+
+def test_wide_lanes_are_not_guessed() -> None:
+    for changes in ({"width": 8}, {"masks": 0}):
+        with pytest.raises(SparnnError, match="measure this one with sparnn synth"):
+            predict(SparseConfig(**changes), TARGETS["ecp5"])

@@ -63,6 +63,19 @@ def test_scan_limits_empty_rows():
     assert cycles >= 64 / 16 * 8
 
 
+@pytest.mark.parametrize("width", [4, 8])
+def test_blocks_of_rows_take_what_a_row_takes(width):
+    """As long as the collector keeps up, which takes the rows one by one."""
+    config = machine(width=width, queue_depth=2 * width, masks=0)
+    blocks, active = np.ones((64, 256), np.int64), np.ones((40, 256), bool)
+    group = np.arange(64) % 16
+    slice_ = np.zeros(256, int)
+    rows = HalfRows.of(blocks, active, group, slice_, 1, 8, width, blocks=True)
+    assert estimate_cycles([rows], config, 0) == pytest.approx(64 * 256 / 16, rel=0.03)
+    few = HalfRows.of(blocks[:, :16], active[:, :16], group, slice_[:16], 1, 1, width, blocks=True)
+    assert estimate_cycles([few], config, 0) == pytest.approx(64 / 4 * width, rel=0.1)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_longer_queues_do_not_cost(seed):
     present, active = drawn(seed, density=0.3)
