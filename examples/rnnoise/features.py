@@ -5,6 +5,8 @@ the signal looks a pitch period ago. The pitch search is a plain search of the n
 correlation, not the published one's stages.
 """
 
+import itertools
+
 import numpy as np
 
 __all__ = ["BANDS", "FRAME", "RATE", "analyse", "features", "synthesize"]
@@ -30,7 +32,7 @@ def _window():
 def _triangles():
     """[bands, bins]: each band fades into the next one; the two at the ends count double."""
     shape = np.zeros((BANDS, FRAME + 1))
-    for band, (low, high) in enumerate(zip(EDGES, EDGES[1:], strict=False)):
+    for band, (low, high) in enumerate(itertools.pairwise(EDGES)):
         fade = np.arange(high - low) / (high - low)
         shape[band, low:high] += 1 - fade
         shape[band + 1, low:high] += fade
