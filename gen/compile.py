@@ -8,6 +8,7 @@ The folder holds
 - `program.json`: what the host has to know to run it (`sparnn.sim.host.program.MachineProgram`);
 - `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
   pruned weights: the float reference judges the quantization, not the pruning;
+- `estimate.json`: expected cycles, and the machine on boards (`sparnn.gen.estimate`);
 - `manifest.json`: all of it described, with what is needed to make it again;
 - with `--bus` also `sparnn_bus.v`, `sparnn_regs.h`, `sparnn_regs.rdl`, `registers.md` and, where
   there are jobs, `sparnn_driver.c` and `sparnn_driver.h` (docs/interface.md).
@@ -30,12 +31,14 @@ from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import Phases
 
-from .graph.read import ReadPart, model_sizes, read_model
+from .estimate.machine import ESTIMATE, MachineEstimate, estimate_machine
+from .graph.cells import export_warnings
+from .graph.read import model_sizes, read_model
 from .graph.write import placement_lines, write_graph
 from .machines.backend import backend
 from .machines.bus import BusChoice, bus_choice
 from .machines.emit import HEADER, VERILOG, config_option
-from .machines.presets import is_file, load_machine
+from .machines.presets import is_file, load_machine, named_widths
 from .machines.shared.placement import FITTED_STEPS, Placement
 from .network.model import FloatNetwork
 from .network.prune import prune as prune_network
@@ -45,8 +48,10 @@ from .output.folder import check_replaceable, written_aside
 from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
 from .quantize.activity import BoolArray, measure_activity
-from .quantize.features import quantize_best, unscaled_features
+from .quantize.calibration import parse_calibration
+from .quantize.features import Fitted, unscaled_features
 from .quantize.quantize import Quantized, proposals, saturation_report
+from .quantize.widths import DEFAULT_DB, Chosen, Wanted, choose_widths
 
 __all__ = ["CompileSummary", "CompiledPart", "compile_model"]
 
@@ -72,8 +77,8 @@ class CompiledPart:
         """Make program and image, which refuse what does not fit."""
         _ = self.placement.program, self.placement.image
 
-    def lines(self) -> list[str]:
-        """For the user."""
+    def lines(self, *, propose: bool) -> list[str]:
+        """For the user. ``propose``: name the tensors that more bits would serve."""
         lines = []
         program = self.placement.program
         for layer, placed in zip(self.quantized.network.layers, program.layers, strict=True):
@@ -89,7 +94,8 @@ class CompiledPart:
             "steps in one run"
         )
         lines += [f"saturation     {line}" for line in saturation_report(self.quantized)]
-        lines += [f"precision      {line}" for line in proposals(self.quantized)]
+        if propose:
+            lines += [f"precision      {line}" for line in proposals(self.quantized)]
         if self.pruned:
             lines.append("pruned         by magnitude, without retraining: check the accuracy")
         return lines
@@ -97,12 +103,14 @@ class CompiledPart:
 
 @dataclass(frozen=True, eq=False)
 class CompileSummary:
-    """What was compiled. ``host``: what runs on the host, for people; empty where nothing does."""
+    """What was compiled. ``host``: what runs on the host, and warnings, for people."""
 
     output: Path
     parts: tuple[CompiledPart, ...]
     host: tuple[str, ...]
+    widths: Chosen
     verilog_bytes: int
+    estimate: MachineEstimate
     phases: Phases
 
     def lines(self) -> list[str]:
@@ -112,8 +120,10 @@ class CompileSummary:
         for number, part in enumerate(self.parts):
             if len(self.parts) > 1:
                 lines.append(f"part {number}")
-            lines += part.lines()
+            lines += part.lines(propose=not self.widths.reached)
         lines += self.host
+        lines += self.widths.lines()
+        lines += self.estimate.lines()
         lines.append(f"Verilog        {self.verilog_bytes} bytes")
         return [*lines, f"written        {self.output}"]
 
@@ -129,6 +139,8 @@ def compile_model(
     weight_bits: int | None = None,
     activation_bits: int | None = None,
     split_scales: bool | None = None,
+    sqnr: float | None = None,
+    calibration: str | None = None,
     streams: int = 1,
     bus: str | None = None,
     bus_bits: int | None = None,
@@ -146,6 +158,11 @@ def compile_model(
         :func:`~sparnn.gen.machines.presets.load_machine`. The memories of a machine from a preset
         are enlarged to what the network needs; a file is taken as it is.
     prune: share of the weights to set to zero.
+    sqnr: decibels of signal to quantization noise that the outputs keep on the sample inputs, with
+        the fewest bits that do. Without it the machine's widths stay where they give
+        :data:`~sparnn.gen.quantize.widths.DEFAULT_DB`, else wider ones are taken. Bits that are
+        named, here or by ``config``, stay in any case.
+    calibration: see :func:`~sparnn.gen.quantize.calibration.parse_calibration`.
     streams: sequences that take turns, on a dense machine.
     bus, bus_bits: see :func:`~sparnn.gen.machines.bus.bus_choice`.
 
@@ -156,6 +173,7 @@ def compile_model(
     model, calibrate, output = Path(model), Path(calibrate), Path(output)
     check_replaceable(output)
     around = bus_choice(bus, bus_bits)
+    way = parse_calibration(calibration)
     machine = load_machine(
         config,
         lanes,
@@ -166,9 +184,35 @@ def compile_model(
     phase = Phases()
     with phase("Reading the model"):
         read = read_model(model, calibrate)
+    with phase("Quantizing"):
+        networks = [
+            one.network if prune is None else prune_network(one.network, prune)
+            for one in read.parts
+        ]
+        named = named_widths(config)
+        wanted = Wanted(
+            sqnr_db=DEFAULT_DB if sqnr is None else sqnr,
+            weight_bits=machine.weight_bits,
+            activation_bits=machine.activation_bits,
+            weights_fixed=weight_bits is not None or "weight_bits" in named,
+            activations_fixed=activation_bits is not None or "activation_bits" in named,
+            cheapest=sqnr is not None,
+        )
+        widths = choose_widths(
+            [(one, part.sequences) for one, part in zip(networks, read.parts, strict=True)],
+            wanted,
+            split_scales=machine.split_scales == 1,
+            calibration=way,
+        )
+        machine = replace(
+            machine, weight_bits=widths.weight_bits, activation_bits=widths.activation_bits
+        )
     parts: list[CompiledPart] = []
-    for one in read.parts:
-        placed = _compile_part(one, machine, phase, prune, fit=not is_file(config), streams=streams)
+    pruned = prune is not None and prune > 0
+    for fitted in widths.networks:
+        placed = _compile_part(
+            fitted, machine, phase, fit=not is_file(config), pruned=pruned, streams=streams
+        )
         machine = placed.placement.config
         parts.append(placed)
     with phase("Placing"):  # on one machine for all, as the last one left it
@@ -181,6 +225,12 @@ def compile_model(
             part.pack()
     with phase("Writing Verilog"):
         verilog = machine_verilog(machine).encode()
+    with phase("Estimating"):
+        estimate = estimate_machine(
+            [part.placement for part in parts],
+            [part.activity for part in parts],
+            max(len(one.x) for part in read.parts for one in part.sequences),
+        )
     options = {
         "model": {"name": model.name, "sha256": sha256(model)},
         "calibrate": {"name": calibrate.name, "sha256": sha256(calibrate)},
@@ -190,6 +240,8 @@ def compile_model(
         "weight_bits": weight_bits,
         "activation_bits": activation_bits,
         "split_scales": split_scales,
+        "sqnr": sqnr,
+        "calibration": str(way),
         "streams": streams,
         **(around.options if around is not None else {}),
     }
@@ -197,12 +249,16 @@ def compile_model(
         (folder / VERILOG).write_bytes(verilog)
         if around is not None:
             around.write(folder, machine)
+        estimated = json.dumps(estimate.as_dict(), indent=1)
+        (folder / ESTIMATE).write_text(estimated + "\n", encoding="utf-8")
         _copy_model(model, folder / "model.onnx")
         if read.cut is None:
             _write_part(folder, parts[0], options, around)
         else:
             graph = write_graph(folder, read.cut, model_sizes(read.model))
-            for part, place in zip(parts, graph.parts, strict=True):
+            for part, place, cut in zip(parts, graph.parts, read.cut.parts, strict=True):
+                content = cut.model.SerializeToString(deterministic=True)
+                (place / "model.onnx").write_bytes(content)
                 _write_part(place, part, options, around)
             text = manifest_text(
                 command="compile",
@@ -213,27 +269,21 @@ def compile_model(
             )
             (folder / MANIFEST).write_text(text, encoding="utf-8")
     host = () if read.cut is None else tuple(placement_lines(read.cut))
-    return CompileSummary(output, tuple(parts), host, len(verilog), phase)
+    host += tuple(f"warning        {line}" for line in export_warnings(read.model))
+    return CompileSummary(output, tuple(parts), host, widths, len(verilog), estimate, phase)
 
 
 def _compile_part(
-    part: ReadPart,
+    fitted: Fitted,
     machine: MachineConfig,
     phase: Phases,
-    prune: float | None,
     *,
     fit: bool,
+    pruned: bool,
     streams: int,
 ) -> CompiledPart:
-    """Quantize and place one network; the machine grows where it may."""
-    with phase("Quantizing"):
-        network, sequences, quantized = quantize_best(
-            part.network if prune is None else prune_network(part.network, prune),
-            part.sequences,
-            machine.weight_bits,
-            machine.activation_bits,
-            split_scales=machine.split_scales == 1,
-        )
+    """Place one network; the machine grows where it may."""
+    quantized, sequences = fitted.quantized, fitted.sequences
     with phase("Measuring activity"):
         activity = measure_activity(quantized.network, sequences)
     with phase("Placing"):
@@ -246,8 +296,7 @@ def _compile_part(
             steps=_longest_run(quantized.network, sequences),
             streams=streams,
         )
-    pruned = prune is not None and prune > 0
-    return CompiledPart(network, quantized, activity, placement, pruned)
+    return CompiledPart(fitted.network, quantized, activity, placement, pruned)
 
 
 def _moved(part: CompiledPart, machine: MachineConfig, streams: int) -> CompiledPart:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .golden.run import golden_sequences, load_compiled, quantize_sequence
+from .golden.saturation import TensorSaturation, saturation, together
 from .host.outputs import hardware_outputs
 from .host.packets import constant_states
 from .host_model import HostModel
@@ -38,6 +39,8 @@ class SimulationReport:
     utilization: ``useful_macs / (mac_units * cycles)``.
     max_abs_error, sqnr_db: the hardware's outputs against the float reference; None where there is
         no error to speak of.
+    saturation: the tensors that saturated, counted by the golden model: those of the hardware where
+        it is bit exact.
     load_cycles: loading of the image.
     simulated_cycles: in all. simulated_cycles_per_second: of wall time.
     """
@@ -57,10 +60,11 @@ class SimulationReport:
     load_cycles: int
     simulated_cycles: int
     simulated_cycles_per_second: float
+    saturation: tuple[TensorSaturation, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return asdict(self) | {"saturation": [one.as_dict() for one in self.saturation]}
 
     def lines(self) -> list[str]:
         """For people."""
@@ -77,6 +81,7 @@ class SimulationReport:
             f"simulation     {self.simulated_cycles} cycles, {self.load_cycles} of them loading, "
             f"{self.simulated_cycles_per_second:.0f} per second",
         ]
+        lines += [f"saturated      {one.line()}" for one in self.saturation]
         if self.first_mismatch:
             lines.insert(1, f"first mismatch {self.first_mismatch}")
         return lines
@@ -95,6 +100,7 @@ class _PartRun:
     useful: int
     mac_units: int
     driver: DriverRun
+    saturation: list[TensorSaturation]
 
 
 def simulate(
@@ -165,6 +171,7 @@ def simulate(
         load_cycles=sum(run.driver.load_cycles for run in runs),
         simulated_cycles=simulated,
         simulated_cycles_per_second=simulated / max(seconds, 1e-6),
+        saturation=tuple(together(one for run in runs for one in run.saturation)),
     )
 
 
@@ -224,4 +231,5 @@ def _run_part(
         useful=sum(trace.useful_macs for trace in traces),
         mac_units=program.config.mac_units,
         driver=driver,
+        saturation=saturation(network, sequences, traces),
     )

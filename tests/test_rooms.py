@@ -26,8 +26,10 @@ FLOORS = (
     ("gen/targets", "gen/network", "gen/output"),
     ("gen/boards", "gen/onnx", "gen/quantize"),
     ("gen/machines", "gen/graph"),
-    ("gen/compile", "gen/synth", "gen/torch_export"),
+    ("gen/synth", "gen/torch_export"),
     ("gen/fit",),
+    ("gen/estimate",),
+    ("gen/compile", "gen/evaluate"),
     ("gen/bench",),
     ("gen/cli",),
 )

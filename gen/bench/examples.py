@@ -64,6 +64,7 @@ def silero_rows(folder: Path) -> list[dict[str, Any]]:
             compiled,
             config=None,
             lanes=64,
+            weight_bits=8,
             activation_bits=bits,
         )
         report = simulate(compiled, examples / "input.npz", output=hidden).as_dict()

@@ -24,7 +24,8 @@ from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
 from .bench_accuracy import bench_app
-from .synth import fit_command, synth_command
+from .evaluate import evaluate_command
+from .synth import estimate_command, fit_command, synth_command
 
 __all__ = ["app", "main"]
 
@@ -155,6 +156,21 @@ def compile_command(
     weight_bits: WeightBits = None,
     activation_bits: ActivationBits = None,
     split_scales: SplitScales = None,
+    sqnr: Annotated[
+        float | None,
+        typer.Option(
+            callback=_within(1, 100),
+            metavar="DB",
+            help="Signal to quantization noise of the outputs, with the fewest bits that keep it. "
+            "Without it: the machine's bits, or wider ones where those do not give 30 dB.",
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WAY", help="Of activations: mse, max, percentile or percentile:P; mse."
+        ),
+    ] = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -180,6 +196,8 @@ def compile_command(
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         split_scales=split_scales,
+        sqnr=sqnr,
+        calibration=calibration,
         streams=streams,
         bus=bus,
         bus_bits=bus_bits,
@@ -252,7 +270,7 @@ def golden(
     """Run the integer golden model: the specification, without the hardware."""
     from sparnn.sim.session.golden import run_golden
 
-    run_golden(folder, inputs, output)
+    _print([f"saturated      {one.line()}" for one in run_golden(folder, inputs, output)])
 
 
 @app.command()
@@ -285,6 +303,8 @@ def emit(
 
 app.command("synth")(synth_command)
 app.command("fit")(fit_command)
+app.command("estimate")(estimate_command)
+app.command("evaluate")(evaluate_command)
 
 
 BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="ulx3s, icebreaker, …")]

@@ -1,4 +1,4 @@
-"""The arguments of `sparnn synth` and `sparnn fit`."""
+"""The arguments of `sparnn synth`, `sparnn fit` and `sparnn estimate`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -7,7 +7,7 @@ import typer
 
 from sparnn.gen.output.json_output import check_json, write_json
 
-__all__ = ["fit_command", "synth_command"]
+__all__ = ["estimate_command", "fit_command", "synth_command"]
 
 Json = Annotated[
     str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
@@ -125,6 +125,57 @@ def fit_command(
     )
     if output is not None:
         output.write_text(result.toml(), encoding="utf-8")
+    _finish(result.lines(), result.as_dict(), json)
+
+
+def estimate_command(
+    model: Annotated[
+        Path,
+        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
+    ],
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="X.npz",
+            help="Sample inputs: they say how many activations are zero.",
+        ),
+    ] = None,
+    board: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The only board to look at.")
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE.toml", help="A preset's name, or a file of a machine."),
+    ] = None,
+    lanes: Annotated[int | None, typer.Option(min=1, max=1024, help="Fix the lanes.")] = None,
+    weight_bits: Annotated[int | None, typer.Option(min=4, max=16)] = None,
+    activation_bits: Annotated[int | None, typer.Option(min=8, max=16)] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Of a sequence; else as in the sample inputs.")
+    ] = None,
+    frame_ms: Annotated[
+        float | None,
+        typer.Option("--frame-ms", min=1e-6, metavar="MS", help="Milliseconds between two steps."),
+    ] = None,
+    json: Json = None,
+) -> None:
+    """Cycles, time a step and area on boards, without Verilog and synthesis; which to take."""
+    check_json(json)
+    from sparnn.gen.estimate.estimate import estimate
+
+    result = estimate(
+        model,
+        calibrate=calibrate,
+        board=board,
+        config=config,
+        lanes=lanes,
+        weight_bits=weight_bits,
+        activation_bits=activation_bits,
+        steps=steps,
+        frame_ms=frame_ms,
+    )
     _finish(result.lines(), result.as_dict(), json)
 
 

@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 from sparnn.gen.boards import BOARDS
+from sparnn.gen.machines.dense.presets import dense_preset
 from sparnn.gen.machines.presets import structure
 from sparnn.gen.synth.mapping import synthesize
 from sparnn.gen.synth.memories import memories
 from sparnn.gen.synth.place_route import packed_cells
 from sparnn.gen.targets import TARGETS, Target
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.sparse.config import SparseConfig
+
+from .model import DATA
 
 __all__ = [
     "CONFIGURATIONS",
-    "DATA",
     "FAMILIES",
     "HELD_OUT",
     "base_structure",
@@ -32,10 +35,11 @@ __all__ = [
     "main",
 ]
 
-DATA = Path(__file__).with_name("fit_data.json")
-
-#: What ``sparnn fit`` knows; ``--families`` may measure others as well.
-FAMILIES = ("ecp5", "ice40")
+#: Machine -> the families that it is predicted on; ``--families`` may measure others as well.
+FAMILIES: Mapping[str, Sequence[str]] = {
+    "sparse": ("ecp5", "ice40", "xilinx7", "gowin"),
+    "dense": ("ecp5",),
+}
 
 #: What a family's machines have that others do not: iCE40 UP holds a compact one only.
 _STRUCTURES: Mapping[str, Mapping[str, int]] = {"ice40": BOARDS["icebreaker"].structure}
@@ -83,13 +87,50 @@ _COMPACT: Sequence[Mapping[str, int]] = tuple(
     )
 )
 
+#: The same for families whose boards hold fewer lanes.
+_FEW_LANES: Sequence[Mapping[str, int]] = (
+    {"lanes": 1, **_SMALL},
+    {"lanes": 8, **_SMALL, **_ROWS},
+    {"lanes": 4, **_SMALL, **_ROWS, "store_depth": 4096},
+    {"lanes": 8, "weight_bits": 16, "activation_bits": 16, **_SMALL},
+    {"lanes": 16, "weight_bits": 6, "activation_bits": 12, "hard_sigmoid": 1, **_ROWS},
+    {"lanes": 2, "activation_bits": 16, **_SMALL},
+    {"lanes": 8, "reset_first": 1, **_SMALL},
+    {"lanes": 4, "chunk": 16, "activation_bits": 12, **_SMALL},
+    {"lanes": 16, **_SMALL},
+    {"lanes": 32, **_SMALL},
+    {"lanes": 1, "chunk": 16, "weight_bits": 12, **_ROWS},
+    {"lanes": 2, "chunk": 16, "weight_bits": 4, **_ROWS},
+    {"lanes": 1, "weight_bits": 16, "activation_bits": 16, **_SMALL},
+    {"lanes": 16, "weight_bits": 12, "activation_bits": 10, **_SMALL, **_ROWS},
+    {"lanes": 4, "weight_bits": 10, "activation_bits": 14, **_SMALL, **_ROWS},
+)
+
+#: What is not as in the preset ``dense64``, of the dense machines.
+_DENSE: Sequence[Mapping[str, int]] = (
+    {},
+    {"lanes": 4, "width": 4, "banks": 1, "weight_depth": 512},
+    {"width": 4, "weight_depth": 1024},
+    {"lanes": 16, "banks": 4, "slices": 2, "weight_depth": 1024},
+    {"lanes": 4, "weight_bits": 16, "activation_bits": 16, "weight_depth": 1024},
+    {"weight_bits": 6, "activation_bits": 12, "columns": 32},
+    {"width": 16, "banks": 1, "weight_depth": 512},
+    {"lanes": 16, "width": 4, "banks": 1, "activation_bits": 10, "parameter_depth": 256},
+    {"lanes": 16, "width": 4, "slices": 2, "weight_depth": 1024},
+    {"lanes": 6, "width": 12, "banks": 1, "weight_bits": 12, "weight_depth": 512},
+)
+
 #: Every third machine judges the model and is not in it.
 HELD_OUT = 3
 
 
-def configurations(target: Target) -> list[SparseConfig]:
+def configurations(target: Target, machine: str = "sparse") -> list[MachineConfig]:
     """The machines that are measured on a family."""
-    chosen = _COMPACT if target.name in _STRUCTURES else CONFIGURATIONS
+    if machine == "dense":
+        return [dense_preset("dense64", **values) for values in _DENSE]
+    chosen = _COMPACT if target.name in _STRUCTURES else _FEW_LANES
+    if target.name == "ecp5":
+        chosen = CONFIGURATIONS
     return [
         SparseConfig(**base_structure(target, values["lanes"]) | dict(values)) for values in chosen
     ]
@@ -105,20 +146,24 @@ def _measure(verilog: str, target: Target) -> dict[str, float]:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--families", nargs="+", choices=TARGETS, default=FAMILIES)
+    parser.add_argument("--machine", choices=tuple(FAMILIES), default="sparse")
+    parser.add_argument("--families", nargs="+", choices=TARGETS)
     parser.add_argument("-o", "--output", type=Path, default=DATA)
     options = parser.parse_args(arguments)
+    families = options.families or FAMILIES[options.machine]
+    replaced = [(options.machine, family) for family in families]
     kept: list[dict[str, Any]] = []
     if options.output.is_file():
         rows = json.loads(options.output.read_text(encoding="utf-8"))["measured"]
-        kept = [row for row in rows if row["target"] not in options.families]
+        kept = [row for row in rows if (row["machine"], row["target"]) not in replaced]
     measured: list[dict[str, Any]] = []
-    for family in options.families:
-        for index, config in enumerate(configurations(TARGETS[family])):
+    for family in families:
+        for index, config in enumerate(configurations(TARGETS[family], options.machine)):
             verilog = machine_verilog(config)
             total = _measure(verilog, TARGETS[family])
             measured.append(
                 {
+                    "machine": options.machine,
                     "target": family,
                     "config": asdict(config),
                     "held_out": index % HELD_OUT == HELD_OUT - 1,
@@ -126,13 +171,15 @@ def main(arguments: list[str] | None = None) -> None:
                     "memories": memories(verilog, TOP_MODULE),
                 }
             )
-            print(family, config.lanes, total, flush=True)
+            print(family, config.mac_units, total, flush=True)
             content = {
                 "command": "python -m sparnn.gen.fit.measure",
                 "versions": {
                     name: importlib.metadata.version(name) for name in ("amaranth", "pyosys")
                 },
-                "measured": sorted([*kept, *measured], key=lambda row: str(row["target"])),
+                "measured": sorted(
+                    [*kept, *measured], key=lambda row: (str(row["machine"]), str(row["target"]))
+                ),
             }
             options.output.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 

@@ -1,5 +1,8 @@
 """How large a machine will be: memories from its Verilog, logic from measured machines.
 
+A machine that has something which no measured machine of its family had is not predicted:
+:func:`unmeasured` says what.
+
 Block RAM and multipliers follow from the structure. LUTs, flip-flops and logic cells are linear in
 a few quantities of the machine; the factors, none of them negative, are fitted to fit_data.json
 (gen/fit/measure.py).
@@ -7,32 +10,53 @@ a few quantities of the machine; the factors, none of them negative, are fitted 
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.synth.memories import memories
 from sparnn.gen.targets import TARGETS, Target
 from sparnn.hdl.common.numbers import ceil_div
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.dense.config import DenseConfig
+from sparnn.hdl.emit import MACHINES
+from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.lane.lane_memory import LARGE_BITS
 from sparnn.sim.aliases import FloatArray
 
-from .measure import DATA
+from .structure import TABLE, machine_memories
 
-__all__ = ["errors", "predict"]
+__all__ = ["DATA", "errors", "predict", "unmeasured"]
+
+DATA = Path(__file__).with_name("fit_data.json")
 
 #: Words of one single-port RAM of iCE40 UP.
 LARGE_WORDS = 16384
 
-#: Memories of at most so many words are LUT RAM where there is some, flip-flops elsewhere.
+#: Memories of at most so many words or bits are LUT RAM where there is some, flip-flops elsewhere.
+#: Where a LUT holds more bits Yosys makes larger ones of LUTs too, and the tables of tanh.
 SMALL = 32
+SMALL_BITS = 1024
+_SMALL_LUT6 = 128
 
 
-def predict(config: SparseConfig, target: Target) -> dict[str, float]:
+#: Operands of half a multiplier, where a family has such; sums that one more multiplier takes.
+_NARROW, _SUM_BITS = 9, 35
+
+#: Parameters that the model is linear in, or that say how large a memory is. Any other one is an
+#: option, whose values have to be among those that were measured.
+_SIZES = frozenset(
+    {"lanes", "width", "banks", "slices", "post_units", "max_v", "chunk", "columns", "rows"}
+    | {"weight_bits", "activation_bits", "mask_depth", "weight_depth", "parameter_depth"}
+    | {"state_depth", "store_depth", "program_depth"}
+    | {"large_memory", "value_rows", "dense_rows", "vector_words"}
+)
+
+
+def predict(config: MachineConfig, target: Target) -> dict[str, float]:
     """``lut``, ``lut_logic``, ``ff``, ``dsp`` and ``bram`` of a machine, before synthesis; on iCE40
     also ``spram`` and the logic ``cells`` that packing makes of it.
 
@@ -40,79 +64,85 @@ def predict(config: SparseConfig, target: Target) -> dict[str, float]:
     ------
     SparnnError: a family, or a kind of lane, without measured machines.
     """
-    if not config.by_word:
+    if isinstance(config, SparseConfig) and not config.by_word:
         raise SparnnError(
             f"width = {config.width}, masks = {config.masks}: machines of such lanes are not among "
             "those that areas are predicted from; measure this one with sparnn synth, or use "
             "width = 1 and masks = 1"
         )
-    factors = _factors(target.name)
-    features = _features(config, target, _memories(config))
+    factors = _factors(config.MACHINE, target.name)
+    features = _features(config, target, machine_memories(config))
     return {name: max(0.0, float(features[name] @ factors[name])) for name in factors}
 
 
-def errors(target: str, *, held_out: bool) -> dict[str, list[float]]:
+def unmeasured(config: MachineConfig, target: Target) -> str:
+    """What a machine has that no measured machine of the family had; "" where it has nothing."""
+    try:
+        rows = _measured(config.MACHINE, target.name)
+    except SparnnError:
+        return f"no {config.MACHINE} machine was measured on {target.title}"
+    most = max(row["config"]["lanes"] for row in rows)
+    if config.lanes > most:
+        return f"no machine of more than {most} lanes was measured on {target.title}"
+    measured = [asdict(MACHINES[config.MACHINE](**row["config"])) for row in rows]
+    for name, value in asdict(config).items():
+        if name not in _SIZES and value not in {row[name] for row in measured}:
+            return f"no machine with {name} = {value} was measured on {target.title}"
+    return ""
+
+
+def errors(target: str, *, held_out: bool, machine: str = "sparse") -> dict[str, list[float]]:
     """Relative errors of the model on measured machines, signed, by resource."""
     found: dict[str, list[float]] = {}
-    for row in _measured(target):
+    for row in _measured(machine, target):
         if row["held_out"] != held_out:
             continue
-        features = _features(SparseConfig(**row["config"]), TARGETS[target], row["memories"])
-        for name, factors in _factors(target).items():
+        config = MACHINES[machine](**row["config"])
+        features = _features(config, TARGETS[target], row["memories"])
+        for name, factors in _factors(machine, target).items():
             value = max(0.0, float(features[name] @ factors))
             truth = row["resources"][name]
             found.setdefault(name, []).append((value - truth) / max(1.0, truth))
     return found
 
 
-@cache
-def _memories(config: SparseConfig) -> tuple[tuple[int, int, int], ...]:
-    return tuple(memories(machine_verilog(config), TOP_MODULE))
-
-
 def _features(
-    config: SparseConfig, target: Target, machine_memories: Iterable[Sequence[int]]
+    config: MachineConfig, target: Target, machine_memories: Iterable[Sequence[int]]
 ) -> dict[str, FloatArray]:
     """What each resource is linear in."""
-    lanes, posts = config.lanes, config.post_units
-    held = [tuple(one) for one in machine_memories]
-    large = 0
-    for words, bits in (
-        (config.weight_depth, config.weight_entry_bits),
-        (config.mask_depth, config.mask_entry_bits),
-    ):
-        if "spram" in target.extra and 0 < config.large_memory <= words:
-            each = 1 << max(0, (LARGE_BITS // bits).bit_length() - 1)
-            stored = (ceil_div(words, each), bits * each, lanes)
-            held.remove(stored)
-            large += ceil_div(stored[0], LARGE_WORDS) * ceil_div(stored[1], LARGE_BITS) * lanes
+    held = [(words, bits, copies) for words, bits, copies in machine_memories]
+    large = _take_large(config, held) if "spram" in target.extra else 0
+    limit = SMALL
+    if target.lut_inputs == 6:
+        limit = _SMALL_LUT6
+        held = [one for one in held if one[:2] != (TABLE[0] << config.hard_sigmoid, TABLE[1])]
+
+    # The dense lanes' copies of x and h are read without a register, which block RAMs have.
+    copies_of = (2 * config.columns, config.activation_bits)
+    dense = isinstance(config, DenseConfig)
+
+    def is_small(words: int, bits: int) -> bool:
+        copied = dense and (words, bits) == copies_of
+        return copied or words <= limit or words * bits <= SMALL_BITS
+
     blocks = sum(
         target.block_ram.blocks(words, bits) * copies
         for words, bits, copies in held
-        if words > SMALL
+        if not is_small(words, bits)
     )
-    small = sum(words * bits * copies for words, bits, copies in held if words <= SMALL)
-    widths = config.weight_bits + config.activation_bits
-    logic = np.array(
-        [
-            1,
-            lanes,
-            lanes * widths,
-            lanes * config.chunk,
-            posts,
-            posts * config.activation_bits,
-            posts * config.hard_sigmoid,
-            posts * config.reset_first,
-            small,
-        ],
-        np.float64,
-    )
+    small = sum(words * bits * copies for words, bits, copies in held if is_small(words, bits))
+    narrow = max(config.weight_bits, config.activation_bits) <= _NARROW
+    product = 0.5 if narrow and "MULT9X9" in target.dsp else 1.0
+    if isinstance(config, DenseConfig):
+        logic, multipliers = _dense_logic(config, small, product)
+    else:
+        assert isinstance(config, SparseConfig)
+        logic, multipliers = _sparse_logic(config, small, product)
     features = {
         "lut": logic,
         "lut_logic": logic,
         "ff": logic,
-        # A multiplier per lane; four in a post unit, one in a serial one.
-        "dsp": np.array([lanes + (1 if config.compact else 4) * posts], np.float64),
+        "dsp": multipliers,
         # The constant: queues, which are block RAMs where there is no LUT RAM.
         "bram": np.array([blocks, 1], np.float64),
     }
@@ -123,30 +153,79 @@ def _features(
     return features
 
 
+def _take_large(config: MachineConfig, held: list[tuple[int, int, int]]) -> int:
+    """Single-port RAMs that the memories of weights and masks take, which leave the list."""
+    large = 0
+    assert isinstance(config, SparseConfig)
+    for words, bits in (
+        (config.weight_depth, config.weight_entry_bits),
+        (config.mask_depth, config.mask_entry_bits),
+    ):
+        if 0 < config.large_memory <= words:
+            each = 1 << max(0, (LARGE_BITS // bits).bit_length() - 1)
+            stored = (ceil_div(words, each), bits * each, config.lanes)
+            held.remove(stored)
+            large += ceil_div(stored[0], LARGE_WORDS) * ceil_div(stored[1], LARGE_BITS)
+    return large * config.lanes
+
+
+def _sparse_logic(
+    config: SparseConfig, small: int, product: float
+) -> tuple[FloatArray, FloatArray]:
+    lanes, posts = config.lanes, config.post_units
+    logic = [
+        1,
+        lanes,
+        lanes * (config.weight_bits + config.activation_bits),
+        lanes * config.chunk,
+        posts,
+        posts * config.activation_bits,
+        posts * config.hard_sigmoid,
+        posts * config.reset_first,
+        small,
+    ]
+    # A multiplier per lane; four in a post unit, and one more for wide sums; one in a serial one.
+    each = 1 if config.compact else 4 + ceil_div(max(0, config.sum_bits - _SUM_BITS), 17)
+    multipliers = [config.mac_units * product + each * posts]
+    return np.array(logic, np.float64), np.array(multipliers, np.float64)
+
+
+def _dense_logic(config: DenseConfig, small: int, product: float) -> tuple[FloatArray, FloatArray]:
+    rows = config.slices * config.width
+    logic = [1, config.mac_units * config.sum_bits, rows, small]
+    # One for each product, and in each row four, and one more for wide sums.
+    each = 4 + ceil_div(max(0, config.sum_bits - _SUM_BITS), 17)
+    multipliers = [config.mac_units * product, each * rows, 1]
+    return np.array(logic, np.float64), np.array(multipliers, np.float64)
+
+
 @cache
-def _measured(target: str) -> tuple[Mapping[str, Any], ...]:
+def _measured(machine: str, target: str) -> tuple[Mapping[str, Any], ...]:
     if not DATA.is_file():
         raise SparnnError(f"{DATA} is missing: run python -m sparnn.gen.fit.measure")
     rows = json.loads(DATA.read_text(encoding="utf-8"))["measured"]
+    rows = [row for row in rows if row["machine"] == machine]
     chosen = tuple(row for row in rows if row["target"] == target)
     if not chosen:
         names = ", ".join(sorted({row["target"] for row in rows}))
         raise SparnnError(
-            f"--target {target}: no measured machines to predict from; sparnn fit knows {names}"
+            f"--target {target}: no measured {machine} machines to predict from; sparnn fit knows "
+            f"{names}"
         )
     return chosen
 
 
 @cache
-def _factors(target: str) -> dict[str, FloatArray]:
+def _factors(machine: str, target: str) -> dict[str, FloatArray]:
     """Least squares of the relative error, of the machines that are not held out."""
-    rows = [row for row in _measured(target) if not row["held_out"]]
+    rows = [row for row in _measured(machine, target) if not row["held_out"]]
     machines = [
-        _features(SparseConfig(**row["config"]), TARGETS[target], row["memories"]) for row in rows
+        _features(MACHINES[machine](**row["config"]), TARGETS[target], row["memories"])
+        for row in rows
     ]
     return {
         name: _least_squares(
-            np.array([machine[name] for machine in machines]),
+            np.array([one[name] for one in machines]),
             np.array([max(1.0, row["resources"][name]) for row in rows], np.float64),
         )
         for name in machines[0]

@@ -4,17 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from onnx import ModelProto, helper
+from onnx import ModelProto
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.model import FloatNetwork
-from sparnn.gen.onnx.reader import load_onnx, network_of
+from sparnn.gen.onnx.reader import element_type, load_onnx, network_of
 
+from .cells import export_warnings
 from .cut import cut, is_recurrent
 from .read import model_sizes
 from .write import placement_lines
 
-__all__ = ["check_model"]
+__all__ = ["check_model", "parts_of"]
 
 #: The size of every axis that the model leaves open, of the inputs that are drawn.
 _OPEN = 4
@@ -35,7 +36,7 @@ def check_model(path: Path) -> list[str]:
     except SparnnError as error:
         whole = error
     else:
-        return ["taken          whole, by the machine", *_layers(network)]
+        return ["taken          whole, by the machine", *_layers(network), *_warned(model)]
     try:
         found = cut(model, [_drawn(model)])
     except SparnnError as error:
@@ -44,7 +45,28 @@ def check_model(path: Path) -> list[str]:
     lines += placement_lines(found)
     for number, part in enumerate(found.parts):
         lines += [f"part {number}", *_layers(part.network)]
-    return [*lines, f"why cut        {whole}"]
+    return [*lines, f"why cut        {whole}", *_warned(model)]
+
+
+def _warned(model: ModelProto) -> list[str]:
+    return [f"warning        {line}" for line in export_warnings(model)]
+
+
+def parts_of(model: ModelProto) -> list[FloatNetwork]:
+    """The networks that the machine would compute; a graph is cut on drawn inputs.
+
+    Raises
+    ------
+    SparnnError: the model holds nothing for the machine.
+    """
+    try:
+        return [network_of(model)]
+    except SparnnError as error:
+        whole = error
+    try:
+        return [part.network for part in cut(model, [_drawn(model)]).parts]
+    except SparnnError as error:
+        raise whole if is_recurrent(model) else error from None
 
 
 def _layers(network: FloatNetwork) -> list[str]:
@@ -62,7 +84,7 @@ def _drawn(model: ModelProto) -> dict[str, npt.NDArray[np.generic]]:
     kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
     for name, sizes in model_sizes(model).items():
         shape = [_OPEN if size is None else size for size in sizes]
-        kind = np.dtype(helper.tensor_dtype_to_np_dtype(kinds[name]))
+        kind = element_type(kinds[name], f"graph input {name!r}")
         feeds[name] = (
             rng.normal(size=shape).astype(kind) if kind.kind == "f" else np.ones(shape, kind)
         )

@@ -5,7 +5,7 @@ begins as one recurrent node and grows along the graph as long as the importer t
 importer alone decides what the machine computes; all other nodes run on the host as they are.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,8 +26,10 @@ from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.onnx.reader import LAYERS, network_of
 from sparnn.gen.onnx.shapes import PLUMBING
 
+from .cells import loose_cell
 from .host import Arrays, evaluate
 from .model import Graph
+from .products import products
 from .rewrite import rewritten
 
 __all__ = ["Cut", "Part", "Piece", "cut", "is_recurrent"]
@@ -68,10 +70,16 @@ class Piece:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Parts and pieces in the order in which they run."""
+    """Parts and pieces in the order in which they run.
+
+    Members
+    -------
+    products: node -> its multiplications by weights (:mod:`sparnn.gen.graph.products`).
+    """
 
     graph: Graph
     stages: tuple[Part | Piece, ...]
+    products: Mapping[int, int]
 
     @property
     def parts(self) -> list[Part]:
@@ -103,10 +111,11 @@ def cut(model: ModelProto, feeds: Sequence[Arrays]) -> Cut:
         raise SparnnError(
             refusals[0]
             if refusals
-            else "the model holds no LSTM, GRU or RNN node that its outputs depend on; sparnn "
+            else loose_cell(model)
+            or "the model holds no LSTM, GRU or RNN node that its outputs depend on; sparnn "
             "accelerates recurrent networks, so give it the recurrent part"
         )
-    return Cut(graph, tuple(_stages(graph, grower.parts)))
+    return Cut(graph, tuple(_stages(graph, grower.parts)), products(graph, feeds))
 
 
 def is_recurrent(model: ModelProto) -> bool:

@@ -49,15 +49,18 @@ def write_graph(folder: Path, cut: Cut, sizes: Mapping[str, Sequence[int | None]
 
 
 def placement_lines(cut: Cut) -> list[str]:
-    """Which operators run where, for people."""
+    """Which operators run where, with their share of the multiplications, for people."""
     lines = []
     number = 0
+    every = sum(cut.products.values())
     for stage in cut.stages:
         operators = Counter(cut.graph.nodes[node].op_type for node in sorted(stage.nodes))
         text = ", ".join(f"{count} {name}" for name, count in operators.items())
+        own = sum(cut.products.get(node, 0) for node in stage.nodes)
+        share = f"; {100 * own / every:.3g} % of the multiplications" if every else ""
         if isinstance(stage, Part):
-            lines.append(f"machine        part {number}: {text}")
+            lines.append(f"machine        part {number}: {text}{share}")
             number += 1
         else:
-            lines.append(f"host           {text}, in ONNX Runtime")
+            lines.append(f"host           {text}, in ONNX Runtime{share}")
     return lines

@@ -21,7 +21,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 
 from .dense.presets import DENSE_PRESETS, dense_preset
 
-__all__ = ["PRESETS", "is_file", "load_config", "load_machine", "structure"]
+__all__ = ["PRESETS", "is_file", "load_config", "load_machine", "named_widths", "structure"]
 
 #: Preset -> the parameters that it fixes; the others follow from them or are the defaults.
 PRESETS: Mapping[str, Mapping[str, int]] = {
@@ -84,6 +84,18 @@ def is_file(name_or_path: str | None) -> bool:
         and name_or_path not in PRESETS
         and name_or_path not in DENSE_PRESETS
     )
+
+
+def named_widths(name_or_path: str | None) -> frozenset[str]:
+    """Those of ``weight_bits`` and ``activation_bits`` that a ``--config`` argument settles: a file
+    both, as it is taken as it is, a preset those that it names."""
+    widths = frozenset({"weight_bits", "activation_bits"})
+    if is_file(name_or_path):
+        return widths
+    return widths & {
+        *PRESETS.get(name_or_path or "", ()),
+        *DENSE_PRESETS.get(name_or_path or "", ()),
+    }
 
 
 def load_config(

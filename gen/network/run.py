@@ -70,7 +70,11 @@ class FloatTrace:
 
 
 def run_network(
-    network: FloatNetwork, x: FloatArray, initial: States | None = None
+    network: FloatNetwork,
+    x: FloatArray,
+    initial: States | None = None,
+    *,
+    round_h: Mapping[int, Callable[[FloatArray], FloatArray]] | None = None,
 ) -> list[FloatTrace]:
     """Run all layers.
 
@@ -79,7 +83,10 @@ def run_network(
     x : [batch, steps, inputs].
     initial : given initial states [batch, units] by (role, layer), as ``initial_h`` of layer 0;
         where none is given, the layer's constant one, else zero.
+    round_h : rounds the outputs of some layers, by their indices; of a GRU that resets first, by
+        that of its gates.
     """
+    rounds = round_h or {}
     traces: list[FloatTrace] = []
     given = initial or {}
     finals = x[:, -1]
@@ -87,7 +94,8 @@ def run_network(
         layer = network.layers[stage[-1]]
         if layer.join == "reset":
             h0 = given.get(("initial_h", stage[0]))
-            traces += run_reset_first(network.layers[stage[0]], layer, x, h0)
+            gates, rounded = network.layers[stage[0]], rounds.get(stage[0])
+            traces += run_reset_first(gates, layer, x, h0, round_h=rounded)
             x, finals = traces[-1].h, traces[-1].final
             continue
         for index in stage:
@@ -96,7 +104,7 @@ def run_network(
             if layer.last_only:
                 values = x[:, -1:] if layer.last_step else finals[:, np.newaxis]
             h0, c0 = given.get(("initial_h", index)), given.get(("initial_c", index))
-            traces.append(run_layer(layer, values, h0, c0))
+            traces.append(run_layer(layer, values, h0, c0, round_h=rounds.get(index)))
         if layer.join:
             first, second = traces[-2].h, traces[-1].h
             both = first + second if layer.join == "sum" else np.concatenate([first, second], -1)

@@ -6,7 +6,7 @@ into layers (``onnx_recurrent``, ``onnx_linear``). What it does not know it refu
 dropped, and none is replaced by different mathematics.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from .recurrent import recurrent
 from .shapes import PLUMBING
 from .values import FLOAT_TYPES, Axis, Const, Signal, Value, refuse
 
-__all__ = ["LAYERS", "import_onnx", "load_onnx", "network_of"]
+__all__ = ["LAYERS", "element_type", "import_onnx", "load_onnx", "network_of"]
 
 #: Operator sets: 7 brought today's broadcasting and recurrent operators.
 FIRST_OPSET = 7
@@ -91,12 +91,23 @@ def load_onnx(path: Path) -> ModelProto:
     SparnnError : it cannot be read.
     """
     try:
-        return onnx.load(path)
+        model = onnx.load(path)
+        for name in _names(model):
+            name.encode()  # what is no text fails here, and not somewhere behind
     except Exception as error:
         raise SparnnError(
             f"{path}: cannot be read as an ONNX model ({_reason(error)}); give the path of a "
             "complete .onnx file, with its external data files beside it"
         ) from error
+    return model
+
+
+def _names(model: ModelProto) -> Iterator[str]:
+    for node in model.graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+    graph = model.graph
+    for named in (*graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        yield named.name
 
 
 def network_of(model: ModelProto) -> FloatNetwork:
@@ -184,13 +195,29 @@ def _array(tensor: TensorProto) -> np.ndarray[Any, Any]:
         ) from error
 
 
+def element_type(number: int, where: str) -> np.dtype[Any]:
+    """The type of a tensor's elements.
+
+    Raises
+    ------
+    SparnnError : ONNX has no such type.
+    """
+    try:
+        return np.dtype(helper.tensor_dtype_to_np_dtype(number))
+    except (KeyError, TypeError, ValueError):
+        raise SparnnError(
+            f"{where} has elements of type {number}, which ONNX does not have; the file is "
+            "damaged, so export it again"
+        ) from None
+
+
 def _graph_input(info: onnx.ValueInfoProto) -> Signal:
     """A graph input: a float tensor of known rank."""
     where = f"graph input {info.name!r}"
     if info.type.WhichOneof("value") != "tensor_type":
         raise SparnnError(f"{where} is not a tensor; only float tensors are supported")
     tensor = info.type.tensor_type
-    dtype = np.dtype(helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    dtype = element_type(tensor.elem_type, where)
     if dtype not in FLOAT_TYPES:
         raise SparnnError(
             f"{where} has type {dtype}; supported are float16, float32 and float64, so move what "

@@ -2,7 +2,8 @@
 helps."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from sparnn.sim.golden.run import quantize_sequence
 from sparnn.sim.network.arrays import Sequence as InputSequence
 
 from .calibrate import calibrate
+from .calibration import LEAST_SQUARES, Calibration
 from .formats import sqnr_db
 from .quantize import Quantized, quantize
 
-__all__ = ["SPREAD", "quantize_best", "scaled_features", "unscaled_features"]
+__all__ = ["SPREAD", "Fitted", "quantize_best", "scaled_features", "unscaled_features"]
 
 #: The largest feature's maximum over the smallest one's from which features are scaled.
 SPREAD = 32.0
@@ -27,6 +29,47 @@ _MOST = 20
 _COMPARED = 256
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A network in integers.
+
+    Members
+    -------
+    network, sequences: what was quantized, and its sample inputs, with a scale for each input
+        feature or without.
+    quantized: the integers.
+    output_db: signal to quantization noise of the last layer's outputs on sample inputs; infinite
+        where nothing is lost.
+    """
+
+    network: FloatNetwork
+    sequences: Sequence[InputSequence]
+    quantized: Quantized
+
+    def compared(self) -> list[InputSequence]:
+        """The sample inputs that outputs are compared on."""
+        found = []
+        left = _COMPARED
+        for one in self.sequences:
+            if left <= 0:
+                break
+            found.append(replace(one, x=one.x[:left]))
+            left -= len(found[-1].x)
+        return found
+
+    @cached_property
+    def output_db(self) -> float:
+        exact, ours = [], []
+        for short in self.compared():
+            initial = {key: values[np.newaxis] for key, values in short.initial.items()}
+            exact.append(run_float(self.network, short.x[np.newaxis], initial)[-1].sequence[0])
+            fed = quantize_sequence(self.quantized.network, short)
+            trace = run_network(self.quantized.network, fed.x, fed.initial).layers[-1]
+            last = self.quantized.network.layers[-1]
+            ours.append(np.ldexp(trace.sequence.astype(np.float64), last.sum_shift - last.f_out))
+        return sqnr_db(np.concatenate(exact), np.concatenate(ours))
+
+
 def quantize_best(
     network: FloatNetwork,
     sequences: Sequence[InputSequence],
@@ -34,57 +77,40 @@ def quantize_best(
     activation_bits: int,
     *,
     split_scales: bool = False,
-) -> tuple[FloatNetwork, Sequence[InputSequence], Quantized]:
+    calibration: Calibration = LEAST_SQUARES,
+) -> Fitted:
     """Calibrate and quantize; with a scale for each input feature where the outputs are nearer to
     the float network's so.
-
-    Returns
-    -------
-    The network and its sample inputs, scaled or not, and the integers.
 
     Raises
     ------
     SparnnError: see :func:`~sparnn.gen.quantize.quantize.quantize`; of both ways the plain one's.
     """
 
-    def made(network: FloatNetwork, sequences: Sequence[InputSequence]) -> Quantized:
+    def made(network: FloatNetwork, sequences: Sequence[InputSequence]) -> Fitted:
         ranges = calibrate(network, sequences)
-        return quantize(network, ranges, weight_bits, activation_bits, split_scales=split_scales)
+        quantized = quantize(
+            network,
+            ranges,
+            weight_bits,
+            activation_bits,
+            split_scales=split_scales,
+            calibration=calibration,
+        )
+        return Fitted(network, sequences, quantized)
 
     scaled, raised = scaled_features(network, sequences)
     if scaled is network:
-        return network, sequences, made(network, sequences)
+        return made(network, sequences)
     try:
         plain = made(network, sequences)
     except SparnnError:
-        return scaled, raised, made(scaled, raised)
+        return made(scaled, raised)
     try:
         other = made(scaled, raised)
     except SparnnError:
-        return network, sequences, plain
-    if _output_db(scaled, other, raised) > _output_db(network, plain, sequences):
-        return scaled, raised, other
-    return network, sequences, plain
-
-
-def _output_db(
-    network: FloatNetwork, quantized: Quantized, sequences: Sequence[InputSequence]
-) -> float:
-    """The last layer's outputs in integers against those in real numbers."""
-    exact, ours = [], []
-    left = _COMPARED
-    for one in sequences:
-        if left <= 0:
-            break
-        short = replace(one, x=one.x[:left])
-        left -= len(short.x)
-        initial = {key: values[np.newaxis] for key, values in short.initial.items()}
-        exact.append(run_float(network, short.x[np.newaxis], initial)[-1].sequence[0])
-        fed = quantize_sequence(quantized.network, short)
-        trace = run_network(quantized.network, fed.x, fed.initial).layers[-1]
-        last = quantized.network.layers[-1]
-        ours.append(np.ldexp(trace.sequence.astype(np.float64), last.sum_shift - last.f_out))
-    return sqnr_db(np.concatenate(exact), np.concatenate(ours))
+        return plain
+    return other if other.output_db > plain.output_db else plain
 
 
 def scaled_features(

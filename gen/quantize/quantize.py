@@ -20,10 +20,10 @@ from sparnn.sim.network.network import (
 )
 
 from .calibrate import Ranges, TensorRange
+from .calibration import LEAST_SQUARES, Calibration
 from .formats import (
     Probe,
     best_format,
-    candidate_formats,
     format_for_maximum,
     quantized_values,
     rounding_sqnr_db,
@@ -89,6 +89,17 @@ class Quantized:
     tensors: tuple[TensorReport, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """What formats are chosen from, and for how many bits."""
+
+    network: FloatNetwork
+    ranges: Ranges
+    probe: Probe
+    bits: int
+    calibration: Calibration
+
+
 @dataclass(frozen=True)
 class _Formats:
     x: int
@@ -105,6 +116,7 @@ def quantize(
     activation_bits: int = 8,
     *,
     split_scales: bool = False,
+    calibration: Calibration = LEAST_SQUARES,
 ) -> Quantized:
     """Choose formats and turn a float network into an integer one.
 
@@ -112,6 +124,7 @@ def quantize(
     ----------
     ranges : what ``calibrate`` measured on the same network (after pruning).
     weight_bits : 4 … 16; activation_bits : 8 … 16.
+    calibration : how the formats of activations are chosen.
     split_scales : see ``split`` of :func:`~sparnn.gen.quantize.weight_rows.quantize_rows`.
 
     Raises
@@ -122,13 +135,13 @@ def quantize(
         if not low <= bits <= 16:
             raise SparnnError(f"{name} bits = {bits} is outside {low} to 16")
     reports: list[TensorReport] = []
-    probe = Probe(network, ranges)
-    f_x = _input_format(network, ranges, probe, activation_bits, reports)
+    choice = _Choice(network, ranges, Probe(network, ranges), activation_bits, calibration)
+    f_x = _input_format(choice, reports)
     layers = []
     for stage in network.stages:
         given: _Formats | None = None
         if len(stage) > 1:  # what is joined has one format: the coarsest that one of them needs
-            each = [_formats(network, ranges, probe, i, f_x, activation_bits, []) for i in stage]
+            each = [_formats(choice, i, f_x, []) for i in stage]
             both = network.layers[stage[-1]].join != "reset"  # else the second shares a state
             pre = min(one.pre for one in each)
             state = min(one.state for one in each) if both else each[0].state
@@ -137,7 +150,7 @@ def quantize(
             given = replace(each[0], out=min(one.out for one in each), pre=pre, state=state)
         for index in stage:
             layer = network.layers[index]
-            formats = _formats(network, ranges, probe, index, f_x, activation_bits, reports, given)
+            formats = _formats(choice, index, f_x, reports, given)
             joined = ranges.layers[index].joined
             shift = 0 if joined is None else _sum_shift(joined, formats.out, activation_bits)
             layers.append(_layer(layer, formats, weight_bits, shift, split_scales))
@@ -169,11 +182,9 @@ def _io(network: FloatNetwork, integer: IntegerNetwork) -> dict[str, Any]:
 # Formats -------------------------------------------------------------------------------------
 
 
-def _input_format(
-    network: FloatNetwork, ranges: Ranges, probe: Probe, bits: int, reports: list[TensorReport]
-) -> int:
+def _input_format(choice: _Choice, reports: list[TensorReport]) -> int:
     """The input's format: the one with the smallest error at the output of the first layer."""
-    layer, tensor = network.layers[0], ranges.x
+    layer, tensor, bits = choice.network.layers[0], choice.ranges.x, choice.bits
     limit = 2.0 ** (bits - 1) - 1
     if tensor.max_abs > np.ldexp(limit, 16):
         raise SparnnError(
@@ -189,8 +200,8 @@ def _input_format(
 
     def measured(width: int) -> tuple[int, float]:
         """The best format of this width, and the first layer's output with it in decibels."""
-        formats = candidate_formats(tensor.max_abs, width)
-        return _finest(formats, probe.input_db(formats, width))
+        formats = choice.calibration.formats(tensor, width)
+        return _finest(formats, choice.probe.input_db(formats, width))
 
     f, db = measured(bits)
     proposal = _proposal("x", db, bits, lambda width: measured(width)[1])
@@ -200,17 +211,15 @@ def _input_format(
 
 
 def _formats(
-    network: FloatNetwork,
-    ranges: Ranges,
-    probe: Probe,
+    choice: _Choice,
     index: int,
     f_x: int,
-    bits: int,
     reports: list[TensorReport],
     given: _Formats | None = None,
 ) -> _Formats:
     """``given``: formats of output, state and pre-activations that are fixed already."""
-    layer, measured = network.layers[index], ranges.layers[index]
+    network, bits = choice.network, choice.bits
+    layer, measured = network.layers[index], choice.ranges.layers[index]
     f_pre = format_for_maximum(measured.pre.max_abs) if given is None else given.pre
     _report_wide(layer, "pre", f_pre, measured.pre, reports)
     f_state = 0
@@ -232,14 +241,15 @@ def _formats(
 
     def output(width: int) -> tuple[int, float]:
         """The best format of this width for the layer's output, and its effect in decibels."""
-        if layer.w_h is None and following is not None:
+        least_squares = choice.calibration.name == "mse"
+        if layer.w_h is None and following is not None and least_squares:
             columns = (following.w_x**2).sum(axis=(0, 1))
             f = best_format(measured.h, width, columns)
-            return f, next(probe.output_db(index, [f], width))
-        formats = candidate_formats(measured.h.max_abs, width)
+            return f, next(choice.probe.output_db(index, [f], width))
+        formats = choice.calibration.formats(measured.h, width)
         if given is not None:
             formats = [given.out]
-        return _finest(formats, probe.output_db(index, formats, width))
+        return _finest(formats, choice.probe.output_db(index, formats, width))
 
     f_out, db = output(bits)
     proposal = _proposal("h", db, bits, lambda width: output(width)[1])

@@ -18,6 +18,7 @@ from sparnn.sim.network.network import NO_CLIP, STRAIGHT, WITH_STATE, IntegerLay
 
 from .arithmetic import hard_sigmoid, rne, saturate, sigmoid, tanh, tanh15
 from .half import half_of
+from .saturation import Clamp, Clamped
 
 __all__ = [
     "TENSORS",
@@ -54,8 +55,8 @@ class LayerTrace:
         The final cell state (LSTM) or unrounded hidden state (GRU), [units], `f_state`; else None.
     useful_macs
         Pairs of a non-zero weight and a non-zero activation, both halves.
-    saturated
-        How many values were clamped, by the names in `TENSORS`.
+    clamped
+        How many values there were and how many of them were clamped, by the names in `TENSORS`.
     joined
         Of a layer with a join: what both layers give together, [steps, units of both or of one].
     left_out
@@ -67,9 +68,14 @@ class LayerTrace:
     h: IntArray
     state: IntArray | None
     useful_macs: int
-    saturated: dict[str, int]
+    clamped: Mapping[str, Clamped]
     joined: IntArray | None = None
     left_out: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def saturated(self) -> dict[str, int]:
+        """How many values were clamped, by tensor."""
+        return {name: one.saturated for name, one in self.clamped.items()}
 
     @property
     def sequence(self) -> IntArray:
@@ -203,7 +209,7 @@ def run_layer(
     x = _integers(f"input of layer {layer.name!r}", x, (None, layer.inputs), 16)
     x = x[::-1] if layer.reverse else x
     h, state = _initial(layer, h0, c0)
-    clamp = _Clamp()
+    clamp = Clamp(TENSORS)
     half_x = half_of(layer, "x")
     outputs = np.zeros((len(x), layer.units), np.int64)
     useful = half_x.useful(x)
@@ -211,7 +217,7 @@ def run_layer(
         for block in _blocks(len(x)):
             pre = clamp("u", half_x(x[block]), 16)[:, 0]
             outputs[block] = clamp("h", _activated(layer, pre), layer.out_bits)
-        return LayerTrace(outputs, outputs[-1], None, useful, clamp.counts)
+        return LayerTrace(outputs, outputs[-1], None, useful, clamp.found)
 
     half_h = half_of(layer, "h")
     cell = _CELLS[layer.kind]
@@ -234,7 +240,7 @@ def run_layer(
     order = slice(None, None, -1 if layer.reverse else 1)
     if left_out is not None:
         left_out = left_out[order]
-    return LayerTrace(outputs[order], outputs[-1], state, useful, clamp.counts, left_out=left_out)
+    return LayerTrace(outputs[order], outputs[-1], state, useful, clamp.found, left_out=left_out)
 
 
 def _reset_first(
@@ -252,7 +258,7 @@ def _reset_first(
     x = _integers(f"input of layer {gates.name!r}", x, (None, gates.inputs), 16)
     h, s = _initial(gates, h0, c0)
     assert s is not None
-    clamps = _Clamp(), _Clamp()
+    clamps = Clamp(TENSORS), Clamp(TENSORS)
     shape = (len(x), gates.units)
     first_h, reset, outputs = h, np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     halves = [(half_of(layer, "x"), half_of(layer, "h")) for layer in (gates, candidate)]
@@ -277,8 +283,8 @@ def _reset_first(
     useful[0] += halves[0][1].useful(np.vstack([first_h, outputs[:-1]]))
     useful[1] += halves[1][1].useful(reset)
     return (
-        LayerTrace(reset, reset[-1], s, useful[0], clamps[0].counts),
-        LayerTrace(outputs, outputs[-1], None, useful[1], clamps[1].counts),
+        LayerTrace(reset, reset[-1], s, useful[0], clamps[0].found),
+        LayerTrace(outputs, outputs[-1], None, useful[1], clamps[1].found),
     )
 
 
@@ -286,10 +292,10 @@ def _join(layer: IntegerLayer, first: LayerTrace, second: LayerTrace) -> LayerTr
     """The trace of the second of two joined layers, with what they give together."""
     if layer.join == "concat":
         return replace(second, joined=np.hstack([first.outputs, second.outputs]))
-    clamp = _Clamp()
+    clamp = Clamp(TENSORS)
     total = clamp("sum", rne(first.outputs + second.outputs, layer.sum_shift), layer.out_bits)
-    counts = {name: second.saturated[name] + clamp.counts[name] for name in TENSORS}
-    return replace(second, joined=total, saturated=counts)
+    clamped = {name: second.clamped[name] + clamp.found[name] for name in TENSORS}
+    return replace(second, joined=total, clamped=clamped)
 
 
 def _integers(
@@ -344,24 +350,12 @@ def _blocks(steps: int) -> Iterator[slice]:
         yield slice(start, min(start + _BLOCK, steps))
 
 
-class _Clamp:
-    """Saturates, and counts what saturated by tensor."""
-
-    def __init__(self) -> None:
-        self.counts = dict.fromkeys(TENSORS, 0)
-
-    def __call__(self, tensor: str, value: IntArray, bits: int) -> IntArray:
-        clamped = saturate(value, bits)
-        self.counts[tensor] += int(np.count_nonzero(clamped != value))
-        return clamped
-
-
 # A cell takes the saturated halves u and v, [gates, units], and the state, and gives the output,
 # rounded but not yet saturated, and the new state.
 
 
 def _lstm(
-    layer: IntegerLayer, u: IntArray, v: IntArray, c: IntArray | None, clamp: _Clamp
+    layer: IntegerLayer, u: IntArray, v: IntArray, c: IntArray | None, clamp: Clamp
 ) -> tuple[IntArray, IntArray | None]:
     pre = clamp("pre", u + v, 16)
     assert c is not None
@@ -380,7 +374,7 @@ def _lstm(
 
 
 def _gru(
-    layer: IntegerLayer, u: IntArray, v: IntArray, s: IntArray | None, clamp: _Clamp
+    layer: IntegerLayer, u: IntArray, v: IntArray, s: IntArray | None, clamp: Clamp
 ) -> tuple[IntArray, IntArray | None]:
     r, z = _sigma(layer)(clamp("pre", u[:2] + v[:2], 16), layer.f_pre)
     n = _candidate(layer, clamp("pre", u[2] + rne(r * v[2], 15), 16))
@@ -420,14 +414,14 @@ def _candidate_format(layer: IntegerLayer) -> int:
     return layer.f_pre if layer.candidate in STRAIGHT else 15
 
 
-def _mixed(layer: IntegerLayer, z: IntArray, s: IntArray, n: IntArray, clamp: _Clamp) -> IntArray:
+def _mixed(layer: IntegerLayer, z: IntArray, s: IntArray, n: IntArray, clamp: Clamp) -> IntArray:
     """The new state of a GRU."""
     p = rne((32768 - z) * n, _candidate_format(layer) - layer.f_state)
     return clamp("state", rne(z * s + p, 15), 16)
 
 
 def _rnn(
-    layer: IntegerLayer, u: IntArray, v: IntArray, state: IntArray | None, clamp: _Clamp
+    layer: IntegerLayer, u: IntArray, v: IntArray, state: IntArray | None, clamp: Clamp
 ) -> tuple[IntArray, IntArray | None]:
     return _activated(layer, clamp("pre", u + v, 16)[0]), state
 

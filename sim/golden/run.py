@@ -23,6 +23,7 @@ from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import progress
 
 from .layers import NetworkTrace, run_network
+from .saturation import TensorSaturation, saturation
 
 __all__ = [
     "MANIFEST",
@@ -62,8 +63,12 @@ class QuantizedSequence:
     saturated: int
 
 
-def run_golden(folder: Path, inputs: Path, output: Path) -> None:
+def run_golden(folder: Path, inputs: Path, output: Path) -> list[TensorSaturation]:
     """Run the golden model of a compiled folder and write the model's outputs.
+
+    Returns
+    -------
+    What saturated.
 
     Parameters
     ----------
@@ -82,16 +87,20 @@ def run_golden(folder: Path, inputs: Path, output: Path) -> None:
     manifest, network = load_compiled(folder)
     io = manifest["io"]
     sequences = load_inputs(inputs, io, network.input_sizes)
-    write_npz(output, golden_outputs(network, io, sequences))
+    outputs, saturated = golden_outputs(network, io, sequences)
+    write_npz(output, outputs)
+    return saturated
 
 
 def golden_outputs(
     network: IntegerNetwork, io: Io, sequences: Iterable[Sequence], steps: int | None = None
-) -> dict[str, npt.NDArray[np.float32]]:
-    """The model's outputs by the golden model, in its own layout. ``steps``: see
-    `assemble_outputs`."""
+) -> tuple[dict[str, npt.NDArray[np.float32]], list[TensorSaturation]]:
+    """The model's outputs by the golden model, in its own layout, and what saturated. ``steps``:
+    see `assemble_outputs`."""
+    sequences = list(sequences)
     traces = golden_sequences(network, io, sequences)
-    return assemble_outputs(io, [output_integers(io, trace) for trace in traces], steps)
+    outputs = assemble_outputs(io, [output_integers(io, trace) for trace in traces], steps)
+    return outputs, saturation(network, sequences, traces)
 
 
 def load_compiled(folder: Path) -> tuple[dict[str, Any], IntegerNetwork]:

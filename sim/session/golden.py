@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from sparnn.sim.golden.run import golden_outputs, load_compiled
 from sparnn.sim.golden.run import run_golden as run_part
+from sparnn.sim.golden.saturation import TensorSaturation, together
 from sparnn.sim.network.arrays import check_inputs, padded_steps, sequences_of, write_npz
 
 from .whole import Arrays, Whole
@@ -15,21 +16,30 @@ from .whole import Arrays, Whole
 __all__ = ["golden_part", "part_inputs", "run_golden"]
 
 
-def run_golden(folder: Path, inputs: Path, output: Path) -> None:
+def run_golden(folder: Path, inputs: Path, output: Path) -> list[TensorSaturation]:
     """Run the golden model, and where the graph was cut the host's pieces around it.
 
-    Parameters and errors are those of :func:`sparnn.sim.golden.run.run_golden`.
+    Parameters, result and errors are those of :func:`sparnn.sim.golden.run.run_golden`.
     """
     whole = Whole.of(folder)
     if whole is None:
-        run_part(folder, inputs, output)
-        return
+        return run_part(folder, inputs, output)
+    saturated: list[TensorSaturation] = []
+
+    def run(part: Path, known: Arrays) -> Arrays:
+        outputs, found = golden_part(part, known)
+        saturated.extend(found)
+        return outputs
+
     feeds = whole.read(inputs)
-    write_npz(output, whole.joined([whole.run(feed, golden_part) for feed in feeds]))
+    write_npz(output, whole.joined([whole.run(feed, run) for feed in feeds]))
+    return together(saturated)
 
 
-def golden_part(part: Path, known: Arrays) -> dict[str, npt.NDArray[np.float32]]:
-    """A part's outputs by the golden model."""
+def golden_part(
+    part: Path, known: Arrays
+) -> tuple[dict[str, npt.NDArray[np.float32]], list[TensorSaturation]]:
+    """A part's outputs by the golden model, and what saturated."""
     manifest, network = load_compiled(part)
     io = manifest["io"]
     arrays = part_inputs(part, known)

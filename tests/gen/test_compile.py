@@ -23,6 +23,7 @@ from sparnn.sim.verilator.hardware import load_program
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 FILES = {
+    "estimate.json",
     "image.bin",
     "manifest.json",
     "model.onnx",

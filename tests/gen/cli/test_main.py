@@ -213,6 +213,8 @@ def test_compile(replace, files, capsys):
         "weight_bits": 6,
         "activation_bits": None,
         "split_scales": False,
+        "sqnr": None,
+        "calibration": None,
         "streams": 3,
         "bus": None,
         "bus_bits": None,
@@ -222,7 +224,7 @@ def test_compile(replace, files, capsys):
 
 def test_golden(replace, files):
     called = []
-    replace("sim.session.golden", run_golden=lambda *arguments: called.append(arguments))
+    replace("sim.session.golden", run_golden=lambda *arguments: called.append(arguments) or [])
     assert status("golden", "done", "--input", "x.npz", "--output", "y.npz") == 0
     assert [str(argument) for argument in called[0]] == ["done", "x.npz", "y.npz"]
 

@@ -1,0 +1,59 @@
+"""The arguments of `sparnn evaluate`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparnn.gen.output.json_output import check_json, write_json
+
+__all__ = ["evaluate_command"]
+
+
+def evaluate_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, metavar="DIR", help="A folder that compile wrote."
+        ),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="D.npz",
+            help="The model's inputs, and labels or target, which the metric compares with.",
+        ),
+    ],
+    metric: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME|FILE.py:FUNCTION",
+            help="accuracy, mse, sisdr or cer; or a function of yours, whose file is executed.",
+        ),
+    ] = "accuracy",
+    backends: Annotated[
+        str,
+        typer.Option(
+            metavar="NAMES",
+            help="Some of float, pruned, quantized, golden and verilator, separated by commas.",
+        ),
+    ] = "float,golden",
+    sensitivity: Annotated[
+        bool, typer.Option("--sensitivity", help="Quantize every tensor alone as well.")
+    ] = False,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
+    ] = None,
+) -> None:
+    """Evaluate a compiled model by a metric: in real numbers, in integers, in Verilog."""
+    check_json(json)
+    from sparnn.gen.evaluate.evaluate import evaluate
+
+    names = [name for name in backends.replace(",", " ").split() if name]
+    result = evaluate(folder, data, metric, backends=names, tensors=sensitivity)
+    if json != "-":
+        for line in result.lines():
+            print(line)
+    write_json(result.as_dict(), json)

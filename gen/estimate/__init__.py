@@ -1,0 +1,1 @@
+"""What a compiled network will take on a machine and on boards, without synthesis."""

@@ -1,0 +1,89 @@
+"""What a machine takes of a board's FPGA, and how long its steps last there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sparnn.gen.boards import BOARDS, Board
+from sparnn.gen.fit.fit import shortage
+from sparnn.gen.fit.model import predict, unmeasured
+from sparnn.hdl.machine import MachineConfig
+
+__all__ = ["BoardEstimate", "board_estimates"]
+
+_UNITS = (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram", "block RAM"), ("spram", "SPRAM"))
+
+
+@dataclass(frozen=True)
+class BoardEstimate:
+    """A machine on a board.
+
+    Members
+    -------
+    needs: predicted resources; empty where nothing is known.
+    short: what of them is more than the FPGA has; "" where it fits.
+    unknown: why nothing is known; "" where it is.
+    """
+
+    board: Board
+    needs: Mapping[str, float]
+    short: str
+    unknown: str
+
+    @property
+    def fits(self) -> bool:
+        return not self.short and not self.unknown
+
+    def microseconds(self, cycles: float) -> float:
+        """So many cycles at the board's clock."""
+        return cycles / self.board.machine_mhz
+
+    def line(self, cycles: float) -> str:
+        """For people."""
+        board = self.board
+        if self.unknown:
+            return f"{board.name}: not known, {self.unknown}"
+        time = f"{self.microseconds(cycles):.1f} us a step at {board.machine_mhz:g} MHz"
+        taken = ", ".join(
+            f"{self.needs[name]:,.0f} of {board.part.capacity[name]:,} {unit}"
+            for name, unit in _UNITS
+            if name in self.needs and name in board.part.capacity
+        )
+        if "cells" in self.needs:
+            cells = f"{self.needs['cells']:,.0f} of {board.part.capacity['cells']:,} logic cells"
+            taken = f"{cells}, {taken}"
+        if self.short:
+            return f"{board.name}: does not fit, {self.short}"
+        return f"{board.name}: {time}; {taken}"
+
+    def as_dict(self, cycles: float) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "board": self.board.name,
+            "device": self.board.part.title,
+            "mhz": self.board.machine_mhz,
+            "microseconds_per_step": self.microseconds(cycles),
+            "fits": self.fits,
+            "short": self.short,
+            "unknown": self.unknown,
+            "needs": {name: round(value) for name, value in self.needs.items()},
+            "available": dict(self.board.part.capacity),
+        }
+
+
+def board_estimates(config: MachineConfig, boards: Sequence[str]) -> list[BoardEstimate]:
+    """A machine on boards, by their names."""
+    found = []
+    for board in (BOARDS[name] for name in boards):
+        unknown = _unknown(config, board)
+        needs: Mapping[str, float] = {}
+        if not unknown:
+            needs = predict(config, board.target)
+        found.append(BoardEstimate(board, needs, shortage(needs, board.part), unknown))
+    return found
+
+
+def _unknown(config: MachineConfig, board: Board) -> str:
+    if config.MACHINE != "sparse":
+        return "boards take sparse machines only"
+    return unmeasured(config, board.target)

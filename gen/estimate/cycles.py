@@ -1,0 +1,231 @@
+"""Cycles of a placed network, without simulating it.
+
+On the dense machine they follow from its cycle model, exactly. On the sparse machine they follow
+from a model of the lanes row by row (:mod:`sparnn.sim.cycles.sparse`) and from which activations
+are not zero in sample steps.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sparnn.gen.machines.dense.program import DensePlacement, model_layers
+from sparnn.gen.machines.shared.order import by_position
+from sparnn.gen.machines.shared.placement import Placement
+from sparnn.gen.machines.sparse.program import SparsePlacement
+from sparnn.gen.machines.sparse.stage import at_once, chunks_per_row
+from sparnn.gen.quantize.activity import BoolArray
+from sparnn.hdl.common.numbers import ceil_div
+from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.cycles.dense import layer_cycles
+from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
+from sparnn.sim.network.network import IntegerLayer
+
+__all__ = ["LoopCycles", "loop_cycles", "run_cycles"]
+
+#: From RUN to the first pair, and from the last row to its output, of a layer that begins.
+_BEGIN = 110
+#: Sample steps that are followed.
+_SAMPLES = 24
+#: Steps from whose difference the dense machine's cycles of one more step are taken.
+_LONG, _SHORT = 72, 40
+#: Cycles that a post unit takes for a neuron at least, in the half that completes it: more than it
+#: has rows, where it needs its multiplier or its tables more often (docs/post.md, "Post unit").
+_NEURON = {"lstm": 5.0, "gru": 6.0, "gru_gates": 3.0, "gru_candidate": 3.0}
+_NEURON_BY_ACTIVATION = {"identity": 1.0, "relu": 1.0}
+_NEURON_OTHER = 1.3
+#: Cycles of a serial post unit: for a row of the input half, and for a neuron in the hidden half
+#: (docs/post.md, "Serial").
+_SERIAL_ROW = 9.7
+_SERIAL_NEURON = {"lstm": 157, "gru": 123, "rnn": 40, "linear": 23}
+
+
+@dataclass(frozen=True)
+class LoopCycles:
+    """Layers that run together.
+
+    Members
+    -------
+    layers: their indices.
+    first: cycles of a sequence's first step, before which the state is zero, and of beginning.
+    steady: cycles of each further step; 0 where the layers run one step.
+    macs: products of all weights that are not zero, in a step.
+    """
+
+    layers: tuple[int, ...]
+    first: float
+    steady: float
+    macs: int
+
+
+def run_cycles(loops: Sequence[LoopCycles], steps: int) -> float:
+    """Cycles from RUN to the last output of a sequence of so many steps."""
+    return sum(loop.first + (steps - 1) * loop.steady for loop in loops)
+
+
+def loop_cycles(
+    placement: Placement, activity: Sequence[BoolArray] | None = None
+) -> list[LoopCycles]:
+    """Cycles of each loop of a placed network.
+
+    Parameters
+    ----------
+    activity: which activations are not zero, as
+        :func:`~sparnn.gen.quantize.activity.measure_activity` gives them; None: all of them.
+    """
+    if isinstance(placement, DensePlacement):
+        return _dense(placement)
+    assert isinstance(placement, SparsePlacement)
+    if activity is None:
+        layers = placement.network.layers
+        sizes = [layers[0].inputs, *(layer.units for layer in layers)]
+        activity = [np.ones((1, size), np.bool_) for size in sizes]
+    # Spread over all sample steps: the model follows few.
+    activity = [one[np.linspace(0, len(one) - 1, _SAMPLES).round().astype(int)] for one in activity]
+    return [_sparse(placement, loop, activity) for loop in placement.layout.loops]
+
+
+def _macs(layers: Sequence[IntegerLayer]) -> int:
+    weights = [one for layer in layers for one in (layer.w_x, layer.w_h) if one is not None]
+    return sum(int(np.count_nonzero(one)) for one in weights)
+
+
+def _sparse(
+    placed: SparsePlacement, loop: tuple[int, ...], activity: Sequence[BoolArray]
+) -> LoopCycles:
+    network, config = placed.network, placed.config
+    layers = [network.layers[index] for index in loop]
+    v_log2 = placed.layout.layers[loop[0]].v_log2
+    halves = [half for index in loop for half in _halves(placed, index, activity)]
+    waits = None
+    if network.layers[loop[-1]].kind == "linear":
+        waits = [None]
+    least = max(_serial(placed, layers), _broadcast(placed, loop))
+    steady = max(estimate_cycles(halves, config, v_log2, waits), least)
+    # In the first step nothing of a hidden half is left but its rows.
+    quiet = [
+        half if number % 2 == 0 else HalfRows(0 * half.pairs, half.group, half.chunks, half.gates)
+        for number, half in enumerate(halves)
+    ]
+    first = max(estimate_cycles(quiet, config, v_log2, waits), least)
+    single = placed.single[loop[0]]
+    return LoopCycles(loop, first + _BEGIN, 0.0 if single else steady, _macs(layers))
+
+
+def _broadcast(placed: SparsePlacement, loop: Sequence[int]) -> float:
+    """Words of inputs and hidden states that come over the bus in a step, one in a cycle."""
+    units = placed.config.post_units
+    words = 0
+    for index in loop:
+        place, layer = placed.layout.layers[index], placed.network.layers[index]
+        words += ceil_div(len(place.columns), units)
+        words += ceil_div(layer.units, units) * layer.has_hidden
+    return float(words)
+
+
+def _serial(placed: SparsePlacement, layers: Sequence[IntegerLayer]) -> float:
+    """Cycles that a step of these layers keeps a serial post unit busy."""
+    if not placed.config.compact:
+        return 0.0
+    return sum(
+        layer.units * (layer.gates * _SERIAL_ROW * layer.has_hidden + _SERIAL_NEURON[layer.kind])
+        for layer in layers
+    )
+
+
+def _halves(placed: SparsePlacement, index: int, activity: Sequence[BoolArray]) -> list[HalfRows]:
+    """The input and the hidden half of a layer, with what they read."""
+    config, layer, place = placed.config, placed.network.layers[index], placed.layout.layers[index]
+    read: list[tuple[npt.NDArray[np.int32], BoolArray, npt.NDArray[np.int64]]] = [
+        (layer.w_x, _arriving(placed, index, activity), place.columns)
+    ]
+    if layer.w_h is not None:
+        # The two layers of a GRU that resets first read each other's output.
+        source = {"gru_gates": index + 1, "gru_candidate": index - 1}.get(layer.kind, index)
+        read.append((layer.w_h, activity[source + 1], place.neurons))
+    halves = []
+    for half, (weights, active, columns) in enumerate(read):
+        rows = [_rows(placed, index, half, one, active, columns) for one in _apart(config, weights)]
+        # A row without a pair takes a lane's cycle all the same.
+        pairs = np.sum([np.maximum(one.pairs, 1.0) for one in rows], axis=0)
+        chunks, gates = (sum(getattr(one, name) for one in rows) for name in ("chunks", "gates"))
+        halves.append(HalfRows(pairs, rows[0].group, chunks, gates))
+    # The collector waits for the post unit.
+    if layer.has_hidden:
+        gates = halves[-1].gates * _neuron(layer) / layer.gates
+        halves[-1] = replace(halves[-1], gates=gates)
+    return halves
+
+
+def _apart(config: SparseConfig, weights: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
+    """The gates one by one, where a lane works on a row at a time."""
+    return [weights[k : k + 1] for k in range(len(weights))] if config.by_word else [weights]
+
+
+def _rows(
+    placed: SparsePlacement,
+    index: int,
+    half: int,
+    weights: npt.NDArray[np.int32],
+    active: BoolArray,
+    columns: npt.NDArray[np.int64],
+) -> HalfRows:
+    config, place = placed.config, placed.layout.layers[index]
+    present, group = at_once(config, placed.network.layers[index], place, half, weights)
+    return HalfRows.of(
+        by_position(present, columns),
+        by_position(active, columns),
+        group,
+        place.slices(config, half),
+        1 << place.v_log2,
+        chunks_per_row(config, len(columns), place.v_log2),
+        1 if config.by_word else config.width,
+        blocks=not config.by_word,
+    )
+
+
+def _neuron(layer: IntegerLayer) -> Any:  # a mean, where the model counts
+    least = _NEURON_BY_ACTIVATION.get(layer.activation, _NEURON_OTHER)
+    return _NEURON.get(layer.kind, least)
+
+
+def _arriving(placed: SparsePlacement, index: int, activity: Sequence[BoolArray]) -> BoolArray:
+    """Which columns of a layer's input are not zero."""
+    stages = placed.network.stages
+    number = next(k for k, stage in enumerate(stages) if index in stage)
+    if number == 0:
+        return activity[0]
+    before = stages[number - 1]
+    outputs = [activity[one + 1] for one in before]
+    join = placed.network.layers[before[-1]].join
+    if join == "reset":
+        return outputs[-1]
+    return np.logical_or.reduce(outputs) if join == "sum" else np.hstack(outputs)
+
+
+def _dense(placed: DensePlacement) -> list[LoopCycles]:
+    runs = [model_layers(placed, steps) for steps in (1, _SHORT, _LONG)]
+    found = []
+    starts = [0, 0, 0]
+    index = 0
+    for number, layer in enumerate(runs[0]):
+        indices = (index, index + 1) if layer.paired else (index,)
+        index += len(indices)
+        lengths = []
+        for run, layers in enumerate(runs):
+            end, start = layer_cycles(placed.config, layers[number], starts[run])
+            last = number == len(layers) - 1
+            lengths.append((end if last else start) - starts[run])
+            starts[run] = start
+        one, short, long = lengths
+        single = placed.single[indices[0]]
+        # One step more costs the same from some step on; what the first ones cost less stands in
+        # the first.
+        steady = 0.0 if single else (long - short) / (_LONG - _SHORT)
+        first = one if single else short - (_SHORT - 1) * steady
+        layers_of = [placed.network.layers[k] for k in indices]
+        found.append(LoopCycles(indices, first, steady, _macs(layers_of)))
+    return found

@@ -1,0 +1,263 @@
+"""`sparnn estimate`: a model on machines and boards, and which of them to take."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparnn.gen.boards import BOARDS, find_board
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.graph.check import parts_of
+from sparnn.gen.graph.read import read_model
+from sparnn.gen.machines.backend import backend
+from sparnn.gen.machines.presets import is_file, load_machine
+from sparnn.gen.machines.shared.placement import Placement
+from sparnn.gen.network.model import FloatNetwork
+from sparnn.gen.onnx.reader import load_onnx
+from sparnn.gen.quantize.activity import BoolArray, measure_activity
+from sparnn.gen.quantize.calibrate import calibrate as measure_ranges
+from sparnn.gen.quantize.features import quantize_best
+from sparnn.gen.quantize.quantize import Quantized, quantize
+from sparnn.hdl.errors import ConfigurationError
+from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.network.arrays import Sequence as InputSequence
+from sparnn.sim.progress import progress
+
+from .boards import board_estimates
+from .machine import MachineEstimate, estimate_machine
+
+__all__ = ["Estimate", "estimate"]
+
+#: Lanes that are tried on a board, and the dense machine beside the sparse one of as many MACs.
+LANES = (1, 2, 4, 8, 16, 32, 64)
+BESIDE = ("m64", "dense64")
+#: Steps of a sequence where no sample inputs say how many.
+STEPS = 64
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What was estimated.
+
+    Members
+    -------
+    chosen: on the machine that was asked for.
+    boards: for each board the machines that fit it, by lanes, and what stopped the next one.
+    beside: name -> the same network on a sparse and a dense machine of 64 MACs.
+    frame_ms: milliseconds between two steps, where they are known.
+    """
+
+    chosen: MachineEstimate
+    boards: dict[str, tuple[list[MachineEstimate], str]]
+    beside: dict[str, MachineEstimate]
+    frame_ms: float | None
+
+    @property
+    def advice(self) -> list[str]:
+        """Which machine, how many lanes, which board."""
+        lines = []
+        for name, (fitting, stopped) in self.boards.items():
+            if not fitting:
+                lines.append(f"{name}: nothing fits, {stopped}")
+                continue
+            best = min(fitting, key=lambda one: one.step)
+            taken = best
+            if self.frame_ms is not None:
+                enough = [one for one in fitting if _keeps_up(one, self.frame_ms)]
+                taken = enough[0] if enough else best
+            text = (
+                f"{name}: --config {name} --lanes {taken.config.lanes}, "
+                f"{taken.boards[0].microseconds(taken.step):,.1f} us a step"
+            )
+            if self.frame_ms is not None:
+                factor = 1000 * self.frame_ms / taken.boards[0].microseconds(taken.step)
+                text += f", {factor:,.1f} times real time"
+                if factor < 1:
+                    text += ": too slow"
+            if taken is not best:
+                text += (
+                    f"; the fastest that fits has {best.config.lanes} lanes, "
+                    f"{best.boards[0].microseconds(best.step):,.1f} us"
+                )
+            lines.append(text)
+        if len(self.beside) == len(BESIDE):
+            sparse, dense = (self.beside[name].step for name in BESIDE)
+            better = BESIDE[sparse > dense]
+            lines.append(
+                f"with 64 MACs: {BESIDE[0]} takes {sparse:,.0f} cycles a step, {BESIDE[1]} "
+                f"{dense:,.0f}: --config {better} is faster"
+            )
+        return lines
+
+    def lines(self) -> list[str]:
+        """For people."""
+        config = self.chosen.config
+        lines = backend(config).lines(config) + self.chosen.lines(self.frame_ms)
+        return lines + [f"advice         {line}" for line in self.advice]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "chosen": self.chosen.as_dict(),
+            "boards": {
+                name: {"fitting": [one.as_dict() for one in fitting], "stopped": stopped}
+                for name, (fitting, stopped) in self.boards.items()
+            },
+            "beside": {name: one.as_dict() for name, one in self.beside.items()},
+            "frame_ms": self.frame_ms,
+            "advice": self.advice,
+        }
+
+
+def _keeps_up(one: MachineEstimate, frame_ms: float) -> bool:
+    return one.boards[0].microseconds(one.step) <= 1000 * frame_ms
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A network: in integers of some widths, and where its activations are not zero."""
+
+    network: FloatNetwork
+    sequences: Sequence[InputSequence]
+    drawn: bool
+    kept: dict[tuple[int, int, int], tuple[Quantized, list[BoolArray] | None]]
+
+    def integers(self, machine: MachineConfig) -> tuple[Quantized, list[BoolArray] | None]:
+        key = (machine.weight_bits, machine.activation_bits, machine.split_scales)
+        if key not in self.kept:
+            weights, activations, split = key
+            if self.drawn:
+                ranges = measure_ranges(self.network, self.sequences)
+                made = quantize(self.network, ranges, weights, activations, split_scales=split == 1)
+                self.kept[key] = made, None
+            else:
+                best = quantize_best(
+                    self.network, self.sequences, weights, activations, split_scales=split == 1
+                )
+                made = best.quantized
+                self.kept[key] = made, measure_activity(made.network, best.sequences)
+        return self.kept[key]
+
+
+def estimate(
+    model: Path,
+    *,
+    calibrate: Path | None = None,
+    board: str | None = None,
+    config: str | None = None,
+    lanes: int | None = None,
+    weight_bits: int | None = None,
+    activation_bits: int | None = None,
+    steps: int | None = None,
+    frame_ms: float | None = None,
+) -> Estimate:
+    """Estimate a model without compiling it.
+
+    Parameters
+    ----------
+    calibrate: sample inputs, which say how many activations are zero. Without them none is taken
+        for zero, and a graph that has to be cut is run on drawn inputs.
+    board: the only one to look at.
+    config, lanes, weight_bits, activation_bits: as of ``compile``; the board's machine by default.
+    steps: of a sequence; by default the sample inputs'.
+    frame_ms: milliseconds between two steps.
+
+    Raises
+    ------
+    SparnnError, ConfigurationError, SimulationError: something that the user has to change.
+    """
+    names = (find_board(board).name,) if board is not None else tuple(BOARDS)
+    parts = _read(model, calibrate)
+    if steps is None:
+        steps = STEPS
+        if calibrate is not None:
+            steps = max(len(one.x) for part in parts for one in part.sequences)
+
+    known: dict[MachineConfig, MachineEstimate] = {}
+
+    def on(config: str | None, lanes: int | None, boards: tuple[str, ...]) -> MachineEstimate:
+        machine = load_machine(
+            config, lanes, weight_bits=weight_bits, activation_bits=activation_bits
+        )
+        activities = [part.integers(machine)[1] for part in parts]
+        if machine not in known:  # boards of one machine
+            placements = _placed(parts, machine, fit=not is_file(config))
+            known[machine] = estimate_machine(placements, activities, steps, boards=())
+        one = known[machine]
+        return replace(one, boards=tuple(board_estimates(one.config, boards)))
+
+    with progress("Estimating"):
+        chosen = on(config or board, lanes, names)
+        found = {
+            name: _largest(name, on, (lanes,) if lanes is not None else LANES) for name in names
+        }
+        beside = {}
+        if config is None and lanes is None:
+            for name in BESIDE:
+                try:
+                    beside[name] = on(name, None, ())
+                except (SparnnError, ConfigurationError):
+                    continue  # a layer that this machine does not compute
+    return Estimate(chosen, found, beside, frame_ms)
+
+
+def _largest(name: str, on: Any, lanes: Sequence[int]) -> tuple[list[MachineEstimate], str]:
+    """The machines of a board that fit it, and why no larger one does."""
+    fitting: list[MachineEstimate] = []
+    for count in lanes:
+        try:
+            one = on(name, count, (name,))
+        except (SparnnError, ConfigurationError) as error:
+            return fitting, str(error)
+        stopped = one.boards[0].short or one.boards[0].unknown
+        if stopped:
+            return fitting, f"{count} lanes: {stopped}"
+        fitting.append(one)
+    return fitting, ""
+
+
+def _read(model: Path, calibrate: Path | None) -> list[_Part]:
+    if calibrate is not None:
+        read = read_model(model, calibrate)
+        return [_Part(one.network, one.sequences, False, {}) for one in read.parts]
+    try:
+        networks = parts_of(load_onnx(model))
+    except SparnnError as error:
+        raise SparnnError(f"{model}: {error}") from error
+    return [_Part(network, _drawn(network), True, {}) for network in networks]
+
+
+def _drawn(network: FloatNetwork) -> list[InputSequence]:
+    """Inputs from which formats follow; they do not change the size of a network."""
+    rng = np.random.default_rng(0)
+    given = {(entry["role"], entry["layer"]) for entry in network.io["inputs"]}
+    sizes = {key: size for key, size in network.input_sizes.items() if key in given}
+    return [
+        InputSequence(
+            rng.normal(size=(16, sizes["x", 0])),
+            {key: rng.normal(size=size) for key, size in sizes.items() if key[0] != "x"},
+        )
+        for _ in range(4)
+    ]
+
+
+def _placed(parts: Sequence[_Part], machine: MachineConfig, *, fit: bool) -> list[Placement]:
+    """All networks on one machine, which grows where it may."""
+
+    def place(part: _Part, fit: bool) -> Placement:
+        quantized, activity = part.integers(machine)
+        return backend(machine).place(
+            quantized.network, machine, quantized.io["outputs"], fit=fit, activity=activity
+        )
+
+    placements = []
+    for part in parts:
+        placements.append(place(part, fit))
+        machine = placements[-1].config
+        _ = placements[-1].program  # it refuses what does not fit
+    return [
+        one if one.config == machine else place(part, False)
+        for one, part in zip(placements, parts, strict=True)
+    ]

@@ -1,0 +1,127 @@
+"""The estimate of placed networks on one machine: what `sparnn compile` prints and writes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sparnn.gen.boards import BOARDS
+from sparnn.gen.machines.shared.placement import Placement
+from sparnn.gen.quantize.activity import BoolArray
+from sparnn.hdl.machine import MachineConfig
+
+from .boards import BoardEstimate, board_estimates
+from .cycles import LoopCycles, loop_cycles, run_cycles
+
+__all__ = ["ESTIMATE", "MachineEstimate", "estimate_machine"]
+
+#: The file of a compiled folder that holds it.
+ESTIMATE = "estimate.json"
+
+
+@dataclass(frozen=True)
+class MachineEstimate:
+    """Networks on one machine.
+
+    Members
+    -------
+    config: the machine.
+    parts: of each network the cycles of its loops.
+    names: of each network, of its layers.
+    steps: of the sequence that :attr:`run` is of.
+    measured: the activations that are zero were measured on sample inputs; else none is.
+    boards: the machine on boards.
+    """
+
+    config: MachineConfig
+    parts: tuple[tuple[LoopCycles, ...], ...]
+    names: tuple[tuple[str, ...], ...]
+    steps: int
+    measured: bool
+    boards: tuple[BoardEstimate, ...]
+
+    @property
+    def step(self) -> float:
+        """Cycles of one more step of a sequence, of all networks; where all layers run one step,
+        of that."""
+        steady = sum(loop.steady for part in self.parts for loop in part)
+        return steady or self.run
+
+    @property
+    def run(self) -> float:
+        """Cycles of a whole sequence."""
+        return sum(run_cycles(part, self.steps) for part in self.parts)
+
+    @property
+    def bits(self) -> int:
+        """Of all memories that the host fills."""
+        return sum(
+            count * entries * self.config.entry_bits(target)
+            for target, (count, entries) in self.config.memories().items()
+        )
+
+    def lines(self, frame_ms: float | None = None) -> list[str]:
+        """For people."""
+        known = "" if self.measured else ", no activation taken for zero"
+        lines = [
+            f"estimate       {self.step:,.0f} cycles a step, {self.run:,.0f} for {self.steps} "
+            f"steps{known}; {self.bits / 8192:,.1f} KB of memories"
+        ]
+        if frame_ms is not None:
+            mhz = self.step / (1000 * frame_ms)
+            lines.append(f"real time      from {mhz:.3g} MHz on, at a step every {frame_ms:g} ms")
+        for board in self.boards:
+            text = f"on             {board.line(self.step)}"
+            if frame_ms is not None and board.fits:
+                factor = 1000 * frame_ms / board.microseconds(self.step)
+                text += f"; {factor:,.1f} times real time"
+            lines.append(text)
+        return lines
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "machine": self.config.MACHINE,
+            "lanes": self.config.lanes,
+            "mac_units": self.config.mac_units,
+            "cycles_per_step": self.step,
+            "steps": self.steps,
+            "cycles": self.run,
+            "activity_measured": self.measured,
+            "memory_bits": self.bits,
+            "parts": [
+                [
+                    asdict(loop) | {"names": [names[index] for index in loop.layers]}
+                    for loop in loops
+                ]
+                for loops, names in zip(self.parts, self.names, strict=True)
+            ],
+            "boards": [board.as_dict(self.step) for board in self.boards],
+        }
+
+
+def estimate_machine(
+    placements: Sequence[Placement],
+    activities: Sequence[Sequence[BoolArray] | None],
+    steps: int,
+    *,
+    boards: Sequence[str] = tuple(BOARDS),
+) -> MachineEstimate:
+    """Estimate networks that are placed on one machine.
+
+    Parameters
+    ----------
+    activities: which activations are not zero, of each network; None: all.
+    steps: of a sequence. boards: by name; all by default.
+    """
+    config = placements[-1].config
+    return MachineEstimate(
+        config,
+        tuple(
+            tuple(loop_cycles(placed, activity))
+            for placed, activity in zip(placements, activities, strict=True)
+        ),
+        tuple(tuple(layer.name for layer in one.network.layers) for one in placements),
+        steps,
+        all(activity is not None for activity in activities),
+        tuple(board_estimates(config, boards)),
+    )

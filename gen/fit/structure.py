@@ -1,0 +1,69 @@
+"""The memories of a machine, listed without its Verilog where that can be said in a few lines."""
+
+from functools import cache
+
+from sparnn.gen.synth.memories import memories
+from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.machine import MachineConfig, Target
+from sparnn.hdl.sparse.config import SparseConfig
+
+__all__ = ["TABLE", "machine_memories", "plain_memories"]
+
+Held = tuple[tuple[int, int, int], ...]
+
+#: What :func:`plain_memories` knows no memories of.
+_PLAIN = {
+    "packed_store": 0,
+    "threads": 1,
+    "sharing": 0,
+    "counters": 0,
+    "split_scales": 0,
+    "compact": 0,
+    "large_memory": 0,
+    "width": 1,
+    "masks": 1,
+}
+#: Words of the tables of σ and tanh, and bits of an entry.
+TABLE = (256, 26)
+#: Depth and bits of the queues of a post unit; depth of those of the broadcaster.
+_POST_QUEUES, _BUS_QUEUE = ((8, 32), (16, 16), (16, 16)), 8
+
+#: Bits of a parameter that are the same in all entries, and bits of a sum's tags.
+_CONSTANT, _TAGS = 2, 8
+
+
+@cache
+def machine_memories(config: MachineConfig) -> Held:
+    """(words, bits, copies) of every memory array."""
+    if isinstance(config, SparseConfig) and all(
+        getattr(config, name, value) == value for name, value in _PLAIN.items()
+    ):
+        return plain_memories(config)
+    return tuple(memories(machine_verilog(config), TOP_MODULE))
+
+
+def plain_memories(config: SparseConfig) -> Held:
+    """Those of a sparse machine without options."""
+    lanes, posts = config.lanes, config.post_units
+    bus = posts * config.activation_bits
+    held = [
+        (config.weight_depth, config.weight_entry_bits, lanes),
+        (config.mask_depth, config.mask_entry_bits, lanes),
+        # Two vectors of each half, as words of the bus and as masks.
+        (4 * config.local_words, bus, lanes),
+        (4 * config.column_chunks, config.chunk, lanes),
+        (config.queue_places, config.lane_sum_bits, lanes),
+        (config.parameter_depth, config.entry_bits(Target.PARAMETER) - _CONSTANT, posts),
+        (config.rows, PREACTIVATION_BITS, posts),
+        (config.state_depth, PREACTIVATION_BITS, posts << config.reset_first),
+        (TABLE[0] << config.hard_sigmoid, TABLE[1], posts),
+        *((words, bits, posts) for words, bits in _POST_QUEUES),
+        (16 if config.cluster_lanes > 1 else 8, config.sum_bits + _TAGS, posts),
+        (config.store_depth, bus, 1),
+        (_BUS_QUEUE, bus, 1),
+        (_BUS_QUEUE, bus + 2, 1),
+        (2 * config.max_v, config.chunk, 1),
+        (config.memories()[Target.PROGRAM][1], 32, 1),
+    ]
+    return tuple(held)

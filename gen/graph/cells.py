@@ -1,0 +1,104 @@
+"""What a model says of how it was exported: cells as loose operators, and known faults."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto
+
+__all__ = ["export_warnings", "loose_cell"]
+
+#: How often an LSTM and a GRU use σ and tanh in a step.
+_CELLS = {(3, 2): "an LSTM", (2, 1): "a GRU", (0, 1): "an RNN"}
+_PRODUCTS = frozenset({"Gemm", "MatMul"})
+_MODULES = {"an LSTM": "LSTM", "a GRU": "GRU", "an RNN": "RNN"}
+
+
+def export_warnings(model: ModelProto) -> list[str]:
+    """Sentences about nodes that an exporter is known to write wrongly."""
+    if model.producer_name != "pytorch":
+        return []
+    return [
+        f"GRU {node.name or node.output[0]!r} resets before the product (linear_before_reset = 0) "
+        "in a file that PyTorch wrote, whose GRU resets behind it: its exporter has left the "
+        "attribute out (pytorch issue 189225), and outputs are off by up to 14 %; export with "
+        "dynamo=False, or set linear_before_reset to 1 in the file"
+        for node in _nodes(model)
+        if node.op_type == "GRU"
+        and not next((a.i for a in node.attribute if a.name == "linear_before_reset"), 0)
+    ]
+
+
+def _nodes(model: ModelProto) -> Iterator[NodeProto]:
+    yield from model.graph.node
+    for function in model.functions:
+        yield from function.node
+
+
+def loose_cell(model: ModelProto) -> str:
+    """What is to be said of a model whose cells stand as operators, unrolled or in the body of a
+    loop; "" where there are none."""
+    for node in model.graph.node:
+        for body in _bodies(node):
+            kind = _kind(body.node)
+            if kind:
+                return (
+                    f"{node.op_type} {node.name or node.output[0]!r} goes through the steps of "
+                    f"{kind} whose cell stands as operators in its body; {_advice(kind)}"
+                )
+    kind, steps = _unrolled(model.graph)
+    if not kind:
+        return ""
+    times = f"unrolled over {steps} steps" if steps > 1 else "of one step"
+    return f"the model holds the cell of {kind} as single operators, {times}; {_advice(kind)}"
+
+
+def _advice(kind: str) -> str:
+    name = _MODULES[kind]
+    return (
+        f"export it with the operator {name}: in PyTorch nn.{name} on the whole sequence instead "
+        f"of nn.{name}Cell in a loop (weight_ih, weight_hh and the biases become weight_ih_l0, "
+        f"weight_hh_l0, …); in Keras tf2onnx writes {name} for a layer that is not unrolled"
+    )
+
+
+def _bodies(node: NodeProto) -> list[GraphProto]:
+    return [
+        body
+        for attribute in node.attribute
+        for body in (
+            [attribute.g] if attribute.type == onnx.AttributeProto.GRAPH else attribute.graphs
+        )
+    ]
+
+
+def _kind(nodes: Sequence[NodeProto]) -> str:
+    """Which cell's functions these nodes are, once; "" where they are none's."""
+    found = Counter(node.op_type for node in nodes)
+    if not sum(found[name] for name in _PRODUCTS):
+        return ""
+    return _CELLS.get((found["Sigmoid"], found["Tanh"]), "")
+
+
+def _unrolled(graph: GraphProto) -> tuple[str, int]:
+    """The cell, and how many times it stands there: as often as most weights are multiplied by."""
+    weights = {tensor.name for tensor in graph.initializer}
+    uses = Counter(
+        name
+        for node in graph.node
+        if node.op_type in _PRODUCTS
+        for name in node.input
+        if name in weights
+    )
+    used = [count for count in uses.values() if count > 0]
+    found = Counter(node.op_type for node in graph.node)
+    for (sigmas, tanhs), kind in _CELLS.items():
+        steps = found["Tanh"] // tanhs
+        # One step of an RNN looks like any layer with tanh.
+        least = 1 if sigmas else 2
+        alike = found["Sigmoid"] == sigmas * steps and found["Tanh"] == tanhs * steps
+        # The first step's hidden half may have been folded: its state is zero.
+        repeated = sum(count >= steps - 1 for count in used) >= 2
+        if steps >= least and alike and repeated:
+            return kind, steps
+    return "", 0

@@ -1,0 +1,101 @@
+"""What is said of cells as loose operators, of exporters' faults, and of where the work lies."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from support.onnx_builder import Graph, single
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.graph.cells import export_warnings, loose_cell
+from sparnn.gen.graph.check import check_model
+from sparnn.gen.graph.cut import cut
+from sparnn.gen.graph.write import placement_lines
+
+
+def gru_step(g: Graph, x: str, h: str, weights: list[str]) -> str:
+    """nn.GRUCell as PyTorch's exporter writes it."""
+    w_ih, w_hh, b_ih, b_hh = weights
+    left = g.add("Gemm", [x, w_ih, b_ih], transB=1)
+    right = g.add("Gemm", [h, w_hh, b_hh], transB=1)
+    r_x, z_x, n_x = g.add("Split", [left], 3, axis=1)
+    r_h, z_h, n_h = g.add("Split", [right], 3, axis=1)
+    r = g.add("Sigmoid", [g.add("Add", [r_x, r_h])])
+    z = g.add("Sigmoid", [g.add("Add", [z_x, z_h])])
+    n = g.add("Tanh", [g.add("Add", [n_x, g.add("Mul", [r, n_h])])])
+    return g.add("Add", [n, g.add("Mul", [z, g.add("Sub", [h, n])])])
+
+
+def unrolled(steps: int) -> onnx.ModelProto:
+    g = Graph(opset=12)
+    weights = [g.weights(18, 4), g.weights(18, 6), g.weights(18), g.weights(18)]
+    h = g.input("h0", ["batch", 6])
+    for step in range(steps):
+        h = gru_step(g, g.input(f"x{step}", ["batch", 4]), h, weights)
+    g.output(h, "h")
+    return g.model()
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+def test_an_unrolled_cell_is_named(steps: int, tmp_path) -> None:
+    model = unrolled(steps)
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(SparnnError, match="the cell of a GRU as single operators") as caught:
+        check_model(tmp_path / "m.onnx")
+    said = str(caught.value)
+    assert ("of one step" if steps == 1 else "unrolled over 5 steps") in said
+    assert "nn.GRU on the whole sequence instead of nn.GRUCell" in said
+    assert "Split" not in said
+
+
+def test_a_cell_in_a_loop_is_named(tmp_path) -> None:
+    body = unrolled(1).graph
+    body.input.reverse()
+    scan = helper.make_node("Scan", ["h", "x"], ["last"], "walk", body=body, num_scan_inputs=1)
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("h", [1, 6]), ("x", ["t", 1, 4]), ("last", [1, 6]))
+    ]
+    graph = helper.make_graph([scan], "g", values[:2], values[2:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)])
+    assert "Scan 'walk' goes through the steps of a GRU" in loose_cell(model)
+
+
+def test_other_models_hold_no_loose_cells() -> None:
+    g = Graph()
+    x = g.input("x", ["batch", 4])
+    for _ in range(3):
+        x = g.add("Tanh", [g.add("Gemm", [x, g.weights(4, 4)])])
+    g.output(g.add("Sigmoid", [x]), "y")
+    assert loose_cell(g.model()) == ""
+    assert loose_cell(single("LSTM")) == ""
+
+
+def test_a_gru_that_pytorch_wrote_wrongly() -> None:
+    model = single("GRU", linear_before_reset=0)
+    assert export_warnings(model) == []
+    model.producer_name = "pytorch"
+    (said,) = export_warnings(model)
+    assert "pytorch issue 189225" in said
+    # The advice: the attribute set in the file.
+    (node,) = [node for node in model.graph.node if node.op_type == "GRU"]
+    kept = [a for a in node.attribute if a.name != "linear_before_reset"]
+    del node.attribute[:]
+    node.attribute.extend([*kept, helper.make_attribute("linear_before_reset", 1)])
+    assert export_warnings(model) == []
+
+
+def test_shares_of_the_multiplications() -> None:
+    """A product of 10 by 6 in front of a GRU of 6 inputs and 8 units, another behind it."""
+    g = Graph()
+    x = g.input("x", ["time", "batch", 10])
+    front = g.add("Softmax", [g.add("MatMul", [x, g.weights(10, 6)])], axis=2)
+    y, _ = g.recurrent("GRU", front, 6, 8)
+    g.output(g.add("Softmax", [g.squeeze(y, 1)], axis=2), "y")
+    feeds = [{"x": np.zeros((4, 2, 10), np.float32)}]
+    found = cut(g.model(), feeds)
+    own = 4 * 2 * (10 * 6), 4 * 2 * (24 * (6 + 8))
+    assert sorted(found.products.values()) == sorted(own)
+    said = "\n".join(placement_lines(found))
+    assert f"{100 * own[1] / sum(own):.3g} % of the multiplications" in said
+    assert f"{100 * own[0] / sum(own):.3g} % of the multiplications" in said
