@@ -36,15 +36,18 @@ def export_module(module: Any, samples: Path, file: Path) -> None:
             f"a model of the type {type(module).__name__} cannot be compiled: give the path of an "
             "ONNX file, an onnx.ModelProto, or a torch.nn.Module"
         )
+    from .torch_modules import exportable
+
     arrays = read_npz(samples)
     arguments = tuple(torch.from_numpy(array) for array in arrays.values())
     was_training = module.training
     module.eval()
+    whole = exportable(module)
     try:
         with warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")  # of the exporter, about its own future
             torch.onnx.export(
-                module,
+                whole,
                 arguments,
                 str(file),
                 input_names=list(arrays),
@@ -55,6 +58,8 @@ def export_module(module: Any, samples: Path, file: Path) -> None:
                 opset_version=_OPSET,
                 dynamo=False,
             )
+    except SparnnError:
+        raise
     except Exception as error:  # whatever the exporter or the module raises
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise SparnnError(f"PyTorch cannot export the module ({lines[0]})") from error
