@@ -50,7 +50,7 @@ NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: ap
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint format typecheck pytest coverage docs tables bench bench-examples
-.PHONY: cocotb formal bench-fpga liberty regress bitstream user venv check-machine stale-venv clean
+.PHONY: cocotb formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
@@ -66,6 +66,7 @@ help:
 	@echo 'make bench-examples  the networks of examples/, into docs/results'
 	@echo 'make bench-fpga  area and clock on FPGA families (long); ARGS=--write: into docs/results'
 	@echo 'make liberty     fetch the standard cells that logic areas refer to (needs apt)'
+	@echo 'make fuzz        a thousand corrupt and hostile files'
 	@echo 'make regress     random machines and networks for MINUTES=$(MINUTES) minutes'
 	@echo 'make bitstream   BOARD=$(BOARD) MODEL=$(MODEL): what the board loads, in build/$(BOARD)'
 	@echo 'make user        .venv for compiling and simulating; make venv: for everything'
@@ -137,6 +138,9 @@ bitstream: $(STAMP)
 	  -o 'build/$(BOARD)/network'
 	$(BIN)/sparnn bitstream 'build/$(BOARD)/network' --board '$(BOARD)' \
 	  -o 'build/$(BOARD)/bitstream' $(ARGS)
+
+fuzz: $(STAMP)
+	$(BIN)/python -m sparnn.gen.bench.fuzz $(ARGS)
 
 regress: $(STAMP)
 	$(BIN)/python -m sparnn.gen.bench.regress --minutes $(MINUTES) $(ARGS)

@@ -30,6 +30,7 @@ FLOORS = (
     ("gen/fit",),
     ("gen/estimate",),
     ("gen/compile", "gen/evaluate"),
+    ("gen/report",),
     ("gen/bench",),
     ("gen/cli",),
 )

@@ -1,4 +1,4 @@
-"""The arguments of `sparnn evaluate`."""
+"""The arguments of `sparnn evaluate` and `sparnn report`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from sparnn.gen.output.json_output import check_json, write_json
 
-__all__ = ["evaluate_command"]
+__all__ = ["evaluate_command", "report_command"]
 
 
 def evaluate_command(
@@ -57,3 +57,40 @@ def evaluate_command(
         for line in result.lines():
             print(line)
     write_json(result.as_dict(), json)
+
+
+def report_command(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            exists=True, file_okay=False, metavar="DIR", help="A folder that compile wrote."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", dir_okay=False, metavar="FILE.html", help="The page."),
+    ],
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="D.npz",
+            help="The model's inputs, for signal to noise and saturation.",
+        ),
+    ] = None,
+    simulation: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="REPORT.json",
+            help="Of sparnn simulate --json; DIR/report.json by default.",
+        ),
+    ] = None,
+) -> None:
+    """Write a page: the graph, the machine, cycles, slots, noise, saturation, boards."""
+    from sparnn.gen.report.report import report
+
+    for line in report(folder, output, data=data, simulation=simulation):
+        print(line)

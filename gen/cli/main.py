@@ -24,7 +24,7 @@ from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
 from .bench_accuracy import bench_app
-from .evaluate import evaluate_command
+from .evaluate import evaluate_command, report_command
 from .synth import estimate_command, fit_command, synth_command
 
 __all__ = ["app", "main"]
@@ -305,6 +305,7 @@ app.command("synth")(synth_command)
 app.command("fit")(fit_command)
 app.command("estimate")(estimate_command)
 app.command("evaluate")(evaluate_command)
+app.command("report")(report_command)
 
 
 BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="ulx3s, icebreaker, …")]

@@ -1,11 +1,15 @@
 """The estimate of placed networks on one machine: what `sparnn compile` prints and writes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sparnn.gen.boards import BOARDS
+from sparnn.gen.machines.dense.program import DensePlacement
+from sparnn.gen.machines.dense.program import memory_needs as dense_needs
 from sparnn.gen.machines.shared.placement import Placement
+from sparnn.gen.machines.sparse.program import SparsePlacement
+from sparnn.gen.machines.sparse.program import memory_needs as sparse_needs
 from sparnn.gen.quantize.activity import BoolArray
 from sparnn.hdl.machine import MachineConfig
 
@@ -30,6 +34,7 @@ class MachineEstimate:
     steps: of the sequence that :attr:`run` is of.
     measured: the activations that are zero were measured on sample inputs; else none is.
     boards: the machine on boards.
+    memories: parameter of the machine -> the entries that the networks need, and those it has.
     """
 
     config: MachineConfig
@@ -38,6 +43,7 @@ class MachineEstimate:
     steps: int
     measured: bool
     boards: tuple[BoardEstimate, ...]
+    memories: Mapping[str, tuple[int, int]]
 
     @property
     def step(self) -> float:
@@ -88,6 +94,7 @@ class MachineEstimate:
             "cycles": self.run,
             "activity_measured": self.measured,
             "memory_bits": self.bits,
+            "memories": {name: list(pair) for name, pair in self.memories.items()},
             "parts": [
                 [
                     asdict(loop) | {"names": [names[index] for index in loop.layers]}
@@ -124,4 +131,21 @@ def estimate_machine(
         steps,
         all(activity is not None for activity in activities),
         tuple(board_estimates(config, boards)),
+        _filled(placements, config),
     )
+
+
+def _filled(placements: Sequence[Placement], config: MachineConfig) -> dict[str, tuple[int, int]]:
+    """A step's part of each memory; of several networks, which lie there in turn, the most."""
+    found: dict[str, tuple[int, int]] = {}
+    for placed in placements:
+        if isinstance(placed, DensePlacement):
+            needs = dense_needs(placed, 1)
+        else:
+            assert isinstance(placed, SparsePlacement)
+            needs = sparse_needs(placed, 1)
+        for name, need in needs.items():
+            have = getattr(config, name)
+            if have:
+                found[name] = max(found.get(name, (0, have))[0], int(need)), have
+    return found

@@ -15,16 +15,18 @@ from sparnn.gen.quantize.features import Fitted, scaled_features
 from sparnn.gen.quantize.quantize import Quantized
 from sparnn.gen.quantize.sensitivity import Sensitive, sensitivity
 from sparnn.sim.golden.run import load_compiled
+from sparnn.sim.golden.saturation import TensorSaturation
 from sparnn.sim.host_model import HostModel
 from sparnn.sim.network.arrays import check_inputs, read_npz, sequences_of, write_npz
 from sparnn.sim.reference import compare, run_reference
+from sparnn.sim.session.golden import golden_part
 from sparnn.sim.session.session import InferenceSession
 from sparnn.sim.session.whole import Whole, graph_feeds
 
 from .layers import LayerQuality, layer_quality, part_network, rounded_model
 from .metrics import Metric, find_metric
 
-__all__ = ["BACKENDS", "Evaluation", "evaluate"]
+__all__ = ["BACKENDS", "Evaluation", "evaluate", "layers_of"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -125,6 +127,17 @@ def evaluate(
     layers = [one for part in runs.parts for one in layer_quality(part, known[part])]
     alone = [one for part in runs.parts for one in _alone(part, known[part])] if tensors else []
     return Evaluation(measure, tuple(results), tuple(layers), tuple(alone))
+
+
+def layers_of(folder: Path, data: Path) -> tuple[list[LayerQuality], list[TensorSaturation]]:
+    """Every layer's signal to noise on some inputs, and what saturates there."""
+    runs = _Runs(Path(folder))
+    feeds = runs.feeds(read_npz(data), str(data))
+    layers, saturated = [], []
+    for part, known in runs.known(feeds).items():
+        layers += layer_quality(part, known)
+        saturated += golden_part(part, known)[1]
+    return layers, saturated
 
 
 class _Runs:

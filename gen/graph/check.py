@@ -1,5 +1,6 @@
 """`sparnn check`: whether and how a model would be taken, without calibration and hardware."""
 
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ __all__ = ["check_model", "parts_of"]
 
 #: The size of every axis that the model leaves open, of the inputs that are drawn.
 _OPEN = 4
+#: Values that are drawn for one input at most.
+_MOST = 1 << 24
 
 
 def check_model(path: Path) -> list[str]:
@@ -84,6 +87,11 @@ def _drawn(model: ModelProto) -> dict[str, npt.NDArray[np.generic]]:
     kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
     for name, sizes in model_sizes(model).items():
         shape = [_OPEN if size is None else size for size in sizes]
+        if prod(shape) > _MOST:
+            raise SparnnError(
+                f"graph input {name!r} has the sizes {shape}, more than {_MOST} values; export the "
+                "model with smaller or with open sizes"
+            )
         kind = element_type(kinds[name], f"graph input {name!r}")
         feeds[name] = (
             rng.normal(size=shape).astype(kind) if kind.kind == "f" else np.ones(shape, kind)

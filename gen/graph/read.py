@@ -91,7 +91,7 @@ def model_sizes(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
 
     Raises
     ------
-    SparnnError: an input without a shape.
+    SparnnError: an input without a shape, or of no size.
     """
     weights = {tensor.name for tensor in model.graph.initializer}
     sizes: dict[str, tuple[int | None, ...]] = {}
@@ -107,4 +107,9 @@ def model_sizes(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
         sizes[value.name] = tuple(
             int(dim.dim_value) if dim.HasField("dim_value") else None for dim in tensor.shape.dim
         )
+        if any(size is not None and size < 1 for size in sizes[value.name]):
+            raise SparnnError(
+                f"graph input {value.name!r} has the sizes {list(sizes[value.name])}; every size "
+                "is at least 1, so export the model again"
+            )
     return sizes

@@ -7,6 +7,7 @@ dropped, and none is replaced by different mathematics.
 """
 
 from collections.abc import Callable, Iterator
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -92,14 +93,56 @@ def load_onnx(path: Path) -> ModelProto:
     """
     try:
         model = onnx.load(path)
+        # What is no text, type or tensor fails here, and not somewhere behind.
         for name in _names(model):
-            name.encode()  # what is no text fails here, and not somewhere behind
+            name.encode()
+        for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+            if value.type.WhichOneof("value") == "tensor_type" and value.type.tensor_type.elem_type:
+                element_type(value.type.tensor_type.elem_type, value.name)
+        for tensor in model.graph.initializer:
+            element_type(tensor.data_type, tensor.name)
+            numpy_helper.to_array(tensor)
+        for node in model.graph.node:
+            _check_attributes(node)
+        _check_expanded(model)
     except Exception as error:
         raise SparnnError(
             f"{path}: cannot be read as an ONNX model ({_reason(error)}); give the path of a "
             "complete .onnx file, with its external data files beside it"
         ) from error
     return model
+
+
+#: Values that a constant may be expanded to.
+_MOST = 1 << 26
+
+
+def _check_attributes(node: NodeProto) -> None:
+    """Refuse attributes that stand there twice, or are of another type than ONNX's."""
+    names = [attribute.name for attribute in node.attribute]
+    if len(set(names)) < len(names):
+        raise ValueError(f"node {node.name!r} has an attribute twice")
+    if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type):
+        return
+    known = onnx.defs.get_schema(node.op_type).attributes
+    for attribute in node.attribute:
+        if (
+            attribute.name in known
+            and getattr(known[attribute.name].type, "value") != attribute.type
+        ):
+            raise ValueError(f"node {node.name!r} has {attribute.name} of the wrong type")
+
+
+def _check_expanded(model: ModelProto) -> None:
+    """Refuse constants that become gigabytes when they are evaluated."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        place = {"ConstantOfShape": 0, "Expand": 1}.get(node.op_type)
+        if place is None or place >= len(node.input) or node.input[place] not in weights:
+            continue
+        sizes = [int(one) for one in numpy_helper.to_array(weights[node.input[place]]).reshape(-1)]
+        if prod(sizes) > _MOST:
+            raise ValueError(f"node {node.name!r} makes {prod(sizes)} values of a constant")
 
 
 def _names(model: ModelProto) -> Iterator[str]:

@@ -45,6 +45,9 @@ __all__ = [
 AXES = ("batch", "time", "direction", "feature")
 """The axes a model's tensor may have, in the order used inside this module."""
 
+_MOST_BYTES = 512 << 20
+"""What the arrays of a file may take in memory; small files may claim gigabytes."""
+
 IGNORED_ARRAYS = frozenset({"labels"})
 """Arrays that an input file may hold beside the model's inputs: data sets carry their answers."""
 
@@ -339,6 +342,12 @@ def read_npz(path: Path) -> dict[str, npt.NDArray[Any]]:
             if isinstance(archive, np.ndarray):
                 raise ValueError("it is a single array, an npy file")
             with archive:
+                size = sum(member.file_size for member in archive.zip.infolist())
+                if size > _MOST_BYTES:
+                    raise ValueError(
+                        f"it unpacks to {size >> 20} MiB, the limit is "
+                        f"{_MOST_BYTES >> 20}; give fewer sequences"
+                    )
                 arrays = {name: archive[name] for name in archive.files}
         odd = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
         if odd:

@@ -1,0 +1,1 @@
+"""A compiled folder as one page that one looks at."""

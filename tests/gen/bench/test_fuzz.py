@@ -1,0 +1,17 @@
+"""A hundred corrupt, truncated and hostile files; `make fuzz` tries a thousand."""
+
+import pytest
+
+from sparnn.gen.bench.fuzz import mutated, tried
+
+
+@pytest.mark.parametrize("first", range(0, 100, 25))
+def test_none_does_harm(first: int) -> None:
+    wrong = [one for one in map(tried, range(first, first + 25)) if one.wrong]
+    assert not wrong, f"{wrong[0].number} ({wrong[0].what}): {wrong[0].wrong}"
+
+
+def test_cases_are_the_same_every_time() -> None:
+    assert mutated(7) == mutated(7)
+    kinds = {mutated(number)[0] for number in range(60)}
+    assert len(kinds) > 15
