@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.machines.dense.program import DensePlacement, model_layers
+from sparnn.gen.machines.shared.layers import runs_step_by_step
 from sparnn.gen.machines.shared.order import by_position
 from sparnn.gen.machines.shared.placement import Placement
 from sparnn.gen.machines.sparse.program import SparsePlacement
@@ -105,6 +106,8 @@ def _sparse(
         waits = [None]
     least = max(_serial(placed, layers), _broadcast(placed, loop))
     steady = max(estimate_cycles(halves, config, v_log2, waits), least)
+    if runs_step_by_step(network):  # every step is a run, which begins anew
+        steady += _BEGIN
     # In the first step nothing of a hidden half is left but its rows.
     quiet = [
         half if number % 2 == 0 else HalfRows(0 * half.pairs, half.group, half.chunks, half.gates)
@@ -207,7 +210,8 @@ def _arriving(placed: SparsePlacement, index: int, activity: Sequence[BoolArray]
 
 
 def _dense(placed: DensePlacement) -> list[LoopCycles]:
-    runs = [model_layers(placed, steps) for steps in (1, _SHORT, _LONG)]
+    alone = runs_step_by_step(placed.network)  # every step is a run
+    runs = [model_layers(placed, steps, fresh=not alone) for steps in (1, _SHORT, _LONG)]
     found = []
     starts = [0, 0, 0]
     index = 0
@@ -226,6 +230,8 @@ def _dense(placed: DensePlacement) -> list[LoopCycles]:
         # the first.
         steady = 0.0 if single else (long - short) / (_LONG - _SHORT)
         first = one if single else short - (_SHORT - 1) * steady
+        if alone:
+            first = steady = one
         layers_of = [placed.network.layers[k] for k in indices]
         found.append(LoopCycles(indices, first, steady, _macs(layers_of)))
     return found
