@@ -24,7 +24,7 @@ FLOORS = (
     ("driver/jobs", "driver/serial", "driver/states"),
     ("driver/mapped", "driver/simulated", "driver/device"),
     ("gen/targets", "gen/network", "gen/output"),
-    ("gen/boards", "gen/onnx", "gen/quantize"),
+    ("gen/boards", "gen/onnx", "gen/quantize", "gen/torch_modules"),
     ("gen/machines", "gen/graph"),
     ("gen/synth", "gen/torch_export"),
     ("gen/fit",),
