@@ -1,4 +1,6 @@
-"""One half of a layer in the golden model: docs/numerics.md, *Rows*."""
+"""One half of a layer in the golden model: docs/numerics.md, *Rows* and *Deltas*."""
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +10,7 @@ from sparnn.sim.network.network import IntegerLayer
 
 from .arithmetic import rne
 
-__all__ = ["Half", "half_of"]
+__all__ = ["DeltaHalf", "Half", "differences", "half_of"]
 
 
 class Half:
@@ -38,11 +40,18 @@ class Half:
 
     def __call__(self, x: IntArray) -> IntArray:
         """From [..., columns] to [..., gates, units]."""
-        acc = self._sums(x).astype(np.int64)
-        return rne(acc.reshape(*x.shape[:-1], *self.rows) * self.mult, self.shift) + self.bias
+        return self.requantized(self.sums(x))
+
+    def sums(self, x: IntArray) -> IntArray:
+        """The exact row sums, [..., rows]."""
+        return self._sums(x).astype(np.int64)
+
+    def requantized(self, acc: IntArray) -> IntArray:
+        """From exact row sums, [..., rows], to [..., gates, units]."""
+        return rne(acc.reshape(*acc.shape[:-1], *self.rows) * self.mult, self.shift) + self.bias
 
     def _sums(self, x: IntArray) -> npt.NDArray[np.floating]:
-        """The exact row sums."""
+        """The same, in floats that hold them."""
         if self.largest * float(np.abs(x).max(initial=0)) >= 1 << 24:
             return x.astype(np.float64) @ self.weights
         if self.short is None:
@@ -58,7 +67,45 @@ class Half:
         return int(np.count_nonzero(self.weights[x != 0][:, rows]))
 
 
+class DeltaHalf(Half):
+    """A half that is sent differences: references and row sums go from one call to the next.
+
+    A call with [columns] is a step, one with [steps, columns] so many.
+    """
+
+    def __init__(self, half: tuple[Any, ...], threshold: int):
+        super().__init__(*half)
+        self.threshold = threshold
+        self.references = np.zeros(len(self.weights), np.int64)
+        self.total = np.zeros(self.weights.shape[1], np.int64)
+
+    def __call__(self, x: IntArray) -> IntArray:
+        d, self.references = differences(np.atleast_2d(x), self.threshold, self.references)
+        totals = self.total + np.cumsum(self.sums(d), axis=0)
+        self.total = totals[-1]
+        return self.requantized(totals.reshape(*x.shape[:-1], -1))
+
+    def useful(self, x: IntArray) -> int:
+        """Of the sequence `x`: pairs of a non-zero weight and a difference that is sent."""
+        return super().useful(differences(x, self.threshold)[0])
+
+
+def differences(
+    x: IntArray, threshold: int, references: IntArray | None = None
+) -> tuple[IntArray, IntArray]:
+    """What is sent of each step of [steps, columns], zeros between, and the references after it."""
+    r = np.zeros(x.shape[1], np.int64) if references is None else references.copy()
+    sent = np.zeros(x.shape, np.int64)
+    for step, values in enumerate(x):
+        d = values - r
+        sent[step] = np.where(np.abs(d) > threshold, d, 0)
+        r += sent[step]
+    return sent, r
+
+
 def half_of(layer: IntegerLayer, which: str) -> Half:
     """The input half (`x`) or the hidden half (`h`) of a layer."""
     names = ("w", "factors", "mult", "shift", "bias")
-    return Half(*(getattr(layer, f"{name}_{which}") for name in names))
+    half = tuple(getattr(layer, f"{name}_{which}") for name in names)
+    threshold = getattr(layer, f"delta_{which}")
+    return Half(*half) if threshold is None else DeltaHalf(half, threshold)

@@ -54,7 +54,7 @@ class LayerTrace:
     state
         The final cell state (LSTM) or unrounded hidden state (GRU), [units], `f_state`; else None.
     useful_macs
-        Pairs of a non-zero weight and a non-zero activation, both halves.
+        Pairs of a non-zero weight and a non-zero activation, or difference, both halves.
     clamped
         How many values there were and how many of them were clamped, by the names in `TENSORS`.
     joined

@@ -33,6 +33,8 @@ LIMITS = {
     "sum_shift": (0, 1),
     "cell_shift": (0, 31),
     "clip": (1, 32767),
+    "delta_x": (0, 16383),
+    "delta_h": (0, 16383),
     "weight_bits": (4, 16),
     "activation_bits": (8, 16),
 }

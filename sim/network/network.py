@@ -19,6 +19,7 @@ __all__ = [
     "CELL_FUNCTIONS",
     "GATES",
     "JOINS",
+    "MOST_DELTA_BITS",
     "NO_CLIP",
     "STRAIGHT",
     "WITH_STATE",
@@ -49,6 +50,9 @@ STRAIGHT = ("relu", "identity")
 
 NO_CLIP = 32767
 """The `clip` that changes nothing."""
+
+MOST_DELTA_BITS = 15
+"""Activation bits whose differences, one bit wider, a machine multiplies."""
 
 _ACTIVATIONS = ("identity", "relu", "tanh", "sigmoid", "hard_sigmoid")
 _MAX_COLUMNS = 1 << 16
@@ -106,6 +110,10 @@ class IntegerLayer:
         What the new state of an LSTM goes through on its way to the output, one of them.
     clip
         The largest argument of σ and tanh, in 2^-11, but for an LSTM's state; 32767: none.
+    delta_x, delta_h
+        Thresholds of the differences that are sent of the input, in `f_x`, and of what the hidden
+        half reads, in `f_out`; `delta_h` is None for `linear`. None: elements are sent, not
+        differences.
     threshold
         Of an `rnn` with `relu` with output prediction: how far below zero a unit's hidden half and
         bias have to be for its input half to be left out, [units], `f_pre`. None: never.
@@ -147,6 +155,8 @@ class IntegerLayer:
     candidate: str = "tanh"
     cell: str = "tanh"
     clip: int = NO_CLIP
+    delta_x: int | None = None
+    delta_h: int | None = None
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -185,6 +195,7 @@ class IntegerLayer:
             )
         if self.last_step and not self.last_only:
             raise SimulationError(f"{where} has last_step without last_only: set both")
+        self._check_deltas(where)
         for name in ARRAYS:
             value = getattr(self, name)
             if value is not None:
@@ -209,6 +220,27 @@ class IntegerLayer:
             raise SimulationError(
                 f"{where} has clip = {self.clip} and {' and '.join(STRAIGHT)} functions: only σ "
                 f"and tanh are clipped, use {NO_CLIP}"
+            )
+
+    def _check_deltas(self, where: str) -> None:
+        for name in ("delta_x", "delta_h"):
+            if getattr(self, name) is not None:
+                check_number(where, name, getattr(self, name))
+        both = self.sends_differences and self.has_hidden
+        if (self.delta_h is not None) != both:
+            raise SimulationError(
+                f"{where} ({self.kind}) has delta_x = {self.delta_x} and delta_h = {self.delta_h}: "
+                "each half of a layer has a threshold, or none has"
+            )
+        if self.sends_differences and self.threshold is not None:
+            raise SimulationError(
+                f"{where} has delta_x and output prediction: what it leaves out would be missing "
+                "in the sums, leave out one of them"
+            )
+        if self.last_only and self.delta_x:
+            raise SimulationError(
+                f"{where} has delta_x = {self.delta_x} and last_only: a layer of one step has "
+                "nothing to differ from, use 0"
             )
 
     def _check_shapes(self, where: str) -> None:
@@ -286,6 +318,11 @@ class IntegerLayer:
         return self.kind != "linear"
 
     @property
+    def sends_differences(self) -> bool:
+        """The lanes see differences instead of elements."""
+        return self.delta_x is not None
+
+    @property
     def split(self) -> bool:
         """Some weights have factors."""
         return self.factors_x is not None or self.factors_h is not None
@@ -315,6 +352,7 @@ class IntegerNetwork:
             raise SimulationError(
                 f"layer {self.layers[0].name!r} has last_only, but no layer comes before it"
             )
+        self._check_deltas()
         for index, layer in enumerate(self.layers):
             where = f"layer {layer.name!r}"
             for name in ("w_x", "w_h"):
@@ -352,6 +390,34 @@ class IntegerNetwork:
                     f"{self.layers[before[-1]].name!r} adds: only sequences are added, use "
                     "last_step"
                 )
+
+    def _check_deltas(self) -> None:
+        if len({layer.sends_differences for layer in self.layers}) > 1:
+            raise SimulationError(
+                "some layers have thresholds of differences and some have not: give delta_x to all "
+                "of them, 0 where nothing is to be held back, or to none"
+            )
+        if not self.sends_differences:
+            return
+        if self.activation_bits > MOST_DELTA_BITS:
+            raise SimulationError(
+                f"differences of activations of {self.activation_bits} bits do not fit "
+                f"{MOST_DELTA_BITS + 1}: use activation_bits = {MOST_DELTA_BITS} or fewer, or no "
+                "delta_x"
+            )
+        most = (1 << self.activation_bits - 1) - 1
+        for layer in self.layers:
+            for name in ("delta_x", "delta_h"):
+                if (getattr(layer, name) or 0) > most:
+                    raise SimulationError(
+                        f"layer {layer.name!r} has {name} = {getattr(layer, name)}: the largest "
+                        f"number of {self.activation_bits} bits is {most}, use at most that"
+                    )
+
+    @property
+    def sends_differences(self) -> bool:
+        """The lanes see differences instead of elements."""
+        return self.layers[0].sends_differences
 
     def _check_stage(self, stage: tuple[int, ...]) -> None:
         first, last = self.layers[stage[0]], self.layers[stage[-1]]
