@@ -1,6 +1,6 @@
 """Layer descriptors: named fields in 32-bit words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from amaranth.hdl import Shape
@@ -108,13 +108,14 @@ class Descriptor:
         """Bits of a field."""
         return self.fields[name].width
 
-    def whole(self) -> data.FlexibleLayout:
-        """A descriptor as the program memory holds it."""
+    def whole(self, without: Collection[str] = ()) -> data.FlexibleLayout:
+        """A descriptor as the program memory holds it. ``without``: fields that nobody reads."""
         return data.FlexibleLayout(
             self.words * 32,
             {
                 name: data.Field(Shape(field.width, field.signed), field.word * 32 + field.low)
                 for name, field in self.fields.items()
+                if name not in without
             },
         )
 

@@ -110,6 +110,11 @@ class MachineConfig(ABC):
         return 0
 
     @property
+    def delta(self) -> int:
+        """1: lanes see differences from step to step instead of activations."""
+        return 0
+
+    @property
     def split_scales(self) -> int:
         """1: positive and negative weights of a row have scales of their own."""
         return 0
@@ -153,9 +158,17 @@ class MachineConfig(ABC):
             Target.COUNTER: PREACTIVATION_BITS,
         }[target]
 
+    @property
+    def unused(self) -> frozenset[str]:
+        """Parameters and descriptor fields that mean nothing on this machine, and are no part of
+        its identity."""
+        return frozenset()
+
     def identity_text(self) -> str:
         """What images depend on: the parameters, and the layouts of descriptor and entries."""
+        named = {name: str(value) for name, value in sorted(asdict(self).items())}
+        fields = {name: str(tuple(field)) for name, field in self.DESCRIPTOR.fields.items()}
         parts = [f"machine={self.MACHINE}"]
-        parts += [f"{name}={value}" for name, value in sorted(asdict(self).items())]
-        parts += [f"{name}={tuple(field)}" for name, field in self.DESCRIPTOR.fields.items()]
+        for values in (named, fields):
+            parts += [f"{name}={text}" for name, text in values.items() if name not in self.unused]
         return ";".join(parts)

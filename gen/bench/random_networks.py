@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
@@ -17,7 +18,15 @@ from sparnn.sim.network.network import (
     IntegerNetwork,
 )
 
-__all__ = ["random_config", "random_initial", "random_network", "random_v", "random_x"]
+__all__ = [
+    "random_config",
+    "random_held",
+    "random_initial",
+    "random_network",
+    "random_thresholds",
+    "random_v",
+    "random_x",
+]
 
 
 def random_config(rng: np.random.Generator, **fixed: int) -> SparseConfig:
@@ -134,6 +143,26 @@ def _second(
     return [IntegerLayer(**layer)]
 
 
+def random_thresholds(rng: np.random.Generator, network: IntegerNetwork) -> IntegerNetwork:
+    """The network with thresholds of differences, zero, small or of any size, mostly the same for
+    two layers that are joined."""
+    most = (1 << network.activation_bits - 1) - 1
+    single, layers = single_steps(network), list(network.layers)
+
+    def drawn() -> int:
+        return int(rng.choice([0, 1, 5, int(rng.integers(0, most + 1))]))
+
+    x, h = 0, 0
+    for index, layer in enumerate(layers):
+        if not layer.join or rng.random() < 0.3:
+            x, h = drawn(), drawn()
+        here = (0, 0) if single[index] else (x, h)
+        layers[index] = replace(
+            layer, delta_x=here[0], delta_h=here[1] if layer.has_hidden else None
+        )
+    return replace(network, layers=tuple(layers))
+
+
 def random_v(rng: np.random.Generator, config: SparseConfig, network: IntegerNetwork) -> list[int]:
     """Any V of each layer, not only the one that the compiler would choose."""
     most = config.v_log2_max
@@ -146,6 +175,17 @@ def random_v(rng: np.random.Generator, config: SparseConfig, network: IntegerNet
 def random_x(rng: np.random.Generator, network: IntegerNetwork, steps: int) -> IntArray:
     """[steps, inputs], sparse, with extremes."""
     return _sparse(rng, (steps, network.layers[0].inputs), network.activation_bits, low=1)
+
+
+def random_held(rng: np.random.Generator, x: IntArray) -> IntArray:
+    """[steps, inputs], of which a share stays as it was, or nearly."""
+    held = x.copy()
+    stays = rng.random(x.shape) < rng.choice([0, 0.5, 0.9])
+    low, high = x.min(), x.max()
+    for step in range(1, len(x)):
+        near = np.clip(held[step - 1] + rng.integers(-2, 3, x.shape[1]), low, high)
+        held[step] = np.where(stays[step], near, x[step])
+    return held
 
 
 def random_initial(

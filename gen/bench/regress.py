@@ -19,7 +19,7 @@ from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.hdl.emit import machine_verilog
-from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.sparse.config import MOST_DELTA_BITS, SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.host.program import MachineProgram
@@ -27,7 +27,15 @@ from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.runner import run_sequences
 from sparnn.sim.session.compare import mismatches
 
-from .random_networks import random_config, random_initial, random_network, random_v, random_x
+from .random_networks import (
+    random_config,
+    random_held,
+    random_initial,
+    random_network,
+    random_thresholds,
+    random_v,
+    random_x,
+)
 
 __all__ = ["Case", "compact_machine", "main", "random_machine", "run_case"]
 
@@ -61,7 +69,8 @@ def random_machine(seed: int) -> SparseConfig:
         program_depth=8,
     )
     packed = {"packed_store": int(rng.integers(0, 2)), "dense_rows": 256, "vector_words": 1}
-    return replace(config, **packed)
+    delta = int(rng.random() < 0.3 and config.activation_bits <= MOST_DELTA_BITS)
+    return replace(config, delta=delta, reference_depth=256, **packed)
 
 
 def compact_machine(seed: int) -> SparseConfig:
@@ -77,6 +86,7 @@ def compact_machine(seed: int) -> SparseConfig:
         max_v=1 << v_log2,
         threads=machine.threads if backwards else 1,
         sharing=0,
+        delta=0,
         packed_store=0,
         reset_first=0,
         cell_functions=0,
@@ -102,6 +112,9 @@ def run_case(
         verilog.write_text(machine_verilog(config))
     rng = np.random.default_rng([machine, network])
     integers = random_network(rng, config, largest=LARGEST, directions=bool(config.backwards))
+    deltas = np.random.default_rng([machine, network, 1])  # so that all else is as it was
+    if config.delta and deltas.random() < 0.9:
+        integers = random_thresholds(deltas, integers)
     v = None
     if rng.random() < 0.7:
         v = random_v(rng, config, integers)
@@ -113,6 +126,8 @@ def run_case(
     sequences = []
     for number in range(SEQUENCES):
         x = random_x(rng, integers, int(rng.integers(1, 9)))
+        if integers.sends_differences:
+            x = random_held(deltas, x)
         states = constant_states(integers)
         if number:
             states |= random_initial(rng, integers)

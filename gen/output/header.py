@@ -4,6 +4,7 @@ from dataclasses import fields
 
 from sparnn.hdl.host.protocol import (
     ARGUMENT_BITS,
+    RUN_ANEW,
     RUN_RESET,
     Activation,
     Kind,
@@ -56,6 +57,14 @@ def header_text(
         *(_define(f"TARGET_{one.name}", one) for one in Target),
         "/* Argument of RUN: this flag | number of steps. */",
         _define("RUN_RESET", RUN_RESET, hexadecimal=True),
+        *(
+            [
+                "/* Or this one, with states that were written: references and sums are zero. */",
+                _define("RUN_ANEW", RUN_ANEW, hexadecimal=True),
+            ]
+            if config.delta
+            else []
+        ),
         "",
         "/* Bits of one entry of each memory, and host words that carry it. */",
     ]

@@ -12,6 +12,7 @@ from .packet import Answer, Header, Payload, Selection, new_header, new_payload,
 from .protocol import (
     ARGUMENT_BITS,
     OVERFLOW_BITS,
+    RUN_ANEW,
     RUN_RESET,
     RUN_STEPS_BITS,
     Opcode,
@@ -91,6 +92,7 @@ class HostPort(wiring.Component):
                 "state_data": In(PREACTIVATION_BITS),
                 "read_counters": Out(1),
             }
+            | ({"anew": Out(1)} if config.delta else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -138,6 +140,7 @@ class HostPort(wiring.Component):
                         selection.last.eq(entries - 1),
                     ]
         new_target, new_index = header.selects
+        flags = argument[RUN_STEPS_BITS : -2 if self._config.delta else -1]  # that RUN may not have
         m.d.sync += [
             header.known.eq(
                 Cat(
@@ -155,7 +158,7 @@ class HostPort(wiring.Component):
             payload.took.eq(0),
             payload.filled.eq(0),
             finished.eq(0),
-            header.steps.eq(argument[:RUN_STEPS_BITS].any() & ~argument[RUN_STEPS_BITS:-1].any()),
+            header.steps.eq(argument[:RUN_STEPS_BITS].any() & ~flags.any()),
         ]
 
     def _connect(
@@ -355,6 +358,8 @@ class HostPort(wiring.Component):
                 self.steps.eq(left[:RUN_STEPS_BITS]),
                 self.reset.eq((left & RUN_RESET).any()),
             ]
+            if self._config.delta:
+                m.d.comb += self.anew.eq((left & (RUN_RESET | RUN_ANEW)).any())
             m.next = "RUNNING"
         with m.State("RUNNING"):
             m.d.sync += finished.eq(~self.busy & self.results_idle)

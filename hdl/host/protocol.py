@@ -16,6 +16,7 @@ __all__ = [
     "COUNTER_WORDS",
     "IMAGE_VERSION",
     "OVERFLOW_BITS",
+    "RUN_ANEW",
     "RUN_RESET",
     "RUN_STEPS_BITS",
     "Activation",
@@ -47,12 +48,15 @@ class Opcode(IntEnum):
     ADDRESS = 2  #: entry address in the selected memory
     WRITE = 3  #: number of payload words that follow; addresses count up
     READ = 4  #: number of entries to read back (store and state only)
-    RUN = 5  #: RUN_RESET flag | number of steps
+    RUN = 5  #: RUN_RESET or RUN_ANEW flag | number of steps
     IDENTIFY = 6  #: 0; answered by DATA with one word, :func:`identity`
 
 
 #: RUN: start from zero state instead of the states held in the machine.
 RUN_RESET = 1 << 27
+#: RUN, on a machine with delta: start from the states held in the machine, but with references and
+#: sums of zero, as a sequence with initial states does. RUN_RESET implies it.
+RUN_ANEW = 1 << 26
 RUN_STEPS_BITS = 24
 
 

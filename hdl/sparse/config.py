@@ -8,9 +8,12 @@ from sparnn.hdl.common.numbers import clog2, is_power_of_two
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter
 from sparnn.hdl.machine import MachineConfig, Target, require
 
-from .descriptor import DESCRIPTOR, MaskFlag
+from .descriptor import DELTA_FIELDS, DESCRIPTOR, MaskFlag
 
-__all__ = ["SparseConfig"]
+__all__ = ["MOST_DELTA_BITS", "SparseConfig"]
+
+#: Activation bits of a machine with ``delta``: differences fit 16.
+MOST_DELTA_BITS = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,11 @@ class SparseConfig(MachineConfig):
         cost to find a vector's values grows as it shrinks.
     program_depth: layer descriptors.
     threads: layers that the lanes may work on in turn, step by step, 1-2.
+    delta: 1 sends the lanes differences from what was sent last and keeps the sums of rows
+        (docs/numerics.md, "Deltas"); 0 sends activations as they are. Needs ``activation_bits`` of
+        15 at most and ``compact`` of 0.
+    reference_depth: with ``delta``, words of ``post_units`` references: of the inputs and, unless
+        it is linear, the hidden state of each layer.
     sharing: 1 lets a lane without work take a neighbour's of the same row, for which each holds the
         other's weights and activations as well; needs ``max_v`` of 2 or more. 0 does not.
     counters: 1 counts what the lanes do with each cycle, for the host to read; 0 does not.
@@ -100,6 +108,8 @@ class SparseConfig(MachineConfig):
         "vector_words": (1, 1 << 16),
         "program_depth": (1, 256),
         "threads": (1, 2),
+        "delta": (0, 1),
+        "reference_depth": (2, 1 << 20),
         "sharing": (0, 1),
         "counters": (0, 1),
         "hard_sigmoid": (0, 1),
@@ -136,6 +146,8 @@ class SparseConfig(MachineConfig):
     vector_words: int = 8
     program_depth: int = 16
     threads: int = 1
+    delta: int = 0
+    reference_depth: int = 512
     sharing: int = 0
     counters: int = 0
     hard_sigmoid: int = 0
@@ -199,6 +211,16 @@ class SparseConfig(MachineConfig):
             f"columns = {self.columns} is not a multiple of chunk = {self.chunk}",
         )
         self._check_width()
+        require(
+            not self.delta or self.activation_bits <= MOST_DELTA_BITS,
+            f"delta = 1 multiplies differences of a bit more than activations, the machine has "
+            f"activation_bits = {self.activation_bits}; set activation_bits = {MOST_DELTA_BITS} or "
+            f"less, or delta = 0",
+        )
+        require(
+            not (self.delta and self.compact),
+            "compact = 1 has no sums of rows from step to step; set delta = 0, or compact = 0",
+        )
         if self.packed_store:
             self._check_packed_store()
 
@@ -234,6 +256,11 @@ class SparseConfig(MachineConfig):
                 getattr(self, name) <= most,
                 f"{name} = {getattr(self, name)} is more than {most}, {what}; change one of them",
             )
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """Without ``delta``: what belongs to it."""
+        return frozenset() if self.delta else frozenset({"delta", "reference_depth", *DELTA_FIELDS})
 
     # Structure -------------------------------------------------------------------------------
 
@@ -303,6 +330,16 @@ class SparseConfig(MachineConfig):
         return 2 * FACTOR_BITS * self.split_scales
 
     @property
+    def lane_activation_bits(self) -> int:
+        """An activation as a lane sees it: a difference has a bit more."""
+        return self.activation_bits + self.delta
+
+    @property
+    def lane_entry_bits(self) -> int:
+        """A broadcast word, and a word of a lane's copy."""
+        return self.post_units * self.lane_activation_bits
+
+    @property
     def operand_bits(self) -> int:
         """A weight as it is multiplied: times its factor, of at most 3."""
         return self.weight_bits + FACTOR_BITS * self.split_scales
@@ -310,12 +347,18 @@ class SparseConfig(MachineConfig):
     @property
     def lane_sum_bits(self) -> int:
         """A lane's accumulator: cannot overflow, by the number of columns it can hold."""
-        return self.operand_bits + self.activation_bits - 1 + clog2(self.columns)
+        return self.operand_bits + self.lane_activation_bits - 1 + clog2(self.columns)
 
     @property
     def sum_bits(self) -> int:
         """A group's sum over at most ``max_v`` lanes."""
         return self.lane_sum_bits + clog2(self.max_v)
+
+    @property
+    def total_bits(self) -> int:
+        """What is requantized: that sum, or with ``delta`` the one over the references, which are
+        as wide as activations."""
+        return self.sum_bits - self.delta
 
     @property
     def weight_entry_bits(self) -> int:

@@ -4,7 +4,7 @@ from enum import IntEnum
 
 from sparnn.hdl.descriptor import Descriptor, Field
 
-__all__ = ["DESCRIPTOR", "MASK_ALIGNMENT", "WEIGHT_ALIGNMENT", "MaskFlag"]
+__all__ = ["DELTA_FIELDS", "DESCRIPTOR", "MASK_ALIGNMENT", "WEIGHT_ALIGNMENT", "MaskFlag"]
 
 
 class MaskFlag(IntEnum):
@@ -20,6 +20,9 @@ class MaskFlag(IntEnum):
 #: clearing its low bits, which takes no logic.
 MASK_ALIGNMENT, WEIGHT_ALIGNMENT = 32, 128
 
+
+#: Fields that only a machine with ``delta`` reads.
+DELTA_FIELDS = ("delta_x", "delta_h", "reference_base")
 
 #: ``*_last`` hold a count minus one; bases count entries of their memories.
 DESCRIPTOR = Descriptor(
@@ -37,6 +40,10 @@ DESCRIPTOR = Descriptor(
         "store_anew": Field(0, 21, 1),  # it begins anew
         "tail": Field(1, 16, 16),  # units mod post_units
         "mask_base": Field(6, 0, 20),
+        # Of a machine with delta: thresholds of the two halves, and where their references lie.
+        "delta_x": Field(8, 0, 16),
+        "delta_h": Field(8, 16, 16),
+        "reference_base": Field(9, 0, 20),
         "parameter_base": Field(11, 0, 20),
         "state_base": Field(12, 0, 16),  # first cell state in each post unit
         "pre_shift": Field(13, 0, 6, signed=True),  # f_pre - 12

@@ -15,6 +15,7 @@ from sparnn.hdl.host.results import ResultWriter
 from .array.addends import StoredAddends
 from .array.broadcast import BROADCAST_PROGRAM, Broadcaster
 from .array.cluster import cluster_signature
+from .array.differences import DIFFERENCES_PROGRAM
 from .array.gather import GATHER_PROGRAM, Gather
 from .array.load import load_layout
 from .config import SparseConfig
@@ -93,6 +94,13 @@ class SparseMachine(wiring.Component):
         ]
         for name in GATHER_PROGRAM.members:
             m.d.comb += gather.program[name].eq(layer[name])
+        if config.delta:
+            m.d.comb += [
+                dispatcher.run_anew.eq(host.anew),
+                broadcaster.anew.eq(dispatcher.anew),
+            ]
+            for name in DIFFERENCES_PROGRAM.members:
+                m.d.comb += broadcaster.differences[name].eq(layer[name])
         for name in BROADCAST_PROGRAM.members:
             m.d.comb += broadcaster.program[name].eq(layer[name])
 
@@ -160,6 +168,8 @@ class SparseMachine(wiring.Component):
             ):
                 for name in program.shape().members:
                     m.d.comb += program[name].eq(layer[name])
+            if config.delta:
+                m.d.comb += cluster.anew.eq(dispatcher.anew)
             state_data.append(cluster.state_read.data)
             if config.counters:
                 m.d.comb += [

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import (
     COUNTER_WORDS,
+    RUN_ANEW,
     RUN_RESET,
     Counter,
     Kind,
@@ -132,7 +133,7 @@ def sequence_packets(
         steps = min(program.max_steps, len(values) - start)
         base = program.layers[0].descriptor["in_base"]
         parts.append(_input_packets(config, base, stored[start : start + steps]))
-        flag = RUN_RESET if reset else 0
+        flag = RUN_RESET if reset else RUN_ANEW if config.delta and not start else 0
         parts.append(header_words(config, header(Opcode.RUN, flag | steps)))
         reset = False
         final = start + steps == len(values)

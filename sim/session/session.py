@@ -100,6 +100,19 @@ class InferenceSession:
                 "carried on, so run whole sequences without carry_state"
             )
 
+        held = [
+            layer.name
+            for _, network in self._loaded.values()
+            for layer in network.layers
+            if layer.delta_x or layer.delta_h
+        ]
+        if carry_state and held:
+            raise SimulationError(
+                f"layer {held[0]!r} has thresholds of differences: what was sent of it is not "
+                "carried from call to call; run whole sequences without carry_state, or compile "
+                "with --delta 0"
+            )
+
     def get_inputs(self) -> list[Tensor]:
         """The model's inputs."""
         if self._whole is not None:

@@ -10,6 +10,7 @@ from collections import deque
 from itertools import pairwise
 
 from sparnn.hdl.host.protocol import (
+    RUN_ANEW,
     RUN_RESET,
     RUN_STEPS_BITS,
     Activation,
@@ -68,6 +69,8 @@ class HostModel:
         self.config = config
         self.memories = {}  # (target, index, address) -> entry
         self.update_gates = {}  # state address -> z, from a GRU's gates to its candidate
+        self.references = {}  # address of a word -> elements, from a run to the next one
+        self.totals = {}  # (post unit, parameter address) -> sum over the references
         self.pairs = 0
 
     # Packets -------------------------------------------------------------------------------------
@@ -108,6 +111,9 @@ class HostModel:
                     address += 1
             elif opcode == Opcode.RUN:
                 steps = argument & (1 << RUN_STEPS_BITS) - 1
+                if argument & (RUN_RESET | RUN_ANEW):
+                    assert self.config.delta or not argument & RUN_ANEW
+                    self.references, self.totals = {}, {}
                 answer.extend(self.run(steps, bool(argument & RUN_RESET)))
             else:
                 answer.append(Response.ERROR << 28 | argument)
@@ -165,8 +171,11 @@ class HostModel:
             place = run_steps - 1 - step if backwards else step
             x = self.load_vector(layer["in_base"] + place * layer["in_words"], layer["in_words"])
             number = thread * halves
-            u = self.half(layer, rows[number], x, number)
-            v = self.half(layer, rows[number + 1], h, number + 1) if recurrent else u
+            u = self.half(layer, rows[number], self.sent(layer, x, number), number)
+            v = u
+            if recurrent:
+                sent = self.sent(layer, h, number + 1)
+                v = self.half(layer, rows[number + 1], sent, number + 1)
             h = []
             for s in range(units):
                 if recurrent:
@@ -192,6 +201,23 @@ class HostModel:
                 address = layer["state_base"] + word
                 self.memories[Target.STATE, unit, address] = states[s] & 0xFFFF
         return outputs
+
+    def sent(self, layer, vector, number):
+        """What the lanes see of the vector that half ``number`` of a loop reads."""
+        if not self.config.delta:
+            return vector
+        vectors = (layer["in_words"], layer["out_words"]) if layer["kind"] else (layer["in_words"],)
+        base = layer["reference_base"] + sum(vectors[k % len(vectors)] for k in range(number))
+        threshold = layer["delta_h" if number % len(vectors) else "delta_x"]
+        width, found = self.config.post_units, []
+        for word in range(len(vector) // width):
+            assert base + word < self.config.reference_depth
+            elements = self.references.setdefault(base + word, [0] * width)
+            for k, new in enumerate(vector[word * width : (word + 1) * width]):
+                difference = new - elements[k]
+                found.append(difference if abs(difference) > threshold else 0)
+                elements[k] += found[-1]
+        return found
 
     def state(self, layer, s):
         if layer["kind"] == Kind.RNN and not layer["reset_first"]:
@@ -341,6 +367,9 @@ class HostModel:
                         for queue in queues:
                             queue.popleft()
                     entry = self.memories[Target.PARAMETER, p, parameter]
+                    if config.delta:
+                        acc += self.totals.get((p, parameter), 0)
+                        self.totals[p, parameter] = acc
                     parameter += 1
                     mult, shift = entry & 0xFFFF, entry >> 16 & 63
                     bias = signed(entry >> 22, 16)

@@ -19,7 +19,7 @@ from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_sequences
 
 #: Seeds of machines that are small, so that they build fast, and cover the corners below.
-MACHINES = (27, 155, 174, 238, 266, 295, 306, 364)
+MACHINES = (27, 155, 174, 238, 266, 295, 306, 364, 49)
 NETWORKS = 12
 
 #: Of the extremes: several clusters, several groups in each, V up to 2, queues that fill at once.
@@ -72,6 +72,7 @@ def test_the_machines_cover_the_corners():
     for name in ("masks", "cell_functions", "clip", "split_scales", "sharing", "packed_store"):
         assert values(name) == {0, 1}, name
     assert values("threads") == {1, 2}
+    assert values("delta") == {0, 1}
 
 
 @pytest.mark.parametrize("machine", MACHINES)

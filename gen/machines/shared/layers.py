@@ -32,6 +32,7 @@ _CELL_OPTIONS = {
     "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
     "peepholes": "an LSTM with peepholes",
     "split_scales": "split scales",
+    "delta": "thresholds of differences (delta_x, delta_h)",
     "backwards": "layers that run backwards or are added",
 }
 #: Options that a machine has without being asked.
@@ -55,6 +56,7 @@ def _needed(network: IntegerNetwork) -> dict[str, bool]:
         "reset_first": any(one.join == "reset" for one in network.layers),
         "peepholes": any(one.w_c is not None for one in network.layers),
         "split_scales": any(one.split for one in network.layers),
+        "delta": network.sends_differences,
         "backwards": any(one.reverse or one.join == "sum" for one in network.layers),
     }
 
@@ -82,6 +84,12 @@ def check_machine(network: IntegerNetwork, config: MachineConfig) -> None:
                 f"layer {layer.name!r} has output prediction, which no machine does: the hidden "
                 "half would have to come first, and the lanes would wait for it; leave the "
                 "thresholds out, and run such a network in the golden model alone"
+            )
+    for layer, single in zip(network.layers, single_steps(network), strict=True):
+        if single and (layer.delta_x or layer.delta_h):
+            raise SparnnError(
+                f"layer {layer.name!r} has thresholds of differences, but takes a single step, "
+                "which has nothing to differ from; set its delta_x and delta_h to 0"
             )
     known = {field.name for field in fields(config)}
     this = config.MACHINE

@@ -12,6 +12,7 @@ __all__ = ["loops"]
 _COMMON = (
     *("kind", "activation", "candidate", "cell", "clip"),
     *("units", "inputs", "f_x", "f_pre", "f_state", "f_out", "out_bits"),
+    *("delta_x", "delta_h"),
 )
 
 

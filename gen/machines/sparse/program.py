@@ -35,6 +35,7 @@ _WHAT = {
     "parameter_depth": "requantization entries per post unit",
     "state_depth": "cell states per post unit",
     "store_depth": "words in the sequence store for one step",
+    "reference_depth": "words of references",
     "program_depth": "layer descriptors",
     "dense_rows": "words that a packed store has to hold whole",
     "value_rows": "rows of values in the packed store for one step",
@@ -98,9 +99,20 @@ def memory_needs(placed: SparsePlacement, steps: int = 1) -> dict[str, int]:
         "store_depth": placed.store.first + steps * sum(placed.store.per_step),
         "program_depth": len(network.layers),
     }
+    if config.delta:
+        needs["reference_depth"] = sum(
+            _reference_words(placed, index) for index in range(len(network.layers))
+        )
     if placed.rows is not None:
         needs |= packed_needs(placed.rows, placed.store, config, steps)
     return needs
+
+
+def _reference_words(placed: SparsePlacement, index: int) -> int:
+    """Words of the vectors that a layer reads in each step."""
+    layer, units = placed.network.layers[index], placed.config.post_units
+    hidden = ceil_div(layer.units, units) if layer.has_hidden else 0
+    return ceil_div(len(placed.layout.layers[index].columns), units) + hidden
 
 
 def _check_memories(placed: SparsePlacement) -> None:
@@ -190,19 +202,22 @@ class _Bases:
     weight: int = 0
     parameter: int = 0
     state: int = 0
+    reference: int = 0
 
     def behind(self, placed: SparsePlacement, index: int, words: int) -> "_Bases":
         """Those of the layer after this one: the next loop's, behind the last layer of a loop."""
         state = self.state + words * is_seen(placed.network.layers[index])
+        reference = self.reference + _reference_words(placed, index)
         loop = _loop(placed, index)
         if index != placed.layout.loops[loop][-1]:
-            return replace(self, state=state)
+            return replace(self, state=state, reference=reference)
         packed = placed.packed[loop]
         return _Bases(
             self.mask + packed.masks.shape[1],
             self.weight + packed.weights.shape[1],
             self.parameter + packed.parameters.shape[1],
             state,
+            reference,
         )
 
 
@@ -210,8 +225,14 @@ def _fields(placed: SparsePlacement, number: int, index: int, bases: _Bases) -> 
     """The descriptor of layer ``index``, of stage ``number``, but for where its words lie."""
     config, layer = placed.config, placed.network.layers[index]
     place = placed.layout.layers[index]
-    fields = dict.fromkeys(DESCRIPTOR.fields, 0)
+    fields = {name: 0 for name in DESCRIPTOR.fields if name not in config.unused}
     fields |= common_fields(placed, number, index, placed.read)
+    if config.delta:
+        fields |= {
+            "delta_x": layer.delta_x or 0,
+            "delta_h": layer.delta_h or 0,
+            "reference_base": bases.reference,
+        }
     return fields | {
         "pre_shift": layer.f_pre - 12,
         "state_shift": layer.f_state - 12,

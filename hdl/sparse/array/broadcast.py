@@ -1,6 +1,6 @@
 """Sends activations to every lane that needs them."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,19 +10,18 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 from sparnn.hdl.sparse.lane.ports import broadcast_layout, local_word_bits, tokens_layout
 
-__all__ = ["BROADCAST_PROGRAM", "Broadcaster", "vector_word_layout"]
+from .differences import DIFFERENCES_PROGRAM, Differences
+from .vectors import sent_word_layout, vector_word_layout
+
+__all__ = ["BROADCAST_PROGRAM", "Broadcaster"]
+
+#: Cycles for which stored words wait behind a vector, until references are written.
+_HOLD = Differences.LATENCY
 
 #: What the broadcaster must know of the loop that runs; static from before ``start``.
 BROADCAST_PROGRAM = DESCRIPTOR.layout(
     ("kind", "v_log2", "unfolded", "rotate", "in_words", "out_words")
 )
-
-
-def vector_word_layout(config: SparseConfig) -> data.StructLayout:
-    """The next word of a vector. half: 0 layer input, 1 hidden state. last: ends the vector."""
-    return data.StructLayout(
-        {"values": config.store_entry_bits, "half": 1, "thread": config.thread_bits, "last": 1}
-    )
 
 
 class Broadcaster(wiring.Component):
@@ -37,6 +36,16 @@ class Broadcaster(wiring.Component):
     Latency: 3 cycles from a stored word to ``broadcast``, 4 from a fresh one, which is registered
     first. ``tokens`` change one cycle after a vector's last word, when it can be read; if not
     ``unfolded``, an input vector's once the hidden state that it meets has been sent as well.
+
+    With ``delta`` words become differences (:class:`~.differences.Differences`) before they are
+    placed, as many cycles later, and the next stored word waits for :data:`_HOLD` cycles behind the
+    last one of a vector. So the same word of the next input vector finds its reference written. A
+    fresh word does anyway: it follows from what the lanes made of the one before it.
+
+    Members
+    -------
+    differences, anew: only with ``delta``; the former as ``program``, the latter with ``start``:
+        all references are zero.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -53,13 +62,14 @@ class Broadcaster(wiring.Component):
                 "broadcast_en": Out(config.max_v),
                 "tokens": Out(tokens_layout(config)),
             }
+            | ({"differences": In(DIFFERENCES_PROGRAM), "anew": In(1)} if config.delta else {})
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
         banks = config.post_units
-        width = config.activation_bits
+        width = config.lane_activation_bits
         slice_bits = config.v_log2_max
         program = self.program
         vectors = range(2 * config.threads)  # {thread, half}
@@ -78,16 +88,23 @@ class Broadcaster(wiring.Component):
         fresh, fresh_valid = Signal(vector_word_layout(config), reset_less=True), Signal()
         item, valid = Signal(vector_word_layout(config), reset_less=True), Signal()
         m.d.comb += self.stored.ready.eq(~fresh_valid)
+        offered: Value = self.stored.valid
+        if config.delta:
+            held = self._held(m)
+            offered = offered & ~held
+            m.d.comb += self.stored.ready.eq(~fresh_valid & ~held)
         m.d.sync += [
             fresh.eq(self.fresh),
             fresh_valid.eq(self.fresh_valid),
-            valid.eq(fresh_valid | self.stored.valid),
+            valid.eq(fresh_valid | offered),
             item.eq(Mux(fresh_valid, fresh, self.stored.payload)),
         ]
+        if config.delta:
+            item, valid = self._differences(m, item, valid)
         number = Cat(item.half, item.thread)
         here, local, count = slices[number], words[number], counts[number]
 
-        placed = Signal(vector_word_layout(config))
+        placed = Signal(sent_word_layout(config))
         placed_valid = Signal()
         placed_slice = Signal(max(1, slice_bits))
         placed_word = Signal(local_word_bits(config))
@@ -165,3 +182,25 @@ class Broadcaster(wiring.Component):
             with m.If(self.start):
                 m.d.sync += Cat(tokens.x, tokens.h, x_sent, x_last, h_last).eq(0)
         return m
+
+    def _held(self, m: Module) -> Signal:
+        """Whether the stored words have to wait behind the last one of a vector."""
+        hold = Signal(_HOLD)
+        m.d.sync += hold.eq(hold >> 1)
+        with m.If(self.stored.valid & self.stored.ready & self.stored.payload.last):
+            m.d.sync += hold.eq(-1)
+        held = Signal()
+        m.d.comb += held.eq(hold[0])
+        return held
+
+    def _differences(self, m: Module, item: data.View, valid: Signal) -> tuple[data.View, Signal]:
+        """What is sent of a word, and whether there is one."""
+        m.submodules.differences = differences = Differences(self._config)
+        m.d.comb += [
+            differences.program.eq(self.differences),
+            differences.start.eq(self.start),
+            differences.anew.eq(self.anew),
+            differences.i.eq(item),
+            differences.i_valid.eq(valid),
+        ]
+        return differences.o, differences.o_valid

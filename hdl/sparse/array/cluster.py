@@ -51,6 +51,7 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
             "state_read": In(state_read_signature(config)),
             "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
         }
+        | ({"anew": In(1)} if config.delta else {})
         | ({"busy": In(1), "counters": In(counter_read_signature())} if config.counters else {})
     )
 
@@ -68,6 +69,7 @@ class Cluster(wiring.Component):
     lane_program, collector_program, post_program: static between two ``start`` pulses.
     start: begins a layer.
     fresh: its states start at zero.
+    anew: only with ``delta``: the totals of its rows start at zero as well.
     tokens, broadcast, broadcast_en: steps and activations; ``broadcast_en`` has one bit per lane
         position modulo ``max_v``.
     load: the host's load bus.
@@ -116,6 +118,9 @@ class Cluster(wiring.Component):
             number.eq(self.number),
         ]
         m.d.sync += lane_load.eq(load)
+        anew = Signal()
+        if config.delta:
+            m.d.sync += anew.eq(self.anew)
 
         m.submodules.collector = collector = Collector(config)
         m.submodules.tree = tree = ReductionTree(config)
@@ -136,6 +141,9 @@ class Cluster(wiring.Component):
             post.state_load.addr.eq(load.addr),
             post.state_load.data.eq(load.data),
         ]
+
+        if config.delta:
+            m.d.comb += post.anew.eq(anew)
 
         plans = None
         if not config.masks:

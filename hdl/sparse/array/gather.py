@@ -13,8 +13,8 @@ from sparnn.hdl.host.results import result_word_layout
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 
-from .broadcast import vector_word_layout
 from .places import PLACES_PROGRAM, OutputPlaces
+from .vectors import vector_word_layout
 
 __all__ = ["GATHER_PROGRAM", "Gather"]
 
@@ -128,6 +128,11 @@ class Gather(wiring.Component):
         available = Cat(output.valid for output in self.outputs).all() & (self.addends.valid | ~add)
         take = Signal()
         to_hidden = keep & (second | ~program.store_out)
+        sends = take & recurrent
+        if config.delta:
+            # No lane reads the last state in this run, and the next run begins with it: sent now as
+            # well, it would then find itself as its reference, and its difference would be lost.
+            sends = sends & ~last_step
         m.d.comb += [
             take.eq(available & (~emit | self.results.ready) & (~twice | second)),
             self.results.valid.eq(available & emit & (~twice | second)),
@@ -135,7 +140,7 @@ class Gather(wiring.Component):
                 Mux(last_word & (program.tail != 0), program.tail, config.post_units)
             ),
             self.results.payload.first.eq(places.word == 0),
-            self.fresh_valid.eq(take & recurrent),
+            self.fresh_valid.eq(sends),
             self.fresh.half.eq(1),
             self.fresh.thread.eq(places.thread),
             self.fresh.last.eq(last_word),

@@ -10,9 +10,9 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.common.read_ahead import ReadAhead
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Kind
-from sparnn.hdl.sparse.array.broadcast import vector_word_layout
+from sparnn.hdl.sparse.array.vectors import vector_word_layout
 from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.descriptor import DESCRIPTOR
+from sparnn.hdl.sparse.descriptor import DELTA_FIELDS, DESCRIPTOR
 
 from .last_step import LAST_STEP_PROGRAM, LastStep
 
@@ -101,6 +101,8 @@ class Dispatcher(wiring.Component):
     busy: Out(1), high from the cycle after ``run`` to the last output.
     cycles: length of the last or current run, from ``run`` to its last output.
     load_en, load_addr, load_data: the host writes a word of the program memory.
+    run_anew: In(1), with ``run`` on a machine with ``delta``: references and totals are zero.
+    anew: of the current run.
     descriptor, start, fresh, layer_steps: the current layer, for the rest of the machine.
     loop: descriptors read so far in this run.
     partner: what the second thread of a pair has of its own.
@@ -125,7 +127,7 @@ class Dispatcher(wiring.Component):
                 "load_en": In(1),
                 "load_addr": In(clog2(config.program_depth * DESCRIPTOR.words)),
                 "load_data": In(32),
-                "descriptor": Out(DESCRIPTOR.whole()),
+                "descriptor": Out(DESCRIPTOR.whole(without=config.unused)),
                 "start": Out(1),
                 "fresh": Out(1),
                 "layer_steps": Out(RUN_STEPS_BITS),
@@ -140,6 +142,7 @@ class Dispatcher(wiring.Component):
                 "store_data": In(config.store_entry_bits),
                 "vectors": Out(stream.Signature(vector_word_layout(config))),
             }
+            | ({"run_anew": In(1), "anew": Out(1)} if config.delta else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -203,6 +206,8 @@ class Dispatcher(wiring.Component):
                         self.fresh.eq(self.reset),
                         fetch.eq(0),
                     ]
+                    if config.delta:
+                        m.d.sync += self.anew.eq(self.run_anew)
                     m.next = "FETCH"
             self._fetch(m, fetch, read_word)
             with m.State("START"):
@@ -406,6 +411,8 @@ def _by_word(names: Iterable[str]) -> dict[int, dict[str, tuple[int, int]]]:
 def _kept(config: SparseConfig) -> list[str]:
     """Descriptor fields that a machine keeps; the others are constants of its, zero."""
     constant = set() if config.backwards else {"reverse", "add_stored", "sum_shift"}
+    if not config.delta:
+        constant |= {*DELTA_FIELDS}
     if config.compact:  # one post unit
         constant |= {"tail"} | ({"v_log2"} if config.max_v == 1 else set())
     return [name for name in DESCRIPTOR.fields if name not in constant]

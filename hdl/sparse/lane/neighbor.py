@@ -28,7 +28,7 @@ def neighbor_signature(config: SparseConfig) -> wiring.Signature:
             "give": Out(1),
             "sub": Out(sub_mask_layout(config)),
             "held": Out(1),
-            "product": Out(signed(config.operand_bits + config.activation_bits)),
+            "product": Out(signed(config.operand_bits + config.lane_activation_bits)),
             "product_valid": Out(1),
         }
     )

@@ -132,7 +132,7 @@ class PairStage(wiring.Component):
             load.en.eq(self.load_en),
         ]
         m.submodules.activations = activations = memory.Memory(
-            shape=config.store_entry_bits,
+            shape=config.lane_entry_bits,
             depth=4 << local_word_bits(config) + config.thread_bits + config.sharing,
             init=[],
             attrs={"no_rw_check": 1},
@@ -279,7 +279,7 @@ class PairStage(wiring.Component):
         # has a cycle of its own.
         weights_out = Signal(config.weight_entry_bits, reset_less=True)
         word_out = Signal.like(memories.activations.data, reset_less=True)
-        activation = Signal(signed(config.activation_bits), reset_less=True)
+        activation = Signal(signed(config.lane_activation_bits), reset_less=True)
         read_element = Signal(len(column_element), reset_less=True)
         element = Signal(len(column_element), reset_less=True)
         m.d.sync += [
@@ -287,7 +287,7 @@ class PairStage(wiring.Component):
             element.eq(read_element),
             weights_out.eq(memories.weights.data),
             word_out.eq(memories.activations.data),
-            activation.eq(word_out.word_select(element, config.activation_bits).as_signed()),
+            activation.eq(word_out.word_select(element, config.lane_activation_bits).as_signed()),
         ]
         products = []
         for row in range(config.width):
@@ -298,7 +298,7 @@ class PairStage(wiring.Component):
                 operands = self._scaled(m, at_hand.factors, weight, activation)
             # Cycle 6: the product.
             product = Signal(
-                signed(config.operand_bits + config.activation_bits),
+                signed(config.operand_bits + config.lane_activation_bits),
                 name=f"product{row}",
                 reset_less=True,
             )

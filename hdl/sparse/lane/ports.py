@@ -46,9 +46,10 @@ def chunk_bits(config: SparseConfig) -> int:
 def broadcast_layout(config: SparseConfig) -> data.StructLayout:
     """One word of activations on its way to the local copies.
 
-    ``values`` are ``post_units`` activations for local word ``word`` of vector (``half``,
-    ``parity``, ``thread``); ``mask`` is the whole chunk that the word belongs to, as far as it is
-    known. ``word``, ``thread``, ``parity`` and ``half`` are the local copy's address, lowest first.
+    ``values`` are ``post_units`` activations, or differences of them, for local word ``word`` of
+    vector (``half``, ``parity``, ``thread``); ``mask`` is the whole chunk that the word belongs to,
+    as far as it is known. ``word``, ``thread``, ``parity`` and ``half`` are the local copy's
+    address, lowest first.
     """
     return data.StructLayout(
         {
@@ -56,7 +57,7 @@ def broadcast_layout(config: SparseConfig) -> data.StructLayout:
             "thread": config.thread_bits,
             "parity": 1,
             "half": 1,
-            "values": config.store_entry_bits,
+            "values": config.lane_entry_bits,
             "mask": config.chunk,
         }
     )

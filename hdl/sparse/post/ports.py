@@ -34,4 +34,5 @@ def post_signature(config: SparseConfig) -> wiring.Signature:
             "state_load": In(state_load_signature(config)),
             "state_read": In(state_read_signature(config)),
         }
+        | ({"anew": In(1)} if config.delta else {})
     )

@@ -18,7 +18,7 @@ from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.common.sequential_memory import SequentialMemory
 from sparnn.hdl.sparse.config import SparseConfig
 
-from .tags import ROW_TAG, row_sum_layout
+from .tags import ROW_TAG, row_total_layout
 
 __all__ = ["Requantizer", "half_row_layout"]
 
@@ -46,7 +46,7 @@ class Requantizer(wiring.Component):
 
     Parameters
     ----------
-    config: ``sum_bits`` and ``parameter_depth``.
+    config: ``total_bits`` and ``parameter_depth``.
 
     Members
     -------
@@ -56,7 +56,7 @@ class Requantizer(wiring.Component):
     load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`). Only while no row is inside.
         ``mult`` is within 16384 … 32767, or 0 with the shift ``ZERO_SHIFT``, which means nothing
         else.
-    i: In(stream of :func:`row_sum_layout`).
+    i: In(stream of :func:`row_total_layout`).
     o: Out(stream of :func:`half_row_layout`). A hole passes in its place with value 0.
     """
 
@@ -72,7 +72,7 @@ class Requantizer(wiring.Component):
                         {"en": Out(1), "addr": Out(address), "data": Out(PARAMETER_LAYOUT)}
                     )
                 ),
-                "i": In(stream.Signature(row_sum_layout(config))),
+                "i": In(stream.Signature(row_total_layout(config))),
                 "o": Out(stream.Signature(half_row_layout())),
             }
         )
@@ -80,7 +80,7 @@ class Requantizer(wiring.Component):
     @property
     def limbs(self) -> int:
         """Hardware multipliers: parts of a sum."""
-        return 1 + max(0, ceil_div(self._config.sum_bits - _LIMB_BITS - 1, _LIMB_BITS))
+        return 1 + max(0, ceil_div(self._config.total_bits - _LIMB_BITS - 1, _LIMB_BITS))
 
     @property
     def latency(self) -> int:
@@ -165,7 +165,7 @@ class Requantizer(wiring.Component):
 
         # Shift, which needs the parameters as late as this.
         m.submodules.shifter = shifter = RoundingShifter(
-            self._config.sum_bits + _FACTOR_BITS, SHIFT_BITS, _QUOTIENT_BITS
+            self._config.total_bits + _FACTOR_BITS, SHIFT_BITS, _QUOTIENT_BITS
         )
         amount, bias = memory.value.shift, memory.value.bias
         for k in range(1 + limbs):

@@ -6,7 +6,7 @@ from amaranth.lib import data
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 
-__all__ = ["POST_PROGRAM", "ROW_TAG", "row_sum_layout"]
+__all__ = ["POST_PROGRAM", "ROW_TAG", "row_sum_layout", "row_total_layout"]
 
 #: half: 0 input, 1 hidden. gate: in the cell's gate order. last_gate: last row of this neuron.
 #: hole: an empty position, which makes output 0 in the final half and uses no parameter and no
@@ -49,3 +49,8 @@ POST_PROGRAM = DESCRIPTOR.layout(
 def row_sum_layout(config: SparseConfig) -> data.StructLayout:
     """One exact row sum (``config.sum_bits`` wide) and its tag."""
     return data.StructLayout({"psum": signed(config.sum_bits), "tag": ROW_TAG})
+
+
+def row_total_layout(config: SparseConfig) -> data.StructLayout:
+    """What is requantized of a row, ``config.total_bits`` wide, and its tag."""
+    return data.StructLayout({"psum": signed(config.total_bits), "tag": ROW_TAG})

@@ -11,6 +11,7 @@ from .cell import CellUpdater
 from .halves import HalfJoin, joined_row_layout
 from .ports import post_signature
 from .requantize import Requantizer
+from .totals import RowTotals
 
 __all__ = ["PostUnit"]
 
@@ -18,8 +19,8 @@ __all__ = ["PostUnit"]
 class PostUnit(wiring.Component):
     """Row sums of one cluster in, neuron outputs out: docs/post.md.
 
-    Requantizer, join of the halves, cell. One row per cycle into the requantizer; ``sums.ready`` is
-    two gates behind a register.
+    Requantizer, join of the halves, cell; with ``delta`` the totals of the rows before them. One
+    row per cycle; ``sums.ready`` is two gates behind a register.
 
     Parameters
     ----------
@@ -31,6 +32,7 @@ class PostUnit(wiring.Component):
         the layer's last output is taken.
     start: In(1), a pulse while nothing is inside, at least 4 cycles before the first sum.
     fresh: In(1), with ``start``: all states are zero in the first step.
+    anew: In(1), with ``start``, on a machine with ``delta``: so are all totals of rows.
     sums: In(stream of :func:`row_sum_layout`), in the order of docs/machine.md.
     out: Out(stream of signed(16)), one item per word of every step, 0 for a hole.
     parameter_load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`).
@@ -50,7 +52,17 @@ class PostUnit(wiring.Component):
         m.submodules.buffer = buffer = StreamBuffer(joined_row_layout())
         m.submodules.cell = cell = CellUpdater(self._config)
 
-        wiring.connect(m, wiring.flipped(self.sums), requantizer.i)
+        if self._config.delta:
+            m.submodules.totals = totals = RowTotals(self._config)
+            wiring.connect(m, wiring.flipped(self.sums), totals.i)
+            wiring.connect(m, totals.o, requantizer.i)
+            m.d.comb += [
+                totals.start.eq(self.start),
+                totals.anew.eq(self.anew),
+                totals.base.eq(self.program.parameter_base),
+            ]
+        else:
+            wiring.connect(m, wiring.flipped(self.sums), requantizer.i)
         wiring.connect(m, requantizer.o, join.i)
         wiring.connect(m, join.o, buffer.i)
         wiring.connect(m, buffer.o, cell.i)

@@ -39,6 +39,10 @@ LIMITS = {
     "counters": (0, 1),
     "hard_sigmoid": (0, 1),
     "reset_first": (0, 1),
+    "cell_functions": (0, 1),
+    "clip": (0, 1),
+    "delta": (0, 1),
+    "reference_depth": (2, 1 << 20),
     "split_scales": (0, 1),
     "backwards": (0, 1),
     "compact": (0, 1),
@@ -189,3 +193,21 @@ def test_derived_values() -> None:
 @pytest.mark.parametrize("max_v", [1, 2, 8, 1024])
 def test_largest_v(max_v: int) -> None:
     assert 1 << SparseConfig(lanes=1024, max_v=max_v).v_log2_max == max_v
+
+
+def test_delta() -> None:
+    plain = SparseConfig(lanes=4, max_v=4, post_units=1)
+    delta = dataclasses.replace(plain, delta=1)
+    assert delta.lane_activation_bits == 9
+    assert delta.lane_entry_bits == 9 * delta.post_units
+    assert delta.store_entry_bits == plain.store_entry_bits
+    # A sum of differences has a bit more, one over the references has not.
+    assert delta.sum_bits == plain.sum_bits + 1
+    assert delta.total_bits == plain.total_bits == plain.sum_bits
+    assert "delta" not in plain.identity_text()
+    assert dataclasses.replace(plain, reference_depth=64).identity_text() == plain.identity_text()
+    assert "delta=1" in delta.identity_text()
+    with pytest.raises(ConfigurationError, match="activation_bits = 15 or less, or delta = 0"):
+        SparseConfig(delta=1, activation_bits=16)
+    with pytest.raises(ConfigurationError, match="set delta = 0, or compact = 0"):
+        SparseConfig(delta=1, compact=1)

@@ -1,10 +1,20 @@
 """Packed images and packets, run by the plain model of the machine, against the golden model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.host_model import HostModel
 
-from sparnn.gen.bench.random_networks import random_config, random_initial, random_network, random_x
+from sparnn.gen.bench.random_networks import (
+    random_config,
+    random_held,
+    random_initial,
+    random_network,
+    random_thresholds,
+    random_v,
+    random_x,
+)
 from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.place import place
 from sparnn.hdl.host.protocol import IMAGE_VERSION, Response
@@ -36,19 +46,21 @@ def random_outputs(rng, network):
     return [{**entry, "name": f"y{number}"} for number, entry in enumerate(outputs)]
 
 
-@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("seed", range(100))
 def test_images_on_the_host_model(seed):
     rng = np.random.default_rng(seed)
     # A small store splits the sequences.
     config = random_config(rng, store_depth=int(rng.choice([160, 512, 4096])))
     network = random_network(rng, config)
+    if seed >= 80:
+        bits = min(config.activation_bits, 15)
+        config = replace(config, delta=1, activation_bits=bits)
+        network = random_thresholds(rng, random_network(rng, config))
     outputs = random_outputs(rng, network)
     layout = lay_out(
         network,
         config,
-        v=[int(2 ** rng.integers(0, config.v_log2_max + 1)) for _ in network.layers]
-        if rng.random() < 0.7
-        else None,
+        v=random_v(rng, config, network) if rng.random() < 0.7 else None,
         balance=bool(rng.integers(2)),
         activity=[
             rng.random((4, size)) < rng.random(size)
@@ -73,6 +85,8 @@ def test_images_on_the_host_model(seed):
         sequences = []
     longest = program.max_steps + (0 if unsplit else 3)
     sequences.append(random_x(rng, network, min(longest, 40)))
+    if config.delta:
+        sequences = [random_held(rng, x) for x in sequences]
     for number, x in enumerate(sequences):
         initial = random_initial(rng, network) if rng.random() < 0.5 else {}
         trace = run_network(network, x, initial)
