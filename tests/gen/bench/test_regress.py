@@ -27,7 +27,7 @@ def test_one_case_is_replayed(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["regress", "--case", "11:1"])
     assert regress.main() == 0
     first = capsys.readouterr().out
-    assert first.startswith("11:1: 3 lanes, 1 post units, V <= 1, C = 32/8")
+    assert first.startswith("11:1: 3 lanes x 4 without masks, 1 post units, V <= 1, C = 32/8")
     assert first.endswith("1 passed, 0 failed\n")
     assert regress.main() == 0
     assert capsys.readouterr().out == first
