@@ -8,6 +8,7 @@ The folder holds
 - `program.json`: what the host has to know to run it (`sparnn.sim.host.program.MachineProgram`);
 - `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
   pruned weights: the float reference judges the quantization, not the pruning;
+- `tb/`: self-checking benches for Icarus, Verilator and cocotb (`sparnn.gen.output.testbench`);
 - `estimate.json`: expected cycles, and the machine on boards (`sparnn.gen.estimate`);
 - `manifest.json`: all of it described, with what is needed to make it again;
 - with `--bus` also `sparnn_bus.v`, `sparnn_regs.h`, `sparnn_regs.rdl`, `registers.md` and, where
@@ -27,6 +28,7 @@ from onnx.external_data_helper import uses_external_data
 
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.golden.run import quantize_sequence
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import Phases
@@ -47,6 +49,7 @@ from .output.c_driver import write_c_driver
 from .output.folder import check_replaceable, written_aside
 from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
+from .output.testbench import SEQUENCES, write_testbench
 from .quantize.activity import BoolArray, measure_activity
 from .quantize.calibration import parse_calibration
 from .quantize.features import Fitted, unscaled_features
@@ -65,6 +68,7 @@ class CompiledPart:
     network: its real numbers, pruned where that was wanted. quantized: its integers.
     activity: see :func:`~sparnn.gen.quantize.activity.measure_activity`.
     placement: where they lie. pruned: whether weights were set to zero.
+    samples: the first calibration sequences, for the benches.
     """
 
     network: FloatNetwork
@@ -72,6 +76,7 @@ class CompiledPart:
     activity: Sequence[BoolArray]
     placement: Placement
     pruned: bool
+    samples: Sequence[InputSequence]
 
     def pack(self) -> None:
         """Make program and image, which refuse what does not fit."""
@@ -253,13 +258,13 @@ def compile_model(
         (folder / ESTIMATE).write_text(estimated + "\n", encoding="utf-8")
         _copy_model(model, folder / "model.onnx")
         if read.cut is None:
-            _write_part(folder, parts[0], options, around)
+            _write_part(folder, parts[0], options, around, f"../{VERILOG}")
         else:
             graph = write_graph(folder, read.cut, model_sizes(read.model))
             for part, place, cut in zip(parts, graph.parts, read.cut.parts, strict=True):
                 content = cut.model.SerializeToString(deterministic=True)
                 (place / "model.onnx").write_bytes(content)
-                _write_part(place, part, options, around)
+                _write_part(place, part, options, around, f"../../../{VERILOG}")
             text = manifest_text(
                 command="compile",
                 options=options,
@@ -296,7 +301,8 @@ def _compile_part(
             steps=_longest_run(quantized.network, sequences),
             streams=streams,
         )
-    return CompiledPart(fitted.network, quantized, activity, placement, pruned)
+    samples = sequences[:SEQUENCES]
+    return CompiledPart(fitted.network, quantized, activity, placement, pruned, samples)
 
 
 def _moved(part: CompiledPart, machine: MachineConfig, streams: int) -> CompiledPart:
@@ -312,9 +318,13 @@ def _moved(part: CompiledPart, machine: MachineConfig, streams: int) -> Compiled
 
 
 def _write_part(
-    folder: Path, part: CompiledPart, options: Mapping[str, Any], around: BusChoice | None
+    folder: Path,
+    part: CompiledPart,
+    options: Mapping[str, Any],
+    around: BusChoice | None,
+    verilog: str,
 ) -> None:
-    """A network's files, and the manifest of its folder."""
+    """A network's files, and the manifest of its folder. ``verilog``: its path from tb/."""
     network, program = part.quantized.network, part.placement.program
     (folder / HEADER).write_text(
         header_text(
@@ -324,6 +334,15 @@ def _write_part(
     )
     if around is not None and around.bus.jobs:
         write_c_driver(folder, program, network)
+    if program.streams == 1:
+        write_testbench(
+            folder / "tb",
+            program,
+            network,
+            part.placement.image,
+            [quantize_sequence(network, one) for one in part.samples],
+            verilog,
+        )
     network.save(folder / "network.npz")
     (folder / "image.bin").write_bytes(part.placement.image.astype("<u4").tobytes())
     (folder / "program.json").write_text(
