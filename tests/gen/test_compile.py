@@ -22,6 +22,7 @@ from sparnn.sim.reference import run_reference
 from sparnn.sim.verilator.hardware import load_program
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+TB = ("Makefile", "sparnn_tb.v", "test_sparnn.py", "said.hex", "answered.hex")
 FILES = {
     "estimate.json",
     "image.bin",
@@ -52,9 +53,13 @@ def calibration():
 def test_folder(tmp_path):
     summary = compile_digits(tmp_path / "out", "lstm")
     folder = tmp_path / "out"
-    assert {path.name for path in folder.iterdir()} == FILES
+    assert {path.name for path in folder.iterdir() if path.is_file()} == FILES
+    benches = {f"tb/{path.name}" for path in (folder / "tb").iterdir()}
+    assert benches == {f"tb/{name}" for name in TB}
     manifest = json.loads((folder / "manifest.json").read_text())
-    assert manifest["files"] == {name: sha256(folder / name) for name in FILES - {"manifest.json"}}
+    assert manifest["files"] == {
+        name: sha256(folder / name) for name in (FILES | benches) - {"manifest.json"}
+    }
     assert manifest["options"]["model"]["sha256"] == sha256(DIGITS / "lstm.onnx")
     assert manifest["reference"] == "model.onnx"
     assert str(tmp_path) not in (folder / "manifest.json").read_text()

@@ -204,7 +204,10 @@ REFUSED: dict[str, tuple[Callable[[], ModelProto], str]] = {
         lambda: single("GRU", linear_before_reset=0, direction="reverse"),
         r"linear_before_reset = 0 .* retrain",
     ),
-    "clip": (lambda: single(clip=3.0), "clip = 3 is not supported"),
+    "clip": (
+        lambda: single("RNN", activations=["Relu"], clip=3.0),
+        "clip = 3 is not supported",
+    ),
     "activation_alpha": (lambda: single("RNN", activation_alpha=[0.3]), "activation_alpha"),
     "hidden_size": (
         lambda: _edit(single(), lambda n: setattr(n.attribute[0], "i", 9)),
