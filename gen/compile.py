@@ -42,6 +42,7 @@ from .machines.bus import BusChoice, bus_choice
 from .machines.emit import HEADER, VERILOG, config_option
 from .machines.presets import is_file, load_machine, named_widths
 from .machines.shared.placement import FITTED_STEPS, Placement
+from .machines.shared.steps import single_steps
 from .network.model import FloatNetwork
 from .network.prune import prune as prune_network
 from .network.to_onnx import float_model
@@ -50,8 +51,9 @@ from .output.folder import check_replaceable, written_aside
 from .output.header import header_text
 from .output.manifest import MANIFEST, file_hashes, manifest_text, network_section, sha256
 from .output.testbench import SEQUENCES, write_testbench
-from .quantize.activity import BoolArray, measure_activity
+from .quantize.activity import Activity, measure_activity
 from .quantize.calibration import parse_calibration
+from .quantize.deltas import DeltaChoice, delta_lines, parse_delta, with_thresholds
 from .quantize.features import Fitted, unscaled_features
 from .quantize.quantize import Quantized, proposals, saturation_report
 from .quantize.widths import DEFAULT_DB, Chosen, Wanted, choose_widths
@@ -73,7 +75,7 @@ class CompiledPart:
 
     network: FloatNetwork
     quantized: Quantized
-    activity: Sequence[BoolArray]
+    activity: Activity
     placement: Placement
     pruned: bool
     samples: Sequence[InputSequence]
@@ -98,6 +100,9 @@ class CompiledPart:
             f"image          {4 * len(self.placement.image)} bytes, up to {program.max_steps} "
             "steps in one run"
         )
+        lines += [
+            f"deltas         {line}" for line in delta_lines(self.quantized.network, self.activity)
+        ]
         lines += [f"saturation     {line}" for line in saturation_report(self.quantized)]
         if propose:
             lines += [f"precision      {line}" for line in proposals(self.quantized)]
@@ -147,6 +152,8 @@ def compile_model(
     sqnr: float | None = None,
     calibration: str | None = None,
     streams: int = 1,
+    delta: str | float | None = None,
+    delta_sqnr: float | None = None,
     bus: str | None = None,
     bus_bits: int | None = None,
 ) -> CompileSummary:
@@ -169,6 +176,9 @@ def compile_model(
         named, here or by ``config``, stay in any case.
     calibration: see :func:`~sparnn.gen.quantize.calibration.parse_calibration`.
     streams: sequences that take turns, on a dense machine.
+    delta, delta_sqnr: thresholds of differences, see
+        :func:`~sparnn.gen.quantize.deltas.parse_delta`. Without them a machine from a file with
+        ``delta = 1`` has thresholds of 0.
     bus, bus_bits: see :func:`~sparnn.gen.machines.bus.bus_choice`.
 
     Raises
@@ -179,6 +189,7 @@ def compile_model(
     check_replaceable(output)
     around = bus_choice(bus, bus_bits)
     way = parse_calibration(calibration)
+    deltas = parse_delta(None if delta is None else str(delta), delta_sqnr)
     machine = load_machine(
         config,
         lanes,
@@ -186,6 +197,8 @@ def compile_model(
         activation_bits=activation_bits,
         split_scales=split_scales,
     )
+    if deltas is None and machine.delta:
+        deltas = DeltaChoice(0.0)
     phase = Phases()
     with phase("Reading the model"):
         read = read_model(model, calibrate)
@@ -215,6 +228,9 @@ def compile_model(
     parts: list[CompiledPart] = []
     pruned = prune is not None and prune > 0
     for fitted in widths.networks:
+        if deltas is not None:
+            with phase("Choosing thresholds"):
+                fitted = with_thresholds(fitted, deltas, single_steps(fitted.quantized.network))
         placed = _compile_part(
             fitted, machine, phase, fit=not is_file(config), pruned=pruned, streams=streams
         )
@@ -248,6 +264,7 @@ def compile_model(
         "sqnr": sqnr,
         "calibration": str(way),
         "streams": streams,
+        **({} if delta is None else {"delta": str(delta), "delta_sqnr": delta_sqnr}),
         **(around.options if around is not None else {}),
     }
     with phase("Writing the folder"), written_aside(output) as folder:

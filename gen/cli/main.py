@@ -23,7 +23,7 @@ from sparnn.gen.output.json_output import check_json, write_json
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
-from .bench_accuracy import bench_app
+from .bench_delta import bench_app
 from .evaluate import evaluate_command, report_command
 from .synth import estimate_command, fit_command, synth_command
 
@@ -177,6 +177,22 @@ def compile_command(
             min=1, max=4, help="Sequences that take turns on the same weights, on a dense machine."
         ),
     ] = 1,
+    delta: Annotated[
+        str | None,
+        typer.Option(
+            metavar="T|auto",
+            help="Send differences from step to step above this threshold, in the units of the "
+            "activations; 0 loses nothing, auto chooses.",
+        ),
+    ] = None,
+    delta_sqnr: Annotated[
+        float | None,
+        typer.Option(
+            callback=_within(1, 100),
+            metavar="DB",
+            help="With --delta auto: signal of the outputs to what thresholds add; 30.",
+        ),
+    ] = None,
     bus: BusName = None,
     bus_bits: BusBits = None,
     timings: Annotated[
@@ -199,6 +215,8 @@ def compile_command(
         sqnr=sqnr,
         calibration=calibration,
         streams=streams,
+        delta=delta,
+        delta_sqnr=delta_sqnr,
         bus=bus,
         bus_bits=bus_bits,
     )

@@ -18,7 +18,7 @@ from sparnn.gen.machines.shared.order import by_position
 from sparnn.gen.machines.shared.placement import Placement
 from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.gen.machines.sparse.stage import at_once, chunks_per_row
-from sparnn.gen.quantize.activity import BoolArray
+from sparnn.gen.quantize.activity import Activity, BoolArray
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.cycles.dense import layer_cycles
@@ -85,8 +85,11 @@ def loop_cycles(
         sizes = [layers[0].inputs, *(layer.units for layer in layers)]
         activity = [np.ones((1, size), np.bool_) for size in sizes]
     # Spread over all sample steps: the model follows few.
-    activity = [one[np.linspace(0, len(one) - 1, _SAMPLES).round().astype(int)] for one in activity]
-    return [_sparse(placement, loop, activity) for loop in placement.layout.loops]
+    sent = activity.sent if isinstance(activity, Activity) else None
+    spread = Activity(activity, sent).changed(
+        lambda one: one[np.linspace(0, len(one) - 1, _SAMPLES).round().astype(int)]
+    )
+    return [_sparse(placement, loop, spread) for loop in placement.layout.loops]
 
 
 def _macs(layers: Sequence[IntegerLayer]) -> int:
@@ -94,9 +97,7 @@ def _macs(layers: Sequence[IntegerLayer]) -> int:
     return sum(int(np.count_nonzero(one)) for one in weights)
 
 
-def _sparse(
-    placed: SparsePlacement, loop: tuple[int, ...], activity: Sequence[BoolArray]
-) -> LoopCycles:
+def _sparse(placed: SparsePlacement, loop: tuple[int, ...], activity: Activity) -> LoopCycles:
     network, config = placed.network, placed.config
     layers = [network.layers[index] for index in loop]
     v_log2 = placed.layout.layers[loop[0]].v_log2
@@ -139,7 +140,7 @@ def _serial(placed: SparsePlacement, layers: Sequence[IntegerLayer]) -> float:
     )
 
 
-def _halves(placed: SparsePlacement, index: int, activity: Sequence[BoolArray]) -> list[HalfRows]:
+def _halves(placed: SparsePlacement, index: int, activity: Activity) -> list[HalfRows]:
     """The input and the hidden half of a layer, with what they read."""
     config, layer, place = placed.config, placed.network.layers[index], placed.layout.layers[index]
     read: list[tuple[npt.NDArray[np.int32], BoolArray, npt.NDArray[np.int64]]] = [
@@ -149,6 +150,12 @@ def _halves(placed: SparsePlacement, index: int, activity: Sequence[BoolArray]) 
         # The two layers of a GRU that resets first read each other's output.
         source = {"gru_gates": index + 1, "gru_candidate": index - 1}.get(layer.kind, index)
         read.append((layer.w_h, activity[source + 1], place.neurons))
+    if activity.sent is not None:
+        read = [
+            (weights, sent, columns)
+            for (weights, _, columns), sent in zip(read, activity.sent[index], strict=False)
+            if sent is not None
+        ]
     halves = []
     for half, (weights, active, columns) in enumerate(read):
         rows = [_rows(placed, index, half, one, active, columns) for one in _apart(config, weights)]

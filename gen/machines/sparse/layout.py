@@ -12,7 +12,7 @@ import numpy as np
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.order import side_by_side
-from sparnn.gen.quantize.activity import BoolArray
+from sparnn.gen.quantize.activity import Activity, BoolArray
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
@@ -93,6 +93,7 @@ def lay_out(
     if activity is None:
         sizes = [network.layers[0].inputs, *(layer.units for layer in network.layers)]
         activity = [np.ones((1, size), np.bool_) for size in sizes]
+    sent = activity.sent if isinstance(activity, Activity) else None
     all_loops = loops(network, config, v=v, interleave=interleave)
     before: IntArray | None = None
     arriving = activity[0]
@@ -106,6 +107,7 @@ def lay_out(
             arriving,
             [activity[index + 1] for index in indices],
             rotate,
+            None if sent is None else [sent[index] for index in indices],
         )
         positions = stage.layers[0].inputs if before is None else len(before)
         if v is None:

@@ -69,6 +69,7 @@ class Stage:
     before: position -> column of the input, or None where the order is free.
     arriving, outputs: which columns of the input and outputs of each layer are not zero, [steps,
         columns], in the network's order.
+    sent: with thresholds of differences, what is sent of each layer's vectors instead.
     """
 
     config: SparseConfig
@@ -78,6 +79,7 @@ class Stage:
     arriving: BoolArray
     outputs: list[BoolArray]
     rotate: bool
+    sent: Sequence[tuple[BoolArray, BoolArray | None]] | None = None
     _found: dict[int, IntArray] = field(default_factory=dict)  # bundles, by layer
 
     @property
@@ -239,6 +241,9 @@ class Stage:
             # The two layers of a GRU that resets first read each other's output.
             source = 1 - number if self.layers[-1].join == "reset" else number
             halves.append((layer.w_h, self.outputs[source]))
+        if self.sent is not None:
+            pairs = zip(halves, self.sent[number], strict=False)
+            halves = [(weights, sent) for (weights, _), sent in pairs if sent is not None]
         return halves
 
 

@@ -216,6 +216,8 @@ def test_compile(replace, files, capsys):
         "sqnr": None,
         "calibration": None,
         "streams": 3,
+        "delta": None,
+        "delta_sqnr": None,
         "bus": None,
         "bus_bits": None,
     }

@@ -1,0 +1,47 @@
+"""`sparnn bench delta`: differences from step to step."""
+
+from typing import Annotated
+
+import typer
+
+from sparnn.gen.bench.points import gather, publish
+from sparnn.gen.output.json_output import check_json
+
+from .bench import Json, ListCommand, Seed, _within
+from .bench_accuracy import bench_app
+
+__all__ = ["bench_app", "delta_command"]
+
+_MACS = [8, 64]
+
+
+@bench_app.command("delta", cls=ListCommand)
+def delta_command(
+    network: Annotated[
+        str, typer.Option(metavar="gruLxU", help="A GRU of L layers of U units on 40 inputs.")
+    ] = "gru2x768",
+    macs: Annotated[
+        list[int],
+        typer.Option(callback=_within(1, 1024), metavar="N...", help="MAC units: lanes of 8."),
+    ] = _MACS,
+    width: Annotated[
+        int, typer.Option(callback=_within(1, 16), metavar="K", help="Multipliers of a lane.")
+    ] = 8,
+    sparsity: Annotated[
+        float,
+        typer.Option(callback=_within(0, 1), metavar="P", help="Share of elements not sent."),
+    ] = 0.9,
+    steps: Annotated[
+        int, typer.Option(callback=_within(2, 512), metavar="T", help="Steps of the sequence.")
+    ] = 24,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """A GRU with drawn weights, sent differences: cycles at a stated share of elements not sent."""
+    check_json(json)
+    from sparnn.gen.bench.delta import delta_points
+
+    points = gather(
+        delta_points(network, macs, width=width, sparsity=sparsity, steps=steps, seed=seed), json
+    )
+    publish(f"Deltas on {network}", points, json)
