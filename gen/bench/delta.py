@@ -1,9 +1,9 @@
 """GRUs on a machine with deltas, where a stated share of elements is not sent: `bench delta`.
 
 EdgeDRNN's networks are GRUs of layers of equal size on 40 inputs. Weights are drawn. In each step a
-share of the inputs moves and the rest stays; thresholds of the hidden states are those that come
-nearest to the share, and the amplitude of the inputs is then tuned until it is met over all columns
-and steps, the first ones included. What the lanes see is what the network computes.
+share of the inputs moves and the rest stays; thresholds of the hidden states are the largest
+that still send as much, and the amplitude of the inputs is then lowered until the share is met over
+all columns and steps, the first ones included. What the lanes see is what the network computes.
 """
 
 import re
@@ -35,6 +35,8 @@ __all__ = ["DeltaWork", "delta_points", "drawn_work", "parse_gru"]
 INPUTS = 40
 #: Halvings of the amplitude.
 _ROUNDS = 14
+#: Where a tenth of the elements is sent, 32 mask bits hold three: too few to be ahead of the pairs.
+_SCAN = {"chunk": 128, "sub_chunk": 16}
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,13 +124,13 @@ def _bounded(moves: FloatArray) -> FloatArray:
 
 
 def _with_thresholds(network: IntegerNetwork, x: FloatArray, target: float) -> IntegerNetwork:
-    """Layer after layer the least threshold of its output with which no more than ``target`` is
+    """Layer after layer the largest threshold of its output with which no less than ``target`` is
     sent; who reads it next has the same. Inputs have 0."""
     layers = [replace(one, delta_x=0, delta_h=0) for one in network.layers]
     for index in range(len(layers)):
         low, high = 0, (1 << network.activation_bits - 1) - 1
         while low < high:
-            middle = (low + high) // 2
+            middle = (low + high + 1) // 2
             layers[index] = replace(layers[index], delta_h=middle)
             activity = measure_activity(
                 replace(network, layers=tuple(layers)), [InputSequence(x, {})]
@@ -136,7 +138,7 @@ def _with_thresholds(network: IntegerNetwork, x: FloatArray, target: float) -> I
             assert activity.sent is not None
             hidden = activity.sent[index][1]
             assert hidden is not None
-            low, high = (low, middle) if hidden.mean() <= target else (middle + 1, high)
+            low, high = (middle, high) if hidden.mean() >= target else (low, middle - 1)
         layers[index] = replace(layers[index], delta_h=low)
         if index + 1 < len(layers):
             layers[index + 1] = replace(layers[index + 1], delta_x=low)
@@ -157,7 +159,7 @@ def delta_points(
     *,
     width: int = 8,
     sparsity: float = 0.9,
-    steps: int = 24,
+    steps: int = 48,
     seed: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """The network on machines of so many MAC units, on the RTL.
@@ -180,7 +182,7 @@ def delta_points(
     for count in macs:
         lanes = count // width
         machine = SparseConfig(
-            **structure(lanes, width=width), lanes=lanes, width=width, masks=0, delta=1
+            **structure(lanes, width=width), **_SCAN, lanes=lanes, width=width, masks=0, delta=1
         )
         placed = place(
             work.network,

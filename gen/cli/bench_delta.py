@@ -33,7 +33,7 @@ def delta_command(
     ] = 0.9,
     steps: Annotated[
         int, typer.Option(callback=_within(2, 512), metavar="T", help="Steps of the sequence.")
-    ] = 24,
+    ] = 48,
     seed: Seed = 0,
     json: Json = None,
 ) -> None:
