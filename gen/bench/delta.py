@@ -201,6 +201,7 @@ def delta_points(
             "v": 1 << placed.layout.layers[0].v_log2,
             "seed": seed,
             "steps": steps,
+            "sparsity": sparsity,
             "bit_exact": run.bit_exact,
             "cycles_per_step": run.cycles / steps,
             "utilization": trace.useful_macs / (count * run.cycles),
