@@ -1,7 +1,8 @@
 """Self-checking benches of a compiled network, for simulators other than our own.
 
-Vectors are the words that the host says, image first, and what the machine has to answer by the
-golden model; the cycles that it counts, and bits that mean nothing, are left open.
+Vectors are the words that the host says behind the image, which is read as it is, and what the
+machine has to answer by the golden model; the cycles that it counts, and bits that mean nothing,
+are left open.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,9 +44,10 @@ def write_testbench(
 
     Parameters
     ----------
+    image: what lies in image.bin, in the folder above.
     verilog: the path of sparnn.v from there.
     """
-    words, runs, traces = [image], [], []
+    words, runs, traces = [], [], []
     for number, one in enumerate(sequences[:SEQUENCES]):
         x = one.x[:STEPS]
         said, more = sequence_packets(program, number, x, one.initial)
@@ -53,7 +55,8 @@ def write_testbench(
         runs += more
         traces.append(run_network(network, x, constant_states(network) | one.initial))
     values, masks = answer_vectors(program, runs, traces)
-    beats = np.concatenate(words).astype(np.uint32).reshape(-1, program.config.link_words)
+    link_words = program.config.link_words
+    beats = np.concatenate(words).astype(np.uint32).reshape(-1, link_words)
     folder.mkdir()
     said_text = "".join("".join(f"{word:08x}" for word in beat[::-1]) + "\n" for beat in beats)
     (folder / "said.hex").write_text(said_text, encoding="ascii")
@@ -63,7 +66,8 @@ def write_testbench(
     fields = {
         "SAID": str(len(beats)),
         "ANSWERED": str(len(values)),
-        "LINK_BITS": str(32 * program.config.link_words),
+        "LOADED": str(len(image) // link_words),
+        "LINK_BYTES": str(4 * link_words),
         "PATIENCE": str(10_000 + _PATIENCE * longest * program.step_bound),
         "VERILOG": verilog,
     }
