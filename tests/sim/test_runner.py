@@ -1,6 +1,7 @@
 """From a model to the simulated Verilog, and what the runner says when something is wrong."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -65,8 +66,7 @@ def digits(tmp_path_factory):
 @pytest.fixture
 def copy(digits, tmp_path):
     """A copy of the compiled folder, to be damaged."""
-    for file in digits[0].iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(digits[0], tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
