@@ -16,7 +16,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.serial import sum_limbs
 
 #: Few lanes, which cover the corners below.
-MACHINES = (1, 4, 6, 11)
+MACHINES = (9, 10, 14, 20)
 NETWORKS = 8
 
 
