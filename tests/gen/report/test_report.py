@@ -83,10 +83,10 @@ def test_it_is_one_file_for_screen_and_paper(page: Path) -> None:
 
 
 def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
-    """Where a browser is installed; the tests above have parsed the page in any case."""
+    """The tests above have parsed the page in any case."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
-        return
+        pytest.skip("needs Chromium on PATH")
     command = [chromium, *HEADLESS, f"--user-data-dir={tmp_path}", "--dump-dom", page.as_uri()]
     shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     assert shown.count("<svg") == 7
