@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter, Response, header
 from sparnn.sim.aliases import IntArray, Words
 from sparnn.sim.golden.layers import LayerTrace, NetworkTrace, run_network
 from sparnn.sim.golden.run import QuantizedSequence
-from sparnn.sim.host.packets import constant_states, sequence_packets
+from sparnn.sim.host.answers import answered_words
+from sparnn.sim.host.packets import constant_states, packed_words, sequence_packets
 from sparnn.sim.host.program import LayerProgram, MachineProgram, Run
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -86,7 +86,9 @@ def answer_vectors(
     values: list[int] = []
     masks: list[int] = []
 
-    def packet(response: Response, argument: int, words: IntArray, mask: IntArray | int) -> None:
+    def packet(
+        response: Response, argument: int, words: IntArray | Words, mask: Words | int
+    ) -> None:
         values.append(header(response, argument))
         values.extend(int(word) & 0xFFFFFFFF for word in words)
         masks.append(0xFFFFFFFF)
@@ -139,9 +141,7 @@ def _emitted(
         yield golden[-1], last
 
 
-def _stored(
-    program: MachineProgram, layer: LayerProgram, rows: IntArray
-) -> tuple[IntArray, IntArray]:
+def _stored(program: MachineProgram, layer: LayerProgram, rows: IntArray) -> tuple[Words, Words]:
     """Outputs as they lie in the store, and the bits that are somebody's."""
     config = program.config
     bits, units = config.activation_bits, config.post_units
@@ -151,14 +151,8 @@ def _stored(
     known = np.zeros_like(elements)
     elements[:, present] = rows[:, order[present]] & (1 << bits) - 1
     known[:, present] = (1 << bits) - 1
-    return _packed(elements, units, bits), _packed(known, units, bits)
-
-
-def _packed(elements: IntArray, units: int, bits: int) -> IntArray:
-    """Elements as the words of the answer, store word by store word."""
-    each = ceil_div(units * bits, 32)
-    rows = elements.reshape(-1, units)
-    raised = (rows[:, :, np.newaxis] >> np.arange(bits) & 1).reshape(len(rows), -1)
-    padded = np.zeros((len(rows), 32 * each), np.int64)
-    padded[:, : units * bits] = raised
-    return (padded.reshape(-1, 32) << np.arange(32)).sum(axis=1)
+    words, mask = (
+        packed_words(one.reshape(-1, units), bits, answered_words(config)).reshape(-1)
+        for one in (elements, known)
+    )
+    return words, mask

@@ -27,6 +27,7 @@ from .program import MachineProgram, Run
 __all__ = [
     "constant_states",
     "header_words",
+    "packed_words",
     "read_state_packets",
     "sequence_packets",
     "sequence_words",
@@ -289,10 +290,13 @@ def _store_words(config: MachineConfig, values: IntArray, what: str) -> Words:
     padded = np.zeros((count, words * config.post_units), np.int64)
     padded[:, :width] = values
     elements = padded.reshape(count, words, config.post_units)
-    raised = (elements[..., np.newaxis] >> np.arange(bits) & 1).astype(np.uint8)
-    flat = raised.reshape(count, words, config.entry_bits(Target.STORE))
     each = words_per_entry(config, Target.STORE)
-    full = np.zeros((count, words, each * 32), np.uint8)
-    full[..., : flat.shape[-1]] = flat
-    packed = np.packbits(full, axis=-1, bitorder="little")
-    return packed.view("<u4").astype(np.uint32).reshape(count, words * each)
+    return packed_words(elements, bits, each).reshape(count, words * each)
+
+
+def packed_words(elements: IntArray, bits: int, each: int) -> Words:
+    """Elements of so many bits, [..., elements], side by side in host words, [..., each]."""
+    raised = (elements[..., np.newaxis] >> np.arange(bits) & 1).astype(np.uint8)
+    full = np.zeros((*elements.shape[:-1], 32 * each), np.uint8)
+    full[..., : elements.shape[-1] * bits] = raised.reshape(*elements.shape[:-1], -1)
+    return np.packbits(full, axis=-1, bitorder="little").view("<u4").astype(np.uint32)
