@@ -124,6 +124,16 @@ class MachineConfig(ABC):
         """1: the machine has the cells of LSTMs with peepholes."""
         return 0
 
+    @property
+    def cell_functions(self) -> int:
+        """1: cells have more functions than tanh, layer by layer."""
+        return 0
+
+    @property
+    def clip(self) -> int:
+        """1: pre-activations are limited, layer by layer."""
+        return 0
+
     # Memories
     # --------------------------------------------------------------------------------------
 
