@@ -71,14 +71,14 @@ class SumQueue(wiring.Component):
         depth = self._config.queue_places
         head, claim = Signal(range(depth)), Signal(range(depth))
         next_claim = (claim + 1)[: len(claim)]
-        full = Signal()
+        room = Signal(init=1)  # a register of its own, for the clock
         tail = claim
         for stage in range(issue_to_sum(self._config) - 1):
             arriving = Signal.like(claim, name=f"tail{stage}")
             m.d.sync += arriving.eq(tail)
             tail = arriving
         m.d.comb += [
-            self.room.eq(~full),
+            self.room.eq(room),
             write.addr.eq(tail),
             write.data.eq(self.sums[0]),
             write.en.eq(self.push),
@@ -86,9 +86,9 @@ class SumQueue(wiring.Component):
             self.arrived.eq(self.push),
         ]
         with m.If(self.commit):
-            m.d.sync += [claim.eq(next_claim), full.eq(next_claim == head)]
+            m.d.sync += [claim.eq(next_claim), room.eq(next_claim != head)]
         with m.If(self.pop):
-            m.d.sync += [head.eq(head + 1), full.eq(0)]
+            m.d.sync += [head.eq(head + 1), room.eq(1)]
 
     def _blocks(self, m: Module, write: Any, read: Any) -> None:
         """Blocks are counted: those that have claimed and are not all taken."""
