@@ -13,10 +13,12 @@ ARGS    ?=
 
 VENV  := .venv
 BIN   := $(VENV)/bin
-# What is installed: all that tests and syntheses need; what compiling and simulating needs; mkdocs.
+# What is installed: all that tests and syntheses need; what compiling and simulating needs; mkdocs;
+# LiteX and a C compiler for RISC-V.
 STAMP := $(VENV)/.sparnn-installed
 LIGHT := $(VENV)/.sparnn-user
 PAGES := $(VENV)/.sparnn-docs
+CHIPS := $(VENV)/.sparnn-soc
 TYPED := build/typecheck
 
 # A broken, moved or outdated environment is rebuilt: its interpreter must start, be of the version
@@ -49,11 +51,12 @@ NO_CXX     := sparnn: error: no C++ compiler on PATH: install g++ or clang++ (De
 NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: apt install perl).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format typecheck pytest coverage docs tables bench bench-examples
+.PHONY: help demo soc test lint format typecheck pytest coverage docs tables bench bench-examples
 .PHONY: cocotb formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
+	@echo 'make soc         the same on a RISC-V processor with the machine beside it, simulated'
 	@echo 'make test        ruff, mypy on the installed package, all tests'
 	@echo 'make lint        ruff and mypy only; make format lets ruff rewrite'
 	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
@@ -75,6 +78,10 @@ help:
 
 demo: $(USER)
 	$(BIN)/python -m sparnn.gen.bench.demo $(ARGS)
+
+# The processor, memories and buses are LiteX's, the program is examples/soc/main.c.
+soc: $(CHIPS)
+	$(BIN)/python examples/soc/run.py $(ARGS)
 
 test: lint pytest
 
@@ -173,6 +180,9 @@ $(STAMP): pyproject.toml setup.py $(STALE) | check-machine
 
 $(PAGES): $(USER)
 	$(call install,.[docs],about 100 MB)
+
+$(CHIPS): $(USER)
+	$(call install,.[soc],about 500 MB)
 
 stale-venv:
 

@@ -17,7 +17,7 @@ DATE = re.compile(r"20\d\d-\d\d-\d\d")
 PLAIN = re.compile(
     r"MASR|8-bit|450 held-out|1 to 1,024|64 to 96K|16 lanes|Python 3\.11|4 to 16|8 to 16|32-bit|"
     r"800 units|CC BY 4\.0|Apache 2\.0|GPL-2|iCE40|ECP5|ULX3S|AXI4(?:-Lite|-Stream)?|"
-    r"arXiv \d+\.\d+|(?:PACT|ISCA) \d+|Two"
+    r"arXiv \d+\.\d+|(?:PACT|ISCA) \d+|Three"
 )
 
 

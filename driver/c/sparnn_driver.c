@@ -42,15 +42,26 @@ typedef struct {
     int room;
 } job_writer;
 
+/* What four bits of the check turn into. */
+static const uint32_t check_steps[16] = {
+    0x00000000u, 0x1DB71064u, 0x3B6E20C8u, 0x26D930ACu,
+    0x76DC4190u, 0x6B6B51F4u, 0x4DB26158u, 0x5005713Cu,
+    0xEDB88320u, 0xF00F9344u, 0xD6D6A3E8u, 0xCB61B38Cu,
+    0x9B64C2B0u, 0x86D3D2D4u, 0xA00AE278u, 0xBDBDF21Cu,
+};
+
 static void put(job_writer *job, uint32_t word) {
+    uint32_t check;
+
     if (job->words >= job->device->words) {
         job->room = 0;
         return;
     }
+    check = job->check ^ word;
     job->device->memory[job->words++] = word;
-    job->check ^= word;
-    for (int bit = 0; bit < 32; bit++)
-        job->check = job->check >> 1 ^ (job->check & 1 ? 0xEDB88320u : 0);
+    for (int part = 0; part < 8; part++)
+        check = check >> 4 ^ check_steps[check & 15];
+    job->check = check;
 }
 
 static job_writer begin(sparnn_device *device) {
@@ -143,21 +154,22 @@ int sparnn_load(sparnn_device *device, const uint32_t *image) {
 /* A step's inputs, by position, as store words: elements of SPARNN_ACTIVATION_BITS, lowest first. */
 static void put_step(job_writer *job, const int16_t *x) {
     const int32_t limit = (int32_t)1 << (SPARNN_ACTIVATION_BITS - 1);
+    const uint32_t mask = ((uint32_t)1 << SPARNN_ACTIVATION_BITS) - 1;
     for (uint32_t word = 0; word < SPARNN_NETWORK_INPUT_WORDS; word++) {
-        uint32_t part = 0;
+        uint32_t part = 0, field;
         int bits = 0, parts = 0;
         for (uint32_t element = 0; element < SPARNN_POST_UNITS; element++) {
             uint32_t position = word * SPARNN_POST_UNITS + element;
             int32_t value = position < SPARNN_NETWORK_INPUTS ? x[input_order[position]] : 0;
             value = value < -limit ? -limit : value >= limit ? limit - 1 : value;
-            for (int bit = 0; bit < SPARNN_ACTIVATION_BITS; bit++) {
-                part |= ((uint32_t)value >> bit & 1) << bits;
-                if (++bits == 32) {
-                    put(job, part);
-                    part = 0;
-                    bits = 0;
-                    parts++;
-                }
+            field = (uint32_t)value & mask;
+            part |= field << bits;
+            bits += SPARNN_ACTIVATION_BITS;
+            if (bits >= 32) { /* what did not fit begins the next word */
+                put(job, part);
+                bits -= 32;
+                part = bits ? field >> (SPARNN_ACTIVATION_BITS - bits) : 0;
+                parts++;
             }
         }
         if (bits) {

@@ -23,6 +23,15 @@
 #define SPARNN_UNEXPECTED (-5)    /* the answer is not that of a run */
 #define SPARNN_BAD_ARGUMENT (-6)  /* no steps or too many, no such layer or step */
 
+/* Words of memory that loading, and a run of so many steps, need at most. */
+#define SPARNN_MEMORY_WORDS(steps) \
+    (SPARNN_IMAGE_WORDS + 2 > SPARNN_RUN_WORDS(steps) ? SPARNN_IMAGE_WORDS + 2 \
+                                                      : SPARNN_RUN_WORDS(steps))
+#define SPARNN_RUN_WORDS(steps) \
+    (4 + 3 * SPARNN_LINK_WORDS + \
+     (steps) * (SPARNN_NETWORK_INPUT_WORDS * SPARNN_STORE_WORDS + SPARNN_LINK_WORDS + \
+                SPARNN_NETWORK_OUTPUT_WORDS))
+
 typedef struct {
     volatile uint32_t *registers; /* their window */
     uint32_t *memory;             /* words that processor and machine see, and nobody else uses */

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.output.litex import LITEX, litex_module
 from sparnn.gen.output.registers import c_header, markdown_page, system_rdl
 from sparnn.hdl.bus.geometry import MemoryGeometry
 from sparnn.hdl.bus.top import Bus, BusMachine, bus_verilog
@@ -28,13 +29,16 @@ class BusChoice:
         return given
 
     def write(self, folder: Path, config: MachineConfig) -> None:
-        """Write the wrapper's Verilog and the registers beside the machine's Verilog."""
+        """Write the wrapper's Verilog, the registers and what packs them beside the machine's
+        Verilog."""
         texts = {
             "sparnn_bus.v": bus_verilog(BusMachine(config, self.bus, self.geometry)),
             "sparnn_regs.h": c_header(self.bus),
             "sparnn_regs.rdl": system_rdl(self.bus),
             "registers.md": markdown_page(self.bus),
         }
+        if self.bus is Bus.AXI:
+            texts[LITEX] = litex_module(self.geometry)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
 

@@ -114,6 +114,11 @@ def _network(program: MachineProgram) -> list[str]:
         _define("NETWORK_INPUT_ADDRESS", first["in_base"]),
         _define("NETWORK_INPUT_WORDS", first["in_words"]),
         _define("NETWORK_MAX_STEPS", program.max_steps),
+        "/* Words that answer to a step at most: header and units of each layer that emits. */",
+        _define(
+            "NETWORK_OUTPUT_WORDS",
+            sum(1 + len(one.neurons) for one in program.layers if one.descriptor["emit"]),
+        ),
         "/* Words that answer to reading all states. */",
         _define("NETWORK_STATE_WORDS", _state_words(program)),
         "/* Above 1: vectors and states of so many sequences lie one after the other; read outputs",

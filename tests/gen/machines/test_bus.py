@@ -11,6 +11,7 @@ from sparnn.gen.machines.emit import emit
 from sparnn.hdl.errors import ConfigurationError
 
 FILES = {"sparnn_bus.v", "sparnn_regs.h", "sparnn_regs.rdl", "registers.md"}
+PACKAGES = {"axi": {"sparnn_litex.py"}}
 
 
 @pytest.mark.parametrize(("bus", "bits"), [("axi", 128), ("axi-stream", None), ("wishbone", None)])
@@ -23,7 +24,7 @@ def test_emit(tmp_path, monkeypatch, bus, bits):
     )
     assert around["options"]["bus"] == bus
     assert around["options"].get("bus_bits") == (bits or (64 if bus == "wishbone" else None))
-    assert set(around["files"]) == {"sparnn.v", "sparnn.h"} | FILES
+    assert set(around["files"]) == {"sparnn.v", "sparnn.h"} | FILES | PACKAGES.get(bus, set())
     assert around["files"]["sparnn.v"] == plain["files"]["sparnn.v"]
     verilog = (tmp_path / "bus" / "sparnn_bus.v").read_text()
     ports = verilog[verilog.index("module sparnn_bus(") :].split(";")[0]
