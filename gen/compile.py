@@ -270,7 +270,7 @@ def compile_model(
     with phase("Writing the folder"), written_aside(output) as folder:
         (folder / VERILOG).write_bytes(verilog)
         if around is not None:
-            around.write(folder, machine)
+            around.write(folder, machine, bench=read.cut is None and streams == 1)
         estimated = json.dumps(estimate.as_dict(), indent=1)
         (folder / ESTIMATE).write_text(estimated + "\n", encoding="utf-8")
         _copy_model(model, folder / "model.onnx")

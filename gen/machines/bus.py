@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.output.fusesoc import FUSESOC, fusesoc_core
+from sparnn.gen.output.ipxact import IPXACT, ipxact_component
 from sparnn.gen.output.litex import LITEX, litex_module
 from sparnn.gen.output.registers import c_header, markdown_page, system_rdl
 from sparnn.hdl.bus.geometry import MemoryGeometry
-from sparnn.hdl.bus.top import Bus, BusMachine, bus_verilog
+from sparnn.hdl.bus.top import BUS_MODULE, Bus, BusMachine, bus_verilog
 from sparnn.hdl.machine import MachineConfig
 
 __all__ = ["BusChoice", "bus_choice"]
@@ -28,14 +30,16 @@ class BusChoice:
             given["bus_bits"] = self.geometry.data_bits
         return given
 
-    def write(self, folder: Path, config: MachineConfig) -> None:
-        """Write the wrapper's Verilog, the registers and what packs them beside the machine's
-        Verilog."""
+    def write(self, folder: Path, config: MachineConfig, *, bench: bool = False) -> None:
+        """Write what stands beside the machine's Verilog: the wrapper's Verilog, the registers, and
+        the component as other tools take it. ``bench``: the folder gets a network and its bench."""
         texts = {
-            "sparnn_bus.v": bus_verilog(BusMachine(config, self.bus, self.geometry)),
+            f"{BUS_MODULE}.v": bus_verilog(BusMachine(config, self.bus, self.geometry)),
             "sparnn_regs.h": c_header(self.bus),
             "sparnn_regs.rdl": system_rdl(self.bus),
             "registers.md": markdown_page(self.bus),
+            IPXACT: ipxact_component(self.bus, config.link_words, self.geometry),
+            FUSESOC: fusesoc_core(bench=bench),
         }
         if self.bus is Bus.AXI:
             texts[LITEX] = litex_module(self.geometry)

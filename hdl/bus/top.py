@@ -23,9 +23,13 @@ from .registers import RegisterBlock
 from .table import BUS_VERSION, MAGIC
 from .wishbone import WISHBONE, Wishbone
 
-__all__ = ["BUS_MODULE", "Bus", "BusMachine", "bus_verilog"]
+__all__ = ["BUS_MODULE", "VLNV", "Bus", "BusMachine", "bus_ports", "bus_verilog"]
 
 BUS_MODULE = "sparnn_bus"
+
+#: What systems know the component by: vendor, library, name, version. Software that fits one
+#: version of the registers fits all machines of that version.
+VLNV = ("sparnn", "ip", BUS_MODULE, f"{BUS_VERSION}.0")
 
 #: Jobs that may wait while one is at work.
 QUEUE = 1
@@ -41,6 +45,29 @@ class Bus(Enum):
     @property
     def jobs(self) -> bool:
         return self is not Bus.AXI_STREAM
+
+
+def bus_ports(
+    bus: Bus, link_words: int, geometry: MemoryGeometry
+) -> dict[str, dict[str, wiring.Member]]:
+    """The ports of the buses: for each the prefix of its ports, and these without it.
+
+    Parameters
+    ----------
+    link_words: packet words that the machine takes at once. geometry: of the memory.
+    """
+    interfaces = {"wb": WISHBONE} if bus is Bus.WISHBONE else {"s_axi": AXI_LITE}
+    if bus.jobs:
+        return interfaces | {"m_axi": axi_write_ports(geometry) | axi_read_ports(geometry)}
+    streams = axi_stream_ports(link_words)
+    return interfaces | {
+        prefix: {
+            name.removeprefix(f"{prefix}_"): member
+            for name, member in streams.items()
+            if name.startswith(prefix)
+        }
+        for prefix in ("s_axis", "m_axis")
+    }
 
 
 class BusMachine(wiring.Component):
@@ -65,14 +92,9 @@ class BusMachine(wiring.Component):
     ) -> None:
         self._config, self._bus = config, bus
         self._geometry = geometry or MemoryGeometry()
-        control, prefix = (WISHBONE, "wb") if bus is Bus.WISHBONE else (AXI_LITE, "s_axi")
         ports: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}
-        ports |= {f"{prefix}_{name}": member for name, member in control.items()}
-        if bus.jobs:
-            master = axi_write_ports(self._geometry) | axi_read_ports(self._geometry)
-            ports |= {f"m_axi_{name}": member for name, member in master.items()}
-        else:
-            ports |= axi_stream_ports(config.link_words)
+        for prefix, members in bus_ports(bus, config.link_words, self._geometry).items():
+            ports |= {f"{prefix}_{name}": member for name, member in members.items()}
         super().__init__(ports)
 
     @property

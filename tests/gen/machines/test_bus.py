@@ -10,7 +10,10 @@ from sparnn.gen.machines.bus import bus_choice
 from sparnn.gen.machines.emit import emit
 from sparnn.hdl.errors import ConfigurationError
 
-FILES = {"sparnn_bus.v", "sparnn_regs.h", "sparnn_regs.rdl", "registers.md"}
+FILES = {
+    *("sparnn_bus.v", "sparnn_regs.h", "sparnn_regs.rdl", "registers.md"),
+    *("sparnn_bus.xml", "sparnn.core"),
+}
 PACKAGES = {"axi": {"sparnn_litex.py"}}
 
 
