@@ -33,6 +33,8 @@ from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import Phases
 
+from .boards import BOARDS
+from .estimate.boards import check_board
 from .estimate.machine import ESTIMATE, MachineEstimate, estimate_machine
 from .graph.cells import export_warnings
 from .graph.read import model_sizes, read_model
@@ -168,7 +170,8 @@ def compile_model(
     output: the folder; a previous output of sparnn is replaced.
     config, lanes, weight_bits, activation_bits, split_scales: see
         :func:`~sparnn.gen.machines.presets.load_machine`. The memories of a machine from a preset
-        are enlarged to what the network needs; a file is taken as it is.
+        are enlarged to what the network needs; a file is taken as it is. A machine that a board is
+        too small for, by the prediction of ``sparnn estimate``, is refused.
     prune: share of the weights to set to zero.
     sqnr: decibels of signal to quantization noise that the outputs keep on the sample inputs, with
         the fewest bits that do. Without it the machine's widths stay where they give
@@ -241,6 +244,8 @@ def compile_model(
             part if part.placement.config == machine else _moved(part, machine, streams)
             for part in parts
         ]
+    if config is not None and config in BOARDS:
+        check_board(machine, config)
     with phase("Packing"):
         for part in parts:
             part.pack()

@@ -23,6 +23,7 @@ FLOORS = (
     ("sim/runner", "driver/transport"),
     ("driver/jobs", "driver/serial", "driver/states"),
     ("driver/mapped", "driver/simulated", "driver/device"),
+    ("driver/pynq",),
     ("gen/targets", "gen/network", "gen/output"),
     ("gen/boards", "gen/onnx", "gen/quantize", "gen/torch_modules"),
     ("gen/machines", "gen/graph"),

@@ -4,9 +4,18 @@ from collections.abc import Mapping
 
 from sparnn.gen.errors import SparnnError
 
-from .board import Board, Pin
+from .board import Board, Pin, SerialBoard, SystemBoard
 
-__all__ = ["BOARDS", "Board", "Pin", "find_board"]
+__all__ = [
+    "BOARDS",
+    "SERIAL_BOARDS",
+    "SYSTEM_BOARDS",
+    "Board",
+    "Pin",
+    "SerialBoard",
+    "SystemBoard",
+    "find_board",
+]
 
 #: The smallest memories, from which compile starts.
 _LEAST = {
@@ -20,8 +29,8 @@ _LEAST = {
     "program_depth": 4,
 }
 
-_ALL = (
-    Board(
+_ALL: tuple[Board, ...] = (
+    SerialBoard(
         name="ulx3s",
         title="ULX3S with ECP5-85F",
         family="ecp5",
@@ -41,7 +50,7 @@ _ALL = (
         flash="openFPGALoader -b ulx3s sparnn.bit",
         machine={"lanes": 8, **_LEAST},
     ),
-    Board(
+    SerialBoard(
         name="ecpix5",
         title="ECPIX-5 with ECP5-5G-85F",
         family="ecp5",
@@ -61,7 +70,7 @@ _ALL = (
         flash="openFPGALoader -b ecpix5 sparnn.bit",
         machine={"lanes": 8, **_LEAST},
     ),
-    Board(
+    SerialBoard(
         name="icebreaker",
         title="iCEBreaker with iCE40UP5K",
         family="ice40",
@@ -86,7 +95,7 @@ _ALL = (
             **_LEAST,
         },
     ),
-    Board(
+    SerialBoard(
         name="tang_nano_9k",
         title="Tang Nano 9K with GW1NR-9C",
         family="gowin",
@@ -105,7 +114,7 @@ _ALL = (
         flash="openFPGALoader -b tangnano9k sparnn.fs",
         machine={"lanes": 1, "chunk": 16, **_LEAST},
     ),
-    Board(
+    SerialBoard(
         name="arty_a7_35",
         title="Arty A7-35 with XC7A35T",
         family="xilinx7",
@@ -122,11 +131,34 @@ _ALL = (
         low=("reset",),
         reset=Pin("rst"),
         device="xc7a35t",
+        flash="openFPGALoader -b arty_a7_35t sparnn.bit",
         machine={"lanes": 8, **_LEAST},
+    ),
+    *(
+        SystemBoard(
+            name=name,
+            title=f"{title} with XC7Z020",
+            family="xilinx7",
+            device="xc7z020",
+            machine_mhz=50,
+            machine={"lanes": 16, **_LEAST},
+            files=files,
+        )
+        for name, title, files in (
+            ("pynq_z2", "PYNQ-Z2", "pynq-z2"),
+            ("zybo_z7_20", "Zybo Z7-20", "zybo-z7-20"),
+            ("arty_z7_20", "Arty Z7-20", "arty-z7-20"),
+        )
     ),
 )
 
 BOARDS: Mapping[str, Board] = {board.name: board for board in _ALL}
+SERIAL_BOARDS: Mapping[str, SerialBoard] = {
+    board.name: board for board in _ALL if isinstance(board, SerialBoard)
+}
+SYSTEM_BOARDS: Mapping[str, SystemBoard] = {
+    board.name: board for board in _ALL if isinstance(board, SystemBoard)
+}
 
 
 def find_board(name: str) -> Board:

@@ -9,7 +9,7 @@ from sparnn.hdl.board.top import BoardTop
 from sparnn.hdl.link.protocol import uart_divisor
 from sparnn.hdl.sparse.config import SparseConfig
 
-__all__ = ["Board", "Pin"]
+__all__ = ["Board", "Pin", "SerialBoard", "SystemBoard"]
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,68 @@ class Pin:
     part: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Board:
-    """One board.
+    """One board: its FPGA, and the machine that it is for.
 
     Members
     -------
     name, title: for the command line, for people.
-    family: of the FPGA: ecp5, ice40, gowin or xilinx7.
+    family, device: the FPGA, of gen/targets.
+    machine_mhz: the machine's clock.
+    machine: parameters of :class:`~sparnn.hdl.sparse.config.MachineConfig` for a preset of the
+        board's name. The memories are the least; compile enlarges them to what the network needs.
+    """
+
+    name: str
+    title: str
+    family: str
+    device: str
+    machine_mhz: float
+    machine: Mapping[str, int]
+
+    @property
+    def structure(self) -> dict[str, int]:
+        """Of :attr:`machine`, what is not the size of a memory."""
+        return {
+            name: value
+            for name, value in self.machine.items()
+            if not name.endswith("_depth") and name not in ("columns", "rows")
+        } | {"queue_depth": self.machine.get("queue_depth", SparseConfig.queue_depth)}
+
+    @property
+    def target(self) -> Target:
+        """The FPGA's family."""
+        return TARGETS[self.family]
+
+    @property
+    def part(self) -> Device:
+        """The FPGA."""
+        return self.target.devices[self.device]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemBoard(Board):
+    """A board whose FPGA has a processor: the machine stands on its bus (``--bus axi``).
+
+    Members
+    -------
+    files: the board in the names of Vivado's board files.
+    """
+
+    files: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SerialBoard(Board):
+    """A board on which the machine is behind a UART: what is to be known beside amaranth-boards.
+
+    Members
+    -------
+    family: ecp5, ice40, gowin or xilinx7.
     platform: module and class of amaranth-boards.
     extra: attribute of the class with more resources, such as a plugged-on part.
-    clock, clock_mhz: the oscillator.
-    machine_mhz: what the PLL makes of it.
+    clock, clock_mhz: the oscillator, of which the PLL makes ``machine_mhz``.
     uart_rx, uart_tx: as the FPGA sees them.
     lights: state (:data:`~sparnn.hdl.board.top.LIGHTS`) -> pin.
     reset: a button.
@@ -41,22 +91,13 @@ class Board:
     pad: the clock comes in on the PLL's pad.
     depth: words in each queue of the link.
     baud: of the link.
-    device: the part, of gen/targets.
     flash: the command that loads a bitstream.
-    machine: parameters of :class:`~sparnn.hdl.sparse.config.MachineConfig` for a preset of the
-        board's name. The memories are the least; compile enlarges them to what the network needs.
     """
 
-    name: str
-    title: str
-    family: str
     platform: str
     clock: Pin
     clock_mhz: float
-    machine_mhz: float
     lights: Mapping[str, Pin]
-    machine: Mapping[str, int]
-    device: str
     uart_rx: Pin = Pin("uart", 0, "rx")
     uart_tx: Pin = Pin("uart", 0, "tx")
     extra: str = ""
@@ -68,15 +109,6 @@ class Board:
     baud: int = 1_000_000
     flash: str = ""
 
-    @property
-    def structure(self) -> dict[str, int]:
-        """Of :attr:`machine`, what is not the size of a memory."""
-        return {
-            name: value
-            for name, value in self.machine.items()
-            if not name.endswith("_depth") and name not in ("columns", "rows")
-        } | {"queue_depth": self.machine.get("queue_depth", SparseConfig.queue_depth)}
-
     def ports(self) -> dict[str, Pin]:
         """Port of the top -> pin."""
         pins = {"clock": self.clock, "uart_rx": self.uart_rx, "uart_tx": self.uart_tx}
@@ -85,16 +117,6 @@ class Board:
         if self.reset is not None:
             pins["reset_pin"] = self.reset
         return pins
-
-    @property
-    def target(self) -> Target:
-        """The FPGA's family."""
-        return TARGETS[self.family]
-
-    @property
-    def part(self) -> Device:
-        """The FPGA."""
-        return self.target.devices[self.device]
 
     def plan(self, mhz: float | None = None) -> ClockPlan:
         """The machine's clock.

@@ -12,8 +12,8 @@ from typing import Any
 
 from sparnn.gen.errors import SparnnError
 
-from . import BOARDS
-from .board import Board, Pin
+from . import SERIAL_BOARDS
+from .board import Pin, SerialBoard
 
 __all__ = ["Site", "constraints", "main", "sites"]
 
@@ -26,7 +26,7 @@ class Site:
     attributes: Mapping[str, str]
 
 
-def sites(board: Board) -> dict[str, Site]:
+def sites(board: SerialBoard) -> dict[str, Site]:
     """Port of the top -> pin of the package.
 
     Raises
@@ -58,7 +58,7 @@ def _site(platform: Any, pin: Pin) -> Site:
     return Site(location, {key: str(value) for key, value in attributes.items()})
 
 
-def constraints(board: Board) -> str:
+def constraints(board: SerialBoard) -> str:
     """The text of the board's constraints file, in the format of its family's tools."""
     lines = {"ecp5": _lpf, "ice40": _pcf, "gowin": _cst, "xilinx7": _xdc}[board.family](
         board, sites(board)
@@ -68,7 +68,7 @@ def constraints(board: Board) -> str:
     return "\n".join([head, *lines, ""])
 
 
-def _lpf(board: Board, where: Mapping[str, Site]) -> list[str]:
+def _lpf(board: SerialBoard, where: Mapping[str, Site]) -> list[str]:
     lines = ["BLOCK ASYNCPATHS;", "BLOCK RESETPATHS;"]
     for port, site in where.items():
         settings = " ".join(f"{key}={value}" for key, value in site.attributes.items())
@@ -78,7 +78,7 @@ def _lpf(board: Board, where: Mapping[str, Site]) -> list[str]:
     return [*lines, f'FREQUENCY PORT "clock" {board.clock_mhz:g} MHZ;']
 
 
-def _pcf(board: Board, where: Mapping[str, Site]) -> list[str]:
+def _pcf(board: SerialBoard, where: Mapping[str, Site]) -> list[str]:
     lines = []
     for port, site in where.items():
         pull_up = "-pullup yes " if site.attributes.get("PULLUP") == "1" else ""
@@ -86,7 +86,7 @@ def _pcf(board: Board, where: Mapping[str, Site]) -> list[str]:
     return [*lines, f"set_frequency clock {board.clock_mhz:g}"]
 
 
-def _cst(board: Board, where: Mapping[str, Site]) -> list[str]:
+def _cst(board: SerialBoard, where: Mapping[str, Site]) -> list[str]:
     lines = []
     for port, site in where.items():
         lines.append(f'IO_LOC "{port}" {site.location};')
@@ -96,7 +96,7 @@ def _cst(board: Board, where: Mapping[str, Site]) -> list[str]:
     return lines
 
 
-def _xdc(board: Board, where: Mapping[str, Site]) -> list[str]:
+def _xdc(board: SerialBoard, where: Mapping[str, Site]) -> list[str]:
     lines = []
     for port, site in where.items():
         lines.append(f"set_property PACKAGE_PIN {site.location} [get_ports {port}]")
@@ -110,7 +110,7 @@ def _xdc(board: Board, where: Mapping[str, Site]) -> list[str]:
 
 def main() -> int:
     """Write constraints/<board>/ below the folder this runs in."""
-    for board in BOARDS.values():
+    for board in SERIAL_BOARDS.values():
         folder = Path("constraints") / board.name
         folder.mkdir(parents=True, exist_ok=True)
         (folder / board.target.constraints).write_text(constraints(board), encoding="utf-8")

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sparnn.gen.errors import SparnnError
 from sparnn.hdl.board.clock import ClockPlan
 from sparnn.hdl.board.top import BOARD_MODULE, BoardTop, board_verilog
 from sparnn.hdl.machine import MachineConfig
@@ -28,7 +29,7 @@ from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.board import DIVISOR, simulated_board
 from sparnn.sim.verilator.hardware import IMAGE, load_program, read_image
 
-from . import find_board
+from . import SerialBoard, find_board
 from .check import lane_machine
 
 __all__ = ["RunReport", "run_on_board"]
@@ -121,6 +122,11 @@ def run_on_board(
         what they should be.
     """
     board = find_board(board_name)
+    if not isinstance(board, SerialBoard):
+        raise SparnnError(
+            f"--board {board.name}: its machine is beside a processor, not behind a serial port: "
+            "run it from there, with sparnn.driver (docs/drivers.md)"
+        )
     folder = Path(folder)
     manifest, network = load_compiled(folder)
     io = manifest["io"]

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sparnn.gen.boards import BOARDS, Board
+from sparnn.gen.errors import SparnnError
 from sparnn.gen.fit.fit import shortage
 from sparnn.gen.fit.model import predict, unmeasured
 from sparnn.hdl.machine import MachineConfig
 
-__all__ = ["BoardEstimate", "board_estimates"]
+__all__ = ["BoardEstimate", "board_estimates", "check_board"]
 
 _UNITS = (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram", "block RAM"), ("spram", "SPRAM"))
 
@@ -81,6 +82,24 @@ def board_estimates(config: MachineConfig, boards: Sequence[str]) -> list[BoardE
             needs = predict(config, board.target)
         found.append(BoardEstimate(board, needs, shortage(needs, board.part), unknown))
     return found
+
+
+def check_board(config: MachineConfig, name: str) -> None:
+    """Refuse a machine that a board is too small for; where nothing is known, none is.
+
+    Raises
+    ------
+    SparnnError: it does not fit.
+    """
+    estimates = {one.board.name: one for one in board_estimates(config, tuple(BOARDS))}
+    if estimates[name].short:
+        others = [one for one, estimate in estimates.items() if estimate.fits]
+        larger = f"take {' or '.join(others)}" if others else "take a larger FPGA"
+        raise SparnnError(
+            f"--config {name}: the network's machine does not fit {BOARDS[name].part.title} by "
+            f"prediction: {estimates[name].short}; {larger}, fewer lanes or weight bits, a pruned "
+            "or a smaller network, or describe the machine in a file, which is taken as it is"
+        )
 
 
 def _unknown(config: MachineConfig, board: Board) -> str:

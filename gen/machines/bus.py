@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from sparnn.gen.boards.vivado import ZYNQ_SCRIPT, zynq_script
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.output.fusesoc import FUSESOC, fusesoc_core
 from sparnn.gen.output.ipxact import IPXACT, ipxact_component
@@ -43,6 +44,7 @@ class BusChoice:
         }
         if self.bus is Bus.AXI:
             texts[LITEX] = litex_module(self.geometry)
+            texts[ZYNQ_SCRIPT] = zynq_script()
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
 

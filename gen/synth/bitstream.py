@@ -1,4 +1,5 @@
-"""`sparnn bitstream`: from a compiled folder to what a board loads, with open tools only."""
+"""`sparnn bitstream`: from a compiled folder to what a board loads, with open tools where there are
+any for its FPGA."""
 
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sparnn.gen.boards import find_board
+from sparnn.gen.boards import SerialBoard, SystemBoard, find_board
 from sparnn.gen.boards.check import lane_machine
 from sparnn.gen.boards.constraints import constraints
 from sparnn.gen.errors import SparnnError
@@ -24,10 +25,11 @@ from sparnn.sim.verilator.hardware import load_program
 from .mapping import synthesize
 from .place_route import place_and_route
 from .tools import find_tool
+from .vivado import ProjectReport, serial_project, zynq_project
 
 __all__ = ["BitstreamReport", "bitstream"]
 
-_VERILOG = "sparnn_board.v"
+_VERILOG = f"{BOARD_MODULE}.v"
 
 
 @dataclass(frozen=True)
@@ -84,8 +86,9 @@ def bitstream(
     mhz: float | None = None,
     baud: int | None = None,
     seed: int = 1,
-) -> BitstreamReport:
-    """Make a board's bitstream for the machine of a compiled folder.
+) -> BitstreamReport | ProjectReport:
+    """Make a board's bitstream for the machine of a compiled folder; where that takes Vivado, the
+    project that makes it there.
 
     Parameters
     ----------
@@ -95,17 +98,16 @@ def bitstream(
 
     Raises
     ------
-    SparnnError, ConfigurationError, SimulationError: the board is unknown or needs a vendor's
-        program, a tool is missing, the machine does not fit, or it is too slow for its clock.
+    SparnnError, ConfigurationError, SimulationError: the board is unknown, a tool is missing, the
+        machine does not fit, or it is too slow for its clock.
     """
     board = find_board(board_name)
     target, part = board.target, board.part
+    if isinstance(board, SystemBoard):
+        return zynq_project(folder, board, output)
+    assert isinstance(board, SerialBoard)
     if target.pnr is None or not target.pack:
-        raise SparnnError(
-            f"--board {board.name}: a bitstream for it needs Vivado, which sparnn does not run; "
-            f"run `sparnn synth DIR --target {board.family}` for its project script, and use "
-            f"constraints/{board.name}/{target.constraints}"
-        )
+        return serial_project(folder, board, output, mhz=mhz, baud=baud)
     check_replaceable(output)
     packer = find_tool(target.pack[0])  # before the long part
     config = lane_machine(load_program(Path(folder)), folder)

@@ -48,6 +48,12 @@ XILINX7 = Target(
             {"lut": 63400, "ff": 126800, "dsp": 240, "bram": 270},
             part="xc7a100tcsg324-1",
         ),
+        "xc7z020": Device(
+            "xc7z020",
+            "XC7Z020-1",
+            {"lut": 53200, "ff": 106400, "dsp": 220, "bram": 280},
+            part="xc7z020clg400-1",
+        ),
     },
     request_mhz=100.0,
 )

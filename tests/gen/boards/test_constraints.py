@@ -6,27 +6,27 @@ from pathlib import Path
 
 import pytest
 
-from sparnn.gen.boards import BOARDS, Board
+from sparnn.gen.boards import SERIAL_BOARDS, SerialBoard
 from sparnn.gen.boards.constraints import constraints, sites
 
-EACH = pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
+EACH = pytest.mark.parametrize("board", SERIAL_BOARDS.values(), ids=list(SERIAL_BOARDS))
 
 
 @EACH
-def test_the_folder_holds_what_is_generated(board: Board, checkout: Path) -> None:
+def test_the_folder_holds_what_is_generated(board: SerialBoard, checkout: Path) -> None:
     """After a change: .venv/bin/python -m sparnn.gen.boards.constraints."""
     file = checkout / "constraints" / board.name / board.target.constraints
     assert file.read_text(encoding="utf-8") == constraints(board)
 
 
 @EACH
-def test_every_port_has_a_pin_of_its_own(board: Board) -> None:
+def test_every_port_has_a_pin_of_its_own(board: SerialBoard) -> None:
     found = sites(board)
     assert len({site.location for site in found.values()}) == len(found)
 
 
 @EACH
-def test_amaranth_says_the_same(board: Board) -> None:
+def test_amaranth_says_the_same(board: SerialBoard) -> None:
     """The pins of a design that amaranth itself builds from the same resources."""
     module, name = board.platform.split(":")
     for port, pin in board.ports().items():
@@ -45,10 +45,10 @@ def test_amaranth_says_the_same(board: Board) -> None:
 
 def test_formats() -> None:
     """One line of each format, by hand."""
-    assert 'LOCATE COMP "uart_tx" SITE "L4";' in constraints(BOARDS["ulx3s"])
-    assert 'FREQUENCY PORT "clock" 25 MHZ;' in constraints(BOARDS["ulx3s"])
-    assert "set_io -pullup yes uart_rx 6\n" in constraints(BOARDS["icebreaker"])
-    assert 'IO_LOC "clock" 52;' in constraints(BOARDS["tang_nano_9k"])
-    xdc = constraints(BOARDS["arty_a7_35"])
+    assert 'LOCATE COMP "uart_tx" SITE "L4";' in constraints(SERIAL_BOARDS["ulx3s"])
+    assert 'FREQUENCY PORT "clock" 25 MHZ;' in constraints(SERIAL_BOARDS["ulx3s"])
+    assert "set_io -pullup yes uart_rx 6\n" in constraints(SERIAL_BOARDS["icebreaker"])
+    assert 'IO_LOC "clock" 52;' in constraints(SERIAL_BOARDS["tang_nano_9k"])
+    xdc = constraints(SERIAL_BOARDS["arty_a7_35"])
     assert "set_property PACKAGE_PIN E3 [get_ports clock]" in xdc
     assert re.search(r"create_clock .* -period 10\.000 \[get_ports clock\]", xdc)

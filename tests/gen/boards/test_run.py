@@ -10,7 +10,7 @@ from support.onnx_builder import Graph
 
 from sparnn.driver.device import Device
 from sparnn.driver.serial import SerialTransport
-from sparnn.gen.boards import BOARDS
+from sparnn.gen.boards import SERIAL_BOARDS
 from sparnn.gen.boards.run import run_on_board
 from sparnn.gen.cli.main import main
 from sparnn.gen.compile import compile_model
@@ -122,12 +122,40 @@ def test_refusals(network, capsys, tmp_path) -> None:
     assert "the boards are ulx3s, " in refusal(capsys, *run, "--board", "x", "--port", "sim")
     make = ("bitstream", folder, "-o", out, "--board")
     assert "unknown; the boards are" in refusal(capsys, *make, "x")
-    arty = refusal(capsys, *make, "arty_a7_35")
-    assert "needs Vivado" in arty
-    assert "constraints/arty_a7_35/sparnn.xdc" in arty
+    assert "was not compiled with --bus axi" in refusal(capsys, *make, "pynq_z2")
+    assert "beside a processor" in refusal(capsys, *run, "--board", "pynq_z2", "--port", "sim")
     assert "cannot make 51.234 MHz" in refusal(capsys, *make, "ulx3s", "--mhz", "51.234")
     assert "baud" in refusal(capsys, *make, "ulx3s", "--baud", "12000000", "--mhz", "25")
     assert not out.exists()
+
+
+def test_projects_for_vivado(network, capsys, tmp_path) -> None:
+    """Everything that Vivado needs, and the commands that go on from there."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["bitstream", str(network[0]), "--board", "arty_a7_35", "-o", str(tmp_path / "a")])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert f"vivado -mode batch -source {tmp_path / 'a' / 'project.tcl'}" in said
+    assert "openFPGALoader -b arty_a7_35t" in said
+    files = {path.name for path in (tmp_path / "a").iterdir()}
+    assert files == {"sparnn_board.v", "sparnn.xdc", "project.tcl", "manifest.json"}
+    axi = tmp_path / "axi"
+    compile_model(network[0] / "model.onnx", network[1], axi, config="pynq_z2", lanes=2, bus="axi")
+    report = bitstream(axi, "zybo_z7_20", tmp_path / "z")
+    assert any("-tclargs zybo_z7_20" in line for line in report.lines())
+    files = {path.name for path in (tmp_path / "z").iterdir()}
+    assert files == {"sparnn.v", "sparnn_bus.v", "vivado_zynq.tcl", "manifest.json"}
+
+
+def test_a_network_that_a_board_cannot_hold(network, tmp_path) -> None:
+    """It is refused before any Verilog is written."""
+    g = Graph(6)
+    x = g.input("x", ["time", "batch", 4])
+    g.output(g.squeeze(g.recurrent("LSTM", x, 4, 200)[0], 1), "y")
+    onnx.save(g.model(), tmp_path / "large.onnx")
+    with pytest.raises(SparnnError, match=r"does not fit GW1NR-.*: bram takes about .*; take"):
+        compile_model(tmp_path / "large.onnx", network[1], tmp_path / "o", config="tang_nano_9k")
+    assert not (tmp_path / "o").exists()
 
 
 def test_another_machine(network, capsys, tmp_path, monkeypatch) -> None:
@@ -150,7 +178,7 @@ def test_missing_tool(network, tmp_path, monkeypatch) -> None:
         bitstream(network[0], "ulx3s", tmp_path / "out")
 
 
-@pytest.mark.parametrize("board", BOARDS.values(), ids=list(BOARDS))
+@pytest.mark.parametrize("board", SERIAL_BOARDS.values(), ids=list(SERIAL_BOARDS))
 def test_every_board_is_legal(board) -> None:
     top = board.top()
     assert float(top.plan.output_mhz) == board.machine_mhz
@@ -163,4 +191,4 @@ def test_every_board_is_legal(board) -> None:
 def test_presets_of_boards(checkout: Path) -> None:
     """A folder of constraints for every board, and none for another."""
     folders = {path.name for path in (checkout / "constraints").iterdir() if path.is_dir()}
-    assert folders == set(BOARDS)
+    assert folders == set(SERIAL_BOARDS)

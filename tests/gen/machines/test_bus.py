@@ -14,7 +14,7 @@ FILES = {
     *("sparnn_bus.v", "sparnn_regs.h", "sparnn_regs.rdl", "registers.md"),
     *("sparnn_bus.xml", "sparnn.core"),
 }
-PACKAGES = {"axi": {"sparnn_litex.py"}}
+PACKAGES = {"axi": {"sparnn_litex.py", "vivado_zynq.tcl"}}
 
 
 @pytest.mark.parametrize(("bus", "bits"), [("axi", 128), ("axi-stream", None), ("wishbone", None)])
