@@ -1,6 +1,6 @@
 /* Reads the digits in memory with the network, and prints what it took each for. */
 #include "data.h"
-#include "mem.h"
+#include "generated/mem.h"
 #include "sparnn_driver.h"
 #include "system.h"
 

@@ -8,7 +8,6 @@ import argparse
 import datetime
 import importlib.metadata
 import json
-import re
 import subprocess
 import sys
 import time
@@ -27,65 +26,8 @@ from sparnn.sim.verilator.verilate import build_driver
 
 HERE = Path(__file__).resolve().parent
 DIGITS = HERE.parent / "digits"
-IMAGE_LEVELS = 16  # a pixel is 0 to 16, which the network takes as 0 to 1
 #: Cycles without a byte on the console: loading takes the longest.
 PATIENCE = 200_000_000
-#: The core is RV32IM.
-ZIG = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m", "-O2", "-std=c99")
-#: No libraries; the driver has to know how the processor's cache is told.
-BARE = ("-nostdlib", "-ffreestanding", "-include", "system.h")
-WARNINGS = ("-Wall", "-Wextra", "-Werror")
-
-
-def write_data(network, system, x):
-    """Write data.h and data.c: the network's words and the images, constants of the program."""
-    pixels = np.rint(x * IMAGE_LEVELS).astype(np.uint8)
-    words = np.fromfile(network / "image.bin", "<u4")
-    images, steps, inputs = pixels.shape
-    (system / "data.h").write_text(
-        f"#include <stdint.h>\n#define IMAGES {images}\n#define STEPS {steps}\n"
-        f"extern const uint32_t image[{len(words)}];\n"
-        f"extern const uint8_t pixels[IMAGES][{steps * inputs}];\n",
-        encoding="utf-8",
-    )
-    rows = ",\n".join("{" + ",".join(map(str, one)) + "}" for one in pixels.reshape(images, -1))
-    (system / "data.c").write_text(
-        f'#include "data.h"\nconst uint32_t image[] = {{{",".join(f"{w}u" for w in words)}}};\n'
-        f"const uint8_t pixels[][{steps * inputs}] = {{\n{rows}}};\n",
-        encoding="utf-8",
-    )
-
-
-def write_program(network, system, x):
-    """Compile the program; fills the system's ROM, `soc_rom.init`.
-
-    Parameters
-    ----------
-    network: the compiled folder. system: the folder of the system.
-    x: images, [images, steps, pixels], 0 to 1.
-    """
-    write_data(network, system, x)
-    script = (HERE / "link.ld").read_text(encoding="utf-8")
-    memories = re.findall(r"#define (\w+_(?:BASE|SIZE)) (\w+?)L?$", _text(system / "mem.h"), re.M)
-    for name, value in memories:
-        script = script.replace(f"@{name}@", value)
-    (system / "link.ld").write_text(script, encoding="utf-8")
-    sources = [
-        *(HERE / name for name in ("start.S", "main.c", "system.c")),
-        system / "data.c",
-        network / "sparnn_driver.c",
-    ]
-    folders = [f"-I{folder}" for folder in (HERE, system, network)]
-    _zig(
-        "cc", *ZIG, *WARNINGS, *BARE, *folders, *map(str, sources), "-T", "link.ld",
-        "-o", "program.elf", folder=system,
-    )  # fmt: skip
-    _zig("objcopy", "-O", "binary", "program.elf", "program.bin", folder=system)
-    content = (system / "program.bin").read_bytes()
-    content += bytes(-len(content) % 4)
-    rom = "".join(f"{word:08x}\n" for word in np.frombuffer(content, "<u4"))
-    (system / "soc_rom.init").write_text(rom, encoding="ascii")
-    return len(content)
 
 
 def run_system(system):
@@ -139,23 +81,13 @@ def report(network, lines, x, labels, seconds):
     }
 
 
-def _zig(*arguments, folder):
-    command = [sys.executable, "-m", "ziglang", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SparnnError(f"zig {arguments[0]} failed: {done.stderr.strip().splitlines()[0]}")
-
-
-def _text(file):
-    return file.read_text(encoding="utf-8")
-
-
 def main():
     parser = argparse.ArgumentParser(prog="python examples/soc/run.py", description=__doc__)
     parser.add_argument("--model", type=Path, default=DIGITS / "lstm.onnx")
     parser.add_argument("--lanes", type=int, default=16)
     parser.add_argument("--bus-bits", type=int, default=32, help="of the machine's memory port")
     parser.add_argument("--images", type=int, default=450, help="held-out images to run")
+    parser.add_argument("--sdram", action="store_true", help="LiteDRAM as main memory")
     parser.add_argument("-o", "--output", type=Path, default=Path("build/soc"))
     parser.add_argument("--json", type=Path, help="write the table of docs/results there")
     arguments = parser.parse_args()
@@ -175,6 +107,7 @@ def main():
 def measure(arguments):
     """Compile, build, run and compare; what was measured."""
     try:
+        from program import write_program
         from system import write_system
     except ImportError as error:
         raise SparnnError(
@@ -193,12 +126,13 @@ def measure(arguments):
         bus_bits=arguments.bus_bits,
     )
     network = network.resolve()
-    write_system(network, system)
-    rom_bytes = write_program(network, system, x)
+    write_system(network, system, sdram=arguments.sdram)
+    rom = write_program(network, system, x)
+    (system / "soc_rom.init").write_text("".join(f"{word:08x}\n" for word in rom))
     start = time.monotonic()
     lines = run_system(system)
     measured = report(network, lines, x, labels, time.monotonic() - start)
-    return measured | {"lanes": arguments.lanes, "rom_bytes": rom_bytes}
+    return measured | {"lanes": arguments.lanes, "rom_bytes": 4 * len(rom)}
 
 
 def _summary(measured):

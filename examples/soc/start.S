@@ -1,8 +1,9 @@
-# Reset: a stack, variables that are zero or have their values, main; then wait for ever.
+# Reset: a stack, main memory, variables that are zero or have their values, main; then wait.
 .section .start, "ax"
 .global _start
 _start:
     la sp, stack_top
+    call memory_init
     la t0, data_load
     la t1, data_start
     la t2, data_end

@@ -1,7 +1,7 @@
 /* See system.h. Registers are LiteX's: csr.h. */
 #include "system.h"
 
-#include "csr.h"
+#include "generated/csr.h"
 #include "sparnn.h"
 
 #define REGISTER(address) (*(volatile uint32_t *)(address))

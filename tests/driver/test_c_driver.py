@@ -42,6 +42,13 @@ class Handle(ctypes.Structure):
     )
 
 
+def c_compiler():
+    """The C compiler beside the C++ compiler, with its warnings as errors."""
+    compiler = find_compiler().split()[-1].replace("clang++", "clang")
+    compiler = compiler.replace("c++", "cc").replace("g++", "gcc")
+    return compiler, "-std=c99", "-Wall", "-Wextra", "-Werror"
+
+
 @pytest.fixture(scope="module")
 def library(network, tmp_path_factory):
     folder = tmp_path_factory.mktemp("c")
@@ -49,12 +56,13 @@ def library(network, tmp_path_factory):
     (folder / "hooks.c").write_text(
         '#include "hooks.h"\nuint32_t (*read_hook)(uint32_t);\n'
         "void (*write_hook)(uint32_t, uint32_t);\n"
+        '#include "sparnn_driver.h"\n'
+        "uint32_t memory_words(uint32_t steps);\n"
+        "uint32_t memory_words(uint32_t steps) { return SPARNN_MEMORY_WORDS(steps); }\n"
     )
-    compiler = find_compiler().split()[-1].replace("clang++", "clang")
-    compiler = compiler.replace("c++", "cc").replace("g++", "gcc")
     subprocess.run(
         [
-            *(compiler, "-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-fPIC"),
+            *(*c_compiler(), "-Wpedantic", "-fPIC"),
             *("-shared", "-include", "hooks.h", "-I", network[0], "-o", "driver.so", "hooks.c"),
             network[0] / "sparnn_driver.c",
         ],
@@ -161,3 +169,28 @@ def test_other_devices_are_refused(library, network):
     session = Session(library, network[0]).loaded()
     session.device._start = lambda: None
     assert session.call("load", session.image) == SILENT
+
+
+def test_memory_that_the_header_asks_for_is_enough(library, network, integers):
+    """For loading, and for the longest run."""
+    _, x = integers
+    longest = load_program(network[0]).max_steps
+    long = np.resize(x, (longest, x.shape[1])).astype(np.int16)
+    for steps in (1, longest):
+        words = library.memory_words(steps)
+        session = Session(library, network[0], words=words).loaded()
+        assert session.call("run", long, steps, 0) == 0
+    assert library.memory_words(1) == len(session.image) + 2
+
+
+def test_the_program_of_the_example_compiles(network, tmp_path, checkout):
+    """examples/soc/main.c, for another network than that of `make soc`."""
+    (tmp_path / "generated").mkdir()
+    (tmp_path / "generated" / "mem.h").write_text("#define SPARNN_BASE 0x80000000L\n")
+    (tmp_path / "data.h").write_text(
+        "#include <stdint.h>\n#define IMAGES 2\n#define STEPS 3\nextern const uint32_t image[];\n"
+        "extern const uint8_t pixels[IMAGES][STEPS * 4];\n"
+    )
+    folders = [f"-I{folder}" for folder in (checkout / "examples" / "soc", tmp_path, network[0])]
+    source = checkout / "examples" / "soc" / "main.c"
+    subprocess.run([*c_compiler(), "-fsyntax-only", *folders, source], check=True)
