@@ -15,7 +15,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,13 +62,20 @@ _WAVES = ["--trace-vcd", "-CFLAGS", "-DSPARNN_WAVES"]
 # dense machine's blocks are long, and fill most of a build.
 _OPTIMIZE_LANES, _OPTIMIZE_OTHERS = "OPT_FAST=-O3", "OPT_FAST=-O1"
 _MAKE = ("OPT_SLOW=-O0", "OPT_GLOBAL=-O2")
-# For short runs: half of the time to build, and several times as long to run.
-_QUICK = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O1")
+# For short runs: a third of the time to build, and several times as long to run. Reading headers
+# would fill half of it, so there is one file, and Verilator's headers are compiled once and kept
+# beside its library.
+_QUICK = ("OPT_FAST=-O0", "OPT_SLOW=-O0", "OPT_GLOBAL=-O0", "VM_PARALLEL_BUILDS=0")
+_HEADERS = "headers.h"
+
+
+def _quick() -> bool:
+    return os.environ.get("SPARNN_BUILD", "") == "quick"
 
 
 def _optimization(text: bytes) -> list[str]:
     """What make is told; `SPARNN_BUILD=quick` asks for builds that are quick to make."""
-    if os.environ.get("SPARNN_BUILD", "") == "quick":
+    if _quick():
         return list(_QUICK)
     return [_OPTIMIZE_LANES if _LANE.search(text) else _OPTIMIZE_OTHERS, *_MAKE]
 
@@ -185,6 +192,8 @@ def _build(
             runtime = _key(toolchain, how.encode())
             library = cache_folder() / "runtime" / runtime
             _copy(library.glob("*.o"), objects)  # newer than their sources, so they stay
+            if _quick():
+                compile_all += _with_headers(objects, library, run)
             done = run(compile_all)
     built = objects / "driver"
     if done.returncode or not built.is_file():
@@ -192,9 +201,35 @@ def _build(
             f"the simulation cannot be built: {_first_error(done.stdout)} (run sparnn doctor; "
             "if it finds nothing, this is a defect of sparnn)"
         )
-    kept("runtime", runtime, lambda folder: _copy(objects.glob("verilated*.o"), folder))
+    kept("runtime", runtime, lambda folder: _copy(_runtime(objects), folder))
     built.replace(folder / "driver")
     shutil.rmtree(build)
+
+
+def _with_headers(
+    objects: Path, library: Path, run: Callable[[list[str]], subprocess.CompletedProcess[str]]
+) -> list[str]:
+    """What make is told so that each file begins with the compiled headers. A compiler that cannot
+    take them reads the headers themselves."""
+    compiled = f"{_HEADERS}.gch"
+    (objects / _HEADERS).write_text("#include <verilated.h>\n", encoding="utf-8")
+    if (library / compiled).is_file():
+        (objects / compiled).symlink_to(library / compiled)
+    else:
+        # By the rule of Verilator's makefile, so that all flags are those of the other files.
+        rule = ["-C", "obj", "-f", "Vsparnn.mk", f"VK_PCH_H={_HEADERS}", f"{_HEADERS}.fast.gch"]
+        run([os.environ.get("MAKE", "make"), *rule, *_QUICK])
+        with suppress(FileNotFoundError):
+            (objects / f"{_HEADERS}.fast.gch").rename(objects / compiled)
+    for block in objects.glob("V*/"):
+        for name in (_HEADERS, compiled):
+            (block / name).symlink_to(Path("..", name))
+    return [f"OPT_FAST=-O0 -include {_HEADERS}"]
+
+
+def _runtime(objects: Path) -> Iterable[Path]:
+    """Verilator's own library, and its headers where they were compiled."""
+    return (*objects.glob("verilated*.o"), *objects.glob(f"{_HEADERS}.gch"))
 
 
 def _copy(files: Iterable[Path], folder: Path) -> None:

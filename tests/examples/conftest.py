@@ -1,12 +1,12 @@
-"""One machine for all examples, so that its Verilog is built once; it runs for long."""
+"""One machine for all examples, so that its Verilog is built once."""
 
 import pytest
 
 MACHINE = """
-lanes = 32
-columns = 128
-mask_depth = 1024
-weight_depth = 8192
+lanes = 8
+columns = 256
+mask_depth = 4096
+weight_depth = 32768
 rows = 1024
 parameter_depth = 1024
 state_depth = 256
@@ -16,7 +16,7 @@ program_depth = 8
 
 
 @pytest.fixture(scope="session")
-def machine_file(tmp_path_factory, optimized):
+def machine_file(tmp_path_factory):
     path = tmp_path_factory.mktemp("examples") / "machine.toml"
     path.write_text(MACHINE)
     return path

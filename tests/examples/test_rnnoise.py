@@ -12,7 +12,7 @@ from sparnn.sim.runner import simulate
 
 RNNOISE = Path(__file__).parents[2] / "examples" / "rnnoise"
 MODEL = RNNOISE / "rnnoise.onnx"
-FRAMES = 40
+FRAMES = 12
 #: The least machine that holds it, so that its simulation is built fast.
 MACHINE = """
 lanes = 2

@@ -26,8 +26,11 @@ from sparnn.sim.verilator.verilate import build_driver
 
 pytestmark = pytest.mark.xdist_group("netlist")
 
-#: Words, bits: every width of a block RAM, two of them side by side, and LUT RAM.
-MEMORIES = ((512, 36), (1024, 18), (2048, 9), (4096, 4), (256, 50), (16, 7))
+#: Words, bits: every width of a block RAM, two of them side by side, and LUT RAM where there is it.
+MEMORIES = {
+    "ecp5": ((512, 36), (1024, 18), (2048, 9), (4096, 4), (256, 50), (16, 7)),
+    "ice40": ((256, 16), (512, 8), (1024, 4), (2048, 2), (256, 20), (16, 7)),
+}
 
 
 class Mixer(wiring.Component):
@@ -36,6 +39,10 @@ class Mixer(wiring.Component):
 
     rx: In(stream.Signature(32))
     tx: Out(stream.Signature(32))
+
+    def __init__(self, family: str) -> None:
+        self._memories = MEMORIES[family]
+        super().__init__()
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -51,7 +58,7 @@ class Mixer(wiring.Component):
         with m.If(self.rx.ready):
             m.d.sync += valid.eq(self.rx.valid)
         mixed = Cat(total[-1], total[:-1])
-        for index, (words, bits) in enumerate(MEMORIES):
+        for index, (words, bits) in enumerate(self._memories):
             memory = Memory(shape=bits, depth=words, init=[], attrs={"no_rw_check": 1})
             m.submodules[f"memory{index}"] = memory
             write, read = memory.write_port(), memory.read_port()
@@ -116,9 +123,8 @@ def test_large_memories_are_spram(tmp_path: Path) -> None:
     np.testing.assert_array_equal(answers(netlist, tmp_path / "netlist"), expected)
 
 
-@pytest.fixture(scope="module")
-def mixer() -> str:
-    return modules_verilog([(Mixer(), TOP_MODULE)])
+def mixer(family: str) -> str:
+    return modules_verilog([(Mixer(family), TOP_MODULE)])
 
 
 def answers(verilog: str, folder: Path) -> np.ndarray:
@@ -135,17 +141,18 @@ def answers(verilog: str, folder: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("family", ["ecp5", "ice40"])
-def test_cells_compute_what_the_design_does(family: str, mixer: str, tmp_path: Path) -> None:
+def test_cells_compute_what_the_design_does(family: str, tmp_path: Path) -> None:
     for name in ("rtl", "netlist"):
         (tmp_path / name).mkdir()
-    expected = answers(mixer, tmp_path / "rtl")
+    design = mixer(family)
+    expected = answers(design, tmp_path / "rtl")
     assert len(set(expected[-100:])) > 90
-    netlist = netlist_verilog(mixer, TOP_MODULE, TARGETS[family])
+    netlist = netlist_verilog(design, TOP_MODULE, TARGETS[family])
     np.testing.assert_array_equal(answers(netlist, tmp_path / "netlist"), expected)
 
 
-def test_registers_move_into_block_rams_and_multipliers(mixer: str) -> None:
-    result = synthesize(mixer, TOP_MODULE, TARGETS["ecp5"], netlist=False)
+def test_registers_move_into_block_rams_and_multipliers() -> None:
+    result = synthesize(mixer("ecp5"), TOP_MODULE, TARGETS["ecp5"], netlist=False)
     text = result.verilog.read_text()
     # 36 and 18 bits take one each, 9 and 4 one each, 50 two; in wide ones both halves.
     assert result.cells["DP16KD"] == 6
