@@ -25,6 +25,7 @@ from sparnn.sim.errors import SimulationError
 
 from .bench_delta import bench_app
 from .evaluate import evaluate_command, report_command
+from .explore import explore_command
 from .synth import estimate_command, fit_command, synth_command
 
 __all__ = ["app", "main"]
@@ -323,6 +324,7 @@ app.command("synth")(synth_command)
 app.command("fit")(fit_command)
 app.command("estimate")(estimate_command)
 app.command("evaluate")(evaluate_command)
+app.command("explore")(explore_command)
 app.command("report")(report_command)
 
 

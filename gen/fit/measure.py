@@ -20,7 +20,7 @@ from sparnn.gen.synth.mapping import synthesize
 from sparnn.gen.synth.memories import memories
 from sparnn.gen.synth.place_route import packed_cells
 from sparnn.gen.targets import TARGETS, Target
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.emit import MACHINES, TOP_MODULE, machine_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.sparse.config import SparseConfig
 
@@ -72,6 +72,19 @@ CONFIGURATIONS: Sequence[Mapping[str, int]] = (
     {"lanes": 64, "weight_bits": 12, "activation_bits": 10, **_SMALL, **_ROWS},
     {"lanes": 4, "chunk": 16, "activation_bits": 12, **_SMALL},
     {"lanes": 64, "reset_first": 1, **_SMALL},
+    # Lanes of several rows, with and without masks; deltas; cells of any function.
+    {"lanes": 2, "width": 4, "masks": 0, **_SMALL},
+    {"lanes": 4, "width": 8, **_SMALL, **_ROWS},
+    {"lanes": 8, "width": 4, **_SMALL},
+    {"lanes": 2, "width": 16, "masks": 0, "queue_depth": 16, **_SMALL, "activation_bits": 10},
+    {"lanes": 4, "width": 2, "weight_bits": 12, "activation_bits": 12, **_SMALL, **_ROWS},
+    {"lanes": 8, "width": 8, "masks": 0, "weight_bits": 6, **_SMALL, **_ROWS},
+    {"lanes": 2, "delta": 1, **_SMALL},
+    {"lanes": 8, "width": 4, "masks": 0, "delta": 1, **_SMALL, **_ROWS},
+    {"lanes": 4, "width": 4, "delta": 1, **_SMALL},
+    {"lanes": 2, "cell_functions": 1, "clip": 1, "reset_first": 1, **_SMALL},
+    {"lanes": 16, "width": 8, "masks": 0, **_SMALL},
+    {"lanes": 4, "width": 8, "masks": 0, "cell_functions": 1, "clip": 1, **_SMALL},
 )
 
 #: The same for iCE40 UP.
@@ -144,10 +157,15 @@ def _measure(verilog: str, target: Target) -> dict[str, float]:
     return counted
 
 
+def _machine(name: str, values: Mapping[str, Any]) -> MachineConfig:
+    return MACHINES[name](**values)
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--machine", choices=tuple(FAMILIES), default="sparse")
     parser.add_argument("--families", nargs="+", choices=TARGETS)
+    parser.add_argument("--missing", action="store_true", help="keep what was measured already")
     parser.add_argument("-o", "--output", type=Path, default=DATA)
     options = parser.parse_args(arguments)
     families = options.families or FAMILIES[options.machine]
@@ -155,10 +173,17 @@ def main(arguments: list[str] | None = None) -> None:
     kept: list[dict[str, Any]] = []
     if options.output.is_file():
         rows = json.loads(options.output.read_text(encoding="utf-8"))["measured"]
-        kept = [row for row in rows if (row["machine"], row["target"]) not in replaced]
+        kept = [
+            row
+            for row in rows
+            if options.missing or (row["machine"], row["target"]) not in replaced
+        ]
+    known = {(row["target"], _machine(row["machine"], row["config"])) for row in kept}
     measured: list[dict[str, Any]] = []
     for family in families:
         for index, config in enumerate(configurations(TARGETS[family], options.machine)):
+            if (family, config) in known:
+                continue
             verilog = machine_verilog(config)
             total = _measure(verilog, TARGETS[family])
             measured.append(

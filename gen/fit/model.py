@@ -65,11 +65,12 @@ def predict(config: MachineConfig, target: Target) -> dict[str, float]:
     SparnnError: a family, or a kind of lane, without measured machines.
     """
     if isinstance(config, SparseConfig) and not config.by_word:
-        raise SparnnError(
-            f"width = {config.width}, masks = {config.masks}: machines of such lanes are not among "
-            "those that areas are predicted from; measure this one with sparnn synth, or use "
-            "width = 1 and masks = 1"
-        )
+        unknown = unmeasured(config, target)
+        if unknown:
+            raise SparnnError(
+                f"width = {config.width}, masks = {config.masks}: {unknown}; measure this machine "
+                "with sparnn synth, or use width = 1 and masks = 1"
+            )
     factors = _factors(config.MACHINE, target.name)
     features = _features(config, target, machine_memories(config))
     return {name: max(0.0, float(features[name] @ factors[name])) for name in factors}
@@ -85,6 +86,10 @@ def unmeasured(config: MachineConfig, target: Target) -> str:
     if config.lanes > most:
         return f"no machine of more than {most} lanes was measured on {target.title}"
     measured = [asdict(MACHINES[config.MACHINE](**row["config"])) for row in rows]
+    if isinstance(config, SparseConfig):
+        widest = max(row["width"] for row in measured)
+        if config.width > widest:
+            return f"no lane of more than {widest} rows was measured on {target.title}"
     for name, value in asdict(config).items():
         if name not in _SIZES and value not in {row[name] for row in measured}:
             return f"no machine with {name} = {value} was measured on {target.title}"
@@ -173,15 +178,22 @@ def _sparse_logic(
     config: SparseConfig, small: int, product: float
 ) -> tuple[FloatArray, FloatArray]:
     lanes, posts = config.lanes, config.post_units
+    bits = config.weight_bits + config.lane_activation_bits
+    more_rows = lanes * (config.width - 1)
     logic = [
         1,
         lanes,
-        lanes * (config.weight_bits + config.activation_bits),
+        lanes * bits,
         lanes * config.chunk,
+        lanes * config.chunk * config.masks,
+        more_rows,
+        more_rows * bits,
         posts,
         posts * config.activation_bits,
         posts * config.hard_sigmoid,
         posts * config.reset_first,
+        posts * config.cell_functions,
+        posts * config.delta,
         small,
     ]
     # A multiplier per lane; four in a post unit, and one more for wide sums; one in a serial one.

@@ -1,0 +1,86 @@
+"""The arguments of `sparnn explore`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sparnn.gen.output.json_output import check_json, write_json
+
+__all__ = ["explore_command"]
+
+
+def explore_command(
+    models: Annotated[
+        list[Path],
+        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx…", help="Trained models."),
+    ],
+    calibrate: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True, dir_okay=False, metavar="X.npz", help="Sample inputs, once for each model."
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", file_okay=False, metavar="DIR", help="Folder of results, which stay."
+        ),
+    ],
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, metavar="FILE.toml", help="The grid; a built-in one."
+        ),
+    ] = None,
+    points: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="At most so many points of the grid.")
+    ] = None,
+    simulate: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Points whose Verilog is simulated.")
+    ] = 0,
+    synthesize: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Points that are synthesized.")
+    ] = 0,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes.")] = 2,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A Dask scheduler in place of processes here."),
+    ] = None,
+    json: Annotated[
+        str | None, typer.Option(metavar="FILE|-", help="Write the result as JSON; - prints it.")
+    ] = None,
+) -> None:
+    """Which machine for my network: all of a grid on models, the best measured."""
+    check_json(json)
+    from sparnn.gen.errors import SparnnError
+    from sparnn.gen.explore.page import write_page
+    from sparnn.gen.explore.run import explore
+    from sparnn.gen.explore.space import read_space
+
+    if len(calibrate) != len(models):
+        raise SparnnError(
+            f"{len(models)} models and --calibrate {len(calibrate)} times: name sample inputs once "
+            "for each model, in the same order"
+        )
+    grid = read_space(space)
+    found = []
+    for model, inputs in zip(models, calibrate, strict=True):
+        folder = output if len(models) == 1 else output / model.stem
+        one = explore(
+            model,
+            inputs,
+            grid,
+            folder,
+            points=points,
+            simulate=simulate,
+            synthesize=synthesize,
+            workers=workers,
+            scheduler=scheduler,
+        )
+        page = write_page(one, folder / "explore.html")
+        if json != "-":
+            for line in [*one.lines(), f"page           {page}"]:
+                print(line)
+        found.append(one.as_dict())
+    write_json(found, json)

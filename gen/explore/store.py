@@ -1,0 +1,85 @@
+"""Results that stay: one JSON file for each piece of work, named by the hash of what it is of."""
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from sparnn.gen.errors import SparnnError
+
+__all__ = ["Store", "code_digest"]
+
+_VERSION = 1
+_HEAD = "explore.json"
+
+
+@cache
+def code_digest() -> str:
+    """Of all of sparnn's own source: results of other code are not taken for this one's."""
+    root = Path(__file__).resolve().parents[2]
+    digest = hashlib.sha256()
+    for room in ("hdl", "sim", "gen"):
+        for path in sorted((root / room).rglob("*")):
+            if path.suffix in {".py", ".cpp", ".h", ".json"}:
+                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+class Store:
+    """A folder of results. Several processes and machines may share it: a file appears whole.
+
+    Raises
+    ------
+    SparnnError: the folder holds something else, or results of another version.
+    """
+
+    def __init__(self, folder: Path, what: dict[str, Any]) -> None:
+        self.folder = folder
+        self._what = what | {"version": _VERSION}
+        head = folder / _HEAD
+        if head.is_file():
+            try:
+                found = json.loads(head.read_text(encoding="utf-8"))
+            except ValueError:
+                found = None
+            if not isinstance(found, dict) or found.get("version") != _VERSION:
+                raise SparnnError(f"{folder} holds results of another version: name a new folder")
+        elif folder.is_dir() and any(folder.iterdir()):
+            raise SparnnError(f"{folder} is not empty and holds no exploration: name a new folder")
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(head, {"version": _VERSION})
+
+    def key(self, kind: str, content: Any) -> str:
+        """The name of a piece of work, which depends on the code and the network too."""
+        text = json.dumps([kind, self._what, content], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def get(self, kind: str, key: str) -> Any | None:
+        """What is there; None where it is not."""
+        try:
+            return json.loads((self.folder / kind / f"{key}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return None
+
+    def put(self, kind: str, key: str, content: Any) -> None:
+        folder = self.folder / kind
+        folder.mkdir(exist_ok=True)
+        _write(folder / f"{key}.json", content)
+
+    def make(self, kind: str, content: Any, work: Callable[[], Any]) -> Any:
+        """What is there, or what ``work`` gives, which is kept."""
+        key = self.key(kind, content)
+        found = self.get(kind, key)
+        if found is None:
+            found = work()
+            self.put(kind, key, found)
+        return found
+
+
+def _write(path: Path, content: Any) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+    Path(file.name).replace(path)

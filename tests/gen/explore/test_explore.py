@@ -1,0 +1,95 @@
+"""A tiny exploration: killed in the middle, gone on with, and measured on its Verilog."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from support.onnx_builder import Graph
+
+SPACE = """
+[grid]
+lanes = [1, 2, 3]
+chunk = [16, 32]
+weight_bits = [6, 8]
+"""
+
+
+@pytest.fixture
+def arguments(tmp_path: Path) -> list[str]:
+    g = Graph(5)
+    x = g.input("x", ["time", "batch", 4])
+    y, _ = g.recurrent("RNN", x, 4, 5, bias=True)
+    g.output(g.squeeze(y, 1), "y")
+    onnx.save(g.model(), tmp_path / "model.onnx")
+    rng = np.random.default_rng(7)
+    np.savez(tmp_path / "x.npz", x=rng.normal(size=(9, 2, 4)).astype(np.float32))
+    (tmp_path / "space.toml").write_text(SPACE)
+    files = ["model.onnx", "--calibrate", "x.npz", "--space", "space.toml", "-o", "found"]
+    return [sys.executable, "-m", "sparnn.gen.cli", "explore", *files]
+
+
+def results(folder: Path, kind: str) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in folder.glob(f"found/{kind}/*.json")}
+
+
+def test_a_killed_run_goes_on(arguments: list[str], tmp_path: Path) -> None:
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as first:
+        end = time.monotonic() + 120
+        while not results(tmp_path, "models") and time.monotonic() < end:
+            time.sleep(0.02)
+        os.killpg(first.pid, signal.SIGKILL)
+    before = results(tmp_path, "models")
+    assert before
+    again = [*arguments, "--simulate", "1", "--workers", "1", "--json", "found.json"]
+    done = subprocess.run(
+        again, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    after = results(tmp_path, "models")
+    assert len(after) == 6  # placements; three lanes of one post unit are a machine too
+    assert before.items() <= after.items()
+    (found,) = json.loads((tmp_path / "found.json").read_text())
+    assert found["points"] == 12
+    assert found["simulated"] == 1
+    assert found["bit_exact"]
+    (error,) = found["errors"]["cycles"]
+    assert abs(error) < 0.5  # a network of 45 weights waits more than it multiplies
+    page = (tmp_path / "found" / "explore.html").read_text()
+    for one in found["front"]:
+        assert one["command"] in page
+        name = one["command"].split("--config ")[1].split()[0]
+        assert (tmp_path / "found" / "machines" / name).is_file()
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers there"),
+        (["--calibrate", "x.npz"], "1 models and --calibrate 2 times"),
+    ],
+)
+def test_refusals(arguments: list[str], tmp_path: Path, more: list[str], said: str) -> None:
+    done = subprocess.run(
+        [*arguments, *more], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_point_holds_the_network(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "space.toml").write_text("[grid]\nlanes = [3]\npost_units = [2]\n")
+    done = subprocess.run(
+        arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert "no point of the space is a machine for this network" in done.stderr
