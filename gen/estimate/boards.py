@@ -39,11 +39,11 @@ class BoardEstimate:
         """So many cycles at the board's clock."""
         return cycles / self.board.machine_mhz
 
-    def line(self, cycles: float) -> str:
-        """For people."""
+    def text(self, cycles: float) -> str:
+        """For people, without the board's name."""
         board = self.board
         if self.unknown:
-            return f"{board.name}: not known, {self.unknown}"
+            return f"not known, {self.unknown}"
         time = f"{self.microseconds(cycles):.1f} us a step at {board.machine_mhz:g} MHz"
         taken = ", ".join(
             f"{self.needs[name]:,.0f} of {board.part.capacity[name]:,} {unit}"
@@ -54,8 +54,8 @@ class BoardEstimate:
             cells = f"{self.needs['cells']:,.0f} of {board.part.capacity['cells']:,} logic cells"
             taken = f"{cells}, {taken}"
         if self.short:
-            return f"{board.name}: does not fit, {self.short}"
-        return f"{board.name}: {time}; {taken}"
+            return f"does not fit, {self.short}"
+        return f"{time}; {taken}"
 
     def as_dict(self, cycles: float) -> dict[str, Any]:
         """For JSON."""

@@ -75,13 +75,14 @@ class MachineEstimate:
         if frame_ms is not None:
             mhz = self.step / (1000 * frame_ms)
             lines.append(f"real time      from {mhz:.3g} MHz on, at a step every {frame_ms:g} ms")
+        said: dict[str, list[str]] = {}  # boards of the same FPGA share a line
         for board in self.boards:
-            text = f"on             {board.line(self.step)}"
+            text = board.text(self.step)
             if frame_ms is not None and board.fits:
                 factor = 1000 * frame_ms / board.microseconds(self.step)
                 text += f"; {factor:,.1f} times real time"
-            lines.append(text)
-        return lines
+            said.setdefault(text, []).append(board.board.name)
+        return lines + [f"on             {', '.join(on)}: {text}" for text, on in said.items()]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""

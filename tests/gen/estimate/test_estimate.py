@@ -72,7 +72,7 @@ def test_nothing_is_said_of_what_nobody_measured() -> None:
     for one in board_estimates(config, ["ulx3s", "icebreaker"]):
         assert not one.needs
         assert not one.fits
-        assert "was measured on" in one.line(100)
+        assert "was measured on" in one.text(100)
     (large,) = board_estimates(load_config(None, 256), ["ulx3s"])
     assert "no machine of more than 64 lanes was measured" in large.unknown
 
