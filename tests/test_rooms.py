@@ -31,7 +31,7 @@ FLOORS = (
     ("gen/fit",),
     ("gen/estimate",),
     ("gen/compile", "gen/evaluate"),
-    ("gen/report",),
+    ("gen/report", "gen/explore"),
     ("gen/bench",),
     ("gen/cli",),
 )

@@ -127,5 +127,5 @@ def test_command_refuses_what_does_not_fit(checkout, capsys, tmp_path) -> None:
 
 def test_wide_lanes_are_not_guessed() -> None:
     for changes in ({"width": 8}, {"masks": 0}):
-        with pytest.raises(SparnnError, match="measure this one with sparnn synth"):
-            predict(SparseConfig(**changes), TARGETS["ecp5"])
+        with pytest.raises(SparnnError, match="measure this machine with sparnn synth"):
+            predict(SparseConfig(**changes), TARGETS["gowin"])
