@@ -140,12 +140,17 @@ def fill(text: str, tables: Mapping[str, Table]) -> str:
         found = _named(match[1], tables)
         row, _, text = match[2].partition(" ")
         try:
-            content = text.format_map(found.values[int(row)])
+            content = text.format_map(_by_name(found.values[int(row)]))
         except (LookupError, ValueError, TypeError) as error:
             raise SparnnError(f"{match[1]} has no value {match[2]!r} ({error!r})") from None
         return f"<!-- value {match[1]} {match[2]} -->{content}<!-- ends -->"
 
     return _VALUE.sub(value, _TABLE.sub(table, text))
+
+
+def _by_name(row: Any) -> Mapping[str, Any]:
+    """A row's values by name; cells that stand in a list are c0, c1, …"""
+    return row if isinstance(row, Mapping) else {f"c{k}": cell for k, cell in enumerate(row)}
 
 
 def _named(name: str, tables: Mapping[str, Table]) -> Table:
