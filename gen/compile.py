@@ -151,6 +151,8 @@ def compile_model(
     weight_bits: int | None = None,
     activation_bits: int | None = None,
     split_scales: bool | None = None,
+    width: int | None = None,
+    masks: bool | None = None,
     sqnr: float | None = None,
     calibration: str | None = None,
     streams: int = 1,
@@ -168,7 +170,7 @@ def compile_model(
     ----------
     model: an ONNX file. calibrate: an npz file with sample inputs.
     output: the folder; a previous output of sparnn is replaced.
-    config, lanes, weight_bits, activation_bits, split_scales: see
+    config, lanes, weight_bits, activation_bits, split_scales, width, masks: see
         :func:`~sparnn.gen.machines.presets.load_machine`. The memories of a machine from a preset
         are enlarged to what the network needs; a file is taken as it is. A machine that a board is
         too small for, by the prediction of ``sparnn estimate``, is refused.
@@ -199,6 +201,8 @@ def compile_model(
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         split_scales=split_scales,
+        width=width,
+        masks=masks,
     )
     if deltas is None and machine.delta:
         deltas = DeltaChoice(0.0)
@@ -266,6 +270,8 @@ def compile_model(
         "weight_bits": weight_bits,
         "activation_bits": activation_bits,
         "split_scales": split_scales,
+        **({} if width is None else {"width": width}),
+        **({} if masks is None else {"masks": masks}),
         "sqnr": sqnr,
         "calibration": str(way),
         "streams": streams,

@@ -78,6 +78,16 @@ SplitScales = Annotated[
     bool | None,
     typer.Option(help="A scale each for the positive and the negative weights of a row."),
 ]
+Width = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K", help="Rows that share a lane's front end: 1, 2, 4, 8 or 16 multipliers."
+    ),
+]
+Masks = Annotated[
+    bool | None,
+    typer.Option(help="Masks of the weights in each lane; without them every column is a weight."),
+]
 BusName = Annotated[
     str | None,
     typer.Option(
@@ -157,6 +167,8 @@ def compile_command(
     weight_bits: WeightBits = None,
     activation_bits: ActivationBits = None,
     split_scales: SplitScales = None,
+    width: Width = None,
+    masks: Masks = None,
     sqnr: Annotated[
         float | None,
         typer.Option(
@@ -213,6 +225,8 @@ def compile_command(
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         split_scales=split_scales,
+        width=width,
+        masks=masks,
         sqnr=sqnr,
         calibration=calibration,
         streams=streams,
@@ -300,6 +314,8 @@ def emit(
     weight_bits: WeightBits = None,
     activation_bits: ActivationBits = None,
     split_scales: SplitScales = None,
+    width: Width = None,
+    masks: Masks = None,
     bus: BusName = None,
     bus_bits: BusBits = None,
 ) -> None:
@@ -314,6 +330,8 @@ def emit(
             weight_bits=weight_bits,
             activation_bits=activation_bits,
             split_scales=split_scales,
+            width=width,
+            masks=masks,
             bus=bus,
             bus_bits=bus_bits,
         )

@@ -150,6 +150,9 @@ def estimate_command(
         typer.Option(metavar="NAME|FILE.toml", help="A preset's name, or a file of a machine."),
     ] = None,
     lanes: Annotated[int | None, typer.Option(min=1, max=1024, help="Fix the lanes.")] = None,
+    width: Annotated[
+        int | None, typer.Option(metavar="K", help="Fix the rows that share a lane's front end.")
+    ] = None,
     weight_bits: Annotated[int | None, typer.Option(min=4, max=16)] = None,
     activation_bits: Annotated[int | None, typer.Option(min=8, max=16)] = None,
     steps: Annotated[
@@ -171,6 +174,7 @@ def estimate_command(
         board=board,
         config=config,
         lanes=lanes,
+        width=width,
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         steps=steps,

@@ -9,6 +9,7 @@ import numpy as np
 
 from sparnn.gen.boards import BOARDS, find_board
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.fit.model import unmeasured
 from sparnn.gen.graph.check import parts_of
 from sparnn.gen.graph.read import read_model
 from sparnn.gen.machines.backend import backend
@@ -30,8 +31,10 @@ from .machine import MachineEstimate, estimate_machine
 
 __all__ = ["Estimate", "estimate"]
 
-#: Lanes that are tried on a board, and the dense machine beside the sparse one of as many MACs.
+#: Lanes that are tried on a board, and wide ones, with their rows, where areas of such are known;
+#: and the dense machine beside the sparse one of as many MACs.
 LANES = (1, 2, 4, 8, 16, 32, 64)
+WIDE = ((2, 8), (4, 8), (8, 8), (16, 8))
 BESIDE = ("m64", "dense64")
 #: Steps of a sequence where no sample inputs say how many.
 STEPS = 64
@@ -44,7 +47,8 @@ class Estimate:
     Members
     -------
     chosen: on the machine that was asked for.
-    boards: for each board the machines that fit it, by lanes, and what stopped the next one.
+    boards: for each board the machines that fit it, from slow to fast, and what stopped the next
+        one of lanes of one row.
     beside: name -> the same network on a sparse and a dense machine of 64 MACs.
     frame_ms: milliseconds between two steps, where they are known.
     """
@@ -68,7 +72,7 @@ class Estimate:
                 enough = [one for one in fitting if _keeps_up(one, self.frame_ms)]
                 taken = enough[0] if enough else best
             text = (
-                f"{name}: --config {name} --lanes {taken.config.lanes}, "
+                f"{name}: --config {name} {_size(taken)}, "
                 f"{taken.boards[0].microseconds(taken.step):,.1f} us a step"
             )
             if self.frame_ms is not None:
@@ -78,7 +82,7 @@ class Estimate:
                     text += ": too slow"
             if taken is not best:
                 text += (
-                    f"; the fastest that fits has {best.config.lanes} lanes, "
+                    f"; the fastest that fits is {_size(best)}, "
                     f"{best.boards[0].microseconds(best.step):,.1f} us"
                 )
             lines.append(text)
@@ -109,6 +113,12 @@ class Estimate:
             "frame_ms": self.frame_ms,
             "advice": self.advice,
         }
+
+
+def _size(one: MachineEstimate) -> str:
+    """The options that ask for a machine of its size."""
+    lanes, wide = one.config.lanes, one.config.mac_units // one.config.lanes
+    return f"--lanes {lanes}" + (f" --width {wide}" if wide > 1 else "")
 
 
 def _keeps_up(one: MachineEstimate, frame_ms: float) -> bool:
@@ -148,6 +158,7 @@ def estimate(
     board: str | None = None,
     config: str | None = None,
     lanes: int | None = None,
+    width: int | None = None,
     weight_bits: int | None = None,
     activation_bits: int | None = None,
     steps: int | None = None,
@@ -160,7 +171,8 @@ def estimate(
     calibrate: sample inputs, which say how many activations are zero. Without them none is taken
         for zero, and a graph that has to be cut is run on drawn inputs.
     board: the only one to look at.
-    config, lanes, weight_bits, activation_bits: as of ``compile``; the board's machine by default.
+    config, lanes, width, weight_bits, activation_bits: as of ``compile``; the board's machine by
+        default.
     steps: of a sequence; by default the sample inputs'.
     frame_ms: milliseconds between two steps.
 
@@ -177,10 +189,15 @@ def estimate(
 
     known: dict[MachineConfig, MachineEstimate] = {}
 
-    def on(config: str | None, lanes: int | None, boards: tuple[str, ...]) -> MachineEstimate:
-        machine = load_machine(
-            config, lanes, weight_bits=weight_bits, activation_bits=activation_bits
+    def machine_of(config: str | None, lanes: int | None, width: int | None) -> MachineConfig:
+        return load_machine(
+            config, lanes, width=width, weight_bits=weight_bits, activation_bits=activation_bits
         )
+
+    def on(
+        config: str | None, lanes: int | None, width: int | None, boards: tuple[str, ...]
+    ) -> MachineEstimate:
+        machine = machine_of(config, lanes, width)
         activities = [part.integers(machine)[1] for part in parts]
         if machine not in known:  # boards of one machine
             placements = _placed(parts, machine, fit=not is_file(config))
@@ -189,31 +206,41 @@ def estimate(
         return replace(one, boards=tuple(board_estimates(one.config, boards)))
 
     with progress("Estimating"):
-        chosen = on(config or board, lanes, names)
-        found = {
-            name: _largest(name, on, (lanes,) if lanes is not None else LANES) for name in names
-        }
+        chosen = on(config or board, lanes, width, names)
+        sizes = [(count, width) for count in ((lanes,) if lanes is not None else LANES)]
+        found = {name: _largest(name, on, sizes) for name in names}
+        if lanes is None and width is None:
+            for name, (fitting, _) in found.items():
+                wide = [  # asked before it is placed, which takes longer
+                    size
+                    for size in WIDE
+                    if not unmeasured(machine_of(name, *size), BOARDS[name].target)
+                ]
+                fitting += _largest(name, on, wide)[0]
+                fitting.sort(key=lambda one: -one.step)
         beside = {}
-        if config is None and lanes is None:
+        if config is None and lanes is None and width is None:
             for name in BESIDE:
                 try:
-                    beside[name] = on(name, None, ())
+                    beside[name] = on(name, None, None, ())
                 except (SparnnError, ConfigurationError):
                     continue  # a layer that this machine does not compute
     return Estimate(chosen, found, beside, frame_ms)
 
 
-def _largest(name: str, on: Any, lanes: Sequence[int]) -> tuple[list[MachineEstimate], str]:
-    """The machines of a board that fit it, and why no larger one does."""
+def _largest(
+    name: str, on: Any, sizes: Sequence[tuple[int, int | None]]
+) -> tuple[list[MachineEstimate], str]:
+    """The machines of a board that fit it, of lanes and their rows, and why no larger one does."""
     fitting: list[MachineEstimate] = []
-    for count in lanes:
+    for lanes, width in sizes:
         try:
-            one = on(name, count, (name,))
+            one = on(name, lanes, width, (name,))
         except (SparnnError, ConfigurationError) as error:
             return fitting, str(error)
         stopped = one.boards[0].short or one.boards[0].unknown
         if stopped:
-            return fitting, f"{count} lanes: {stopped}"
+            return fitting, f"{lanes} lanes: {stopped}"
         fitting.append(one)
     return fitting, ""
 

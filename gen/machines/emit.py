@@ -27,6 +27,8 @@ def emit(
     weight_bits: int | None = None,
     activation_bits: int | None = None,
     split_scales: bool | None = None,
+    width: int | None = None,
+    masks: bool | None = None,
     bus: str | None = None,
     bus_bits: int | None = None,
 ) -> list[str]:
@@ -34,7 +36,7 @@ def emit(
 
     Parameters
     ----------
-    config, lanes, weight_bits, activation_bits, split_scales: see
+    config, lanes, weight_bits, activation_bits, split_scales, width, masks: see
         :func:`~sparnn.gen.machines.presets.load_machine`.
     bus, bus_bits: see :func:`~sparnn.gen.machines.bus.bus_choice`.
 
@@ -53,6 +55,8 @@ def emit(
         weight_bits=weight_bits,
         activation_bits=activation_bits,
         split_scales=split_scales,
+        width=width,
+        masks=masks,
     )
     check_replaceable(output)
     with written_aside(output) as folder:
@@ -68,6 +72,8 @@ def emit(
                 "weight_bits": weight_bits,
                 "activation_bits": activation_bits,
                 "split_scales": split_scales,
+                **({} if width is None else {"width": width}),
+                **({} if masks is None else {"masks": masks}),
                 **(around.options if around is not None else {}),
             },
             config=machine,

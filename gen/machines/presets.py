@@ -144,8 +144,8 @@ def load_machine(
 
     Raises
     ------
-    SparnnError, ConfigurationError: as :func:`load_config`; lanes or split scales for a dense
-        machine.
+    SparnnError, ConfigurationError: as :func:`load_config`; lanes, their width or masks, or split
+        scales for a dense machine.
     """
     machine, content = "sparse", None
     if is_file(name_or_path):
@@ -162,6 +162,12 @@ def load_machine(
             f"{', '.join(DENSE_PRESETS)}"
         )
     chosen = {name: value for name, value in overrides.items() if value is not None}
+    for name in ("width", "masks"):
+        if name in chosen:
+            raise SparnnError(
+                f"--{name}: {name_or_path} is a dense machine, whose size is fixed; leave it "
+                f"out, or choose another of {', '.join(DENSE_PRESETS)}"
+            )
     if chosen.pop("split_scales", 0):
         raise SparnnError(
             f"--split-scales: {name_or_path} is a dense machine, whose rows have one scale each; "

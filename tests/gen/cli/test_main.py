@@ -202,7 +202,7 @@ def test_compile(replace, files, capsys):
 
     replace("gen.compile", compile_model=compile_model)
     line = "compile m.onnx --calibrate x.npz --lanes 64 --prune 0.6 --weight-bits 6"
-    line += " --no-split-scales --streams 3 -o out"
+    line += " --no-split-scales --width 8 --no-masks --streams 3 -o out"
     assert status(*line.split()) == 0
     (arguments, options) = called[0]
     assert [str(argument) for argument in arguments] == ["m.onnx", "x.npz", "out"]
@@ -213,6 +213,8 @@ def test_compile(replace, files, capsys):
         "weight_bits": 6,
         "activation_bits": None,
         "split_scales": False,
+        "width": 8,
+        "masks": False,
         "sqnr": None,
         "calibration": None,
         "streams": 3,
@@ -237,7 +239,7 @@ def test_emit(replace, files, capsys):
     widths += ["--bus", "axi", "--bus-bits", "128"]
     assert status("emit", "--lanes", "4", "--config", "small", *widths, "-o", "out") == 0
     options = {"config": "small", "lanes": 4, "weight_bits": 5, "activation_bits": 9}
-    options |= {"split_scales": True, "bus": "axi", "bus_bits": 128}
+    options |= {"split_scales": True, "width": None, "masks": None, "bus": "axi", "bus_bits": 128}
     assert capsys.readouterr().out == f"out {options}\n"
 
 
