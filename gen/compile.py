@@ -26,6 +26,7 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import uses_external_data
 
+from sparnn.hdl.bus.top import Bus
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.golden.run import quantize_sequence
@@ -33,7 +34,7 @@ from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import Phases
 
-from .boards import BOARDS
+from .boards import BOARDS, SYSTEM_BOARDS
 from .estimate.boards import check_board
 from .estimate.machine import ESTIMATE, MachineEstimate, estimate_machine
 from .graph.cells import export_warnings
@@ -184,7 +185,8 @@ def compile_model(
     delta, delta_sqnr: thresholds of differences, see
         :func:`~sparnn.gen.quantize.deltas.parse_delta`. Without them a machine from a file with
         ``delta = 1`` has thresholds of 0.
-    bus, bus_bits: see :func:`~sparnn.gen.machines.bus.bus_choice`.
+    bus, bus_bits: see :func:`~sparnn.gen.machines.bus.bus_choice`. AXI on a board whose machine is
+        beside a processor.
 
     Raises
     ------
@@ -192,6 +194,8 @@ def compile_model(
     """
     model, calibrate, output = Path(model), Path(calibrate), Path(output)
     check_replaceable(output)
+    if bus is None and config in SYSTEM_BOARDS:
+        bus = Bus.AXI.value
     around = bus_choice(bus, bus_bits)
     way = parse_calibration(calibration)
     deltas = parse_delta(None if delta is None else str(delta), delta_sqnr)

@@ -140,7 +140,7 @@ def test_projects_for_vivado(network, capsys, tmp_path) -> None:
     files = {path.name for path in (tmp_path / "a").iterdir()}
     assert files == {"sparnn_board.v", "sparnn.xdc", "project.tcl", "manifest.json"}
     axi = tmp_path / "axi"
-    compile_model(network[0] / "model.onnx", network[1], axi, config="pynq_z2", lanes=2, bus="axi")
+    compile_model(network[0] / "model.onnx", network[1], axi, config="pynq_z2", lanes=2)
     report = bitstream(axi, "zybo_z7_20", tmp_path / "z")
     assert any("-tclargs zybo_z7_20" in line for line in report.lines())
     files = {path.name for path in (tmp_path / "z").iterdir()}
