@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from support.compiled import FULL
 from support.onnx_builder import Graph
 
 import sparnn
@@ -30,8 +31,10 @@ def samples(steps: int = 6, batch: int = 2) -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def compiled() -> sparnn.Compiled:
-    return sparnn.compile(model(), calibrate=samples(), **OPTIONS)
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> sparnn.Compiled:
+    machine = tmp_path_factory.mktemp("api") / "machine.toml"
+    machine.write_text(FULL)
+    return sparnn.compile(model(), calibrate=samples(), config=str(machine))
 
 
 def test_documented_example() -> None:
@@ -76,6 +79,7 @@ def test_frames_equal_the_whole(op: str) -> None:
     np.testing.assert_array_equal(session.run(None, samples())[0], whole)
 
 
+@pytest.mark.xdist_group("full")
 def test_the_verilog_carries_the_same_state(compiled: sparnn.Compiled) -> None:
     golden = sparnn.InferenceSession(compiled, carry_state=True)
     verilog = sparnn.InferenceSession(compiled, "verilator", carry_state=True)

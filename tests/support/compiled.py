@@ -10,7 +10,7 @@ from support.onnx_builder import feeds_for
 from sparnn.gen.compile import compile_model
 from sparnn.sim.runner import SimulationReport, simulate
 
-__all__ = ["MACHINE", "compiled", "simulated"]
+__all__ = ["DENSE", "FULL", "MACHINE", "compiled", "simulated"]
 
 #: A sparse machine for most models. Files that add options build theirs once for all models.
 MACHINE = """
@@ -21,6 +21,22 @@ weight_bits = 12
 activation_bits = 14
 columns = 64
 store_depth = 256
+"""
+
+#: The same with all cells and two directions in turn. Files share it, so that it is built once.
+FULL = MACHINE + "reset_first = 1\nhard_sigmoid = 1\ncell_functions = 1\nclip = 1\nthreads = 2\n"
+
+#: A dense machine, whose link carries several words at once; files share it, too.
+DENSE = """
+machine = "dense"
+lanes = 8
+width = 8
+banks = 4
+columns = 32
+weight_bits = 12
+activation_bits = 14
+gate_depth = 16
+link_words = 4
 """
 
 

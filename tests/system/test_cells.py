@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from support.compiled import MACHINE, compiled, simulated
+from support.compiled import FULL, MACHINE, compiled, simulated
 from support.onnx_cells import CELLS
 
 from sparnn.gen.errors import SparnnError
 
-OPTIONS = "reset_first = 1\nhard_sigmoid = 1\ncell_functions = 1\nclip = 1\n"
-#: The same for cells that only the dense machine has.
+#: For cells that only the dense machine has.
 DENSE = """
 machine = "dense"
 lanes = 8
@@ -28,10 +27,10 @@ streams = 2
 MODELS = [name for name in CELLS if name.startswith(("hard", "reset", "function", "clip_"))]
 
 
-@pytest.mark.xdist_group("cells")
+@pytest.mark.xdist_group("full")
 @pytest.mark.parametrize("name", MODELS)
 def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
-    simulated(*compiled(CELLS[name](), tmp_path, MACHINE + OPTIONS))
+    simulated(*compiled(CELLS[name](), tmp_path, FULL))
 
 
 @pytest.mark.xdist_group("peepholes")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.compiled import MACHINE, compiled, simulated
+from support.compiled import DENSE, FULL, compiled, simulated
 from support.onnx_builder import single
 from support.onnx_graphs import SUPPORTED
 
@@ -13,8 +13,6 @@ from sparnn.gen.errors import SparnnError
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.runner import simulate
 
-#: One machine for all models, so that it is built once.
-THREADED = MACHINE + "threads = 2\n"
 MODELS = [
     "bidirectional_lstm",
     "bidirectional_gru",
@@ -31,25 +29,25 @@ MODELS = [
 IN_TURN = set(MODELS) - {"reverse_last", "cell_state"}
 
 
-@pytest.mark.xdist_group("directions")
+@pytest.mark.xdist_group("full")
 @pytest.mark.parametrize("name", MODELS)
 def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
-    folder, inputs = compiled(SUPPORTED[name](), tmp_path, THREADED)
+    folder, inputs = compiled(SUPPORTED[name](), tmp_path, FULL)
     program = json.loads((folder / "program.json").read_text())
     assert any(one["descriptor"]["paired"] for one in program["layers"]) == (name in IN_TURN)
     simulated(folder, inputs, output=tmp_path / "y.npz")
 
 
-@pytest.mark.xdist_group("directions")
+@pytest.mark.xdist_group("full")
 @pytest.mark.parametrize("name", ["bidirectional_states", "bidirectional_outputs", "sum_reduce"])
 def test_pruned(name: str, tmp_path: Path) -> None:
     """The float reference of a pruned network has its directions, too."""
-    simulated(*compiled(SUPPORTED[name](), tmp_path, THREADED, prune=0.5))
+    simulated(*compiled(SUPPORTED[name](), tmp_path, FULL, prune=0.5))
 
 
-@pytest.mark.xdist_group("directions")
+@pytest.mark.xdist_group("full")
 def test_too_long_to_be_read_backwards(tmp_path: Path) -> None:
-    folder, _ = compiled(SUPPORTED["sum_view"](), tmp_path, THREADED)
+    folder, _ = compiled(SUPPORTED["sum_view"](), tmp_path, FULL)
     np.savez(tmp_path / "long.npz", x=np.zeros((400, 1, 4)))
     with pytest.raises(SimulationError, match="begins at the last step, so the sequence cannot be"):
         simulate(folder, tmp_path / "long.npz")
@@ -69,21 +67,7 @@ def test_one_of_two_directions_is_no_output() -> None:
         place(network, config, [{"layer": 0, "what": "sequence"}])
 
 
-#: A dense machine, whose link carries several words at once.
-DENSE = """
-machine = "dense"
-lanes = 8
-width = 8
-banks = 4
-columns = 32
-weight_bits = 12
-activation_bits = 14
-gate_depth = 16
-link_words = 4
-"""
-
-
-@pytest.mark.xdist_group("tile_directions")
+@pytest.mark.xdist_group("dense")
 @pytest.mark.parametrize(
     "name", ["bidirectional_lstm", "bidirectional_gru", "bidirectional_states"]
 )

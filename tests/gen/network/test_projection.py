@@ -6,22 +6,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from support.compiled import DENSE
 from support.float_networks import onnx_runtime
 
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.projection import main, projected_network
 from sparnn.sim.runner import simulate
-
-MACHINE = """
-machine = "dense"
-lanes = 8
-width = 8
-banks = 4
-weight_bits = 12
-activation_bits = 14
-columns = 16
-"""
 
 
 def state_dict(layers: int, directions: int, *, bias: bool = True) -> dict[str, np.ndarray]:
@@ -82,14 +73,14 @@ def test_equal_to_the_recurrence(layers: int, directions: int, bias: bool, tmp_p
     np.testing.assert_allclose(got, projected(weights, x), atol=2e-6)
 
 
-@pytest.mark.xdist_group("projection")
+@pytest.mark.xdist_group("dense")
 def test_to_verilog(tmp_path: Path) -> None:
     """Bit exact, and near the recurrence."""
     np.savez(tmp_path / "w.npz", **state_dict(2, 1))
     main([str(tmp_path / "w.npz"), "-o", str(tmp_path / "m.onnx")])
     x = np.random.default_rng(1).normal(size=(8, 3, 3)).astype(np.float32)
     np.savez(tmp_path / "x.npz", x=x)
-    (tmp_path / "machine.toml").write_text(MACHINE)
+    (tmp_path / "machine.toml").write_text(DENSE)
     config = str(tmp_path / "machine.toml")
     compile_model(tmp_path / "m.onnx", tmp_path / "x.npz", tmp_path / "out", config=config)
     report = simulate(tmp_path / "out", tmp_path / "x.npz")
