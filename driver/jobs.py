@@ -6,9 +6,9 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.hdl.bus.check import crc_words
 from sparnn.hdl.bus.faults import Fault
 from sparnn.hdl.bus.table import BUS_VERSION, MAGIC, REGISTERS
+from sparnn.hdl.common.check import crc_words
 from sparnn.hdl.host.protocol import IMAGE_VERSION, identity
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.errors import SimulationError

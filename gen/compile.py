@@ -5,6 +5,7 @@ The folder holds
 - `sparnn.v`, `sparnn.h`: the machine, and the C header of its packets and addresses;
 - `network.npz`: the integer network, which the golden model runs;
 - `image.bin`: the packets that load the network, little-endian 32-bit words;
+- `weights.bin`, of a machine with `stream_bits`: what external memory holds;
 - `program.json`: what the host has to know to run it (`sparnn.sim.host.program.MachineProgram`);
 - `model.onnx`: the model as given; with `--prune` also `reference.onnx`, the same network with the
   pruned weights: the float reference judges the quantization, not the pruning;
@@ -103,6 +104,7 @@ class CompiledPart:
             f"image          {4 * len(self.placement.image)} bytes, up to {program.max_steps} "
             "steps in one run"
         )
+        lines += [f"memory         {line}" for line in self.placement.memory_lines()]
         lines += [
             f"deltas         {line}" for line in delta_lines(self.quantized.network, self.activity)
         ]
@@ -366,7 +368,7 @@ def _write_part(
     )
     if around is not None and around.bus.jobs:
         write_c_driver(folder, program, network)
-    if program.streams == 1:
+    if program.streams == 1 and not program.config.stream_bits:
         write_testbench(
             folder / "tb",
             program,
@@ -377,6 +379,8 @@ def _write_part(
         )
     network.save(folder / "network.npz")
     (folder / "image.bin").write_bytes(part.placement.image.astype("<u4").tobytes())
+    if program.config.stream_bits:
+        (folder / "weights.bin").write_bytes(part.placement.external.astype("<u4").tobytes())
     (folder / "program.json").write_text(
         json.dumps(program.to_dict(), indent=1) + "\n", encoding="utf-8"
     )

@@ -24,6 +24,7 @@ class Target(IntEnum):
     STATE = 4  #: per post unit: cell state
     STORE = 5  #: words of ``post_units`` activations
     COUNTER = 6  #: per post unit, to read only, on a machine with counters
+    SECTION = 7  #: where each layer's weights lie in external memory, of a machine that reads it
 
 
 def require(condition: object, message: str) -> None:
@@ -107,6 +108,11 @@ class MachineConfig(ABC):
     @property
     def packed_rows(self) -> int:
         """Rows of non-zero values that the sequences in a packed store may take."""
+        return 0
+
+    @property
+    def stream_bits(self) -> int:
+        """A word of the external memory that weights come from; 0: they are loaded."""
         return 0
 
     @property

@@ -18,6 +18,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import MOST_DELTA_BITS, SparseConfig
 from sparnn.sim.golden.layers import run_network
@@ -26,6 +27,7 @@ from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.runner import run_sequences
 from sparnn.sim.session.compare import mismatches
+from sparnn.sim.verilator.hardware import ExternalMemory
 
 from .random_networks import (
     random_config,
@@ -37,7 +39,14 @@ from .random_networks import (
     random_x,
 )
 
-__all__ = ["Case", "compact_machine", "main", "random_machine", "run_case"]
+__all__ = [
+    "Case",
+    "compact_machine",
+    "main",
+    "random_machine",
+    "run_case",
+    "streaming_machine",
+]
 
 #: Largest layer of a random network.
 LARGEST = 24
@@ -97,6 +106,25 @@ def compact_machine(seed: int) -> SparseConfig:
     )
 
 
+def streaming_machine(seed: int) -> SparseConfig:
+    """A machine whose weights come from external memory, with rings that few networks fit."""
+    rng = np.random.default_rng([seed, 2])
+    machine = replace(random_machine(seed), sharing=0, split_scales=0)
+    least = max(32, machine.chunk * machine.masks, 1 << clog2(machine.weight_entry_bits))
+    most = min(512, 8 * machine.chunk if machine.masks else 512)
+    if least > most:  # a chunk too short for such entries
+        machine = replace(machine, masks=0)
+        most = 512
+    widths = [bits for bits in (32, 64, 128, 256, 512) if least <= bits <= most]
+    machine = replace(machine, stream_bits=int(rng.choice(widths)))
+    words = int(rng.choice([64, 128]))
+    return replace(
+        machine,
+        mask_depth=words * (machine.stream_bits // machine.chunk or 1),
+        weight_depth=words * machine.weight_slots,
+    )
+
+
 def run_case(
     machine: int, network: int, folder: Path, make: Callable[[int], SparseConfig] = random_machine
 ) -> Case:
@@ -132,9 +160,17 @@ def run_case(
         if number:
             states |= random_initial(rng, integers)
         sequences.append((x, states))
+    memory = None
+    if config.stream_bits:
+        placed.external.astype("<u4").tofile(folder / "weights.bin")
+        memory = ExternalMemory(
+            bytes_per_cycle=int(rng.integers(1, 65)),
+            latency=int(rng.integers(1, 201)),
+            under_way=int(rng.choice([16, 64, 256])),
+        )
     idle, stall = (int(rng.integers(0, 80)) if rng.random() < 0.5 else 0 for _ in range(2))
     results, driver = run_sequences(
-        folder, program, sequences, idle=idle, stall=stall, seed=network
+        folder, program, sequences, idle=idle, stall=stall, seed=network, memory=memory
     )
     traces = [run_network(integers, x, states) for x, states in sequences]
     count, first = mismatches(program, results, traces)

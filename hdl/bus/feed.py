@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .check import CRC_INIT, RESIDUE, next_crc
+from sparnn.hdl.common.check import CRC_INIT, RESIDUE, next_crc
+
 from .faults import Fault
 from .geometry import WORD_COUNT_BITS
 from .packets import PacketFollower

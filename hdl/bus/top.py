@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.host.protocol import IMAGE_VERSION, identity
-from sparnn.hdl.machine import MachineConfig
+from sparnn.hdl.machine import MachineConfig, require
 from sparnn.hdl.placed import PlacedMachine
 from sparnn.hdl.verilog import modules_verilog
 
@@ -90,6 +90,11 @@ class BusMachine(wiring.Component):
     def __init__(
         self, config: MachineConfig, bus: Bus = Bus.AXI, geometry: MemoryGeometry | None = None
     ) -> None:
+        require(
+            not config.stream_bits,
+            f"stream_bits = {config.stream_bits}: the bus's master does not read weights yet; use "
+            "the machine's own ports requests and words, or set stream_bits = 0",
+        )
         self._config, self._bus = config, bus
         self._geometry = geometry or MemoryGeometry()
         ports: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}

@@ -8,12 +8,28 @@ from sparnn.hdl.common.numbers import clog2, is_power_of_two
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter
 from sparnn.hdl.machine import MachineConfig, Target, require
 
-from .descriptor import DELTA_FIELDS, DESCRIPTOR, MaskFlag
+from .descriptor import (
+    BASE_FIELDS,
+    DELTA_FIELDS,
+    DESCRIPTOR,
+    RING_FIELDS,
+    SECTION,
+    MaskFlag,
+)
 
-__all__ = ["MOST_DELTA_BITS", "SparseConfig"]
+__all__ = ["MOST_DELTA_BITS", "RING_DELAY", "TAG_BITS", "TAG_KIND_BITS", "SparseConfig"]
 
 #: Activation bits of a machine with ``delta``: differences fit 16.
 MOST_DELTA_BITS = 15
+
+#: Words of external memory that a lane's ring holds at least.
+LEAST_RING_WORDS = 64
+
+#: A tag says to which lane, ring and how many words of external memory go.
+TAG_BITS, TAG_KIND_BITS = 16, 2
+
+#: Cycles from a word's sending until its lane's room is known without it.
+RING_DELAY = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +92,9 @@ class SparseConfig(MachineConfig):
         of 0.
     split_scales: 1 scales positive and negative weights of a row apart (MASR), by factors of 1 to 3
         beside its masks; 0 has one scale for both.
+    stream_bits: bits of a word of external memory, 32-512, from which the machine reads masks and
+        weights by itself: the lanes' memories are rings that are refilled while it runs, and
+        ``mask_depth`` and ``weight_depth`` their sizes, powers of two. 0: the host loads them.
     large_memory: a lane's memories of weights and of masks that have so many entries or more are of
         one port and without initial values, as large memories are (SPRAM of iCE40 UP); 0: none.
     """
@@ -119,6 +138,7 @@ class SparseConfig(MachineConfig):
         "split_scales": (0, 1),
         "backwards": (0, 1),
         "compact": (0, 1),
+        "stream_bits": (0, 512),
         "large_memory": (0, 1 << 20),
     }
 
@@ -157,6 +177,7 @@ class SparseConfig(MachineConfig):
     split_scales: int = 0
     backwards: int = 1
     compact: int = 0
+    stream_bits: int = 0
     large_memory: int = 0
 
     def __post_init__(self) -> None:
@@ -223,6 +244,8 @@ class SparseConfig(MachineConfig):
         )
         if self.packed_store:
             self._check_packed_store()
+        if self.stream_bits:
+            self._check_stream()
 
     def _check_width(self) -> None:
         require(
@@ -257,10 +280,49 @@ class SparseConfig(MachineConfig):
                 f"{name} = {getattr(self, name)} is more than {most}, {what}; change one of them",
             )
 
+    def _check_stream(self) -> None:
+        bits = self.stream_bits
+        require(
+            is_power_of_two(bits) and bits >= 32,
+            f"stream_bits = {bits} is not 0, 32, 64, 128, 256 or 512; use "
+            f"{max(32, 1 << bits.bit_length() - 1)}",
+        )
+        for name in ("sharing", "split_scales", "large_memory", "compact"):
+            require(
+                not getattr(self, name),
+                f"stream_bits = {bits}: lanes whose weights come from external memory are not "
+                f"built with {name}; set {name} = 0, or stream_bits = 0",
+            )
+        require(
+            self.weight_entry_bits <= bits,
+            f"stream_bits = {bits} has no room for the {self.width} weights of {self.weight_bits} "
+            f"bits that a lane reads at once; raise stream_bits to "
+            f"{1 << clog2(self.weight_entry_bits)}, or lower width",
+        )
+        depths = [("weight_depth", self.weight_slots)]
+        if self.masks:
+            require(
+                self.chunk <= bits <= 8 * self.chunk,
+                f"stream_bits = {bits} is not 1 to 8 times chunk = {self.chunk}; use stream_bits "
+                f"= {min(max(bits, self.chunk), 8 * self.chunk)}, or change chunk",
+            )
+            depths.append(("mask_depth", self.mask_slots))
+        for name, slots in depths:
+            depth, least = getattr(self, name), slots * LEAST_RING_WORDS
+            require(
+                is_power_of_two(depth) and depth >= least,
+                f"{name} = {depth}: a ring that is refilled from external memory has a power of "
+                f"two of entries, here {least} or more; use {max(least, 1 << clog2(depth))}",
+            )
+
     @property
     def unused(self) -> frozenset[str]:
-        """Without ``delta``: what belongs to it."""
-        return frozenset() if self.delta else frozenset({"delta", "reference_depth", *DELTA_FIELDS})
+        """What belongs to options that the machine has not."""
+        found: set[str] = set()
+        if not self.delta:
+            found |= {"delta", "reference_depth", *DELTA_FIELDS}
+        found |= {*BASE_FIELDS} if self.stream_bits else {"stream_bits", *RING_FIELDS}
+        return frozenset(found)
 
     # Structure -------------------------------------------------------------------------------
 
@@ -312,15 +374,70 @@ class SparseConfig(MachineConfig):
         """How many there are of each kind, and the entries of each one."""
         found = {
             Target.PROGRAM: (1, self.program_depth * DESCRIPTOR.words),
-            **({Target.MASK: (self.lanes, self.mask_depth)} if self.masks else {}),
-            Target.WEIGHT: (self.lanes, self.weight_depth),
+            **({Target.MASK: (self.lanes, self.mask_depth)} if self.loads_masks else {}),
+            **({} if self.stream_bits else {Target.WEIGHT: (self.lanes, self.weight_depth)}),
             Target.PARAMETER: (self.post_units, self.parameter_depth),
             Target.STATE: (self.post_units, self.state_depth),
             Target.STORE: (1, self.store_words),
         }
+        if self.stream_bits:
+            found[Target.SECTION] = (1, self.program_depth)
         if self.counters:
             found[Target.COUNTER] = (self.post_units, len(Counter) * COUNTER_WORDS)
         return found
+
+    @property
+    def loads_masks(self) -> bool:
+        """Whether the host loads masks."""
+        return bool(self.masks) and not self.stream_bits
+
+    # Rings that are refilled from external memory --------------------------------------------
+
+    @property
+    def weight_slots(self) -> int:
+        """Entries of weights in a word of external memory, 1 without: a power of two, so that the
+        address of an entry is that of its word and its place in it."""
+        if not self.stream_bits:
+            return 1
+        return 1 << (self.stream_bits // self.weight_entry_bits).bit_length() - 1
+
+    @property
+    def mask_slots(self) -> int:
+        """Masks of weights in a word of external memory."""
+        return self.stream_bits // self.chunk
+
+    @property
+    def weight_words(self) -> int:
+        """Words of external memory in a lane's ring of weights."""
+        return self.weight_depth // self.weight_slots
+
+    @property
+    def mask_words(self) -> int:
+        """The same of masks."""
+        return self.mask_depth // self.mask_slots
+
+    @property
+    def block_words(self) -> int:
+        """Words that go to one lane at a stretch, at most."""
+        least = min([self.weight_words, *([self.mask_words] if self.masks else [])])
+        counted = 1 << TAG_BITS - TAG_KIND_BITS - clog2(self.lanes)
+        return min(64, least // 16, counted // 2)
+
+    @property
+    def ring_reserve(self) -> int:
+        """Words that a ring has free when a block is sent to it: for that one, and for words that
+        are on their way."""
+        return self.block_words + RING_DELAY
+
+    @property
+    def position_bits(self) -> int:
+        """Where a weight lies: in a ring a bit more than its address, so that full and empty
+        differ."""
+        return clog2(self.weight_depth) + bool(self.stream_bits)
+
+    def entry_bits(self, target: Target) -> int:
+        """Width of one entry of a memory."""
+        return SECTION.size if target == Target.SECTION else super().entry_bits(target)
 
     # Widths ----------------------------------------------------------------------------------
 

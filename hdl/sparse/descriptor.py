@@ -2,9 +2,21 @@
 
 from enum import IntEnum
 
+from amaranth.lib import data
+
 from sparnn.hdl.descriptor import Descriptor, Field
 
-__all__ = ["DELTA_FIELDS", "DESCRIPTOR", "MASK_ALIGNMENT", "WEIGHT_ALIGNMENT", "MaskFlag"]
+__all__ = [
+    "BASE_FIELDS",
+    "DELTA_FIELDS",
+    "DESCRIPTOR",
+    "MASK_ALIGNMENT",
+    "RING_FIELDS",
+    "SECTION",
+    "WEIGHT_ALIGNMENT",
+    "MaskFlag",
+    "When",
+]
 
 
 class MaskFlag(IntEnum):
@@ -23,6 +35,24 @@ MASK_ALIGNMENT, WEIGHT_ALIGNMENT = 32, 128
 
 #: Fields that only a machine with ``delta`` reads.
 DELTA_FIELDS = ("delta_x", "delta_h", "reference_base")
+
+#: Fields that lanes read whose weights come from external memory, and those that the others read
+#: in their place.
+RING_FIELDS = ("x_chunks", "h_chunks", "last_half", "held", "rewind")
+BASE_FIELDS = ("mask_base", "weight_base")
+
+
+class When(IntEnum):
+    """How often a section is read."""
+
+    FIRST = 0  #: in the first run only: the network fits the rings
+    RUN = 1  #: once in each run
+    STEP = 2  #: once in each step
+
+
+#: A layer's weights in external memory: ``words`` of them from ``address`` on, in words as wide as
+#: the memory; ``last``: no section follows.
+SECTION = data.StructLayout({"address": 32, "words": 24, "when": 2, "last": 1})
 
 #: ``*_last`` hold a count minus one; bases count entries of their memories.
 DESCRIPTOR = Descriptor(
@@ -44,6 +74,12 @@ DESCRIPTOR = Descriptor(
         "delta_x": Field(8, 0, 16),
         "delta_h": Field(8, 16, 16),
         "reference_base": Field(9, 0, 20),
+        # Of a machine whose weights come from external memory.
+        "x_chunks": Field(10, 0, 11),  # the last chunk of a row of the input half
+        "h_chunks": Field(10, 11, 11),  # of the hidden half
+        "last_half": Field(10, 22, 2),  # of the loop, as {thread, half}
+        "held": Field(10, 24, 1),  # the rings keep the layer until it is done
+        "rewind": Field(10, 25, 1),  # it lies at the beginning of the rings
         "parameter_base": Field(11, 0, 20),
         "state_base": Field(12, 0, 16),  # first cell state in each post unit
         "pre_shift": Field(13, 0, 6, signed=True),  # f_pre - 12

@@ -10,6 +10,7 @@ from sparnn.hdl.common.instance import place
 from sparnn.hdl.common.reset import with_registered_reset
 from sparnn.hdl.common.stream_buffer import StreamBuffer
 from sparnn.hdl.host.host_port import HostPort
+from sparnn.hdl.host.protocol import Target
 from sparnn.hdl.host.results import ResultWriter
 
 from .array.addends import StoredAddends
@@ -20,6 +21,8 @@ from .array.gather import GATHER_PROGRAM, Gather
 from .array.load import load_layout
 from .config import SparseConfig
 from .control.dispatcher import Dispatcher
+from .refill.dealer import WordDealer
+from .refill.sections import SectionReader, memory_members
 from .store.ports import STORE_PROGRAM
 from .store.store import sequence_store
 
@@ -35,6 +38,9 @@ class SparseMachine(wiring.Component):
     -------
     rx, tx: streams of 32-bit words from and to the host; the packets are those of
         :mod:`sparnn.hdl.host.protocol`.
+    requests, words, damaged: of a machine whose weights come from external memory; see
+        :class:`~sparnn.hdl.sparse.refill.sections.SectionReader` and
+        :class:`~sparnn.hdl.sparse.refill.dealer.WordDealer`.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -44,6 +50,7 @@ class SparseMachine(wiring.Component):
                 "rx": In(stream.Signature(32)),
                 "tx": Out(stream.Signature(32)),
             }
+            | memory_members(config.stream_bits)
         )
 
     @property
@@ -140,8 +147,11 @@ class SparseMachine(wiring.Component):
 
         load = Signal(load_layout(config))
         m.d.comb += [load.index.eq(host.index), load.addr.eq(host.addr), load.data.eq(host.entry)]
-        for kind in ("mask",) * config.masks + ("weight", "parameter", "state"):
+        loaded = [kind.name.lower() for kind in (Target.MASK, Target.WEIGHT, Target.PARAMETER,
+                  Target.STATE) if kind in config.memories()]  # fmt: skip
+        for kind in loaded:
             m.d.comb += load[f"{kind}_en"].eq(host.write_en[kind])
+        dealer = self._refill(m, host) if config.stream_bits else None
         state_data, counter_data = [], []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
@@ -170,6 +180,11 @@ class SparseMachine(wiring.Component):
                     m.d.comb += program[name].eq(layer[name])
             if config.delta:
                 m.d.comb += cluster.anew.eq(dispatcher.anew)
+            if dealer is not None:
+                m.d.comb += [
+                    cluster.dealt.eq(dealer.dealt),
+                    dealer.rooms.word_select(number, 2 * config.cluster_lanes).eq(cluster.rooms),
+                ]
             state_data.append(cluster.state_read.data)
             if config.counters:
                 m.d.comb += [
@@ -182,6 +197,23 @@ class SparseMachine(wiring.Component):
             with m.If(host.read_counters):
                 m.d.comb += host.state_data.eq(Array(counter_data)[host.read_index])
         return with_registered_reset(m)
+
+    def _refill(self, m: Module, host: HostPort) -> WordDealer:
+        """Weights from external memory."""
+        m.submodules.sections = sections = SectionReader(self._config)
+        m.submodules.dealer = dealer = WordDealer(self._config)
+        wiring.connect(m, sections.requests, wiring.flipped(self.requests))
+        wiring.connect(m, wiring.flipped(self.words), dealer.words)
+        m.d.comb += [
+            sections.load_en.eq(host.write_en.section),
+            sections.load_addr.eq(host.addr),
+            sections.load_data.eq(host.entry),
+            sections.run.eq(host.run),
+            sections.steps.eq(host.steps),
+            dealer.clear.eq(host.write_en.section),
+            self.damaged.eq(dealer.damaged),
+        ]
+        return dealer
 
 
 def _connect(m: Module, config: SparseConfig, name: str, source: Any, sink: Any) -> None:

@@ -24,11 +24,19 @@ from sparnn.sim.progress import progress
 
 from .verilate import build_driver
 
-__all__ = ["DriverRun", "load_program", "read_image", "run_driver", "run_sequences"]
+__all__ = [
+    "DriverRun",
+    "ExternalMemory",
+    "load_program",
+    "read_image",
+    "run_driver",
+    "run_sequences",
+]
 
 PROGRAM = "program.json"
 IMAGE = "image.bin"
 VERILOG = "sparnn.v"
+EXTERNAL = "weights.bin"
 
 States = Mapping[tuple[str, int], npt.NDArray[np.integer]]
 
@@ -45,11 +53,29 @@ class DriverRun:
     cycles: simulated in all, loading and everything else included.
     seconds: of wall time.
     load_cycles: until the last word of the image was taken.
+    beats: words that were read from external memory.
     """
 
     cycles: int
     seconds: float
     load_cycles: int
+    beats: int = 0
+
+
+@dataclass(frozen=True)
+class ExternalMemory:
+    """External memory of a simulation, for machines whose weights come from there.
+
+    Members
+    -------
+    bytes_per_cycle: that it gives at most.
+    latency: cycles from asking for a word to its being there.
+    under_way: words that may be asked for, or there and not taken: those of all bursts.
+    """
+
+    bytes_per_cycle: int = 8
+    latency: int = 60
+    under_way: int = 256
 
 
 def load_program(folder: Path) -> MachineProgram:
@@ -81,6 +107,7 @@ def run_sequences(
     stall: int = 0,
     seed: int = 0,
     verilog: Path | None = None,
+    memory: ExternalMemory | None = None,
     run: Callable[..., tuple[npt.NDArray[np.uint32], DriverRun, str | None]] | None = None,
 ) -> tuple[list[SequenceResult], DriverRun]:
     """Load the image of a compiled folder into its Verilog and run sequences.
@@ -92,6 +119,8 @@ def run_sequences(
         streams take turns, those of equal length run together.
     verilog
         Another description of the same machine, such as its netlist.
+    memory
+        Where masks and weights come from external memory.
     run
         In place of :func:`run_driver`: :func:`~sparnn.sim.verilator.kept_runs.kept_run`.
 
@@ -126,6 +155,14 @@ def run_sequences(
         "--seed": seed,
         "--watchdog": watchdog,
     }
+    if program.config.stream_bits:
+        memory = memory or ExternalMemory()
+        options |= {
+            "--memory": str((Path(folder) / EXTERNAL).resolve()),
+            "--bytes-per-cycle": memory.bytes_per_cycle,
+            "--latency": memory.latency,
+            "--under-way": memory.under_way,
+        }
     if waves is not None:
         options["--waves"] = str(waves.resolve())
     answer, driver, problem = (run or run_driver)(binary, np.concatenate(parts), expected, options)
@@ -185,7 +222,7 @@ def run_driver(
         if status not in (0, 3):
             raise SimulationError(f"the simulation stopped with status {status}: {problem}")
         report = json.loads(text)
-        run = DriverRun(report["cycles"], report["seconds"], report["marked"])
+        run = DriverRun(report["cycles"], report["seconds"], report["marked"], report["beats"])
         return np.fromfile(answer, "<u4").astype(np.uint32), run, problem if status else None
 
 

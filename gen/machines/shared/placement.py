@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from sparnn.gen.errors import SparnnError
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.aliases import Words
@@ -52,6 +54,15 @@ class Placement(ABC):
     @abstractmethod
     def image(self) -> Words:
         """The packets that load the network, 32-bit words."""
+
+    @property
+    def external(self) -> Words:
+        """What external memory holds, 32-bit words; none where all weights are loaded."""
+        return np.zeros(0, np.uint32)
+
+    def memory_lines(self) -> list[str]:
+        """For the user: how each layer's weights come from external memory, if they do."""
+        return []
 
 
 def wanted_outputs(network: IntegerNetwork, outputs: Outputs) -> tuple[frozenset[str], ...]:

@@ -44,6 +44,7 @@ class PackedHalf:
         Without masks there are no words, nor on its loop.
     weights: [lanes, words of weights, host words per entry].
     weight_counts: words of weights that each lane uses, [lanes].
+    blocks: rows, or blocks of rows, that each lane has, [lanes].
     """
 
     chunks: int
@@ -51,6 +52,7 @@ class PackedHalf:
     mask_counts: Counts
     weights: Words
     weight_counts: Counts
+    blocks: Counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +220,7 @@ def _pack_half(
             present[slice_::v, :, : np.count_nonzero(its) * post_units] = True
         present &= np.arange(present.shape[1])[:, np.newaxis] < blocks[:, np.newaxis, np.newaxis]
     image, weight_counts = _weights(by_lane, present, config)
-    return PackedHalf(chunks, masks, counts, image, weight_counts)
+    return PackedHalf(chunks, masks, counts, image, weight_counts, blocks)
 
 
 def _masks(

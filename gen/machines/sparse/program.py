@@ -20,8 +20,9 @@ from sparnn.sim.host.packets import write_packet
 from sparnn.sim.host.program import LayerProgram, MachineProgram
 
 from .layout import NetworkLayout
-from .pack import PackedLoop
+from .pack import PackedHalf, PackedLoop
 from .packed_store import ValueRows, check_vectors, log_fields, packed_needs
+from .sections import LoopWords, Mode, fits_rings, loop_modes, ring_needs, section_table
 from .store import Store, source, stage_order, stored
 
 __all__ = ["SparsePlacement", "memory_needs"]
@@ -71,8 +72,50 @@ class SparsePlacement(Placement):
 
     @cached_property
     def image(self) -> Words:
-        """The packets that load program, masks, weights and parameters."""
+        """The packets that load program, masks, weights and parameters; masks and weights only
+        where they do not come from external memory."""
         return _image(self)
+
+    @cached_property
+    def loop_words(self) -> tuple[LoopWords, ...]:
+        """The loops' masks and weights in external memory; none where they are loaded."""
+        if not self.config.stream_bits:
+            return ()
+        return tuple(LoopWords.of(loop, self.config) for loop in self.packed)
+
+    @cached_property
+    def modes(self) -> tuple[Mode, ...]:
+        """What becomes of these, of each loop."""
+        return loop_modes(self.loop_words, self.config) if self.config.stream_bits else ()
+
+    @cached_property
+    def external(self) -> Words:
+        """What external memory holds, 32-bit words."""
+        if not self.config.stream_bits:
+            return np.zeros(0, np.uint32)
+        return np.concatenate([loop.section.reshape(-1) for loop in self.loop_words])
+
+    def memory_lines(self) -> list[str]:
+        """For the user: how each loop's weights come from external memory, if they do."""
+        lines = []
+        for loop, words, mode in zip(
+            self.layout.loops, self.loop_words, self.modes, strict=bool(self.modes)
+        ):
+            names = ", ".join(self.network.layers[index].name for index in loop)
+            size = 4 * words.section.size
+            cycles = max(1, sum(int(half.weight_counts.max()) for half in self.packed_of(loop)))
+            how = {
+                "resident": "read in the first run",
+                "swapped": "read once in each run, while the layer before runs",
+                "streamed": f"read in each step: the memory limits below {size / cycles:.3g} bytes "
+                "a cycle, the MACs above",
+            }[mode]
+            lines.append(f"{names}: {mode}, {size} bytes {how}")
+        return lines
+
+    def packed_of(self, loop: tuple[int, ...]) -> tuple[PackedHalf, ...]:
+        """The halves of a loop."""
+        return self.packed[self.layout.loops.index(loop)].halves
 
 
 def memory_needs(placed: SparsePlacement, steps: int = 1) -> dict[str, int]:
@@ -99,6 +142,10 @@ def memory_needs(placed: SparsePlacement, steps: int = 1) -> dict[str, int]:
         "store_depth": placed.store.first + steps * sum(placed.store.per_step),
         "program_depth": len(network.layers),
     }
+    if config.stream_bits:
+        del needs["mask_depth"], needs["weight_depth"]
+        if not fits_rings(placed.loop_words, config):
+            needs |= ring_needs(placed.loop_words, config)
     if config.delta:
         needs["reference_depth"] = sum(
             _reference_words(placed, index) for index in range(len(network.layers))
@@ -247,10 +294,28 @@ def _fields(placed: SparsePlacement, number: int, index: int, bases: _Bases) -> 
         "tail": layer.units % config.post_units,
         "in_words": ceil_div(len(place.columns), config.post_units),
         "hidden_base": placed.store.hidden[index],
-        "mask_base": bases.mask,
-        "weight_base": bases.weight,
+        **_places(placed, index, bases),
         "parameter_base": bases.parameter,
         "state_base": bases.state,
+    }
+
+
+def _places(placed: SparsePlacement, index: int, bases: _Bases) -> dict[str, int]:
+    """Where a layer's masks and weights lie, or how they come."""
+    if not placed.config.stream_bits:
+        return {"mask_base": bases.mask, "weight_base": bases.weight}
+    loop = _loop(placed, index)
+    halves = placed.packed[loop].halves
+    # A pair's halves are alike, and the machine reads its first descriptor.
+    first = placed.network.layers[placed.layout.loops[loop][0]]
+    hidden = halves[1] if first.has_hidden else halves[0]
+    per_layer = 2 if first.has_hidden else 1
+    return {
+        "x_chunks": max(0, halves[0].chunks - 1),
+        "h_chunks": max(0, hidden.chunks - 1),
+        "last_half": 2 * (len(halves) // per_layer - 1) + per_layer - 1,
+        "held": int(placed.modes[loop] != "streamed"),
+        "rewind": int(placed.modes[loop] == "resident" and loop == 0),
     }
 
 
@@ -268,6 +333,22 @@ def _image(placed: SparsePlacement) -> Words:
     config, packed = placed.config, placed.packed
     words = [word for one in placed.program.layers for word in DESCRIPTOR.encode(one.descriptor)]
     parts = [write_packet(config, Target.PROGRAM, 0, 0, words)]
+    if config.stream_bits:
+        single = [placed.single[loop[0]] for loop in placed.layout.loops]
+        table = section_table(placed.loop_words, placed.modes, single)
+        parts.append(write_packet(config, Target.SECTION, 0, 0, table))
+    else:
+        parts += _lane_packets(placed)
+    parameters = np.concatenate([pack.parameters for pack in packed], axis=1)
+    for unit in range(config.post_units):
+        parts.append(write_packet(config, Target.PARAMETER, unit, 0, parameters[unit]))
+    return np.concatenate(parts)
+
+
+def _lane_packets(placed: SparsePlacement) -> list[Words]:
+    """Masks and weights of each lane."""
+    config, packed = placed.config, placed.packed
+    parts = []
     masks = np.concatenate([loop.masks for loop in packed], axis=1)
     weights = np.concatenate([loop.weights for loop in packed], axis=1)
     mask_ends = _ends([(loop.masks.shape[1], loop.mask_counts) for loop in packed])
@@ -278,10 +359,7 @@ def _image(placed: SparsePlacement) -> Words:
         if weight_ends[lane]:
             used = weights[lane, : weight_ends[lane]]
             parts.append(write_packet(config, Target.WEIGHT, lane, 0, used))
-    parameters = np.concatenate([pack.parameters for pack in packed], axis=1)
-    for unit in range(config.post_units):
-        parts.append(write_packet(config, Target.PARAMETER, unit, 0, parameters[unit]))
-    return np.concatenate(parts)
+    return parts
 
 
 def _ends(loops: list[tuple[int, npt.NDArray[np.int64]]]) -> npt.NDArray[np.int64]:

@@ -12,8 +12,8 @@ from sparnn.hdl.common.small_fifo import SmallFifo
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.lane.lane import lane_signature
 from sparnn.hdl.sparse.lane.ports import (
-    LANE_PROGRAM,
     broadcast_layout,
+    lane_program,
     tokens_layout,
 )
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
@@ -24,6 +24,7 @@ from sparnn.hdl.sparse.post.unit import PostUnit
 from .collector import COLLECTOR_PROGRAM, Collector, rows_in_flight
 from .counters import SlotCounters, counter_read_signature
 from .load import load_layout
+from .refill import arriving_words, dealt_layout, refill_lane
 from .row_plan import plan_rows
 from .tree import ReductionTree, tree_latency
 
@@ -38,7 +39,7 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
         {
             "number": In(max(1, clog2(config.post_units))),
             "first_lane": In(10),
-            "lane_program": In(LANE_PROGRAM),
+            "lane_program": In(lane_program(config)),
             "collector_program": In(COLLECTOR_PROGRAM),
             "post_program": In(POST_PROGRAM),
             "start": In(1),
@@ -52,6 +53,11 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
             "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
         }
         | ({"anew": In(1)} if config.delta else {})
+        | (
+            {"dealt": In(dealt_layout(config)), "rooms": Out(2 * config.cluster_lanes)}
+            if config.stream_bits
+            else {}
+        )
         | ({"busy": In(1), "counters": In(counter_read_signature())} if config.counters else {})
     )
 
@@ -75,6 +81,8 @@ class Cluster(wiring.Component):
     load: the host's load bus.
     x_taken: of each thread, input halves collected, modulo 4: two bits.
     state_read: host read of the cell state, a cycle later than the post unit's; only between runs.
+    dealt, rooms: only with weights from external memory: a word of it for a lane, and of each lane
+        whether its rings, of weights and of masks, have room.
     busy, counters: only with ``counters``: a run is under way; host read of the counters.
     out: stream of one 16-bit output per broadcast word.
     """
@@ -97,14 +105,14 @@ class Cluster(wiring.Component):
         lane_index = Signal(11)
         mine = Signal()
         number = Signal.like(self.number)
-        lane_program = Signal(LANE_PROGRAM)
+        layer = Signal(lane_program(config), name="lane_program")
         collector_program = Signal(COLLECTOR_PROGRAM)
         post_program = Signal(POST_PROGRAM)
         fresh = Signal()
         # Without them where it is the only one.
         arriving = m.d.comb if config.compact else m.d.sync
         arriving += [
-            lane_program.eq(self.lane_program),
+            layer.eq(self.lane_program),
             collector_program.eq(self.collector_program),
             post_program.eq(self.post_program),
             fresh.eq(self.fresh),
@@ -149,22 +157,34 @@ class Cluster(wiring.Component):
         if not config.masks:
             plans = plan_rows(m, config, collector_program, number)
         lane_slots, placed = [], []
+        dealt = arriving_words(m, config, self.dealt) if config.stream_bits else None
         for index in range(lanes):
             lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
             placed.append((lane, weight_en := Signal(name=f"weight_en{index}")))
-            chosen = lane_index == index
-            mask_en = Signal(name=f"mask_en{index}")
-            m.d.sync += [mask_en.eq(load.mask_en & chosen), weight_en.eq(load.weight_en & chosen)]
             m.d.comb += [
-                lane.layer.eq(lane_program),
+                lane.layer.eq(layer),
                 lane.start.eq(start),
                 lane.tokens.eq(tokens),
                 lane.broadcast.eq(broadcast),
                 lane.broadcast_en.eq(broadcast_en[index % config.max_v]),
-                lane.load_addr.eq(lane_load.addr),
-                lane.load_data.eq(lane_load.data),
-                lane.mask_load_en.eq(mask_en),
-                lane.weight_load_en.eq(weight_en),
+            ]
+            if dealt is not None:
+                refill_lane(m, dealt, lane, self.first_lane + index, index)
+                m.d.sync += self.rooms[2 * index : 2 * index + 2].eq(lane.rooms)
+            else:
+                chosen = lane_index == index
+                mask_en = Signal(name=f"mask_en{index}")
+                m.d.sync += [
+                    mask_en.eq(load.mask_en & chosen),
+                    weight_en.eq(load.weight_en & chosen),
+                ]
+                m.d.comb += [
+                    lane.load_addr.eq(lane_load.addr),
+                    lane.load_data.eq(lane_load.data),
+                    lane.mask_load_en.eq(mask_en),
+                    lane.weight_load_en.eq(weight_en),
+                ]
+            m.d.comb += [
                 collector.arrived[index].eq(lane.arrived),
                 lane.pop.eq(collector.pop[index]),
                 tree.partial_sums[index].eq(lane.partial_sum),

@@ -10,10 +10,10 @@ __all__ = ["load_layout"]
 
 def load_layout(config: SparseConfig) -> data.StructLayout:
     """One entry for one memory. ``index`` is a lane (masks, weights) or a post unit (others)."""
-    width = max(
-        config.entry_bits(target)
-        for target in (Target.MASK, Target.WEIGHT, Target.PARAMETER, Target.STATE)
-    )
+    targets = [Target.PARAMETER, Target.STATE]
+    if not config.stream_bits:
+        targets += [Target.MASK, Target.WEIGHT]
+    width = max(config.entry_bits(target) for target in targets)
     return data.StructLayout(
         {
             "index": 10,

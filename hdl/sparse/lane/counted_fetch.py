@@ -1,6 +1,6 @@
 """First part of a lane without weight masks: counts rows and columns instead of reading them."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -10,13 +10,14 @@ from sparnn.hdl.sparse.config import SparseConfig
 from .activation_masks import activation_mask
 from .fetch import chunk_layout
 from .ports import (
-    LANE_PROGRAM,
     broadcast_layout,
     chunk_bits,
+    lane_program,
     local_word_bits,
     row_plan_layout,
     tokens_layout,
 )
+from .ring import LoopPlaces, weight_places_members, whole_words
 
 __all__ = ["CountedFetch"]
 
@@ -37,13 +38,18 @@ class CountedFetch(wiring.Component):
     plan: how its blocks are dealt; settled before the first token comes.
     start, tokens, broadcast, broadcast_en, busy, chunks, drop: as of
         :class:`~sparnn.hdl.sparse.lane.fetch.ChunkFetch`.
+
+    With weights from external memory:
+
+    clear: In(1). Their ring begins anew. position: Out, that of the next chunk's first weight.
+    held, base: Out. Weights are kept from that position on.
     """
 
     def __init__(self, config: SparseConfig) -> None:
         self._config = config
         super().__init__(
             {
-                "layer": In(LANE_PROGRAM),
+                "layer": In(lane_program(config)),
                 "plan": In(row_plan_layout(config)),
                 "start": In(1),
                 "tokens": In(tokens_layout(config)),
@@ -53,6 +59,7 @@ class CountedFetch(wiring.Component):
                 "drop": In(1),
                 "chunks": Out(stream.Signature(chunk_layout(config))),
             }
+            | (weight_places_members(config) if config.stream_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -61,7 +68,19 @@ class CountedFetch(wiring.Component):
         half, thread, step = Signal(), Signal(config.thread_bits), Signal(2)
         chunk = Signal(chunk_bits(config))
         column = Cat(chunk, thread, step[0], half)
-        base = Signal(clog2(config.weight_depth), reset_less=True)
+        base = Signal(config.position_bits, reset_less=True)
+        first = again = self.layer.weight_base if not config.stream_bits else Const(0)
+        if config.stream_bits:
+            loop = LoopPlaces(m, "loop", len(base), self.layer, self.start, self.clear)
+            m.d.comb += [
+                loop.after.eq(whole_words(config, base)),
+                self.position.eq(base),
+                self.held.eq(loop.held),
+                self.base.eq(loop.base),
+            ]
+            first, again = loop.base, Mux(loop.held, loop.base, loop.after)
+            with m.If(self.clear):
+                m.d.sync += base.eq(0)
         last = self._last_word(m, Cat(half, thread))
         low = clog2(config.chunk // config.post_units)  # bits of a word's place in its chunk
         room, leaves, row_end = self.chunks.ready, Signal(), Signal()
@@ -82,7 +101,7 @@ class CountedFetch(wiring.Component):
         ]
         with m.FSM() as states:
             with m.State("BEGIN"):
-                m.d.sync += [left.eq(all_left), base.eq(self.layer.weight_base)]
+                m.d.sync += [left.eq(all_left), base.eq(first)]
                 with m.If(there):
                     m.next = "SETTLE"
             with m.State("SETTLE"):
@@ -114,13 +133,15 @@ class CountedFetch(wiring.Component):
                         m.d.sync += [
                             thread.eq(0),
                             step.eq(step + 1),
-                            base.eq(self.layer.weight_base),
+                            base.eq(again),
                         ]
+                        if config.stream_bits:
+                            m.d.comb += loop.ends.eq(1)
                     with m.If(ends_loop | ~plan.rotate):
                         m.d.sync += left.eq(all_left)
                     m.next = "SETTLE"
+        words = Mux(row_end, Cat(last[:low], 0) + 1, 1 << low)
         with m.If(leaves):
-            words = Mux(row_end, Cat(last[:low], 0) + 1, 1 << low)
             m.d.sync += [
                 chunk.eq(Mux(row_end, 0, chunk + 1)),
                 base.eq(base + (words << clog2(config.post_units))),
@@ -148,6 +169,8 @@ class CountedFetch(wiring.Component):
                 payload.column.eq(column),
                 payload.row_end.eq(row_end),
             ]
+            if config.stream_bits:
+                m.d.sync += payload.total.eq(words << clog2(config.post_units))
         with m.If(self.start):
             m.d.sync += [valid.eq(0), chunk.eq(0), half.eq(0), thread.eq(0), step.eq(0)]
         return m

@@ -14,10 +14,10 @@ from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT
 from .activation_masks import activation_mask
 from .lane_memory import lane_memory
 from .ports import (
-    LANE_PROGRAM,
     broadcast_layout,
     chunk_bits,
     factors_layout,
+    lane_program,
     mask_load_layout,
     tokens_layout,
 )
@@ -33,8 +33,10 @@ def chunk_layout(config: SparseConfig) -> data.StructLayout:
     weights: the mask of the weights.
     activations: the mask of the activations.
     counts: ones of ``weights`` in each sub-mask.
-    base: the address of its first weight, known here only without ``masks``; there is then nothing
-        of ``weights``, ``counts`` and ``loop_end``.
+    base: the address of its first weight, known here only without ``masks``, or with weights from
+        external memory. Without ``masks`` there is nothing of ``weights``, ``counts`` and
+        ``loop_end``.
+    total: weights of the chunk, without ``masks`` and from external memory.
     column: the chunk's place in the local copy, as {half, parity, thread, chunk}.
     row_end, loop_end, factors: as in the mask word.
     """
@@ -44,12 +46,13 @@ def chunk_layout(config: SparseConfig) -> data.StructLayout:
             "weights": config.chunk * masks,
             "activations": config.chunk,
             "counts": data.ArrayLayout(config.sub_chunk.bit_length(), config.sub_chunks * masks),
-            "base": clog2(config.weight_depth) * (1 - masks),
+            "base": config.position_bits * (not masks or bool(config.stream_bits)),
             "column": 2 + config.thread_bits + chunk_bits(config),
             "row_end": 1,
             "loop_end": masks,
             "factors": factors_layout(config),
         }
+        | ({"total": config.chunk.bit_length()} if config.stream_bits and not masks else {})
     )
 
 
@@ -91,7 +94,7 @@ class ChunkFetch(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "layer": In(LANE_PROGRAM),
+                "layer": In(lane_program(config)),
                 "start": In(1),
                 "tokens": In(tokens_layout(config)),
                 "broadcast": In(broadcast_layout(config)),

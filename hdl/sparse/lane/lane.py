@@ -1,5 +1,7 @@
 """One lane: chunk fetch, mask scan, pair stage, partial-sum queue."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -10,10 +12,18 @@ from .counted_fetch import CountedFetch
 from .fetch import ChunkFetch
 from .neighbor import sharing_members
 from .pairs import PairStage
-from .ports import LANE_PROGRAM, broadcast_layout, row_plan_layout, tokens_layout
+from .ports import (
+    broadcast_layout,
+    lane_program,
+    refill_layout,
+    row_plan_layout,
+    tokens_layout,
+)
+from .ring_fetch import RingFetch
 from .scan import MaskScan
 from .slots import Slot
 from .sums import SumQueue
+from .weight_gate import WeightGate
 
 __all__ = ["Lane", "lane_signature"]
 
@@ -22,15 +32,12 @@ def lane_signature(config: SparseConfig) -> wiring.Signature:
     """A lane's ports, explained in :class:`Lane`."""
     return wiring.Signature(
         {
-            "layer": In(LANE_PROGRAM),
+            "layer": In(lane_program(config)),
             "start": In(1),
             "tokens": In(tokens_layout(config)),
             "broadcast": In(broadcast_layout(config)),
             "broadcast_en": In(1),
-            "load_addr": In(20),
-            "load_data": In(max(config.mask_entry_bits, config.weight_entry_bits)),
-            "mask_load_en": In(1),
-            "weight_load_en": In(1),
+            **(_refill_members(config) if config.stream_bits else _load_members(config)),
             "arrived": Out(1),
             "pop": In(1),
             "partial_sum": Out(signed(config.lane_sum_bits)),
@@ -40,6 +47,19 @@ def lane_signature(config: SparseConfig) -> wiring.Signature:
         | ({"slot": Out(Slot)} if config.counters else {})
         | sharing_members(config)
     )
+
+
+def _load_members(config: SparseConfig) -> dict[str, wiring.Member]:
+    return {
+        "load_addr": In(20),
+        "load_data": In(max(config.mask_entry_bits, config.weight_entry_bits)),
+        "mask_load_en": In(1),
+        "weight_load_en": In(1),
+    }
+
+
+def _refill_members(config: SparseConfig) -> dict[str, wiring.Member]:
+    return {"refill": In(refill_layout(config)), "rooms": Out(2), "clear": In(1)}
 
 
 class Lane(wiring.Component):
@@ -56,6 +76,9 @@ class Lane(wiring.Component):
     broadcast_en: the word is for this lane's slice, and written.
     load_addr, load_data: the host's bus.
     mask_load_en, weight_load_en: the host writes that memory.
+    refill: a word from external memory for a ring, in place of the host's bus. rooms: the ring of
+        weights, that of masks, have room for a block of them; clear: they are empty, and begin
+        anew.
     arrived, pop, move: see :class:`~sparnn.hdl.sparse.lane.sums.SumQueue`; whoever pops keeps count
         of what arrived.
     plan: of a machine without masks; see
@@ -73,26 +96,30 @@ class Lane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.fetch = fetch = (ChunkFetch if config.masks else CountedFetch)(config)
+        m.submodules.fetch = fetch = self._fetch()
         m.submodules.scan = scan = MaskScan(config)
         m.submodules.pairs = pairs = PairStage(config)
         m.submodules.sums = sums = SumQueue(config)
-        wiring.connect(m, fetch.chunks, scan.chunks)
+        if config.stream_bits:
+            self._gate(m, fetch, scan, pairs)
+        else:
+            wiring.connect(m, fetch.chunks, scan.chunks)
         wiring.connect(m, scan.subs, pairs.subs)
-        m.d.comb += [
-            fetch.tokens.eq(self.tokens),
-            fetch.drop.eq(scan.drop),
-            pairs.load_addr.eq(self.load_addr),
-            pairs.load_data.eq(self.load_data),
-            pairs.load_en.eq(self.weight_load_en),
-        ]
+        m.d.comb += fetch.tokens.eq(self.tokens)
+        if not config.stream_bits:
+            m.d.comb += [
+                fetch.drop.eq(scan.drop),
+                pairs.load_addr.eq(self.load_addr),
+                pairs.load_data.eq(self.load_data),
+                pairs.load_en.eq(self.weight_load_en),
+            ]
         if isinstance(fetch, ChunkFetch):
             m.d.comb += [
                 fetch.load_addr.eq(self.load_addr),
                 fetch.load_data.eq(self.load_data),
                 fetch.load_en.eq(self.mask_load_en),
             ]
-        else:
+        elif isinstance(fetch, CountedFetch):
             m.d.comb += fetch.plan.eq(self.plan)
         for front in (fetch, scan):
             m.d.comb += [front.layer.eq(self.layer), front.start.eq(self.start)]
@@ -127,3 +154,48 @@ class Lane(wiring.Component):
                 Mux((pairs.slot == Slot.IDLE) & (fetch.busy | scan.busy), Slot.EMPTY, pairs.slot)
             )
         return m
+
+    def _fetch(self) -> ChunkFetch | CountedFetch | RingFetch:
+        config = self._config
+        if not config.masks:
+            return CountedFetch(config)
+        return RingFetch(config) if config.stream_bits else ChunkFetch(config)
+
+    def _gate(
+        self,
+        m: Module,
+        fetch: ChunkFetch | CountedFetch | RingFetch,
+        scan: MaskScan,
+        pairs: PairStage,
+    ) -> None:
+        """Weights from external memory: a gate in front of the scan, and the rings' room."""
+        m.submodules.gate = gate = WeightGate(self._config)
+        wiring.connect(m, fetch.chunks, gate.chunks_in)
+        wiring.connect(m, gate.chunks, scan.chunks)
+        m.d.comb += [
+            fetch.drop.eq(gate.drop_in),
+            fetch.clear.eq(self.clear),
+            gate.drop.eq(scan.drop),
+            gate.start.eq(self.start),
+            gate.written.eq(pairs.written),
+            pairs.refill.eq(self.refill),
+            pairs.clear.eq(self.clear),
+            pairs.oldest.eq(scan.oldest),
+            self.rooms[0].eq(pairs.room_there),
+        ]
+        walker: Any = fetch
+        if isinstance(fetch, RingFetch):
+            walker = gate
+            m.d.comb += [
+                gate.layer.eq(self.layer),
+                gate.clear.eq(self.clear),
+                fetch.refill.eq(self.refill),
+                self.rooms[1].eq(fetch.room),
+            ]
+        else:
+            m.d.comb += [gate.position.eq(fetch.position), self.rooms[1].eq(1)]
+        m.d.comb += [
+            scan.position.eq(gate.oldest),
+            pairs.held.eq(walker.held),
+            pairs.base.eq(walker.base),
+        ]

@@ -13,13 +13,15 @@ from sparnn.hdl.arithmetic.counting import (
     population_count,
     several,
 )
+from sparnn.hdl.common.delay import later
 from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .guest import NO_GUEST, Host, own_product, take_guest
 from .lane_memory import lane_memory
 from .neighbor import sharing_members
-from .ports import broadcast_layout, factors_layout, local_word_bits
+from .ports import broadcast_layout, factors_layout, local_word_bits, refill_layout
+from .ring import Ring
 from .scan import sub_mask_layout
 from .slots import Slot
 
@@ -51,6 +53,7 @@ class _Memories(NamedTuple):
 
     weights: Any
     activations: memory.ReadPort
+    ring: Ring | None
 
 
 class PairStage(wiring.Component):
@@ -78,6 +81,13 @@ class PairStage(wiring.Component):
     load_data: In, a word of ``width`` weights.
     load_en: In(1). The word is written.
 
+    With weights from external memory, in place of the last three:
+
+    refill: In, a word for their ring. room_there: Out(1). It has room for a block of them.
+    clear: In(1). It is empty, and begins anew. written: Out, the position of the next word.
+    oldest: In, the position of the oldest weight that no sub-mask taken here is in front of.
+    held, base: In. Weights are kept from that position on.
+
     With ``sharing``, for the lane beside this one, which holds other columns of the same rows
     (hdl/sparse/lane/guest.py):
 
@@ -100,37 +110,56 @@ class PairStage(wiring.Component):
                 "sums": Out(signed(config.lane_sum_bits)).array(config.width),
                 "broadcast": In(broadcast_layout(config)),
                 "broadcast_en": In(1),
-                "load_addr": In(clog2(config.weight_depth)),
-                "load_data": In(config.weight_entry_bits),
-                "load_en": In(1),
             }
+            | (
+                {
+                    "refill": In(refill_layout(config)),
+                    "room_there": Out(1),
+                    "clear": In(1),
+                    "written": Out(clog2(config.weight_words) + 1),
+                    "oldest": In(config.position_bits),
+                    "held": In(1),
+                    "base": In(config.position_bits),
+                }
+                if config.stream_bits
+                else {
+                    "load_addr": In(clog2(config.weight_depth)),
+                    "load_data": In(config.weight_entry_bits),
+                    "load_en": In(1),
+                }
+            )
             | sharing_members(config)
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         memories = self._place_memories(m)
-        issued = self._issue(m)
-        element, foreign = self._read(m, issued, memories)
-        products, end = self._multiply(m, issued, memories, element)
+        issued = self._issue(m, memories)
+        element, foreign, place = self._read(m, issued, memories)
+        products, end = self._multiply(m, issued, memories, element, place)
         self._accumulate(m, products, end, foreign[-1])
         return m
 
     def _place_memories(self, m: Module) -> _Memories:
         config = self._config
         weight_addr_bits = clog2(config.weight_depth)
-        load, weight_read = lane_memory(
-            m,
-            "weights",
-            config,
-            shape=config.weight_entry_bits,
-            depth=2 << weight_addr_bits if config.sharing else config.weight_depth,
-        )
-        m.d.comb += [
-            load.addr.eq(self.load_addr),
-            load.data.eq(self.load_data),
-            load.en.eq(self.load_en),
-        ]
+        if config.stream_bits:
+            ring = self._place_ring(m)
+            weight_read: Any = ring.read
+        else:
+            ring = None
+            load, weight_read = lane_memory(
+                m,
+                "weights",
+                config,
+                shape=config.weight_entry_bits,
+                depth=2 << weight_addr_bits if config.sharing else config.weight_depth,
+            )
+            m.d.comb += [
+                load.addr.eq(self.load_addr),
+                load.data.eq(self.load_data),
+                load.en.eq(self.load_en),
+            ]
         m.submodules.activations = activations = memory.Memory(
             shape=config.lane_entry_bits,
             depth=4 << local_word_bits(config) + config.thread_bits + config.sharing,
@@ -158,9 +187,27 @@ class PairStage(wiring.Component):
                 write.addr[-1].eq(~self.broadcast_en),
                 write.en.eq(self.broadcast_en | self.neighbor_broadcast_en),
             ]
-        return _Memories(weight_read, activation_read)
+        return _Memories(weight_read, activation_read, ring)
 
-    def _issue(self, m: Module) -> _Issue:
+    def _place_ring(self, m: Module) -> Ring:
+        config = self._config
+        ring = Ring(
+            m,
+            "weights",
+            config,
+            shape=config.stream_bits,
+            words=config.weight_words,
+            word=self.refill.word.masks,
+            write=self.refill.weight_en,
+        )
+        m.d.comb += [
+            ring.clear.eq(self.clear),
+            self.room_there.eq(ring.room),
+            self.written.eq(ring.written),
+        ]
+        return ring
+
+    def _issue(self, m: Module, memories: _Memories) -> _Issue:
         """Cycle 0: the lowest pair of the sub-mask at hand: the neighbour's, if there is one, or
         this lane's own."""
         config, width = self._config, self._config.sub_chunk
@@ -209,6 +256,12 @@ class PairStage(wiring.Component):
         with m.If(ready & ~offered):
             m.d.sync += [many.eq(0), last.eq(0)]
 
+        if memories.ring is not None:
+            # A pair reads its weight two cycles after it was issued; a word that is free when the
+            # next one is at hand is written later than that.
+            needed = Mux(self.held, self.base, Mux(valid, sub.base, self.oldest))
+            m.d.sync += memories.ring.oldest.eq(needed[clog2(config.weight_slots) :])
+
         with m.If(guest_here):
             m.d.comb += self.slot.eq(Slot.PAIR)
         with m.Elif(~valid):
@@ -219,9 +272,10 @@ class PairStage(wiring.Component):
             m.d.comb += self.slot.eq(Slot.EMPTY)
         return _Issue(at_hand, lower, guest_here, issue)
 
-    def _read(self, m: Module, issued: _Issue, memories: _Memories) -> tuple[Value, Signal]:
+    def _read(self, m: Module, issued: _Issue, memories: _Memories) -> tuple[Value, Signal, Value]:
         """Cycles 1 and 2: the address of the weight, that of the activation and the rest of its
-        column; returns that, and whether a pair is the neighbour's."""
+        column; returns that, whether a pair is the neighbour's, and the weight's place in a word of
+        the ring."""
         config, at_hand, width = self._config, issued.at_hand, self._config.sub_chunk
         element_bits = clog2(config.post_units)
         # Cycle 1: the weights below the pair in its sub-mask, and the pair's column.
@@ -243,10 +297,15 @@ class PairStage(wiring.Component):
         weight_addr = Signal(clog2(config.weight_depth))
         m.d.comb += [
             weight_addr.eq(base_r + offset_r),
-            memories.weights.addr.eq(Cat(weight_addr, foreign[_ADDRESS - 1])),
+            memories.weights.addr.eq(
+                weight_addr[clog2(config.weight_slots) :]
+                if config.stream_bits
+                else Cat(weight_addr, foreign[_ADDRESS - 1])
+            ),
             memories.activations.addr.eq(Cat(column_r[element_bits:], foreign[_ADDRESS - 1])),
         ]
-        return column_r[:element_bits], foreign
+        place = weight_addr[: clog2(config.weight_slots)] if config.stream_bits else Const(0, 0)
+        return column_r[:element_bits], foreign, place
 
     def _weights_below(self, m: Module, issued: _Issue) -> Signal:
         """The weights of the pair's chunk in front of it, in cycle 2."""
@@ -262,7 +321,12 @@ class PairStage(wiring.Component):
         return offset_r
 
     def _multiply(
-        self, m: Module, issued: _Issue, memories: _Memories, column_element: Value
+        self,
+        m: Module,
+        issued: _Issue,
+        memories: _Memories,
+        column_element: Value,
+        place: Value,
     ) -> tuple[list[Signal], Value]:
         """Cycles 3 to 6: what was read, and the product of each row; returns these, and whether a
         row ends."""
@@ -277,7 +341,7 @@ class PairStage(wiring.Component):
         # Cycle 3: the memories' outputs. Cycle 4: a register behind each memory. Cycle 5: one
         # before the multiplier. On FPGAs both lie inside of the blocks, and what is between them
         # has a cycle of its own.
-        weights_out = Signal(config.weight_entry_bits, reset_less=True)
+        weights_out = Signal(config.stream_bits or config.weight_entry_bits, reset_less=True)
         word_out = Signal.like(memories.activations.data, reset_less=True)
         activation = Signal(signed(config.lane_activation_bits), reset_less=True)
         read_element = Signal(len(column_element), reset_less=True)
@@ -289,10 +353,14 @@ class PairStage(wiring.Component):
             word_out.eq(memories.activations.data),
             activation.eq(word_out.word_select(element, config.lane_activation_bits).as_signed()),
         ]
+        entry: Value = weights_out
+        if config.weight_slots > 1:
+            placed = later(m, "weight_place", place, 2)
+            entry = weights_out.word_select(placed, config.stream_bits // config.weight_slots)
         products = []
         for row in range(config.width):
             weight = Signal(signed(config.weight_bits), name=f"weight{row}", reset_less=True)
-            m.d.sync += weight.eq(weights_out.word_select(row, config.weight_bits).as_signed())
+            m.d.sync += weight.eq(entry.word_select(row, config.weight_bits).as_signed())
             operands: tuple[Value, Value] = (weight, activation)
             if config.split_scales:
                 operands = self._scaled(m, at_hand.factors, weight, activation)

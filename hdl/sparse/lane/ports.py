@@ -4,28 +4,32 @@ from amaranth.lib import data
 
 from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.descriptor import DESCRIPTOR, MaskFlag
+from sparnn.hdl.sparse.descriptor import BASE_FIELDS, DESCRIPTOR, RING_FIELDS, MaskFlag
 
 __all__ = [
-    "LANE_PROGRAM",
     "STEP_TOKENS",
     "broadcast_layout",
     "chunk_bits",
     "factors_layout",
+    "lane_program",
     "local_word_bits",
     "mask_load_layout",
+    "mask_word_layout",
+    "refill_layout",
     "row_plan_layout",
     "tokens_layout",
 ]
-
-#: What a lane must know of the layer that runs; static between two ``start`` pulses. Everything
-#: else stands in its mask memory.
-LANE_PROGRAM = DESCRIPTOR.layout(("mask_base", "weight_base"))
 
 #: How many input vectors and hidden states of a thread the lanes may use, modulo 4. The state
 #: before the first step counts as one hidden state. A half of step t may start once its count
 #: differs from t modulo 4.
 STEP_TOKENS = data.StructLayout({"x": 2, "h": 2})
+
+
+def lane_program(config: SparseConfig) -> data.StructLayout:
+    """What a lane must know of the layer that runs; static between two ``start`` pulses. Everything
+    else stands in its mask memory."""
+    return DESCRIPTOR.layout(RING_FIELDS if config.stream_bits else BASE_FIELDS)
 
 
 def tokens_layout(config: SparseConfig) -> data.ArrayLayout:
@@ -72,6 +76,32 @@ def mask_load_layout(config: SparseConfig) -> data.StructLayout:
         {"mask": config.chunk}
         | {flag.name.lower(): 1 for flag in sorted(MaskFlag)}
         | {"factors": factors_layout(config)}
+    )
+
+
+def mask_word_layout(config: SparseConfig) -> data.StructLayout:
+    """A word of a ring of masks.
+
+    Members
+    -------
+    masks: the first one lowest. last: a half ends in this word, with the mask number ``final``;
+    those behind it are none. empty: no row ends with it, since the lane has none in this half.
+    """
+    return data.StructLayout(
+        {
+            "masks": config.stream_bits,
+            "last": 1,
+            "final": clog2(config.mask_slots),
+            "empty": 1,
+        }
+    )
+
+
+def refill_layout(config: SparseConfig) -> data.StructLayout:
+    """A word of external memory on its way to a lane's rings: to that of masks, or of weights,
+    which takes ``masks`` of it alone."""
+    return data.StructLayout(
+        {"word": mask_word_layout(config), "mask_en": config.masks, "weight_en": 1}
     )
 
 

@@ -21,7 +21,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import WEIGHT_ALIGNMENT
 
 from .fetch import chunk_layout
-from .ports import LANE_PROGRAM, factors_layout
+from .ports import factors_layout, lane_program
 
 __all__ = ["MaskScan", "sub_mask_layout"]
 
@@ -43,7 +43,7 @@ def sub_mask_layout(config: SparseConfig) -> data.StructLayout:
         {
             "work": config.sub_chunk,
             "weights": config.sub_chunk * config.masks,
-            "base": clog2(config.weight_depth),
+            "base": config.position_bits,
             "offset": (config.chunk - config.sub_chunk).bit_length() * config.masks,
             "column": chunk_layout(config)["column"].width + clog2(config.sub_chunks),
             "factors": factors_layout(config),
@@ -99,19 +99,29 @@ class MaskScan(wiring.Component):
     busy: Out(1). Something is held.
     subs: stream of sub-masks, ready also where none is valid. While one waits, its ``last`` may
         still become 1.
+
+    With weights from external memory, a chunk brings the address of its first one as well:
+
+    position: the position of the first weight that no chunk taken here is in front of.
+    oldest: Out. The same of those that have left here.
     """
 
     def __init__(self, config: SparseConfig) -> None:
         self._config = config
         super().__init__(
             {
-                "layer": In(LANE_PROGRAM),
+                "layer": In(lane_program(config)),
                 "start": In(1),
                 "chunks": In(stream.Signature(chunk_layout(config))),
                 "drop": Out(1),
                 "busy": Out(1),
                 "subs": Out(stream.Signature(sub_mask_layout(config))),
             }
+            | (
+                {"position": In(config.position_bits), "oldest": Out(config.position_bits)}
+                if config.stream_bits
+                else {}
+            )
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -124,7 +134,9 @@ class MaskScan(wiring.Component):
         base: Value = self.chunks.payload.base
         totals: list[Value] = []
         if self._config.masks:
-            base, totals = self._count_weights(m, place.take)
+            totals = prefix_sums(m, list(self.chunks.payload.counts)[:-1], self._config.sub_chunk)
+        if self._config.masks and not self._config.stream_bits:
+            base = self._count_weights(m, place.take, totals)
         chunk = self._take_chunk(m, place, new_flags, base, totals)
         self._send(m, place, chunk)
         return m
@@ -142,8 +154,8 @@ class MaskScan(wiring.Component):
             self.drop.eq(idle & ~(chunk.row_end | chunk.loop_end)),
         ]
 
-    def _count_weights(self, m: Module, take: Signal) -> tuple[Signal, list[Value]]:
-        """The address of the chunk's first weight, and the weights below each sub-mask's end.
+    def _count_weights(self, m: Module, take: Signal, totals: list[Value]) -> Signal:
+        """The address of the chunk's first weight. ``totals``: weights below each sub-mask's end.
 
         The address is that of the chunk before it plus the weights there. These are added up a
         cycle later, all but the last sub-mask's.
@@ -154,7 +166,6 @@ class MaskScan(wiring.Component):
         count = Signal(range(most + 1), reset_less=True)
         last_count = Signal.like(chunk.counts[-1], reset_less=True)
         base = Signal.like(before)
-        totals = prefix_sums(m, list(chunk.counts)[:-1], config.sub_chunk)
         m.d.comb += base.eq(before + added(m, count, last_count, config.chunk))
         # A chunk counts when the stage in front moves on behind it, which a dropped one may wait a
         # cycle for: so its masks, which say late that it is dropped, do not decide here. The end of
@@ -174,7 +185,7 @@ class MaskScan(wiring.Component):
             ]
         with m.If(self.start | (take & (self.chunks.valid & chunk.loop_end))):
             m.d.sync += [before[:low].eq(0), count.eq(0), last_count.eq(0)]
-        return base, totals
+        return base
 
     def _take_chunk(
         self, m: Module, place: _Place, new_flags: Signal, base: Value, totals: list[Value]
@@ -184,7 +195,7 @@ class MaskScan(wiring.Component):
         config, chunk = self._config, self.chunks.payload
         valid = Signal()
         here = Signal(chunk_layout(config), reset_less=True)
-        here_base = Signal(clog2(config.weight_depth), reset_less=True)
+        here_base = Signal(config.position_bits, reset_less=True)
         flags = Signal(config.sub_chunks, reset_less=True)
         offsets = [
             Signal(sub_mask_layout(config)["offset"].width, name=f"offset{k}", reset_less=True)
@@ -281,3 +292,6 @@ class MaskScan(wiring.Component):
             self.subs.payload.factors.eq(sub_factors),
             self.subs.payload.last.eq(last | (valid & none)),
         ]
+        if config.stream_bits:
+            behind = Mux(valid, chunk.base, self.position)
+            m.d.comb += self.oldest.eq(Mux(sub_valid, sub_base, behind))

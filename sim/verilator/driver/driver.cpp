@@ -3,23 +3,32 @@
 //
 //   driver INPUT OUTPUT EXPECTED [--mark N] [--idle P] [--stall P] [--seed S] [--watchdog CYCLES]
 //          [--limit CYCLES] [--waves FILE]
+//          [--memory FILE --bytes-per-cycle N --latency CYCLES --under-way BEATS]
 //
 // INPUT and OUTPUT hold little-endian 32-bit words. The run ends when all of INPUT has been taken and
 // EXPECTED words have come out; a little later, so that words too many are seen. --mark reports the
 // cycle in which word N of INPUT was taken. --idle and --stall: percentage of cycles in which rx is
 // idle and tx is not ready. --waves records the first 20,000 cycles after word N. --watchdog: cycles without any transfer after which the run is given up.
 //
+// A machine that reads external memory, which FILE holds, finds what it asks for behind `requests`
+// and `words`: so many bytes per cycle, each word so many cycles after it was asked for, so many
+// words at most under way or waiting.
+//
 // One JSON object goes to standard output, progress to standard error. Exit status: 0 done; 2 wrong
 // use or a file that cannot be read or written; 3 given up, with what has come out so far in OUTPUT.
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <random>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "Vsparnn.h"
@@ -38,7 +47,8 @@ constexpr uint64_t kWaveCycles = 20000;
 constexpr uint64_t kClockCheckMask = (1 << 12) - 1;
 
 struct Options {
-    std::string input, output, waves;
+    std::string input, output, waves, memory;
+    uint64_t bytes_per_cycle = 8, latency = 60, under_way = 256;
     uint64_t expected = 0, mark = 0, watchdog = 1000000, limit = ~0ull, seed = 0;
     unsigned idle = 0, stall = 0;
 };
@@ -71,6 +81,10 @@ Options parse(int argc, char** argv) {
         else if (name == "--watchdog") options.watchdog = number(argv[i + 1]);
         else if (name == "--limit") options.limit = number(argv[i + 1]);
         else if (name == "--waves") options.waves = argv[i + 1];
+        else if (name == "--memory") options.memory = argv[i + 1];
+        else if (name == "--bytes-per-cycle") options.bytes_per_cycle = number(argv[i + 1]);
+        else if (name == "--latency") options.latency = number(argv[i + 1]);
+        else if (name == "--under-way") options.under_way = number(argv[i + 1]);
         else fail("unknown option " + name);
     }
     if (options.idle > 99 || options.stall > 99) fail("--idle and --stall are at most 99");
@@ -115,6 +129,81 @@ void offer(T& port, const uint32_t* words) {
     std::memcpy(&port, words, sizeof(port));
 }
 
+// External memory, for machines that read it.
+template <typename Top>
+class Memory {
+public:
+    Memory(Top& machine, const Options& given)
+        : top(machine), options(given), words(given.memory.empty() ? std::vector<uint32_t>()
+                                                                   : read_words(given.memory)) {}
+
+    // Before the clock's edge: what the machine sees in this cycle.
+    void offer(uint64_t cycle) {
+        // What was asked for begins at the rate of the memory, while there is room for it.
+        credit = std::min(credit + options.bytes_per_cycle, kBeatBytes + options.bytes_per_cycle);
+        while (!requests.empty() && credit >= kBeatBytes && beats.size() < options.under_way) {
+            credit -= kBeatBytes;
+            beats.emplace_back(cycle + options.latency, requests.front().first);
+            ++requests.front().first;
+            if (--requests.front().second == 0) requests.pop_front();
+        }
+        asks = true;
+        gives = !beats.empty() && beats.front().first <= cycle;
+        top.requests___05Fready = asks;
+        top.words___05Fvalid = gives;
+        if (gives) put(beats.front().second);
+    }
+
+    // Before the edge, when all signals are known; whether a word goes.
+    bool take() {
+        if (top.requests___05Fvalid && asks) {
+            // address, then words, from the least significant bit
+            requests.emplace_back(top.requests___05Fpayload & 0xFFFFFFFFull,
+                                  top.requests___05Fpayload >> 32);
+        }
+        damaged = top.damaged;
+        if (!gives || !top.words___05Fready) return false;
+        beats.pop_front();
+        ++taken;
+        return true;
+    }
+
+    uint64_t taken = 0;
+    bool damaged = false;
+
+private:
+    using Payload = std::remove_reference_t<decltype(std::declval<Top&>().words___05Fpayload)>;
+    static constexpr uint64_t kBeatBytes = sizeof(Payload);
+
+    void put(uint64_t beat) {
+        constexpr size_t each = kBeatBytes / 4;
+        if ((beat + 1) * each > words.size()) fail("external memory ends before what is read");
+        std::memcpy(&top.words___05Fpayload, &words[beat * each], kBeatBytes);
+    }
+
+    Top& top;
+    const Options& options;
+    const std::vector<uint32_t> words;
+    std::deque<std::pair<uint64_t, uint64_t>> requests;  // the next word's address, words left
+    std::deque<std::pair<uint64_t, uint64_t>> beats;     // the cycle in which it is there, address
+    uint64_t credit = 0;
+    bool asks = false, gives = false;
+};
+
+// A machine whose weights are loaded.
+struct NoMemory {
+    template <typename... Given> explicit NoMemory(Given&&...) {}
+    void offer(uint64_t) {}
+    bool take() { return false; }
+    uint64_t taken = 0;
+    bool damaged = false;
+};
+
+template <typename Top>
+auto memory_of(int) -> decltype(std::declval<Top&>().words___05Fpayload, Memory<Top>(
+    std::declval<Top&>(), std::declval<const Options&>()));
+template <typename Top> NoMemory memory_of(long);
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -149,6 +238,7 @@ int main(int argc, char** argv) {
     const auto start = Clock::now();
     auto reported = start;
 
+    decltype(memory_of<Vsparnn>(0)) memory(*top, options);
     uint64_t cycle = 0, moved = 0, finished = 0;
     bool offering = false;
     const char* given_up = nullptr;
@@ -161,9 +251,11 @@ int main(int argc, char** argv) {
         top->rx___05Fvalid = offering;
         if (offering) offer(top->rx___05Fpayload, &input[taken]);
         top->tx___05Fready = ready;
+        memory.offer(cycle);
         top->clk = 0;
         top->eval();
         dump(cycle, false);
+        if (!quiet && memory.take()) moved = cycle;
         if (offering && top->rx___05Fready) {
             offering = false;
             moved = cycle;
@@ -181,6 +273,9 @@ int main(int argc, char** argv) {
         if (taken == input.size() && output.size() >= options.expected) {
             if (finished == 0) finished = cycle;
             if (cycle - finished >= kSurplusCycles) break;
+        } else if (memory.damaged) {
+            given_up = "the weights from external memory do not match their check";
+            break;
         } else if (cycle - moved > options.watchdog) {
             given_up = "no word was transferred for too many cycles";
             break;
@@ -204,9 +299,10 @@ int main(int argc, char** argv) {
 #endif
     write_words(options.output, output);
     std::printf("{\"cycles\": %llu, \"seconds\": %.6f, \"marked\": %llu, \"taken\": %zu, "
-                "\"given\": %zu}\n",
+                "\"given\": %zu, \"beats\": %llu}\n",
                 static_cast<unsigned long long>(cycle), seconds,
-                static_cast<unsigned long long>(marked), taken, output.size());
+                static_cast<unsigned long long>(marked), taken, output.size(),
+                static_cast<unsigned long long>(memory.taken));
     if (given_up) {
         std::fprintf(stderr, "error: %s; cycle %llu, %zu of %zu words taken, %zu of %llu given\n",
                      given_up, static_cast<unsigned long long>(cycle), taken, input.size(),

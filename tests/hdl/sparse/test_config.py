@@ -46,6 +46,7 @@ LIMITS = {
     "split_scales": (0, 1),
     "backwards": (0, 1),
     "compact": (0, 1),
+    "stream_bits": (0, 512),
     "large_memory": (0, 1 << 20),
 }
 
@@ -58,6 +59,7 @@ COMPANIONS = {
     ("chunk", 8): {"sub_chunk": 4},
     ("sub_chunk", 32): {"chunk": 64},
     ("columns", 8): {"chunk": 8, "sub_chunk": 4},
+    ("stream_bits", 512): {"chunk": 64},
 }
 
 

@@ -11,8 +11,8 @@ from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiResp, AxiSlave
 from cocotbext.axi.address_space import MemoryRegion
 
-from sparnn.hdl.bus.check import crc_words
 from sparnn.hdl.bus.table import REGISTERS
+from sparnn.hdl.common.check import crc_words
 
 __all__ = ["JobHost", "crc_words", "job_words"]
 

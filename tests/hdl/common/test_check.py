@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Module, Signal
 
-from sparnn.hdl.bus.check import CRC_INIT, RESIDUE, crc_words, next_crc
+from sparnn.hdl.common.check import CRC_INIT, RESIDUE, crc_words, next_crc
 from tests.hdl.stream_helpers import run
 
 
