@@ -199,10 +199,14 @@ struct NoMemory {
     bool damaged = false;
 };
 
+// The kind of memory that a machine has: known by its port, before the other is looked at.
+template <typename Top, typename = void> struct MemoryOf {
+    using Type = NoMemory;
+};
 template <typename Top>
-auto memory_of(int) -> decltype(std::declval<Top&>().words___05Fpayload, Memory<Top>(
-    std::declval<Top&>(), std::declval<const Options&>()));
-template <typename Top> NoMemory memory_of(long);
+struct MemoryOf<Top, std::void_t<decltype(std::declval<Top&>().words___05Fpayload)>> {
+    using Type = Memory<Top>;
+};
 
 }  // namespace
 
@@ -238,7 +242,7 @@ int main(int argc, char** argv) {
     const auto start = Clock::now();
     auto reported = start;
 
-    decltype(memory_of<Vsparnn>(0)) memory(*top, options);
+    MemoryOf<Vsparnn>::Type memory(*top, options);
     uint64_t cycle = 0, moved = 0, finished = 0;
     bool offering = false;
     const char* given_up = nullptr;
