@@ -15,8 +15,9 @@ from sparnn.sim.host.packets import constant_states, sequence_packets
 from sparnn.sim.host.program import MachineProgram, Run
 from sparnn.sim.network.arrays import assemble_outputs, check_inputs, sequences_of
 from sparnn.sim.network.network import IntegerNetwork
-from sparnn.sim.verilator.hardware import IMAGE, load_program, read_image
+from sparnn.sim.verilator.hardware import EXTERNAL, IMAGE, load_program, read_image
 
+from .jobs import JobTransport
 from .states import State, parse_states, state_questions
 from .transport import Transport
 
@@ -62,6 +63,13 @@ class Device:
             )
         image = read_image(folder / IMAGE)
         self._transport.connect(program.config)
+        if program.config.stream_bits:
+            if not isinstance(self._transport, JobTransport):
+                raise SimulationError(
+                    f"{folder}: the machine reads its weights from memory, which a serial link has "
+                    "not: use a machine behind --bus axi, or stream_bits = 0"
+                )
+            self._transport.keep_weights(read_image(folder / EXTERNAL))
         self._transport.exchange(image, 0, len(image))
         self._loaded = program, network, manifest["io"]
 

@@ -99,6 +99,7 @@ class JobTransport:
         self._address = address
         self._patience = patience
         self._config: MachineConfig | None = None
+        self._kept = 0  # words at the end of the memory, of weights
 
     def read(self, name: str) -> int:
         """A register by its name in hdl/bus/table.py, or a field of it: ``STATUS.BUSY``."""
@@ -143,6 +144,28 @@ class JobTransport:
         self._config = config
         self.reset()
 
+    def keep_weights(self, words: Words) -> None:
+        """Put what a machine with ``stream_bits`` reads at the end of the memory.
+
+        Raises
+        ------
+        SimulationError: the memory is too small.
+        """
+        assert self._config is not None, "connect comes first"
+        beat = self._config.stream_bits // 32
+        ends = (self._address // 4 + self._memory.words) // beat * beat
+        first = (ends - len(words)) // beat * beat - self._address // 4
+        if first < 0:
+            raise SimulationError(
+                f"{self.name}: {len(words)} words of weights do not fit the {self._memory.words} "
+                "words of memory: give more"
+            )
+        self._memory.put(first, words)
+        self._kept = self._memory.words - first
+        address = self._address + 4 * first
+        self.write("WEIGHTS_LO", address & 0xFFFFFFFF)
+        self.write("WEIGHTS_HI", address >> 32)
+
     def exchange(self, words: Words, expected: int, cycles: int) -> Words:
         """See :class:`~sparnn.driver.transport.Transport`.
 
@@ -152,7 +175,7 @@ class JobTransport:
         """
         assert self._config is not None, "connect comes first"
         job = job_words(self._config, words)
-        if len(job) + expected > self._memory.words:
+        if len(job) + expected > self._memory.words - self._kept:
             raise SimulationError(
                 f"{self.name}: a job of {len(job)} words and its answer of {expected} do not fit "
                 f"the {self._memory.words} words of memory: give more, or run fewer sequences"

@@ -366,7 +366,7 @@ def _write_part(
         ),
         encoding="utf-8",
     )
-    if around is not None and around.bus.jobs:
+    if around is not None and around.bus.jobs and not program.config.stream_bits:
         write_c_driver(folder, program, network)
     if program.streams == 1 and not program.config.stream_bits:
         write_testbench(

@@ -5,6 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from .common.instance import place
+from .common.memory_port import memory_members
 from .emit import TOP_MODULE
 
 __all__ = ["PlacedMachine"]
@@ -16,18 +17,21 @@ class PlacedMachine(wiring.Component):
     Parameters
     ----------
     link_words: words that the machine takes at once.
+    stream_bits: of its words of external memory, 0: it reads none.
 
     Members
     -------
-    rx, tx: the machine's streams.
+    rx, tx: the machine's streams. requests, words, damaged: its ports to external memory.
     """
 
-    def __init__(self, link_words: int = 1) -> None:
+    def __init__(self, link_words: int = 1, stream_bits: int = 0) -> None:
+        self._stream_bits = stream_bits
         super().__init__(
             {
                 "rx": In(stream.Signature(32 * link_words)),
                 "tx": Out(stream.Signature(32)),
             }
+            | memory_members(stream_bits)
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -41,4 +45,14 @@ class PlacedMachine(wiring.Component):
             self.tx.payload.eq(machine.tx.payload),
             machine.tx.ready.eq(self.tx.ready),
         ]
+        if self._stream_bits:
+            m.d.comb += [
+                self.requests.valid.eq(machine.requests.valid),
+                self.requests.payload.eq(machine.requests.payload),
+                machine.requests.ready.eq(self.requests.ready),
+                machine.words.valid.eq(self.words.valid),
+                machine.words.payload.eq(self.words.payload),
+                self.words.ready.eq(machine.words.ready),
+                self.damaged.eq(machine.damaged),
+            ]
         return m

@@ -29,7 +29,7 @@ from sparnn.sim.network.network import IntegerNetwork
 
 from .masr import every_output, run_layer
 
-__all__ = ["DeltaWork", "delta_points", "drawn_work", "parse_gru"]
+__all__ = ["INPUTS", "DeltaWork", "delta_points", "drawn_gru", "drawn_work", "parse_gru"]
 
 #: Inputs of EdgeDRNN's networks.
 INPUTS = 40
@@ -69,7 +69,7 @@ def drawn_work(
 ) -> DeltaWork:
     """A network, thresholds and inputs of which about this share is not sent."""
     rng = np.random.default_rng(seed)
-    drawn = _network(rng, layers, units)
+    drawn = drawn_gru(rng, layers, units)
     moves = rng.normal(size=(steps, INPUTS)) * (rng.random((steps, INPUTS)) < 1 - sparsity)
     walk = _bounded(moves)
     integers = quantize_network(
@@ -93,7 +93,8 @@ def drawn_work(
     return DeltaWork(network, sequence, share(network, best[1]))
 
 
-def _network(rng: np.random.Generator, layers: int, units: int) -> FloatNetwork:
+def drawn_gru(rng: np.random.Generator, layers: int, units: int) -> FloatNetwork:
+    """A network of GRUs with drawn weights."""
     chain = []
     for number, inputs in enumerate([INPUTS] + [units] * (layers - 1)):
         gates = len(GATES["gru"])

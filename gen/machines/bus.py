@@ -1,6 +1,6 @@
 """`--bus`: what stands around the machine in a system, and what software needs to know of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sparnn.gen.boards.vivado import ZYNQ_SCRIPT, zynq_script
@@ -34,12 +34,20 @@ class BusChoice:
     def write(self, folder: Path, config: MachineConfig, *, bench: bool = False) -> None:
         """Write what stands beside the machine's Verilog: the wrapper's Verilog, the registers, and
         the component as other tools take it. ``bench``: the folder gets a network and its bench."""
+        geometry, weights = self.geometry, bool(config.stream_bits)
+        if weights and (not self.bus.jobs or geometry.data_bits != config.stream_bits):
+            raise SparnnError(
+                f"stream_bits = {config.stream_bits}: the machine reads weights through a master "
+                f"of so many bits; use --bus axi --bus-bits {config.stream_bits}"
+            )
+        if weights:  # a stream without an end, so more of it has to be under way
+            geometry = replace(geometry, burst=32, outstanding=8)
         texts = {
-            f"{BUS_MODULE}.v": bus_verilog(BusMachine(config, self.bus, self.geometry)),
-            "sparnn_regs.h": c_header(self.bus),
-            "sparnn_regs.rdl": system_rdl(self.bus),
-            "registers.md": markdown_page(self.bus),
-            IPXACT: ipxact_component(self.bus, config.link_words, self.geometry),
+            f"{BUS_MODULE}.v": bus_verilog(BusMachine(config, self.bus, geometry)),
+            "sparnn_regs.h": c_header(self.bus, weights),
+            "sparnn_regs.rdl": system_rdl(self.bus, weights),
+            "registers.md": markdown_page(self.bus, weights),
+            IPXACT: ipxact_component(self.bus, config.link_words, self.geometry, weights),
             FUSESOC: fusesoc_core(bench=bench),
         }
         if self.bus is Bus.AXI:

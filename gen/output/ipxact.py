@@ -35,7 +35,9 @@ _SIGNALS = (
 )
 
 
-def ipxact_component(bus: Bus, link_words: int, geometry: MemoryGeometry) -> str:
+def ipxact_component(
+    bus: Bus, link_words: int, geometry: MemoryGeometry, weights: bool = False
+) -> str:
     """The text of sparnn_bus.xml.
 
     Parameters
@@ -57,7 +59,7 @@ def ipxact_component(bus: Bus, link_words: int, geometry: MemoryGeometry) -> str
                 ("width", geometry.data_bits),
             ),
         )
-    _memory_map(_add(_add(top, "memoryMaps"), "memoryMap"), bus)
+    _memory_map(_add(_add(top, "memoryMaps"), "memoryMap"), bus, weights)
     _model(_add(top, "model"), buses)
     sources = _add(_add(top, "fileSets"), "fileSet")
     _texts(sources, [("name", _SOURCES)])
@@ -110,7 +112,7 @@ def _interface(
     return interface
 
 
-def _memory_map(parent: Xml.Element, bus: Bus) -> None:
+def _memory_map(parent: Xml.Element, bus: Bus, weights: bool) -> None:
     _texts(parent, [("name", _MAP)])
     block = _add(parent, "addressBlock")
     _texts(
@@ -122,7 +124,7 @@ def _memory_map(parent: Xml.Element, bus: Bus) -> None:
             ("width", 32),
         ),
     )
-    for register in registers(bus.jobs):
+    for register in registers(bus.jobs, weights):
         _register(_add(block, "register"), register)
 
 

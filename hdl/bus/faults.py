@@ -22,6 +22,7 @@ class Fault(IntEnum):
     CAPACITY = 8  #: more words of answer than CAPACITY: the first address behind it
     TRUNCATED = 9  #: the words end inside a packet
     TIMEOUT = 10  #: no word moved for TIMEOUT cycles
+    WEIGHTS = 11  #: weights that the machine read do not match their check
 
     @property
     def text(self) -> str:
@@ -43,4 +44,6 @@ _TEXTS = {
     Fault.TRUNCATED: "the words of the job end inside a packet",
     Fault.TIMEOUT: "nothing moved for as long as TIMEOUT says: the memory does not answer, or "
     "TIMEOUT is shorter than a run",
+    Fault.WEIGHTS: "the weights in memory do not match their check: write weights.bin there again, "
+    "and its address to WEIGHTS",
 }

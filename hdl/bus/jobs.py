@@ -44,7 +44,8 @@ class JobEngine(wiring.Component):
 
     Parameters
     ----------
-    identity, link_words: of the machine. geometry: of the memory.
+    identity, link_words: of the machine. geometry: of the memory. weights: it reads them from
+    memory.
 
     Members
     -------
@@ -55,13 +56,17 @@ class JobEngine(wiring.Component):
     ready, busy, failed, resetting, fault, error_word, error_address, jobs, written: as in the
         registers. done, erred: one cycle, for the interrupt.
     cycles, read_beats, write_beats, read_stalls, write_stalls: of the last job.
+    damaged: only with ``weights``: those that the machine has read do not match their check.
     """
 
     #: Cycles that a soft reset keeps the machine in reset: more than the registers on its way.
     RESET_CYCLES = 16
 
-    def __init__(self, identity: int, link_words: int, geometry: MemoryGeometry) -> None:
+    def __init__(
+        self, identity: int, link_words: int, geometry: MemoryGeometry, *, weights: bool = False
+    ) -> None:
         self._identity, self._link_words = identity, link_words
+        self._weights = weights
         self._geometry = geometry
         address = geometry.address_bits
         super().__init__(
@@ -107,6 +112,7 @@ class JobEngine(wiring.Component):
                 "erred": Out(1),
                 **{name: Out(32) for name in JobCounters.NAMES},
             }
+            | ({"damaged": In(1)} if weights else {})
         )
 
     @property
@@ -214,6 +220,9 @@ class JobEngine(wiring.Component):
                 fail(Fault.CAPACITY, self.written, answer=True)
             with m.Elif(counters.expired):
                 fail(Fault.TIMEOUT, feeder.taken)
+            if self._weights:
+                with m.If(self.damaged):
+                    fail(Fault.WEIGHTS, feeder.taken)
         base = Signal(self._geometry.address_bits)
         with m.If(locates):
             with m.Switch(self.fault):

@@ -34,7 +34,7 @@ class RegisterBlock(wiring.Component):
 
     Parameters
     ----------
-    jobs: with the registers of jobs.
+    jobs: with the registers of jobs. weights: with those of weights in memory.
 
     Members
     -------
@@ -44,8 +44,8 @@ class RegisterBlock(wiring.Component):
     CLEAR: Out, its value, and ``NAME_set``: In, which wins over clearing.
     """
 
-    def __init__(self, *, jobs: bool) -> None:
-        self._table = registers(jobs)
+    def __init__(self, *, jobs: bool, weights: bool = False) -> None:
+        self._table = registers(jobs, weights)
         ports: dict[str, wiring.Member] = {"access": In(ACCESS)}
         for name, _, field in members(self._table):
             if field.access is Access.READ:

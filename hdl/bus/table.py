@@ -71,6 +71,7 @@ class Register:
     Members
     -------
     jobs: it is there only where the machine reads and writes memory by itself.
+    weights: and only where it reads its weights from there.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Register:
     text: str
     fields: tuple[Field, ...]
     jobs: bool = False
+    weights: bool = False
 
     def __post_init__(self) -> None:
         assert self.offset % 4 == 0
@@ -244,12 +246,29 @@ REGISTERS: tuple[Register, ...] = (
         "Cycles of the last job in which a word of answer waited for memory.",
         jobs=True,
     ),
+    *(
+        Register(
+            f"WEIGHTS_{half}",
+            offset,
+            text,
+            (Field("VALUE", 0, 32, _WRITE, text, 0),),
+            jobs=True,
+            weights=True,
+        )
+        for half, offset, text in (
+            ("LO", 0x64, "Address of the weights (weights.bin), a multiple of a beat, low half."),
+            ("HI", 0x68, "Address of the weights, high half."),
+        )
+    ),
 )
 
 
-def registers(jobs: bool) -> tuple[Register, ...]:
-    """Those of a machine that reads memory by itself, or of one behind streams."""
-    return tuple(one for one in REGISTERS if jobs or not one.jobs)
+def registers(jobs: bool, weights: bool = False) -> tuple[Register, ...]:
+    """Those of a machine that reads memory by itself, perhaps its weights too, or of one behind
+    streams."""
+    return tuple(
+        one for one in REGISTERS if (jobs or not one.jobs) and (weights or not one.weights)
+    )
 
 
 def members(table: tuple[Register, ...]) -> Iterator[tuple[str, Register, Field]]:

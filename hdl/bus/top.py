@@ -3,12 +3,12 @@
 from enum import Enum
 from typing import Any
 
-from amaranth.hdl import ClockDomain, ClockSignal, DomainRenamer, Module, ResetSignal
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, DomainRenamer, Module, Mux, ResetSignal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.host.protocol import IMAGE_VERSION, identity
-from sparnn.hdl.machine import MachineConfig, require
+from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.placed import PlacedMachine
 from sparnn.hdl.verilog import modules_verilog
 
@@ -21,6 +21,7 @@ from .job_counters import JobCounters
 from .jobs import JobEngine
 from .registers import RegisterBlock
 from .table import BUS_VERSION, MAGIC
+from .weight_reader import ReadShare, WeightReader
 from .wishbone import WISHBONE, Wishbone
 
 __all__ = ["BUS_MODULE", "VLNV", "Bus", "BusMachine", "bus_ports", "bus_verilog"]
@@ -90,13 +91,11 @@ class BusMachine(wiring.Component):
     def __init__(
         self, config: MachineConfig, bus: Bus = Bus.AXI, geometry: MemoryGeometry | None = None
     ) -> None:
-        require(
-            not config.stream_bits,
-            f"stream_bits = {config.stream_bits}: the bus's master does not read weights yet; use "
-            "the machine's own ports requests and words, or set stream_bits = 0",
-        )
         self._config, self._bus = config, bus
         self._geometry = geometry or MemoryGeometry()
+        if config.stream_bits:
+            assert bus.jobs
+            assert self._geometry.data_bits == config.stream_bits
         ports: dict[str, wiring.Member] = {"aclk": In(1), "aresetn": In(1), "irq": Out(1)}
         for prefix, members in bus_ports(bus, config.link_words, self._geometry).items():
             ports |= {f"{prefix}_{name}": member for name, member in members.items()}
@@ -119,7 +118,9 @@ class BusMachine(wiring.Component):
         config, bus = self._config, self._bus
         m.domains.sync = ClockDomain("sync", local=True)
         m.domains.machine = ClockDomain("machine", local=True)
-        m.submodules.registers = registers = RegisterBlock(jobs=bus.jobs)
+        m.submodules.registers = registers = RegisterBlock(
+            jobs=bus.jobs, weights=bool(config.stream_bits)
+        )
         if bus is Bus.WISHBONE:
             m.submodules.control = wishbone = Wishbone()
             self._name(m, wishbone, WISHBONE, "wb")
@@ -130,9 +131,13 @@ class BusMachine(wiring.Component):
             wiring.connect(m, axi_lite.access, registers.access)
         port = self._jobs(m, registers) if bus.jobs else self._streams(m, registers)
 
-        m.submodules.machine = machine = DomainRenamer("machine")(PlacedMachine(config.link_words))
+        m.submodules.machine = machine = DomainRenamer("machine")(
+            PlacedMachine(config.link_words, config.stream_bits)
+        )
         wiring.connect(m, port.rx, machine.rx)
         wiring.connect(m, machine.tx, port.tx)
+        if config.stream_bits:
+            self._share_master(m, registers, port, machine)
         m.d.comb += [
             ClockSignal("sync").eq(self.aclk),
             ResetSignal("sync").eq(~self.aresetn),
@@ -174,10 +179,13 @@ class BusMachine(wiring.Component):
 
     def _jobs(self, m: Module, registers: RegisterBlock) -> JobEngine:
         config, geometry = self._config, self._geometry
-        m.submodules.reader = reader = AxiReader(geometry)
+        m.submodules.reader = self._reader = reader = AxiReader(geometry)
         m.submodules.writer = writer = AxiWriter(geometry)
-        m.submodules.jobs = jobs = JobEngine(identity(config), config.link_words, geometry)
-        self._name(m, reader, axi_read_ports(geometry), "m_axi")
+        m.submodules.jobs = jobs = JobEngine(
+            identity(config), config.link_words, geometry, weights=bool(config.stream_bits)
+        )
+        if not config.stream_bits:
+            self._name(m, reader, axi_read_ports(geometry), "m_axi")
         self._name(m, writer, axi_write_ports(geometry), "m_axi")
         wiring.connect(m, reader.words_out, jobs.read_words)
         wiring.connect(m, jobs.write_words, writer.words_in)
@@ -186,10 +194,15 @@ class BusMachine(wiring.Component):
             reader.address.eq(jobs.read_address),
             reader.words.eq(jobs.read_count),
             reader.stop.eq(jobs.read_stop),
-            jobs.read_idle.eq(reader.idle),
-            jobs.read_beat.eq(reader.beat),
-            jobs.read_error.eq(reader.error),
-            jobs.read_error_address.eq(reader.error_address),
+        ]
+        if not config.stream_bits:
+            m.d.comb += [
+                jobs.read_idle.eq(reader.idle),
+                jobs.read_beat.eq(reader.beat),
+                jobs.read_error.eq(reader.error),
+                jobs.read_error_address.eq(reader.error_address),
+            ]
+        m.d.comb += [
             writer.start.eq(jobs.write_start),
             writer.address.eq(jobs.write_address),
             writer.finish.eq(jobs.write_finish),
@@ -220,6 +233,34 @@ class BusMachine(wiring.Component):
             for name in JobCounters.NAMES
         ]
         return jobs
+
+    def _share_master(
+        self, m: Module, registers: RegisterBlock, jobs: Any, machine: PlacedMachine
+    ) -> None:
+        """The read master of jobs is that of weights as well."""
+        geometry = self._geometry
+        reader = self._reader
+        m.submodules.weights = weights = WeightReader(geometry)
+        m.submodules.share = share = ReadShare(geometry)
+        self._name(m, share, axi_read_ports(geometry), "m_axi")
+        for number, one in enumerate((reader, weights)):
+            for name, member in axi_read_ports(geometry).items():
+                inside, outside = getattr(one, name), getattr(share, f"of{number}_{name}")
+                m.d.comb += inside.eq(outside) if member.flow is In else outside.eq(inside)
+        wiring.connect(m, machine.requests, weights.requests)
+        wiring.connect(m, weights.words, machine.words)
+        m.d.comb += [
+            weights.base.eq(Cat(registers.weights_lo_value, registers.weights_hi_value)),
+            # A machine that is being reset may still ask.
+            weights.stop.eq(jobs.read_stop | jobs.machine_reset),
+            jobs.damaged.eq(machine.damaged),
+            jobs.read_idle.eq(reader.idle & weights.idle),
+            jobs.read_beat.eq(reader.beat | weights.beat),
+            jobs.read_error.eq(reader.error | weights.error),
+            jobs.read_error_address.eq(
+                Mux(reader.error, reader.error_address, weights.error_address)
+            ),
+        ]
 
     def _name(
         self,

@@ -7,6 +7,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.memory_port import memory_members
 from sparnn.hdl.common.reset import with_registered_reset
 from sparnn.hdl.common.stream_buffer import StreamBuffer
 from sparnn.hdl.host.host_port import HostPort
@@ -22,7 +23,7 @@ from .array.load import load_layout
 from .config import SparseConfig
 from .control.dispatcher import Dispatcher
 from .refill.dealer import WordDealer
-from .refill.sections import SectionReader, memory_members
+from .refill.sections import SectionReader
 from .store.ports import STORE_PROGRAM
 from .store.store import sequence_store
 

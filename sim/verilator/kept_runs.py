@@ -41,9 +41,12 @@ def kept_run(
         answer.astype("<u4").tofile(folder / "answer.bin")
         (folder / "run.json").write_text(json.dumps(asdict(run)) + "\n", encoding="utf-8")
 
-    what = repr((expected, sorted(options.items())))
+    named = {name: value for name, value in options.items() if name != "--memory"}
+    what = repr((expected, sorted(named.items())))
+    memory = Path(str(options["--memory"])).read_bytes() if "--memory" in options else b""
+    key = key_of(binary.parent.name, what, words.astype("<u4").tobytes(), memory)
     try:
-        folder = kept("runs", key_of(binary.parent.name, what, words.astype("<u4").tobytes()), make)
+        folder = kept("runs", key, make)
     except _RunError as error:
         answer, run, problem = error.args
         return answer, run, problem

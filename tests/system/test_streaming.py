@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 from support.small_network import CONFIG, small_network
 
+from sparnn.driver.simulated import simulated_device
 from sparnn.gen.bench.regress import run_case, streaming_machine
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.bus import bus_choice
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.sections import loop_modes
+from sparnn.hdl.bus.geometry import MemoryGeometry
+from sparnn.hdl.bus.top import Bus, BusMachine, bus_verilog
 from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
+from sparnn.sim.host.answers import expected_words, parse_results
+from sparnn.sim.host.packets import sequence_packets
 from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import ExternalMemory, run_sequences
 
@@ -103,3 +110,52 @@ def test_damaged_weights_are_told(machine, monkeypatch):
 def test_what_is_refused(changes, message):
     with pytest.raises(ConfigurationError, match=message):
         replace(SMALL, **changes)
+
+
+def test_behind_axi(machine, monkeypatch):
+    monkeypatch.setenv("SPARNN_BUILD", "quick")
+    geometry = MemoryGeometry(data_bits=32, burst=16, outstanding=8)
+    (machine / "sparnn_bus.v").write_text(bus_verilog(BusMachine(SMALL, Bus.AXI, geometry)))
+    placed = place(small_network(), SMALL)
+    vars(placed)["modes"] = ("streamed", "swapped")
+    x = np.random.default_rng(2).integers(-128, 128, (5, 3))
+    packets, runs = sequence_packets(placed.program, 0, x)
+    expected = expected_words(placed.program, runs)
+    trace = run_network(small_network(), x, {})
+    with simulated_device(machine) as device:
+
+        def load():
+            device.connect(SMALL)
+            device.keep_weights(placed.external)
+            device.exchange(placed.image, 0, len(placed.image))
+
+        def run():
+            answer = device.exchange(packets, expected, 5 * placed.program.step_bound)
+            results = parse_results(placed.program, runs, answer)
+            assert mismatches(placed.program, results, [trace])[0] == 0
+
+        load()
+        run()
+        there = device.read("WEIGHTS_LO")
+        sizes = [len(loop.section) for loop in placed.loop_words]
+        assert device.read("READ_BEATS") == len(packets) + 2 + 5 * sizes[0] + sizes[1]
+        # An error of the memory stops the job, and a soft reset is enough to go on.
+        device.write("WEIGHTS_LO", 1 << 24)
+        with pytest.raises(SimulationError, match=r"answered a read with an error.*0x1000000"):
+            run()
+        device.write("WEIGHTS_LO", there)
+        run()
+        # Damage is told, and gone with the next soft reset.
+        first = there // 4 + 9
+        word = device._memory.get(first, 1)
+        device._memory.put(first, word ^ 4)
+        with pytest.raises(SimulationError, match="do not match their check"):
+            run()
+        device._memory.put(first, word)
+        run()
+
+
+@pytest.mark.parametrize("name", ["axi", "axi-stream"])
+def test_a_bus_of_another_width(name, tmp_path):
+    with pytest.raises(SparnnError, match="use --bus axi --bus-bits 32"):
+        bus_choice(name).write(tmp_path, SMALL)

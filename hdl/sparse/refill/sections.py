@@ -1,29 +1,16 @@
 """Asks for the sections of external memory that a run needs, in their order."""
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from sparnn.hdl.common.memory_port import REQUEST
 from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import SECTION, When
 
-__all__ = ["REQUEST", "SectionReader", "memory_members"]
-
-#: So many words from an address on, counted in words as wide as the memory.
-REQUEST = data.StructLayout({"address": 32, "words": 24})
-
-
-def memory_members(stream_bits: int) -> dict[str, wiring.Member]:
-    """A machine's ports to external memory, with words of so many bits; none with 0."""
-    if not stream_bits:
-        return {}
-    return {
-        "requests": Out(stream.Signature(REQUEST)),
-        "words": In(stream.Signature(stream_bits)),
-        "damaged": Out(1),
-    }
+__all__ = ["SectionReader"]
 
 
 class SectionReader(wiring.Component):
@@ -38,7 +25,7 @@ class SectionReader(wiring.Component):
     load_en, load_addr, load_data: the host writes an entry of the table, :data:`SECTION`. What was
         read in a first run counts no longer.
     run, steps: In, a pulse: a run begins, of so many steps.
-    requests: Out(stream of :data:`REQUEST`).
+    requests: Out(stream of :data:`~sparnn.hdl.common.memory_port.REQUEST`).
     """
 
     def __init__(self, config: SparseConfig) -> None:

@@ -39,7 +39,7 @@ template <std::size_t N> void set_word(VlWide<N>& port, int at, uint32_t word) {
 
 template <typename T> int words_of(const T&) { return sizeof(T) / 4; }
 
-struct Burst { uint64_t address; int left; };
+struct Burst { uint64_t address; int left; int id; };
 
 class Bus {
 public:
@@ -66,8 +66,8 @@ public:
         const bool told = top->m_axi_bvalid && top->m_axi_bready;
         const bool asks = top->m_axi_arvalid;
         const bool starts = top->m_axi_awvalid;
-        const Burst ask{top->m_axi_araddr / 4, top->m_axi_arlen + 1};
-        const Burst start{top->m_axi_awaddr / 4, top->m_axi_awlen + 1};
+        const Burst ask{top->m_axi_araddr / 4, top->m_axi_arlen + 1, top->m_axi_arid};
+        const Burst start{top->m_axi_awaddr / 4, top->m_axi_awlen + 1, 0};
         if (wrote) take(beat);
         top->aclk = 1;
         top->eval();
@@ -134,6 +134,7 @@ private:
         const bool there = first + beat <= memory.size();
         for (int at = 0; at < beat; ++at)
             set_word(top->m_axi_rdata, at, there ? memory[first + at] : 0);
+        top->m_axi_rid = reads.front().id;
         top->m_axi_rresp = there ? 0 : kError;
         top->m_axi_rlast = reads.front().left == 1;
     }

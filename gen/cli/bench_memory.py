@@ -1,0 +1,69 @@
+"""`sparnn bench memory`: weights from external memory."""
+
+from typing import Annotated
+
+import typer
+
+from sparnn.gen.bench.points import gather, publish
+from sparnn.gen.output.json_output import check_json
+
+from .bench import Json, ListCommand, Seed, _within
+from .bench_cpu import bench_app
+
+__all__ = ["bench_app", "memory_command"]
+
+
+@bench_app.command("memory", cls=ListCommand)
+def memory_command(
+    network: Annotated[
+        str, typer.Option(metavar="gruLxU", help="A GRU of L layers of U units on 40 inputs.")
+    ] = "gru2x768",
+    macs: Annotated[
+        list[int], typer.Option(callback=_within(1, 1024), metavar="N...", help="MAC units.")
+    ] = [8],  # noqa: B006
+    bytes_per_cycle: Annotated[
+        list[int],
+        typer.Option(callback=_within(1, 64), metavar="B...", help="That the memory gives."),
+    ] = [8],  # noqa: B006
+    latency: Annotated[
+        list[int],
+        typer.Option(callback=_within(1, 1000), metavar="C...", help="Of the memory, in cycles."),
+    ] = [60],  # noqa: B006
+    mode: Annotated[
+        list[str],
+        typer.Option(metavar="NAME...", help="resident, swapped or streamed."),
+    ] = ["streamed"],  # noqa: B006
+    width: Annotated[
+        int, typer.Option(callback=_within(1, 16), metavar="K", help="Multipliers of a lane.")
+    ] = 1,
+    masks: Annotated[bool, typer.Option(help="Whether rows have masks.")] = True,
+    prune: Annotated[
+        float,
+        typer.Option(callback=_within(0, 0.99), metavar="P", help="Share of weights set to zero."),
+    ] = 0.0,
+    steps: Annotated[
+        int, typer.Option(callback=_within(1, 512), metavar="T", help="Steps of the sequence.")
+    ] = 4,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """A GRU with drawn weights, read from a modelled memory: cycles, bytes, bandwidth."""
+    check_json(json)
+    from sparnn.gen.bench.memory import memory_points
+
+    points = gather(
+        memory_points(
+            network,
+            macs,
+            bytes_per_cycle=bytes_per_cycle,
+            latency=latency,
+            modes=mode,
+            width=width,
+            masks=masks,
+            prune_share=prune,
+            steps=steps,
+            seed=seed,
+        ),
+        json,
+    )
+    publish(f"Weights of {network} from external memory", points, json)
