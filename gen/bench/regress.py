@@ -232,6 +232,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0, help="first machine")
     parser.add_argument("--networks", type=int, default=50, help="networks per machine")
+    parser.add_argument("--streaming", action="store_true", help="weights from external memory")
     parser.add_argument("--case", metavar="MACHINE:NETWORK", help="replay one case")
     arguments = parser.parse_args()
     end = time.monotonic() + 60 * arguments.minutes
@@ -247,13 +248,15 @@ def main() -> int:
         networks = [only]
     else:
         machine, networks = arguments.seed, list(range(arguments.networks))
+    make = streaming_machine if arguments.streaming else random_machine
     done = failed = 0
     while True:
         with tempfile.TemporaryDirectory(prefix="sparnn-regress-") as folder:
             for network in networks:
-                replay = f"python -m sparnn.gen.bench.regress --case {machine}:{network}"
+                kind = " --streaming" * arguments.streaming
+                replay = f"python -m sparnn.gen.bench.regress{kind} --case {machine}:{network}"
                 try:
-                    case = run_case(machine, network, Path(folder))
+                    case = run_case(machine, network, Path(folder), make)
                 except (SparnnError, ValueError, RuntimeError) as error:
                     case = Case(f"{machine}:{network}", "", 0, str(error))
                 done += 1
