@@ -9,7 +9,7 @@ mask_depth = 4096
 weight_depth = 32768
 rows = 1024
 parameter_depth = 1024
-state_depth = 256
+state_depth = 1024
 store_depth = 2048
 program_depth = 8
 """
