@@ -83,7 +83,7 @@ def zynq_project(folder: Path, board: SystemBoard, output: Path) -> ProjectRepor
     SparnnError, SimulationError: the folder holds no such machine, or not behind AXI.
     """
     check_replaceable(output)
-    config = lane_machine(load_program(Path(folder)), folder)
+    config = lane_machine(load_program(Path(folder)), folder, with_memory=True)
     sources = [Path(folder) / "sparnn.v", Path(folder) / f"{BUS_MODULE}.v"]
     if not all(file.is_file() for file in sources) or "m_axi_araddr" not in sources[1].read_text(
         encoding="utf-8"
