@@ -61,7 +61,7 @@ def test_an_error_is_a_failed_case(error, main, capsys):
 def test_all_networks_of_a_machine_until_time_is_up(main, capsys):
     seen = []
 
-    def run_case(machine, network, folder):
+    def run_case(machine, network, folder, _make):
         seen.append((machine, network))
         assert folder.is_dir()
         return OK
