@@ -117,12 +117,6 @@ _FEW_LANES: Sequence[Mapping[str, int]] = (
     {"lanes": 1, "weight_bits": 16, "activation_bits": 16, **_SMALL},
     {"lanes": 16, "weight_bits": 12, "activation_bits": 10, **_SMALL, **_ROWS},
     {"lanes": 4, "weight_bits": 10, "activation_bits": 14, **_SMALL, **_ROWS},
-    {"lanes": 2, "width": 4, "masks": 0, **_SMALL},
-    {"lanes": 4, "width": 8, **_SMALL, **_ROWS},
-    {"lanes": 8, "width": 4, **_SMALL},
-    {"lanes": 4, "width": 2, "weight_bits": 12, "activation_bits": 12, **_SMALL, **_ROWS},
-    {"lanes": 8, "width": 8, "masks": 0, "weight_bits": 6, **_SMALL, **_ROWS},
-    {"lanes": 4, "width": 4, "masks": 0, **_SMALL, "columns": 256},
 )
 
 #: What is not as in the preset ``dense64``, of the dense machines.

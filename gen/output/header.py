@@ -69,6 +69,8 @@ def header_text(
         "/* Bits of one entry of each memory, and host words that carry it. */",
     ]
     for target in Target:
+        if target == Target.SECTION and target not in config.memories():
+            continue
         lines.append(_define(f"{target.name}_BITS", config.entry_bits(target)))
         lines.append(_define(f"{target.name}_WORDS", words_per_entry(config, target)))
     lines += ["", "/* The machine. */"]

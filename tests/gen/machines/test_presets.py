@@ -97,7 +97,7 @@ def test_bad_file(tmp_path, text, message):
 
 
 def test_unknown_preset():
-    with pytest.raises(SparnnError, match=r"neither a preset \(arty_a7_35, default"):
+    with pytest.raises(SparnnError, match=r"neither a preset \(arty_a7_35, arty_z7_20, default"):
         load_config("huge")
 
 

@@ -20,9 +20,12 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 from tests.hdl.stream_helpers import collect, run, send
 
-__all__ = ["OVERFLOW", "SHAPES", "WORD", "Bench", "Machine", "make_config"]
+__all__ = ["OVERFLOW", "SHAPES", "UNWRITTEN", "WORD", "Bench", "Machine", "make_config"]
 
 WORD = 0xFFFFFFFF
+
+#: What the host does not write: counters, and what these machines, without external memory, lack.
+UNWRITTEN = (Target.COUNTER, Target.SECTION)
 
 #: post_units 1: every entry but a parameter is one word. 16: mask 2 words, store 4 or 5 words.
 SHAPES = {
@@ -81,6 +84,8 @@ class Machine:
         }[target]
 
     def copies(self, target: Target) -> int:
+        if target == Target.SECTION:  # no weights come from memory here
+            return 0
         if target in (Target.MASK, Target.WEIGHT):
             return self.config.lanes
         if target == Target.COUNTER and not self.config.counters:
@@ -157,7 +162,7 @@ class Bench:
         self.memories: dict[tuple[Target, int], dict[int, int]] = {}
         self.started: list[tuple[int, bool]] = []
         self.begun: list[tuple[Target, int]] = []
-        self.memory_kinds = [kind for kind in Target if kind != Target.COUNTER]
+        self.memory_kinds = [kind for kind in Target if kind not in UNWRITTEN]
         self.dut = HostPort(self.config)
 
     def record(self, ctx) -> None:
