@@ -34,10 +34,8 @@ def float_accuracy(model):
     ("name", "reference", "points"),
     [
         ("lstm", "lstm", 0.01),
-        ("lstm_torch_export", "lstm", 0.01),
         ("lstm_torch_export_dynamo", "lstm", 0.01),
         ("gru", "gru", 0.01),
-        ("rnn_tanh", "rnn_tanh", 0.01),
         ("rnn_relu", "rnn_relu", 0.01),
         ("lstm_pruned60", "lstm", 0.02),
     ],
