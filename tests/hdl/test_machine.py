@@ -78,7 +78,8 @@ def test_require() -> None:
 def _others(config: MachineConfig, name: str) -> Iterator[int]:
     value = getattr(config, name)
     least, most = config.RANGES[name]
-    for other in (value * 2, value // 2, value + 1, value - 1, value + config.lanes, least, most):
+    near = (value * 2, value // 2, value + 1, value - 1, value + config.lanes)
+    for other in (*near, least, most, most // 2):
         if other != value and least <= other <= most:
             yield other
 
