@@ -12,6 +12,9 @@ from .bench_cpu import bench_app
 
 __all__ = ["bench_app", "memory_command"]
 
+# Defaults; typer copies them.
+_EIGHT, _LATENCY, _MODE = [8], [60], ["streamed"]
+
 
 @bench_app.command("memory", cls=ListCommand)
 def memory_command(
@@ -20,19 +23,19 @@ def memory_command(
     ] = "gru2x768",
     macs: Annotated[
         list[int], typer.Option(callback=_within(1, 1024), metavar="N...", help="MAC units.")
-    ] = [8],  # noqa: B006
+    ] = _EIGHT,
     bytes_per_cycle: Annotated[
         list[int],
         typer.Option(callback=_within(1, 64), metavar="B...", help="That the memory gives."),
-    ] = [8],  # noqa: B006
+    ] = _EIGHT,
     latency: Annotated[
         list[int],
         typer.Option(callback=_within(1, 1000), metavar="C...", help="Of the memory, in cycles."),
-    ] = [60],  # noqa: B006
+    ] = _LATENCY,
     mode: Annotated[
         list[str],
         typer.Option(metavar="NAME...", help="resident, swapped or streamed."),
-    ] = ["streamed"],  # noqa: B006
+    ] = _MODE,
     width: Annotated[
         int, typer.Option(callback=_within(1, 16), metavar="K", help="Multipliers of a lane.")
     ] = 1,

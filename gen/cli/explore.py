@@ -84,3 +84,5 @@ def explore_command(
                 print(line)
         found.append(one.as_dict())
     write_json(found, json)
+    if not all(one["bit_exact"] for one in found):
+        raise typer.Exit(1)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from sparnn.gen.errors import SparnnError
@@ -236,7 +237,8 @@ def _command(store: Store, model: Path, calibrate: Path, point: Point) -> str:
     prune = f" --prune {point.prune:g}" if point.prune else ""
     delta = f" --delta {point.delta:g}" if point.delta is not None else ""
     return (
-        f"sparnn compile {model.name} --calibrate {calibrate.name} --config {file.name}"
+        f"sparnn compile {quote(str(model))} --calibrate {quote(str(calibrate))} "
+        f"--config {quote(str(file))}"
         f"{prune}{delta} -o out"
     )
 

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -68,15 +67,6 @@ class Store:
         folder = self.folder / kind
         folder.mkdir(exist_ok=True)
         _write(folder / f"{key}.json", content)
-
-    def make(self, kind: str, content: Any, work: Callable[[], Any]) -> Any:
-        """What is there, or what ``work`` gives, which is kept."""
-        key = self.key(kind, content)
-        found = self.get(kind, key)
-        if found is None:
-            found = work()
-            self.put(kind, key, found)
-        return found
 
 
 def _write(path: Path, content: Any) -> None:

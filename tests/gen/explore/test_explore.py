@@ -66,8 +66,16 @@ def test_a_killed_run_goes_on(arguments: list[str], tmp_path: Path) -> None:
     page = (tmp_path / "found" / "explore.html").read_text()
     for one in found["front"]:
         assert one["command"] in page
-        name = one["command"].split("--config ")[1].split()[0]
-        assert (tmp_path / "found" / "machines" / name).is_file()
+        assert (tmp_path / one["command"].split("--config ")[1].split()[0]).is_file()
+    # The command is followed once.
+    words = found["front"][0]["command"].split()[1:]
+    subprocess.run(
+        [sys.executable, "-m", "sparnn.gen.cli", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
 
 
 @pytest.mark.parametrize(

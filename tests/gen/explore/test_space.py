@@ -70,9 +70,9 @@ def test_front():
 
 def test_results_are_of_their_code_and_network(tmp_path):
     one, other = (Store(tmp_path / "r", {"model": name}) for name in "ab")
-    assert one.make("models", [1], lambda: 5) == 5
-    assert one.make("models", [1], lambda: 6) == 5
-    assert other.make("models", [1], lambda: 7) == 7
+    one.put("models", one.key("models", [1]), 5)
+    assert one.get("models", one.key("models", [1])) == 5
+    assert other.get("models", other.key("models", [1])) is None
     assert one.get("models", one.key("models", [2])) is None
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
