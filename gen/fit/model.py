@@ -85,13 +85,12 @@ def unmeasured(config: MachineConfig, target: Target) -> str:
     most = max(row["config"]["lanes"] for row in rows)
     if config.lanes > most:
         return f"no machine of more than {most} lanes was measured on {target.title}"
-    measured = [asdict(MACHINES[config.MACHINE](**row["config"])) for row in rows]
-    if isinstance(config, SparseConfig):
-        widest = max(row["width"] for row in measured)
-        if config.width > widest:
-            return f"no lane of more than {widest} rows was measured on {target.title}"
-    for name, value in asdict(config).items():
-        if name not in _SIZES and value not in {row[name] for row in measured}:
+    measured = _measured_values(config.MACHINE, target.name)
+    if isinstance(config, SparseConfig) and config.width > max(measured["width"]):
+        return f"no lane of more than {max(measured['width'])} rows was measured on {target.title}"
+    for name, values in measured.items():
+        value = getattr(config, name)
+        if name not in _SIZES and value not in values:
             return f"no machine with {name} = {value} was measured on {target.title}"
     return ""
 
@@ -225,6 +224,13 @@ def _measured(machine: str, target: str) -> tuple[Mapping[str, Any], ...]:
             f"{names}"
         )
     return chosen
+
+
+@cache
+def _measured_values(machine: str, target: str) -> Mapping[str, frozenset[int]]:
+    """The values that each parameter had on the measured machines."""
+    configs = [asdict(MACHINES[machine](**row["config"])) for row in _measured(machine, target)]
+    return {name: frozenset(one[name] for one in configs) for name in configs[0]}
 
 
 @cache

@@ -17,12 +17,9 @@ _PLAIN = {
     "packed_store": 0,
     "threads": 1,
     "sharing": 0,
-    "counters": 0,
-    "split_scales": 0,
     "compact": 0,
     "large_memory": 0,
-    "width": 1,
-    "masks": 1,
+    "stream_bits": 0,
 }
 #: Words of the tables of σ and tanh, and bits of an entry.
 TABLE = (256, 26)
@@ -44,14 +41,13 @@ def machine_memories(config: MachineConfig) -> Held:
 
 
 def plain_memories(config: SparseConfig) -> Held:
-    """Those of a sparse machine without options."""
+    """Those of a sparse machine that has none of the options of ``_PLAIN``."""
     lanes, posts = config.lanes, config.post_units
     bus = posts * config.activation_bits
     held = [
         (config.weight_depth, config.weight_entry_bits, lanes),
-        (config.mask_depth, config.mask_entry_bits, lanes),
         # Two vectors of each half, as words of the bus and as masks.
-        (4 * config.local_words, bus, lanes),
+        (4 * config.local_words, posts * config.lane_activation_bits, lanes),
         (4 * config.column_chunks, config.chunk, lanes),
         (config.queue_places, config.lane_sum_bits, lanes),
         (config.parameter_depth, config.entry_bits(Target.PARAMETER) - _CONSTANT, posts),
@@ -66,4 +62,9 @@ def plain_memories(config: SparseConfig) -> Held:
         (2 * config.max_v, config.chunk, 1),
         (config.memories()[Target.PROGRAM][1], 32, 1),
     ]
+    if config.masks:
+        held.append((config.mask_depth, config.mask_entry_bits, lanes))
+    if config.delta:
+        held.append((config.parameter_depth, config.total_bits, posts))
+        held.append((config.reference_depth, config.store_entry_bits, 1))
     return tuple(held)

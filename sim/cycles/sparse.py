@@ -7,6 +7,7 @@ pairs and pipelines, so it is fast and a little optimistic; docs/sparse-array.md
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -47,6 +48,15 @@ class HalfRows:
     group: IntArray
     chunks: int
     gates: int
+
+    @cached_property
+    def turns(self) -> IntArray:
+        """How many positions of its group come before each."""
+        found = np.empty(len(self.group), np.int64)
+        for group in np.unique(self.group):
+            at = np.flatnonzero(self.group == group)
+            found[at] = np.arange(len(at))
+        return found
 
     @classmethod
     def of(
@@ -127,7 +137,8 @@ class _Lanes:
         self.scans = np.zeros_like(self.lanes)
         self.clusters = np.zeros(self.units)  # when each collector has taken its last row
         self.depth = max(1, config.queue_places // gates)
-        self.taken = np.zeros((self.depth, self.groups))  # when the rows in the queues were
+        # When the rows in the queues were taken: so many places for each group, used in turn.
+        self.taken = np.zeros(self.groups * self.depth)
         self.rows = np.zeros(self.groups, np.int64)
 
     def rounds(self, group: IntArray) -> list[slice]:
@@ -138,31 +149,39 @@ class _Lanes:
 
     def half(self, half: HalfRows, rounds: list[slice], step: int, token: float) -> float:
         """Work off one half of a step, from the token on; when its last row has been taken."""
-        np.maximum(self.lanes, token + _START, out=self.lanes)
-        np.maximum(self.scans, token, out=self.scans)
+        lanes, all_scans, taken = self.lanes, self.scans, self.taken
+        np.maximum(lanes, token + _START, out=lanes)
+        np.maximum(all_scans, token, out=all_scans)
+        groups, pairs = half.group, half.pairs[step]
+        places = groups * self.depth + (self.rows[groups] + half.turns) % self.depth
         for at in rounds:
-            group = half.group[at]
-            place = self.rows[group] % self.depth
-            start = self.lanes[group]
-            scans = np.maximum(self.scans[group], start - _SCAN_AHEAD) + half.chunks
-            end = np.maximum(start + half.pairs[step, at], scans)
-            np.maximum(end, self.taken[place, group][:, np.newaxis], out=end)
-            self.scans[group], self.lanes[group] = scans, end
-            self.taken[place, group] = self._collect(end.max(axis=1), half.gates)
-            self.rows[group] += 1
+            group, place = groups[at], places[at]
+            end = lanes[group]
+            scans = np.maximum(all_scans[group], end - _SCAN_AHEAD)
+            scans += half.chunks
+            end += pairs[at]
+            np.maximum(end, scans, out=end)
+            np.maximum(end, taken[place][:, np.newaxis], out=end)
+            all_scans[group], lanes[group] = scans, end
+            due = np.maximum.reduce(end, axis=1)
+            taken[place] = self._collect(due, half.gates)
+        self.rows += np.bincount(groups, minlength=self.groups)
         return float(self.clusters.max())
 
     def _collect(self, due: FloatArray, gates: int) -> FloatArray:
         """When each row of a round has been taken, of those that are due then, word by word."""
         words = ceil_div(len(due), self.units)
-        padded = np.full(words * self.units, -np.inf)
-        padded[: len(due)] = due
-        later = gates * np.arange(words)[:, np.newaxis]  # a row takes so many cycles to take
+        missing = words * self.units - len(due)
+        padded = np.append(due, np.full(missing, -np.inf)) if missing else due
+        at = padded.reshape(words, self.units)
         first = self.clusters + gates
-        at = np.maximum(padded.reshape(words, self.units) - later, first)
-        taken: FloatArray = np.maximum.accumulate(at, axis=0) + later
-        last = len(due) - (words - 1) * self.units
+        if words == 1:  # as below, with less to do
+            taken: FloatArray = np.maximum(at, first)
+            self.clusters[: len(due)] = taken[0, : len(due)]
+            return taken[0, : len(due)]
+        later = gates * np.arange(words)[:, np.newaxis]  # a row takes so many cycles to take
+        taken = np.maximum.accumulate(np.maximum(at - later, first), axis=0) + later
+        last = self.units - missing
         self.clusters[:last] = taken[-1, :last]
-        if words > 1:
-            self.clusters[last:] = taken[-2, last:]
+        self.clusters[last:] = taken[-2, last:]
         return taken.reshape(-1)[: len(due)]

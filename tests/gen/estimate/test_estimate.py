@@ -51,10 +51,19 @@ def test_results_keep_the_promise(checkout: Path) -> None:
     assert all(row["lut"] < 10 for row in tables["areas"]["rows"])
 
 
-@pytest.mark.parametrize("options", [{}, {"lanes": 4, "hard_sigmoid": 1, "reset_first": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"lanes": 4, "hard_sigmoid": 1, "reset_first": 1},
+        {"lanes": 4, "width": 4, "delta": 1, "activation_bits": 10},
+        {"lanes": 8, "width": 2, "masks": 0, "counters": 1, "post_units": 2, "max_v": 2},
+    ],
+)
 def test_memories_are_those_of_the_verilog(options: dict[str, int]) -> None:
     config = replace(load_config("tiny"), columns=64, store_depth=256, **options)
-    config = load_config(None, **{**vars(config), "post_units": 1, "max_v": config.lanes})
+    posts = {"post_units": 1, "max_v": config.lanes}
+    config = load_config(None, **{**vars(config), **posts, **options})
     found = sorted(machine_memories(config))
     verilog = sorted(memories(machine_verilog(config), "sparnn"))
 
