@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 #: Folder -> where it is installed within sparnn.
-PACKAGES = {"api": "", "hdl": "hdl/", "gen": "gen/", "sim": "sim/", "driver": "driver/"}
+PACKAGES = {"api": "", **{name: f"{name}/" for name in ("hdl", "gen", "sim", "driver", "train")}}
 
 # One worker builds the wheel once.
 pytestmark = pytest.mark.xdist_group("wheel")
@@ -50,7 +50,7 @@ def test_wheel_claims_no_generic_names(names):
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"sparnn"}
     inside = {name.split("/")[1] for name in names if name.startswith("sparnn/")}
-    assert {name for name in inside if "." not in name} == {"hdl", "gen", "sim", "driver"}
+    assert {name for name in inside if "." not in name} == {*PACKAGES} - {"api"}
 
 
 def test_wheel_holds_every_file(checkout, names):

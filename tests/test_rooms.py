@@ -32,6 +32,14 @@ FLOORS = (
     ("gen/estimate",),
     ("gen/compile", "gen/evaluate"),
     ("gen/report", "gen/explore"),
+    ("train/straight",),
+    ("train/cells",),
+    ("train/chain",),
+    ("train/module",),
+    ("train/pruning",),
+    ("train/tune",),
+    ("train/model",),
+    ("train/__init__",),
     ("gen/bench",),
     ("gen/cli",),
 )
@@ -67,7 +75,7 @@ def imports(file: Path, checkout: Path) -> set[str]:
 def sources(checkout: Path) -> list[Path]:
     return [
         file
-        for top in ("hdl", "sim", "gen", "driver")
+        for top in ("hdl", "sim", "gen", "driver", "train")
         for file in sorted((checkout / top).rglob("*.py"))
         if file.name != "__init__.py" or len(file.read_text(encoding="utf-8").splitlines()) > 1
     ]

@@ -17,6 +17,7 @@ __all__ = ["float_model"]
 
 _OPSET = 17
 _IR_VERSION = 8
+_States = Mapping[str, Mapping[str, Any] | None]
 _CANONICAL = ("time", "batch", "feature")
 #: Our gates in ONNX's order: LSTM i, o, f, c; GRU z, r, h.
 _GATES = {"lstm": (0, 3, 1, 2), "gru": (1, 0, 2), "rnn": (0,)}
@@ -46,14 +47,21 @@ def float_model(network: FloatNetwork) -> onnx.ModelProto:
         results = []
         if network.layers[stage[-1]].join == "reset":
             gates, candidate = (network.layers[index] for index in stage)
-            given = {"initial_h": inputs.get(("initial_h", stage[0]))}
+            start = {"initial_h": inputs.get(("initial_h", stage[0]))}
             whole = _whole_gru(gates, candidate)
-            found += [{}, builder.layer(whole, value, given, reset_first=True)]
+            found += [{}, builder.layer(whole, value, start, reset_first=True)]
             value = found[-1]["sequence"]
             continue
-        for index in stage:
-            layer = network.layers[index]
-            states = {role: inputs.get((role, index)) for role in ("initial_h", "initial_c")}
+        layers = [network.layers[index] for index in stage]
+        given = [
+            {role: inputs.get((role, index)) for role in ("initial_h", "initial_c")}
+            for index in stage
+        ]
+        if len(stage) > 1 and _two_directions(layers, given):
+            found += [{}, builder.both(layers, value, given)]
+            value = found[-1]["sequence"]
+            continue
+        for layer, states in zip(layers, given, strict=True):
             source = value
             if layer.last_only and found:
                 source = found[-1]["step" if layer.last_step else "last"]
@@ -65,7 +73,7 @@ def float_model(network: FloatNetwork) -> onnx.ModelProto:
                 for what in results[0]
                 if what in results[1]
             }
-            if network.layers[stage[-1]].join == "sum":
+            if layers[-1].join == "sum":
                 found[-1]["sequence"] = builder.node("Add", *(one["sequence"] for one in results))
                 found[-1]["step"] = builder.last(found[-1]["sequence"])
         value = found[-1]["sequence"]
@@ -90,6 +98,23 @@ def _whole_gru(gates: FloatLayer, candidate: FloatLayer) -> FloatLayer:
     }
     name, function = candidate.name, candidate.candidate
     return replace(gates, name=name, kind="gru", candidate=function, **arrays)
+
+
+def _two_directions(layers: Sequence[FloatLayer], states: Sequence[_States]) -> bool:
+    """Whether joined layers are the forward and the reverse direction of one node."""
+    first, second = layers
+    names = ("kind", "activation", "units", "candidate", "cell", "clip")
+    same = all(getattr(first, name) == getattr(second, name) for name in names)
+    starts = [
+        [
+            states[k][f"initial_{role}"] is None and getattr(layer, f"initial_{role}") is None
+            for role in "hc"
+        ]
+        for k, layer in enumerate(layers)
+    ]
+    peepholes = (first.w_c is None) == (second.w_c is None)
+    turned = second.reverse and not first.reverse
+    return same and turned and peepholes and starts[0] == starts[1]
 
 
 class _Builder:
@@ -151,7 +176,7 @@ class _Builder:
         self,
         layer: FloatLayer,
         value: str,
-        states: Mapping[str, Mapping[str, Any] | None],
+        states: _States,
         *,
         reset_first: bool = False,
     ) -> dict[str, str]:
@@ -159,31 +184,67 @@ class _Builder:
         if layer.kind == "linear":
             value = self.linear(layer, value)
             return {"sequence": value, "last": self.last(value), "step": self.last(value)}
-        assert layer.w_h is not None
-        order = list(_GATES[layer.kind])
+        outputs = self.recurrent([layer], value, [states], reset_first=reset_first)
+        sequence = self.node("Squeeze", outputs[0], self.integers(1))
+        found = {"sequence": sequence, "step": self.last(sequence), "last": outputs[1]}
+        return found | ({"state_c": outputs[2]} if layer.kind == "lstm" else {})
 
-        def rows(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-            return array[order].reshape(1, layer.gates * layer.units, *array.shape[2:])
+    def both(
+        self, layers: Sequence[FloatLayer], value: str, states: Sequence[_States]
+    ) -> dict[str, str]:
+        """The same of the two directions of a layer, which the importer takes as one node alone."""
+        outputs = self.recurrent(layers, value, states)
+        if layers[-1].join == "sum":
+            sequence = self.node("ReduceSum", outputs[0], self.integers(1), keepdims=0)
+        else:
+            sequence = self.node("Transpose", outputs[0], perm=[0, 2, 1, 3])
+            sequence = self.node("Reshape", sequence, self.integers(0, 0, -1))
+        found = {"sequence": sequence, "step": self.last(sequence)}
+        for what, state in zip(("last", "state_c"), outputs[1:], strict=False):
+            state = self.node("Transpose", state, perm=[1, 0, 2])
+            state = self.node("Reshape", state, self.integers(0, -1))
+            found[what] = self.node("Unsqueeze", state, self.integers(0))
+        return found
 
-        bias = np.concatenate([rows(layer.b_x), rows(layer.b_h)], axis=1)
-        inputs = [value, self.floats(rows(layer.w_x)), self.floats(rows(layer.w_h))]
-        inputs += [self.floats(bias), "", self.state(layer, layer.initial_h, states["initial_h"])]
-        if layer.kind == "lstm":
-            inputs.append(self.state(layer, layer.initial_c, states["initial_c"]))
-            if layer.w_c is not None:  # ONNX: i, o, f
-                inputs.append(self.floats(layer.w_c[[0, 2, 1]].reshape(1, -1)))
+    def recurrent(
+        self,
+        layers: Sequence[FloatLayer],
+        value: str,
+        states: Sequence[_States],
+        *,
+        reset_first: bool = False,
+    ) -> list[str]:
+        """The outputs of one node of one layer or of its two directions."""
+        layer, order = layers[0], list(_GATES[layers[0].kind])
+
+        def rows(name: str) -> np.ndarray[Any, Any]:
+            arrays = [getattr(one, name)[order] for one in layers]
+            return np.stack([a.reshape(layer.gates * layer.units, *a.shape[2:]) for a in arrays])
+
+        bias = np.concatenate([rows("b_x"), rows("b_h")], axis=1)
+        inputs = [value, self.floats(rows("w_x")), self.floats(rows("w_h")), self.floats(bias), ""]
+        for role in ("initial_h", "initial_c")[: 1 + (layer.kind == "lstm")]:
+            starts = [
+                self.state(one, getattr(one, role), given[role])
+                for one, given in zip(layers, states, strict=True)
+            ]
+            several = len(starts) > 1 and starts[0]
+            inputs.append(self.node("Concat", *starts, axis=0) if several else starts[0])
+        if layer.w_c is not None:  # ONNX: i, o, f
+            peepholes = [one.w_c[[0, 2, 1]].reshape(-1) for one in layers if one.w_c is not None]
+            inputs.append(self.floats(np.stack(peepholes)))
         fields: dict[str, Any] = {"hidden_size": layer.units}
         if layer.kind == "gru":
             fields["linear_before_reset"] = int(not reset_first)
-        fields |= _functions(layer)
-        if layer.reverse:
+        fields |= _functions(layer, len(layers))
+        if len(layers) > 1:
+            fields["direction"] = "bidirectional"
+        elif layer.reverse:
             fields["direction"] = "reverse"
         name = f"sparnn_{layer.kind}{len(self.nodes)}"
         outputs = [f"{name}_{k}" for k in range(2 + (layer.kind == "lstm"))]
         self.node(layer.kind.upper(), *inputs, outputs=outputs, **fields)
-        sequence = self.node("Squeeze", outputs[0], self.integers(1))
-        found = {"sequence": sequence, "step": self.last(sequence), "last": outputs[1]}
-        return found | ({"state_c": outputs[2]} if layer.kind == "lstm" else {})
+        return outputs
 
     def linear(self, layer: FloatLayer, value: str) -> str:
         value = self.node("MatMul", value, self.floats(layer.w_x[0].T))
@@ -212,15 +273,15 @@ class _Builder:
         return self.node("Expand", value, shape)
 
 
-def _functions(layer: FloatLayer) -> dict[str, Any]:
-    """The attributes that name a recurrent layer's functions."""
+def _functions(layer: FloatLayer, directions: int) -> dict[str, Any]:
+    """The attributes that name a recurrent layer's functions, for each of its directions."""
     sigma = "hard_sigmoid" if layer.activation == "hard_sigmoid" else "sigmoid"
     names = {
         "lstm": [sigma, layer.candidate, layer.cell],
         "gru": [sigma, layer.candidate],
         "rnn": [layer.activation],
     }[layer.kind]
-    names = [sigma if name == "sigmoid" else name for name in names]
+    names = [sigma if name == "sigmoid" else name for name in names] * directions
     found: dict[str, Any] = {"activations": [_ACTIVATIONS[name] for name in names]}
     given = [_PARAMETERS[name] for name in names if name in _PARAMETERS]
     if given:  # of those alone that have them

@@ -35,6 +35,7 @@ from .weight_rows import quantize_rows
 __all__ = [
     "Quantized",
     "TensorReport",
+    "in_formats_of",
     "proposals",
     "quantize",
     "requantizer",
@@ -158,6 +159,22 @@ def quantize(
         f_x = formats.out - shift
     integer = IntegerNetwork(tuple(layers), weight_bits, activation_bits)
     return Quantized(integer, _io(network, integer), tuple(reports))
+
+
+def in_formats_of(network: FloatNetwork, integers: IntegerNetwork) -> IntegerNetwork:
+    """The integers of other real numbers in the formats, widths and thresholds of a network that
+    has the same layers.
+
+    Raises
+    ------
+    SparnnError : values that these formats do not hold.
+    """
+    layers = []
+    for layer, like in zip(network.layers, integers.layers, strict=True):
+        formats = _Formats(like.f_x, like.f_pre, like.f_state, like.f_out, like.out_bits)
+        made = _layer(layer, formats, integers.weight_bits, like.sum_shift, like.split)
+        layers.append(replace(made, delta_x=like.delta_x, delta_h=like.delta_h))
+    return replace(integers, layers=tuple(layers))
 
 
 def _io(network: FloatNetwork, integer: IntegerNetwork) -> dict[str, Any]:
