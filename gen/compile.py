@@ -27,8 +27,8 @@ import numpy as np
 import onnx
 from onnx.external_data_helper import uses_external_data
 
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.bus.top import Bus
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.golden.run import quantize_sequence
 from sparnn.sim.network.arrays import Sequence as InputSequence
@@ -260,7 +260,7 @@ def compile_model(
         for part in parts:
             part.pack()
     with phase("Writing Verilog"):
-        verilog = machine_verilog(machine).encode()
+        verilog = kept_verilog(machine).encode()
     with phase("Estimating"):
         estimate = estimate_machine(
             [part.placement for part in parts],

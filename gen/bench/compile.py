@@ -6,9 +6,11 @@ what else the machine does changes them less than it changes the wall's.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +74,26 @@ def compile_points(names: list[str] | None = None, *, seed: int = 0) -> Iterator
             onnx.save(_model(case, rng), folder / "model.onnx")
             x = rng.standard_normal((case.steps, case.sequences, case.inputs))
             np.savez(folder / "x.npz", x=x.astype(np.float32))
-            summary = compile_model(
-                folder / "model.onnx", folder / "x.npz", folder / "out", lanes=case.lanes
-            )
+            with _cache(folder / "cache"):
+                summary = compile_model(
+                    folder / "model.onnx", folder / "x.npz", folder / "out", lanes=case.lanes
+                )
         phases = {phase: round(value, 2) for phase, value in summary.phases.seconds.items()}
         yield CompilePoint(name, round(sum(summary.phases.seconds.values()), 2), phases)
+
+
+@contextmanager
+def _cache(folder: Path) -> Iterator[None]:
+    """An empty cache, so that the Verilog is made each time."""
+    before = os.environ.get("SPARNN_CACHE")
+    os.environ["SPARNN_CACHE"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["SPARNN_CACHE"]
+        else:
+            os.environ["SPARNN_CACHE"] = before
 
 
 def _model(case: CompileCase, rng: np.random.Generator) -> onnx.ModelProto:

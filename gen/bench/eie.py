@@ -10,13 +10,13 @@ import numpy as np
 
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement, memory_needs
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.quantize.activity import measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.gen.synth.areas import MACRO_UM2_PER_BIT, Macro, synthesize
 from sparnn.gen.synth.liberty import find_liberty
 from sparnn.hdl.common.numbers import ceil_div, clog2
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.golden.layers import NetworkTrace, run_network
@@ -227,7 +227,7 @@ def _ours(comparison: Comparison, lanes: int, options: MasrOptions) -> tuple[Des
     placed = place(network, config, [every_output(network)], layout=layout, activity=activity)
     run = run_layer(placed, comparison.x, trace, activity=activity)
     point = _point(comparison, "sparnn", lanes, run.cycles, run.bit_exact)
-    return replace(point, v=1 << layout.layers[0].v_log2), machine_verilog(config)
+    return replace(point, v=1 << layout.layers[0].v_log2), kept_verilog(config)
 
 
 def _exact(comparison: Comparison, placed: SparsePlacement) -> SparseConfig:

@@ -21,12 +21,12 @@ from sparnn.gen.estimate.cycles import loop_cycles, run_cycles
 from sparnn.gen.fit.model import errors
 from sparnn.gen.machines.backend import backend
 from sparnn.gen.machines.presets import load_machine
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.network.model import GATES, FloatLayer, FloatNetwork
 from sparnn.gen.quantize.activity import measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize
 from sparnn.gen.targets import TARGETS
-from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.golden.run import quantize_sequence
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.network.arrays import Sequence as InputSequence
@@ -114,7 +114,7 @@ def cycle_row(number: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="sparnn-estimate-") as name:
         folder = Path(name)
         (folder / "image.bin").write_bytes(placed.image.astype("<u4").tobytes())
-        (folder / "sparnn.v").write_text(machine_verilog(placed.config), encoding="utf-8")
+        (folder / "sparnn.v").write_text(kept_verilog(placed.config), encoding="utf-8")
         fed = quantize_sequence(integers, sequences[3])
         (result,), _ = run_sequences(
             folder, placed.program, [(fed.x, {**constant_states(integers), **fed.initial})]

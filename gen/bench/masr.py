@@ -16,10 +16,10 @@ from sparnn.gen.machines.sparse.packed_store import store_bits, store_memories
 from sparnn.gen.machines.sparse.place import place, with_outputs
 from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.gen.machines.sparse.stage import at_once
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.quantize.activity import BoolArray, measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.host.protocol import Counter
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
@@ -343,7 +343,7 @@ def run_layer(
     different = 0
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
         folder = Path(name)
-        (folder / "sparnn.v").write_text(machine_verilog(config))
+        (folder / "sparnn.v").write_text(kept_verilog(config))
         build_driver(folder / "sparnn.v")
         for request in requests:
             asked = with_outputs(placed, [request], activity)

@@ -16,11 +16,11 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.presets import structure
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.network.prune import prune
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.hdl.common.numbers import clog2
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.golden.layers import run_network
@@ -171,7 +171,7 @@ def _measured(work: _Work, placed: SparsePlacement, memory: ExternalMemory) -> d
     program = placed.program
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
         folder = Path(name)
-        (folder / "sparnn.v").write_text(machine_verilog(placed.config))
+        (folder / "sparnn.v").write_text(kept_verilog(placed.config))
         placed.image.astype("<u4").tofile(folder / "image.bin")
         placed.external.astype("<u4").tofile(folder / "weights.bin")
         # A resident network is read in the first run, and timed in the second one.

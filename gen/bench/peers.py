@@ -15,8 +15,8 @@ import numpy as np
 
 from sparnn.gen.fit.fit import smallest_machine
 from sparnn.gen.machines.sparse.place import place
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.targets import TARGETS
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
@@ -76,7 +76,7 @@ def step_cycles(network: IntegerNetwork, lanes: int) -> tuple[SparseConfig, int,
     cycles = {}
     with tempfile.TemporaryDirectory(prefix="sparnn-peers-") as name:
         folder = Path(name)
-        (folder / "sparnn.v").write_text(machine_verilog(config))
+        (folder / "sparnn.v").write_text(kept_verilog(config))
         compiled.image.astype("<u4").tofile(folder / "image.bin")
         inputs = [
             rng.choice([-1, 1], (steps, network.layers[0].inputs))

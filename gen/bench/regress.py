@@ -18,8 +18,8 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.common.numbers import clog2
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.sparse.config import MOST_DELTA_BITS, SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
@@ -137,7 +137,7 @@ def run_case(
     config = make(machine)
     verilog = folder / "sparnn.v"
     if not verilog.is_file():
-        verilog.write_text(machine_verilog(config))
+        verilog.write_text(kept_verilog(config))
     rng = np.random.default_rng([machine, network])
     integers = random_network(rng, config, largest=LARGEST, directions=bool(config.backwards))
     deltas = np.random.default_rng([machine, network, 1])  # so that all else is as it was

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.program import model_layers
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.dense.config import DenseConfig
-from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
@@ -75,7 +75,7 @@ def reload_points(
     counts = [expected_words(program, runs) for *_, program, runs, _ in loaded]
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as folder:
         verilog = Path(folder) / "sparnn.v"
-        verilog.write_text(machine_verilog(config), encoding="utf-8")
+        verilog.write_text(kept_verilog(config), encoding="utf-8")
         answer, _, problem = run_driver(
             build_driver(verilog), np.concatenate(words), sum(counts), {"--watchdog": _WATCHDOG}
         )

@@ -19,9 +19,9 @@ from sparnn.gen.machines.dense.pack import packed_lanes
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.presets import SHARP_SIZES, dense_preset
 from sparnn.gen.machines.dense.tiles import Exploration, explore, tile_layer, tile_shape
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
-from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.plan import SCHEDULES, TilePlan
@@ -279,7 +279,7 @@ def _for_streams(config: DenseConfig, streams: int) -> DenseConfig:
 
 @cache
 def _verilog(config: DenseConfig) -> str:
-    return machine_verilog(config)
+    return kept_verilog(config)
 
 
 def simulated(

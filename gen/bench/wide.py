@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from sparnn.gen.machines.presets import structure
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.synth.report import SynthReport, synth_verilog
 from sparnn.gen.targets import TARGETS
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.emit import TOP_MODULE
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .wide_cycles import example_row, gru_row
@@ -68,7 +69,7 @@ def wide_machine(lanes: int, width: int, **given: int) -> SparseConfig:
 def _synthesized(config: SparseConfig, seeds: int = 0) -> SynthReport:
     target = TARGETS["ecp5"]
     return synth_verilog(
-        machine_verilog(config),
+        kept_verilog(config),
         TOP_MODULE,
         target,
         target.default_device,

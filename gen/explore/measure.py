@@ -9,8 +9,9 @@ import numpy as np
 from sparnn.gen.boards import BOARDS
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.synth.mapping import synthesize
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.emit import TOP_MODULE
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.errors import SimulationError
@@ -88,7 +89,7 @@ def synthesize_point(model: Path, calibrate: Path, board: str, point: Point) -> 
     target = BOARDS[board].target
     try:
         config = placed_config(model, calibrate, point)
-        netlist = synthesize(machine_verilog(config), TOP_MODULE, target, netlist=False)
+        netlist = synthesize(kept_verilog(config), TOP_MODULE, target, netlist=False)
     except _REFUSALS as error:
         return {"reason": str(error)}
     return {name: int(value) for name, value in target.count(netlist.cells).items()}

@@ -3,11 +3,11 @@
 import hashlib
 import json
 import tempfile
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sparnn.gen.errors import SparnnError
+from sparnn.sim.verilator.cache import sources
 
 __all__ = ["Store", "code_digest"]
 
@@ -15,16 +15,9 @@ _VERSION = 1
 _HEAD = "explore.json"
 
 
-@cache
 def code_digest() -> str:
     """Of all of sparnn's own source: results of other code are not taken for this one's."""
-    root = Path(__file__).resolve().parents[2]
-    digest = hashlib.sha256()
-    for room in ("hdl", "sim", "gen"):
-        for path in sorted((root / room).rglob("*")):
-            if path.suffix in {".py", ".cpp", ".h", ".json"}:
-                digest.update(f"{path.relative_to(root)}\0".encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return sources("hdl", "sim", "gen")
 
 
 class Store:

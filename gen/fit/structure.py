@@ -2,9 +2,10 @@
 
 from functools import cache
 
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.synth.memories import memories
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.emit import TOP_MODULE
 from sparnn.hdl.machine import MachineConfig, Target
 from sparnn.hdl.sparse.config import SparseConfig
 
@@ -37,7 +38,7 @@ def machine_memories(config: MachineConfig) -> Held:
         getattr(config, name, value) == value for name, value in _PLAIN.items()
     ):
         return plain_memories(config)
-    return tuple(memories(machine_verilog(config), TOP_MODULE))
+    return tuple(memories(kept_verilog(config), TOP_MODULE))
 
 
 def plain_memories(config: SparseConfig) -> Held:

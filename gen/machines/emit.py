@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.output.folder import check_replaceable, written_aside
 from sparnn.gen.output.header import header_text
 from sparnn.gen.output.manifest import MANIFEST, file_hashes, manifest_text
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.progress import progress
 
@@ -90,7 +90,7 @@ def emit(
 def write_verilog(folder: Path, config: MachineConfig) -> int:
     """Write the machine's Verilog; its size in bytes."""
     with progress(f"Writing Verilog of {config.lanes} lanes"):
-        text = machine_verilog(config).encode()
+        text = kept_verilog(config).encode()
     (folder / VERILOG).write_bytes(text)
     return len(text)
 

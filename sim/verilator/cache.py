@@ -6,13 +6,19 @@ It lies in a cache of the user: $SPARNN_CACHE, else $XDG_CACHE_HOME/sparnn, else
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from sparnn.sim.errors import SimulationError
 
-__all__ = ["cache_folder", "kept", "key_of"]
+__all__ = ["cache_folder", "drop_old", "kept", "key_of", "sources"]
+
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 def cache_folder() -> Path:
@@ -31,6 +37,17 @@ def key_of(*parts: str | bytes) -> str:
         content = part.encode() if isinstance(part, str) else part
         digest.update(len(content).to_bytes(8, "little") + content)
     return digest.hexdigest()[:32]
+
+
+@cache
+def sources(*rooms: str) -> str:
+    """The hash of sparnn's own source in these folders, for what follows from it."""
+    digest = hashlib.sha256()
+    for room in rooms:
+        for path in sorted((_ROOT / room).rglob("*")):
+            if path.suffix in {".py", ".cpp", ".h", ".json"}:
+                digest.update(f"{path.relative_to(_ROOT)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def kept(kind: str, key: str, make: Callable[[Path], None]) -> Path:
@@ -63,3 +80,15 @@ def kept(kind: str, key: str, make: Callable[[Path], None]) -> Path:
             "to a writable folder"
         ) from error
     return folder
+
+
+def drop_old(results: Path, most: int) -> None:
+    """Remove what was used longest ago, but for so many folders and those of the last hour."""
+    used: list[tuple[float, Path]] = []
+    for path in results.iterdir():
+        with suppress(FileNotFoundError):  # another process has finished it, or dropped it
+            if path.is_dir():
+                used.append((path.stat().st_mtime, path))
+    for time_used, path in sorted(used, reverse=True)[most:]:
+        if time.time() - time_used > 3600:
+            shutil.rmtree(path, ignore_errors=True)

@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from pathlib import Path
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.progress import progress
 
-from .cache import cache_folder, kept, key_of
+from .cache import cache_folder, drop_old, kept, key_of
 from .toolchain import Toolchain, find_toolchain
 
 __all__ = ["DRIVER", "KEPT_BUILDS", "build_driver"]
@@ -113,7 +112,7 @@ def build_driver(
     folder = kept(
         "verilated", key, lambda folder: _build(toolchain, text, waves, folder, driver, top)
     )
-    _drop_old(folder.parent)
+    drop_old(folder.parent, KEPT_BUILDS)
     return folder / "driver"
 
 
@@ -243,14 +242,3 @@ def _first_error(log: str) -> str:
         if re.search(r"%Error|error:|\*\*\*", line):
             return line
     return lines[-1] if lines else "Verilator stopped without a word"
-
-
-def _drop_old(builds: Path) -> None:
-    used: list[tuple[float, Path]] = []
-    for path in builds.iterdir():
-        with suppress(FileNotFoundError):  # another process has finished it, or dropped it
-            if path.is_dir():
-                used.append((path.stat().st_mtime, path))
-    for time_used, path in sorted(used, reverse=True)[KEPT_BUILDS:]:
-        if time.time() - time_used > 3600:
-            shutil.rmtree(path, ignore_errors=True)

@@ -25,7 +25,7 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.fixture(autouse=True)
 def without_verilog(monkeypatch: pytest.MonkeyPatch) -> None:
     """The integers alone: what becomes of them in Verilog, others prove."""
-    monkeypatch.setattr("sparnn.gen.machines.emit.machine_verilog", lambda config: "")
+    monkeypatch.setattr("sparnn.gen.machines.emit.kept_verilog", lambda config: "")
     torch.manual_seed(0)
 
 

@@ -37,7 +37,7 @@ FILES = {
 
 @pytest.fixture(autouse=True)
 def _no_verilog(monkeypatch):
-    monkeypatch.setattr(emit, "machine_verilog", lambda config: f"// {config}\n")
+    monkeypatch.setattr(emit, "kept_verilog", lambda config: f"// {config}\n")
 
 
 def compile_digits(output, name="rnn_tanh", **options):

@@ -11,7 +11,7 @@ from sparnn.gen.bench.random_networks import random_initial, random_network, ran
 from sparnn.gen.compile import compile_model
 from sparnn.gen.machines.backend import backend
 from sparnn.gen.machines.presets import load_config
-from sparnn.hdl.emit import machine_verilog
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.answers import SequenceResult
@@ -110,7 +110,7 @@ def test_random_networks_on_one_machine(tmp_path):
     config = load_config(
         None, 8, post_units=2, max_v=2, columns=128, weight_depth=2048, store_depth=128, rows=128
     )
-    (tmp_path / "sparnn.v").write_text(machine_verilog(config))
+    (tmp_path / "sparnn.v").write_text(kept_verilog(config))
     for seed in range(20):
         rng = np.random.default_rng(seed)
         network = random_network(rng, config, largest=16)

@@ -12,8 +12,8 @@ from sparnn.gen.bench.random_networks import random_network
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.program import DensePlacement, model_layers
 from sparnn.gen.machines.dense.tiles import Exploration
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.dense.config import DenseConfig
-from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.plan import TilePlan
@@ -61,7 +61,7 @@ NARROW = {
 
 def tile_folder(tmp_path_factory: pytest.TempPathFactory, config: DenseConfig) -> Path:
     path = tmp_path_factory.mktemp("tile")
-    (path / "sparnn.v").write_text(machine_verilog(config))
+    (path / "sparnn.v").write_text(kept_verilog(config))
     return path
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sparnn.gen.machines.backend import backend
-from sparnn.hdl.emit import machine_verilog
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
@@ -65,7 +65,7 @@ def write_bench(folder: Path, config: MachineConfig = CONFIG) -> None:
     integers = small_network()
     outputs = [{"layer": 0, "what": "state_c"}, {"layer": 1, "what": "sequence"}]
     placed = backend(config).place(integers, config, outputs)
-    (folder / "sparnn.v").write_text(machine_verilog(config))
+    (folder / "sparnn.v").write_text(kept_verilog(config))
     (folder / "program.json").write_text(json.dumps(placed.program.to_dict()))
     placed.image.astype("<u4").tofile(folder / "image.bin")
     integers.save(folder / "network.npz")

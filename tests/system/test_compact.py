@@ -10,7 +10,7 @@ from support.onnx_graphs import SUPPORTED
 from sparnn.gen.bench.regress import compact_machine, run_case
 from sparnn.gen.cli import main as cli
 from sparnn.gen.errors import SparnnError
-from sparnn.hdl.emit import machine_verilog
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.post.serial import sum_limbs
@@ -86,7 +86,7 @@ def test_machines_that_cannot_be(changes: dict[str, int], said: str) -> None:
 def test_large_memories_have_no_initial_values() -> None:
     """What cannot have them is not inferred from a memory that has some."""
     config = SparseConfig(lanes=1, max_v=1, weight_depth=1024, mask_depth=256)
-    texts = {depth: machine_verilog(replace(config, large_memory=depth)) for depth in (0, 512, 256)}
+    texts = {depth: kept_verilog(replace(config, large_memory=depth)) for depth in (0, 512, 256)}
     huge = {depth: text.count('ram_style = "huge"') for depth, text in texts.items()}
     assert huge == {0: 0, 512: 1, 256: 2}
     loops = {depth: text.count("initial begin : zero_") for depth, text in texts.items()}

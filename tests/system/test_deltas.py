@@ -10,7 +10,7 @@ from sparnn.gen.bench.random_networks import random_held, random_network, random
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.gen.machines.sparse.place import place
-from sparnn.hdl.emit import machine_verilog
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
@@ -42,7 +42,7 @@ pytestmark = pytest.mark.xdist_group("deltas")
 def machine(tmp_path_factory):
     """A folder with the Verilog of CONFIG."""
     folder = tmp_path_factory.mktemp("machine")
-    (folder / "sparnn.v").write_text(machine_verilog(CONFIG))
+    (folder / "sparnn.v").write_text(kept_verilog(CONFIG))
     return folder
 
 

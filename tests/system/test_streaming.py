@@ -12,9 +12,9 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.bus import bus_choice
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.sections import loop_modes
+from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.bus.geometry import MemoryGeometry
 from sparnn.hdl.bus.top import Bus, BusMachine, bus_verilog
-from sparnn.hdl.emit import machine_verilog
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
@@ -49,7 +49,7 @@ def test_random_networks(machine, tmp_path, monkeypatch):
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("machine")
-    (folder / "sparnn.v").write_text(machine_verilog(SMALL))
+    (folder / "sparnn.v").write_text(kept_verilog(SMALL))
     return folder
 
 

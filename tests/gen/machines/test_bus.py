@@ -19,7 +19,7 @@ PACKAGES = {"axi": {"sparnn_litex.py", "vivado_zynq.tcl"}}
 
 @pytest.mark.parametrize(("bus", "bits"), [("axi", 128), ("axi-stream", None), ("wishbone", None)])
 def test_emit(tmp_path, monkeypatch, bus, bits):
-    monkeypatch.setattr(module, "machine_verilog", lambda config: "module sparnn; endmodule\n")
+    monkeypatch.setattr(module, "kept_verilog", lambda config: "module sparnn; endmodule\n")
     emit(tmp_path / "plain", lanes=1)
     emit(tmp_path / "bus", lanes=1, bus=bus, bus_bits=bits)
     plain, around = (

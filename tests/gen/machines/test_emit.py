@@ -25,7 +25,7 @@ def test_writes_the_hardware(tmp_path):
 
 
 def test_options_hold_no_path(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "machine_verilog", lambda config: "module sparnn; endmodule\n")
+    monkeypatch.setattr(module, "kept_verilog", lambda config: "module sparnn; endmodule\n")
     (tmp_path / "mine.toml").write_text("lanes = 4\nmax_v = 2\n")
     emit(tmp_path / "out", config=str(tmp_path / "mine.toml"))
     text = (tmp_path / "out" / "manifest.json").read_text()
@@ -35,14 +35,14 @@ def test_options_hold_no_path(tmp_path, monkeypatch):
 
 
 def test_widths(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "machine_verilog", lambda config: "module sparnn; endmodule\n")
+    monkeypatch.setattr(module, "kept_verilog", lambda config: "module sparnn; endmodule\n")
     emit(tmp_path / "out", lanes=4, weight_bits=5, activation_bits=11)
     config = json.loads((tmp_path / "out" / "manifest.json").read_text())["config"]
     assert (config["weight_bits"], config["activation_bits"]) == (5, 11)
 
 
 def test_refuses_before_the_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "machine_verilog", None)  # a call would fail
+    monkeypatch.setattr(module, "kept_verilog", None)  # a call would fail
     (tmp_path / "precious").write_text("x")
     with pytest.raises(SparnnError, match="did not write"):
         emit(tmp_path, lanes=1)
