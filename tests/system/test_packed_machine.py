@@ -49,7 +49,7 @@ def test_what_does_not_fit_is_refused(
         rng = np.random.default_rng(0)
         return [one & (rng.random(one.shape) < 0.3) for one in measure_activity(*arguments)]
 
-    monkeypatch.setattr("sparnn.gen.compile.measure_activity", sparser)
+    monkeypatch.setattr("sparnn.gen.compile.place.measure_activity", sparser)
     folder, _ = compiled(SUPPORTED["bidirectional_lstm"](), tmp_path, PACKED)
     longer = load_program(folder).max_steps
     assert longer >= 1.5 * exact

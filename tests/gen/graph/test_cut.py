@@ -130,7 +130,7 @@ def golden(folder: Path, **options: int) -> dict[str, np.ndarray]:
 @pytest.fixture(autouse=True)
 def no_verilog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of a small compile, and not needed here."""
-    monkeypatch.setattr("sparnn.gen.compile.kept_verilog", lambda config: "")
+    monkeypatch.setattr("sparnn.gen.compile.compile.kept_verilog", lambda config: "")
 
 
 @pytest.mark.parametrize("build", GRAPHS)

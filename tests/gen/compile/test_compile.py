@@ -21,7 +21,7 @@ from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.reference import run_reference
 from sparnn.sim.verilator.hardware import load_program
 
-DIGITS = Path(__file__).parents[2] / "examples" / "digits"
+DIGITS = Path(__file__).parents[3] / "examples" / "digits"
 TB = ("Makefile", "sparnn_tb.v", "test_sparnn.py", "said.hex", "answered.hex")
 FILES = {
     "estimate.json",
