@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -121,209 +121,272 @@ class JobEngine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        layout = job_layout(self._geometry)
-        given = {name: getattr(self, name) for name in layout}
-        waits = {name: Signal(len(given[name]), name=f"waits_{name}") for name in layout}
-        job = {name: Signal(bits, name=f"job_{name}") for name, bits in layout.items()}
-        waiting = Signal()  # a job does
-        wide, far = Signal(), Signal()  # its sizes, its addresses have bits that the engine has not
-
+        work = _Work(self, job_layout(self._geometry))
         cleared = ResetInserter(self.machine_reset)
-        feeder = JobFeeder(self._identity, self._link_words)
-        follower = AnswerFollower()
-        m.submodules.feeder = cleared(feeder)
-        m.submodules.follower = cleared(follower)
-        m.submodules.counters = counters = JobCounters()
-        wiring.connect(m, wiring.flipped(self.read_words), feeder.words_in)
-        wiring.connect(m, feeder.beats, wiring.flipped(self.rx))
+        m.submodules.feeder = cleared(work.feeder)
+        m.submodules.follower = cleared(work.follower)
+        m.submodules.counters = work.counters
+        wiring.connect(m, wiring.flipped(self.read_words), work.feeder.words_in)
+        wiring.connect(m, work.feeder.beats, wiring.flipped(self.rx))
+        self._queue(m, work)
+        self._move(m, work)
+        self._count(m, work)
+        self._judge(m, work)
+        self._watch(m, work)
+        self._fail(m, work)
+        m.d.comb += self.busy.eq(1)
+        with m.FSM(init="RESET"):
+            self._run(m, work)
+            self._recover(m, work)
+        return m
 
-        # What there is to do: the job that waits, then the one at work.
-        m.d.comb += self.ready.eq(~waiting & ~self.failed & ~self.resetting)
+    def _queue(self, m: Module, work: "_Work") -> None:
+        """Take the job that waits while the work before is at work."""
+        given = {name: getattr(self, name) for name in work.layout}
+        m.d.comb += self.ready.eq(~work.waiting & ~self.failed & ~self.resetting)
         with m.If(self.start & self.ready):
-            m.d.sync += [waiting.eq(1), *(waits[name].eq(given[name]) for name in layout)]
+            m.d.sync += [
+                work.waiting.eq(1),
+                *(work.waits[name].eq(given[name]) for name in work.layout),
+            ]
 
-        working = Signal()  # words move
-        begins = Signal()
-        discarding = Signal()  # answers of a job that has failed
-        takes = Signal()  # a word of answer
-        resting = Signal()
-        full = Signal()
+    def _move(self, m: Module, work: "_Work") -> None:
+        """Connect what the job's words and the answers pass through."""
         m.d.comb += [
-            self.read_address.eq(job["source"]),
-            self.read_count.eq(job["words"]),
-            self.write_address.eq(job["destination"]),
-            self.read_start.eq(begins),
-            self.write_start.eq(begins),
-            feeder.start.eq(begins),
-            feeder.words.eq(job["words"]),
-            feeder.enable.eq(working),
-            full.eq(self.written == job["capacity"]),
-            self.write_words.valid.eq(self.tx.valid & working & ~full),
+            self.read_address.eq(work.job["source"]),
+            self.read_count.eq(work.job["words"]),
+            self.write_address.eq(work.job["destination"]),
+            self.read_start.eq(work.begins),
+            self.write_start.eq(work.begins),
+            work.feeder.start.eq(work.begins),
+            work.feeder.words.eq(work.job["words"]),
+            work.feeder.enable.eq(work.working),
+            work.full.eq(self.written == work.job["capacity"]),
+            self.write_words.valid.eq(self.tx.valid & work.working & ~work.full),
             self.write_words.payload.eq(self.tx.payload),
-            self.tx.ready.eq((self.write_words.ready & working & ~full) | discarding),
-            takes.eq(self.write_words.valid & self.write_words.ready),
-            follower.took.eq(self.tx.valid & self.tx.ready),
-            follower.word.eq(self.tx.payload),
-            resting.eq(feeder.done & self.rx.ready & ~self.tx.valid),
-            counters.begin.eq(begins),
-            counters.read_beat.eq(self.read_beat),
-            counters.write_beat.eq(self.write_beat),
-            counters.read_stall.eq(
-                working & self.rx.ready & ~self.rx.valid & ~self.read_words.valid & ~feeder.done
+            self.tx.ready.eq(
+                (self.write_words.ready & work.working & ~work.full) | work.discarding
             ),
-            counters.write_stall.eq(working & self.tx.valid & ~self.tx.ready),
-            counters.moved.eq(
+            work.takes.eq(self.write_words.valid & self.write_words.ready),
+            work.follower.took.eq(self.tx.valid & self.tx.ready),
+            work.follower.word.eq(self.tx.payload),
+            work.resting.eq(work.feeder.done & self.rx.ready & ~self.tx.valid),
+        ]
+        with m.If(work.takes):
+            m.d.sync += self.written.eq(self.written + 1)
+
+    def _count(self, m: Module, work: "_Work") -> None:
+        """Count the cycles of a job, and those in which nothing moves."""
+        m.d.comb += [
+            work.counters.begin.eq(work.begins),
+            work.counters.read_beat.eq(self.read_beat),
+            work.counters.write_beat.eq(self.write_beat),
+            work.counters.read_stall.eq(
+                work.working
+                & self.rx.ready
+                & ~self.rx.valid
+                & ~self.read_words.valid
+                & ~work.feeder.done
+            ),
+            work.counters.write_stall.eq(work.working & self.tx.valid & ~self.tx.ready),
+            work.counters.moved.eq(
                 self.read_beat
                 | self.write_beat
-                | takes
+                | work.takes
                 | (self.read_words.valid & self.read_words.ready)
                 | (self.rx.valid & self.rx.ready)
             ),
-            counters.timeout.eq(self.timeout),
+            work.counters.timeout.eq(self.timeout),
         ]
         m.d.comb += self.resetting.eq(self.machine_reset)
-        m.d.comb += [getattr(self, name).eq(getattr(counters, name)) for name in counters.NAMES]
-        with m.If(takes):
-            m.d.sync += self.written.eq(self.written + 1)
+        m.d.comb += [
+            getattr(self, name).eq(getattr(work.counters, name)) for name in work.counters.NAMES
+        ]
 
-        # What went wrong, and where: first the word, then its address.
-        wrong = Signal(Fault)
-        at = Signal(WORD_COUNT_BITS)
-        of_answer = Signal()
-        locates = Signal()
-        sizes = Signal()  # that the job has are possible
-        places = Signal()
+    def _judge(self, m: Module, work: "_Work") -> None:
+        """Say whether the job's sizes and places are possible, a cycle after it was taken."""
         beyond = [
-            (job[base][2:] + job[count])[len(job[base]) - 2 :].any()
-            for base, count in (("source", "words"), ("destination", "capacity"))
+            (work.job[start][2:] + work.job[count])[len(work.job[start]) - 2 :].any()
+            for start, count in (("source", "words"), ("destination", "capacity"))
         ]
         m.d.sync += [
-            sizes.eq(~wide & (job["words"] >= LEAST_WORDS)),
-            places.eq(
-                ~far & ~job["source"][:2].any() & ~job["destination"][:2].any() & ~Cat(beyond).any()
+            work.sizes.eq(~work.wide & (work.job["words"] >= LEAST_WORDS)),
+            work.places.eq(
+                ~work.far
+                & ~work.job["source"][:2].any()
+                & ~work.job["destination"][:2].any()
+                & ~Cat(beyond).any()
             ),
         ]
 
-        def fail(fault: Fault, word: object, *, answer: bool = False) -> None:
-            m.d.comb += [wrong.eq(fault), at.eq(word), of_answer.eq(answer)]
-
-        with m.If(working):
+    def _watch(self, m: Module, work: "_Work") -> None:
+        """Say what goes wrong while words move."""
+        with m.If(work.working):
             with m.If(self.read_error):
-                fail(Fault.READ, feeder.taken)
+                work.fail(m, Fault.READ, work.feeder.taken)
             with m.Elif(self.write_error):
-                fail(Fault.WRITE, self.written, answer=True)
-            with m.Elif(feeder.fault != Fault.NONE):
-                m.d.comb += [wrong.eq(feeder.fault), at.eq(feeder.taken - 1)]
-            with m.Elif(takes & follower.refused):
-                fail(Fault.REFUSED, self.written, answer=True)
-            with m.Elif(self.tx.valid & full):
-                fail(Fault.CAPACITY, self.written, answer=True)
-            with m.Elif(counters.expired):
-                fail(Fault.TIMEOUT, feeder.taken)
+                work.fail(m, Fault.WRITE, self.written, answer=True)
+            with m.Elif(work.feeder.fault != Fault.NONE):
+                m.d.comb += [work.wrong.eq(work.feeder.fault), work.at.eq(work.feeder.taken - 1)]
+            with m.Elif(work.takes & work.follower.refused):
+                work.fail(m, Fault.REFUSED, self.written, answer=True)
+            with m.Elif(self.tx.valid & work.full):
+                work.fail(m, Fault.CAPACITY, self.written, answer=True)
+            with m.Elif(work.counters.expired):
+                work.fail(m, Fault.TIMEOUT, work.feeder.taken)
             if self._weights:
                 with m.If(self.damaged):
-                    fail(Fault.WEIGHTS, feeder.taken)
-        base = Signal(self._geometry.address_bits)
-        with m.If(locates):
+                    work.fail(m, Fault.WEIGHTS, work.feeder.taken)
+
+    def _fail(self, m: Module, work: "_Work") -> None:
+        """Keep what went wrong and the word, and a cycle later the word's address."""
+        with m.If(work.locates):
             with m.Switch(self.fault):
                 with m.Case(Fault.READ):
                     m.d.sync += self.error_address.eq(self.read_error_address)
                 with m.Case(Fault.WRITE):
                     m.d.sync += self.error_address.eq(self.write_error_address)
                 with m.Default():
-                    m.d.sync += self.error_address.eq(base + Cat(Const(0, 2), self.error_word))
+                    m.d.sync += self.error_address.eq(work.base + Cat(Const(0, 2), self.error_word))
 
-        hold = Signal(range(self.RESET_CYCLES + 1), init=self.RESET_CYCLES)
-        m.d.sync += [self.done.eq(0), self.erred.eq(0), locates.eq(0)]
-        with m.If(wrong != Fault.NONE):
+        m.d.sync += [self.done.eq(0), self.erred.eq(0), work.locates.eq(0)]
+        with m.If(work.wrong != Fault.NONE):
             m.d.sync += [
                 self.failed.eq(1),
                 self.erred.eq(1),
-                locates.eq(1),
-                self.fault.eq(wrong),
-                self.error_word.eq(at),
-                base.eq(Mux(of_answer, job["destination"], job["source"])),
+                work.locates.eq(1),
+                self.fault.eq(work.wrong),
+                self.error_word.eq(work.at),
+                work.base.eq(Mux(work.of_answer, work.job["destination"], work.job["source"])),
             ]
 
-        @contextmanager
-        def state(name: str, *, may_fail: bool = False) -> Iterator[None]:
-            """A state that a fault, where it may, and a soft reset leave."""
-            with m.State(name):
-                yield
-                if may_fail:
-                    with m.If(wrong != Fault.NONE):
-                        m.next = "STOP"
-                with m.If(self.soft_reset):
-                    m.next = "DRAIN"
-
-        m.d.comb += self.busy.eq(1)
-        with m.FSM(init="RESET"):
-            with state("IDLE"):
-                m.d.comb += self.busy.eq(0)
-                with m.If(waiting):
-                    m.d.sync += [
-                        waiting.eq(0),
-                        wide.eq(
-                            Cat(waits[one][WORD_COUNT_BITS:] for one in ("words", "capacity")).any()
-                        ),
-                        far.eq(
-                            Cat(
-                                waits[one][layout[one] :] for one in ("source", "destination")
-                            ).any()
-                        ),
-                        *(job[name].eq(waits[name]) for name in layout),
-                        self.written.eq(0),
-                    ]
-                    m.next = "JUDGE"
-            with state("JUDGE"):
-                m.next = "BEGIN"
-            with state("BEGIN", may_fail=True):
-                with m.If(sizes & places):
-                    m.d.comb += begins.eq(1)
-                    m.next = "WORK"
-                with m.Else():
-                    m.d.comb += wrong.eq(Mux(sizes, Fault.ALIGNMENT, Fault.SIZE))
-            with state("WORK", may_fail=True):
-                m.d.comb += [working.eq(1), counters.count.eq(1)]
-                with m.If(resting):
-                    m.next = "FLUSH"
-            with state("FLUSH", may_fail=True):
-                m.d.comb += [counters.count.eq(1), self.write_finish.eq(1)]
-                with m.If(self.write_error):
-                    fail(Fault.WRITE, self.written, answer=True)
-                with m.Elif(counters.expired):
-                    fail(Fault.TIMEOUT, feeder.taken)
-                with m.Elif(self.write_idle):
-                    m.d.sync += [self.done.eq(1), self.jobs.eq(self.jobs + 1)]
-                    m.next = "IDLE"
-            with state("STOP"):
-                m.d.comb += [self.read_stop.eq(1), self.write_finish.eq(1), discarding.eq(1)]
-                with m.If(self.read_idle & self.write_idle):
-                    m.next = "FAILED"
-            with state("FAILED"):
-                m.d.comb += [self.busy.eq(0), self.read_stop.eq(1), discarding.eq(1)]
-            with state("DRAIN"):
-                m.d.comb += [
-                    self.resetting.eq(1),
-                    self.read_stop.eq(1),
-                    self.write_drop.eq(1),
-                    discarding.eq(1),
-                ]
-                m.d.sync += hold.eq(self.RESET_CYCLES)
-                with m.If(self.read_idle & self.write_idle):
-                    m.d.sync += self.machine_reset.eq(1)
-                    m.next = "RESET"
-            with state("RESET"):
+    def _run(self, m: Module, work: "_Work") -> None:
+        """The states of a job, and of one that has failed."""
+        with self._state(m, work, "IDLE"):
+            m.d.comb += self.busy.eq(0)
+            with m.If(work.waiting):
                 m.d.sync += [
-                    hold.eq(hold - 1),
-                    waiting.eq(0),
-                    self.failed.eq(0),
-                    self.fault.eq(Fault.NONE),
-                    self.error_word.eq(0),
-                    self.error_address.eq(0),
-                    self.jobs.eq(0),
+                    work.waiting.eq(0),
+                    work.wide.eq(work.bits_beyond("words", "capacity")),
+                    work.far.eq(work.bits_beyond("source", "destination")),
+                    *(work.job[name].eq(work.waits[name]) for name in work.layout),
+                    self.written.eq(0),
                 ]
-                with m.If(hold == 0):
-                    m.d.sync += self.machine_reset.eq(0)
-                    m.next = "IDLE"
-        return m
+                m.next = "JUDGE"
+        with self._state(m, work, "JUDGE"):
+            m.next = "BEGIN"
+        with self._state(m, work, "BEGIN", may_fail=True):
+            with m.If(work.sizes & work.places):
+                m.d.comb += work.begins.eq(1)
+                m.next = "WORK"
+            with m.Else():
+                m.d.comb += work.wrong.eq(Mux(work.sizes, Fault.ALIGNMENT, Fault.SIZE))
+        with self._state(m, work, "WORK", may_fail=True):
+            m.d.comb += [work.working.eq(1), work.counters.count.eq(1)]
+            with m.If(work.resting):
+                m.next = "FLUSH"
+        with self._state(m, work, "FLUSH", may_fail=True):
+            m.d.comb += [work.counters.count.eq(1), self.write_finish.eq(1)]
+            with m.If(self.write_error):
+                work.fail(m, Fault.WRITE, self.written, answer=True)
+            with m.Elif(work.counters.expired):
+                work.fail(m, Fault.TIMEOUT, work.feeder.taken)
+            with m.Elif(self.write_idle):
+                m.d.sync += [self.done.eq(1), self.jobs.eq(self.jobs + 1)]
+                m.next = "IDLE"
+        with self._state(m, work, "STOP"):
+            m.d.comb += [self.read_stop.eq(1), self.write_finish.eq(1), work.discarding.eq(1)]
+            with m.If(self.read_idle & self.write_idle):
+                m.next = "FAILED"
+        with self._state(m, work, "FAILED"):
+            m.d.comb += [self.busy.eq(0), self.read_stop.eq(1), work.discarding.eq(1)]
+
+    def _recover(self, m: Module, work: "_Work") -> None:
+        """The states of a soft reset: what has begun ends, then the machine is reset."""
+        with self._state(m, work, "DRAIN"):
+            m.d.comb += [
+                self.resetting.eq(1),
+                self.read_stop.eq(1),
+                self.write_drop.eq(1),
+                work.discarding.eq(1),
+            ]
+            m.d.sync += work.hold.eq(self.RESET_CYCLES)
+            with m.If(self.read_idle & self.write_idle):
+                m.d.sync += self.machine_reset.eq(1)
+                m.next = "RESET"
+        with self._state(m, work, "RESET"):
+            m.d.sync += [
+                work.hold.eq(work.hold - 1),
+                work.waiting.eq(0),
+                self.failed.eq(0),
+                self.fault.eq(Fault.NONE),
+                self.error_word.eq(0),
+                self.error_address.eq(0),
+                self.jobs.eq(0),
+            ]
+            with m.If(work.hold == 0):
+                m.d.sync += self.machine_reset.eq(0)
+                m.next = "IDLE"
+
+    @staticmethod
+    @contextmanager
+    def _state(m: Module, work: "_Work", name: str, *, may_fail: bool = False) -> Iterator[None]:
+        """A state that a fault, where it may, and a soft reset leave."""
+        with m.State(name):
+            yield
+            if may_fail:
+                with m.If(work.wrong != Fault.NONE):
+                    m.next = "STOP"
+            with m.If(work.engine.soft_reset):
+                m.next = "DRAIN"
+
+
+class _Work:
+    """What the parts of the engine say to each other.
+
+    Members
+    -------
+    waits, waiting: the job that waits, as the registers say it, and whether work does.
+    job, wide, far: the job at work, and whether its sizes, its addresses have bits that the engine
+        has not. sizes, places: whether those that it has are possible.
+    begins, working: the job begins; words move. takes: a word of answer.
+    full: the answers have no room left. resting: the machine has taken all and is at rest.
+    discarding: answers of a job that has failed.
+    wrong, at, of_answer: what goes wrong in this cycle, at which word of the job or its answer.
+    locates, base: a cycle later the word's address is kept, from the first word's.
+    hold: cycles that are left of the machine's reset.
+    """
+
+    def __init__(self, engine: JobEngine, layout: dict[str, int]) -> None:
+        self.engine, self.layout = engine, layout
+        self.waits = {
+            name: Signal(len(getattr(engine, name)), name=f"waits_{name}") for name in layout
+        }
+        self.job = {name: Signal(bits, name=f"job_{name}") for name, bits in layout.items()}
+        self.waiting = Signal()
+        self.wide = Signal()
+        self.far = Signal()
+        self.feeder = JobFeeder(engine._identity, engine._link_words)
+        self.follower, self.counters = AnswerFollower(), JobCounters()
+        self.working = Signal()
+        self.begins = Signal()
+        self.discarding = Signal()
+        self.takes = Signal()
+        self.resting = Signal()
+        self.full = Signal()
+        self.wrong = Signal(Fault)
+        self.at = Signal(WORD_COUNT_BITS)
+        self.of_answer = Signal()
+        self.locates = Signal()
+        self.sizes = Signal()
+        self.places = Signal()
+        self.base = Signal(engine.geometry.address_bits)
+        self.hold = Signal(range(engine.RESET_CYCLES + 1), init=engine.RESET_CYCLES)
+
+    def fail(self, m: Module, fault: Fault, word: Value, *, answer: bool = False) -> None:
+        """The job ends with that fault at that word."""
+        m.d.comb += [self.wrong.eq(fault), self.at.eq(word), self.of_answer.eq(answer)]
+
+    def bits_beyond(self, *names: str) -> Value:
+        """Whether the job that waits says more there than the engine has bits for."""
+        return Cat(self.waits[name][self.layout[name] :] for name in names).any()

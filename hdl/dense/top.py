@@ -45,145 +45,171 @@ class DenseMachine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        parts = _Parts(m, self._config)
+        wiring.connect(m, wiring.flipped(self.rx), parts.host.rx)
+        wiring.connect(m, wiring.flipped(self.tx), parts.host.tx)
+        self._wire(m, parts)
+        self._store(m, parts)
+        self._banks(m, parts)
+        self._slices(m, parts)
+        return with_registered_reset(m)
+
+    def _wire(self, m: Module, parts: "_Parts") -> None:
+        """Connect the host and the control."""
+        wiring.connect(m, parts.emitter.words, parts.host.results)
+        for block in (parts.sequencer, parts.loader, parts.gather, parts.emitter):
+            m.d.comb += [
+                block.layer.eq(parts.layer),
+                block.steps.eq(parts.dispatcher.steps),
+                block.start.eq(parts.dispatcher.start),
+            ]
+        for block in (parts.sequencer, parts.loader):
+            m.d.comb += block.fresh.eq(parts.dispatcher.fresh)
+        m.d.comb += [
+            parts.host.results_idle.eq(parts.emitter.idle),
+            parts.host.busy.eq(parts.dispatcher.busy),
+            parts.host.cycles.eq(parts.dispatcher.cycles),
+            parts.dispatcher.load_en.eq(parts.host.write_en.program),
+            parts.dispatcher.load_addr.eq(parts.host.addr),
+            parts.dispatcher.load_data.eq(parts.host.entry),
+            parts.dispatcher.run.eq(parts.host.run),
+            parts.dispatcher.run_steps.eq(parts.host.steps),
+            parts.dispatcher.run_reset.eq(parts.host.reset),
+            parts.dispatcher.layer_done.eq(parts.gather.done),
+            parts.dispatcher.sent.eq(parts.emitter.idle),
+            parts.loader.x_whole.eq(parts.sequencer.x_whole),
+            parts.loader.in_ahead.eq(parts.dispatcher.in_ahead),
+            parts.gather.out_ahead.eq(parts.dispatcher.out_ahead),
+            parts.sequencer.x_word.eq(parts.loader.x_word),
+            parts.sequencer.x_end.eq(parts.loader.x_end),
+            parts.sequencer.h_word.eq(parts.loader.h_word | parts.gather.h_word),
+            parts.sequencer.h_end.eq(
+                Mux(parts.loader.h_word, parts.loader.h_end, parts.gather.h_end)
+            ),
+            parts.emitter.step.eq(parts.gather.step),
+        ]
+
+    def _store(self, m: Module, parts: "_Parts") -> None:
+        """Place the store: the host's while it loads or reads; the array's reads go first."""
         config = self._config
-        m.submodules.host = host = HostPort(config)
-        m.submodules.dispatcher = dispatcher = LayerDispatcher(config)
-        m.submodules.sequencer = sequencer = Sequencer(config)
-        m.submodules.loader = loader = VectorLoader(config)
-        m.submodules.tap = tap = Tap(config)
-        m.submodules.gather = gather = OutputGather(config)
-        m.submodules.emitter = emitter = Emitter(config)
         m.submodules.store = store = memory.Memory(
             shape=config.store_entry_bits,
             depth=config.store_depth,
             init=[],
             attrs={"no_rw_check": 1},
         )
-        wiring.connect(m, wiring.flipped(self.rx), host.rx)
-        wiring.connect(m, wiring.flipped(self.tx), host.tx)
-        wiring.connect(m, emitter.words, host.results)
-        write_en = host.write_en
-        layer = dispatcher.layer
-        for block in (sequencer, loader, gather, emitter):
-            m.d.comb += [
-                block.layer.eq(layer),
-                block.steps.eq(dispatcher.steps),
-                block.start.eq(dispatcher.start),
-            ]
-        for block in (sequencer, loader):
-            m.d.comb += block.fresh.eq(dispatcher.fresh)
-        m.d.comb += [
-            host.results_idle.eq(emitter.idle),
-            host.busy.eq(dispatcher.busy),
-            host.cycles.eq(dispatcher.cycles),
-            dispatcher.load_en.eq(write_en.program),
-            dispatcher.load_addr.eq(host.addr),
-            dispatcher.load_data.eq(host.entry),
-            dispatcher.run.eq(host.run),
-            dispatcher.run_steps.eq(host.steps),
-            dispatcher.run_reset.eq(host.reset),
-            dispatcher.layer_done.eq(gather.done),
-            dispatcher.sent.eq(emitter.idle),
-            loader.x_whole.eq(sequencer.x_whole),
-            loader.in_ahead.eq(dispatcher.in_ahead),
-            gather.out_ahead.eq(dispatcher.out_ahead),
-            sequencer.x_word.eq(loader.x_word),
-            sequencer.x_end.eq(loader.x_end),
-            sequencer.h_word.eq(loader.h_word | gather.h_word),
-            sequencer.h_end.eq(Mux(loader.h_word, loader.h_end, gather.h_end)),
-            emitter.step.eq(gather.step),
-        ]
-
-        # The store: the host's while it loads or reads; of a run's reads the array's go first.
         part = config.store_entry_bits // config.slices
         write, read = store.write_port(granularity=part), store.read_port()
         m.d.comb += [
-            write.en.eq(Mux(write_en.store, (1 << config.slices) - 1, gather.store_en)),
-            write.addr.eq(Mux(write_en.store, host.addr, gather.store_addr)),
-            write.data.eq(Mux(write_en.store, host.entry, gather.store_data)),
+            write.en.eq(
+                Mux(parts.host.write_en.store, (1 << config.slices) - 1, parts.gather.store_en)
+            ),
+            write.addr.eq(Mux(parts.host.write_en.store, parts.host.addr, parts.gather.store_addr)),
+            write.data.eq(
+                Mux(parts.host.write_en.store, parts.host.entry, parts.gather.store_data)
+            ),
             read.en.eq(1),
             read.addr.eq(
                 Mux(
-                    host.read_en,
-                    host.read_addr,
-                    Mux(loader.store_en, loader.store_addr, emitter.store_addr),
+                    parts.host.read_en,
+                    parts.host.read_addr,
+                    Mux(parts.loader.store_en, parts.loader.store_addr, parts.emitter.store_addr),
                 )
             ),
-            loader.store_data.eq(read.data),
-            emitter.store_data.eq(read.data),
-            emitter.store_ready.eq(~loader.store_en),
-            host.store_data.eq(read.data),
+            parts.loader.store_data.eq(read.data),
+            parts.emitter.store_data.eq(read.data),
+            parts.emitter.store_ready.eq(~parts.loader.store_en),
+            parts.host.store_data.eq(read.data),
         ]
         if config.sums:
             addend = store.read_port()
-            m.d.comb += [addend.addr.eq(gather.target), gather.stored.eq(addend.data)]
+            m.d.comb += [addend.addr.eq(parts.gather.target), parts.gather.stored.eq(addend.data)]
 
-        # The broadcast bus of h also brings the state that a run starts from.
-        x_bus, h_bus = loader.bus, gather.bus
+    def _banks(self, m: Module, parts: "_Parts") -> None:
+        """Place the banks; the broadcast bus of h also brings the state that a run starts from."""
+        config = self._config
+        x_bus, h_bus = parts.loader.bus, parts.gather.bus
         x_now, h_now = Signal.like(x_bus), Signal.like(h_bus)
         m.d.comb += [
             x_now.eq(x_bus),
-            x_now.valid.eq(Mux(loader.to_hidden, 0, x_bus.valid)),
-            h_now.eq(Mux(loader.to_hidden & x_bus.valid.any(), x_bus, h_bus)),
+            x_now.valid.eq(Mux(parts.loader.to_hidden, 0, x_bus.valid)),
+            h_now.eq(Mux(parts.loader.to_hidden & x_bus.valid.any(), x_bus, h_bus)),
         ]
-        masks = write_en.mask if config.mask_depth else 0
+        masks = parts.host.write_en.mask if config.mask_depth else 0
         m.d.comb += [
-            sequencer.length_en.eq(masks & (host.index == config.lanes)),
-            sequencer.length_addr.eq(host.addr),
-            sequencer.length_data.eq(host.entry),
+            parts.sequencer.length_en.eq(masks & (parts.host.index == config.lanes)),
+            parts.sequencer.length_addr.eq(parts.host.addr),
+            parts.sequencer.length_data.eq(parts.host.entry),
         ]
         for number in range(config.banks):
             bank = place(m, f"bank{number}", bank_signature(config), BANK_MODULE)
             m.d.comb += [
                 bank.number.eq(number),
-                bank.issue.eq(sequencer.issue),
+                bank.issue.eq(parts.sequencer.issue),
                 bank.x.eq(x_now),
                 bank.h.eq(h_now),
-                bank.load.en.eq(write_en.weight),
+                bank.load.en.eq(parts.host.write_en.weight),
                 bank.load.mask.eq(masks),
-                bank.load.lane.eq(host.index),
-                bank.load.addr.eq(host.addr),
-                bank.load.data.eq(host.entry),
-                tap.sums[number].eq(bank.sums),
+                bank.load.lane.eq(parts.host.index),
+                bank.load.addr.eq(parts.host.addr),
+                bank.load.data.eq(parts.host.entry),
+                parts.tap.sums[number].eq(bank.sums),
             ]
 
-        # A pass's sums are there this many cycles after its last issue.
-        finished = sequencer.finished
+    def _slices(self, m: Module, parts: "_Parts") -> None:
+        """Place the slices, to which a pass's sums come so many cycles after its last issue."""
+        config = self._config
+        finished = parts.sequencer.finished
         for stage in range(config.issue_to_operand - 1):
             later = Signal(pass_layout(config), name=f"finished{stage}")
             m.d.sync += later.eq(finished)
             finished = later
         m.d.comb += [
-            tap.finished.eq(finished),
-            tap.out_words.eq(layer.out_words),
-            tap.gate_major.eq(layer.gate_major),
-            tap.wide.eq(layer.wide),
-            gather.neurons.eq(tap.neurons),
-            gather.complete.eq(tap.complete),
+            parts.tap.finished.eq(finished),
+            parts.tap.out_words.eq(parts.layer.out_words),
+            parts.tap.gate_major.eq(parts.layer.gate_major),
+            parts.tap.wide.eq(parts.layer.wide),
+            parts.gather.neurons.eq(parts.tap.neurons),
+            parts.gather.complete.eq(parts.tap.complete),
         ]
         states = []
         cells = config.cells
         for number in range(config.slices):
             unit = place(m, f"slice{number}", slice_signature(config), SLICE_MODULE)
             for name in unit.settings.shape().members:
-                m.d.comb += unit.settings[name].eq(layer[name])
+                m.d.comb += unit.settings[name].eq(parts.layer[name])
             m.d.comb += [
                 unit.number.eq(number),
-                unit.tag.eq(tap.tag),
-                unit.tag.valid.eq(tap.valid[number]),
-                unit.neurons.eq(tap.neurons),
-                unit.neurons.valid.eq(tap.complete[number]),
-                unit.sums.eq(tap.segments[number]),
-                unit.load.parameter_en.eq(write_en.parameter),
-                unit.load.state_en.eq(write_en.state),
-                unit.load.index.eq(host.index),
-                unit.load.addr.eq(host.addr),
-                unit.load.data.eq(host.entry),
-                unit.read_en.eq(host.read_en),
-                unit.read_addr.eq(host.read_addr),
-                unit.read_cell.eq(host.read_index % cells),
-                Cat(gather.outputs[number * cells : (number + 1) * cells]).eq(Cat(unit.outputs)),
+                unit.tag.eq(parts.tap.tag),
+                unit.tag.valid.eq(parts.tap.valid[number]),
+                unit.neurons.eq(parts.tap.neurons),
+                unit.neurons.valid.eq(parts.tap.complete[number]),
+                unit.sums.eq(parts.tap.segments[number]),
+                unit.load.parameter_en.eq(parts.host.write_en.parameter),
+                unit.load.state_en.eq(parts.host.write_en.state),
+                unit.load.index.eq(parts.host.index),
+                unit.load.addr.eq(parts.host.addr),
+                unit.load.data.eq(parts.host.entry),
+                unit.read_en.eq(parts.host.read_en),
+                unit.read_addr.eq(parts.host.read_addr),
+                unit.read_cell.eq(parts.host.read_index % cells),
+                Cat(parts.gather.outputs[number * cells : (number + 1) * cells]).eq(
+                    Cat(unit.outputs)
+                ),
             ]
             states.append(unit.state)
-        m.d.comb += host.state_data.eq(Array(states)[host.read_index // cells])
-        return with_registered_reset(m)
+        m.d.comb += parts.host.state_data.eq(Array(states)[parts.host.read_index // cells])
+
+
+class _Parts:
+    """What stands once in the machine. ``layer``: the descriptor of the layer that runs."""
+
+    def __init__(self, m: Module, config: DenseConfig) -> None:
+        m.submodules.host = self.host = HostPort(config)
+        m.submodules.dispatcher = self.dispatcher = LayerDispatcher(config)
+        m.submodules.sequencer = self.sequencer = Sequencer(config)
+        m.submodules.loader = self.loader = VectorLoader(config)
+        m.submodules.tap = self.tap = Tap(config)
+        m.submodules.gather = self.gather = OutputGather(config)
+        m.submodules.emitter = self.emitter = Emitter(config)
+        self.layer = self.dispatcher.layer

@@ -60,127 +60,141 @@ class SparseMachine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        config = self._config
-        m.submodules.host = host = HostPort(config)
-        m.submodules.dispatcher = dispatcher = Dispatcher(config)
-        m.submodules.broadcaster = broadcaster = Broadcaster(config)
-        m.submodules.gather = gather = Gather(config)
-        m.submodules.addends = addends = StoredAddends(config)
-        m.submodules.results = results = ResultWriter(config)
-        m.submodules.store = store = sequence_store(config)
-        layer = dispatcher.descriptor
+        parts = _Parts(m, self._config)
+        wiring.connect(m, wiring.flipped(self.rx), parts.host.rx)
+        wiring.connect(m, wiring.flipped(self.tx), parts.host.tx)
+        self._wire(m, parts)
+        self._store(m, parts)
+        self._clusters(m, parts)
+        return with_registered_reset(m)
 
-        wiring.connect(m, wiring.flipped(self.rx), host.rx)
-        wiring.connect(m, wiring.flipped(self.tx), host.tx)
-        wiring.connect(m, results.words, host.results)
-        wiring.connect(m, gather.results, results.results)
-        wiring.connect(m, dispatcher.vectors, broadcaster.stored)
-        wiring.connect(m, addends.o, gather.addends)
+    def _wire(self, m: Module, parts: "_Parts") -> None:
+        """Connect host, dispatcher, broadcaster and gather."""
+        config = self._config
+        wiring.connect(m, parts.results.words, parts.host.results)
+        wiring.connect(m, parts.gather.results, parts.results.results)
+        wiring.connect(m, parts.dispatcher.vectors, parts.broadcaster.stored)
+        wiring.connect(m, parts.addends.o, parts.gather.addends)
         m.d.comb += [
-            host.results_idle.eq(results.idle),
-            host.busy.eq(dispatcher.busy | store.busy),
-            host.overflow.eq(store.overflow),
-            host.cycles.eq(dispatcher.cycles),
-            dispatcher.run.eq(host.run),
-            dispatcher.steps.eq(host.steps),
-            dispatcher.reset.eq(host.reset),
-            dispatcher.load_en.eq(host.write_en.program),
-            dispatcher.load_addr.eq(host.addr),
-            dispatcher.load_data.eq(host.entry),
-            dispatcher.layer_done.eq(gather.done),
-            broadcaster.start.eq(dispatcher.start),
-            broadcaster.fresh.eq(gather.fresh),
-            broadcaster.fresh_valid.eq(gather.fresh_valid),
-            gather.start.eq(dispatcher.start),
-            gather.steps.eq(dispatcher.layer_steps),
-            gather.out_first.eq(dispatcher.out_first),
-            gather.partner_hidden.eq(dispatcher.partner.hidden_base),
-            addends.start.eq(gather.fetch),
-            addends.first.eq(gather.fetch_first),
-            addends.words.eq(layer.out_words),
-            results.units.eq(layer.units),
+            parts.host.results_idle.eq(parts.results.idle),
+            parts.host.busy.eq(parts.dispatcher.busy | parts.store.busy),
+            parts.host.overflow.eq(parts.store.overflow),
+            parts.host.cycles.eq(parts.dispatcher.cycles),
+            parts.dispatcher.run.eq(parts.host.run),
+            parts.dispatcher.steps.eq(parts.host.steps),
+            parts.dispatcher.reset.eq(parts.host.reset),
+            parts.dispatcher.load_en.eq(parts.host.write_en.program),
+            parts.dispatcher.load_addr.eq(parts.host.addr),
+            parts.dispatcher.load_data.eq(parts.host.entry),
+            parts.dispatcher.layer_done.eq(parts.gather.done),
+            parts.broadcaster.start.eq(parts.dispatcher.start),
+            parts.broadcaster.fresh.eq(parts.gather.fresh),
+            parts.broadcaster.fresh_valid.eq(parts.gather.fresh_valid),
+            parts.gather.start.eq(parts.dispatcher.start),
+            parts.gather.steps.eq(parts.dispatcher.layer_steps),
+            parts.gather.out_first.eq(parts.dispatcher.out_first),
+            parts.gather.partner_hidden.eq(parts.dispatcher.partner.hidden_base),
+            parts.addends.start.eq(parts.gather.fetch),
+            parts.addends.first.eq(parts.gather.fetch_first),
+            parts.addends.words.eq(parts.layer.out_words),
+            parts.results.units.eq(parts.layer.units),
         ]
         for name in GATHER_PROGRAM.members:
-            m.d.comb += gather.program[name].eq(layer[name])
+            m.d.comb += parts.gather.program[name].eq(parts.layer[name])
         if config.delta:
             m.d.comb += [
-                dispatcher.run_anew.eq(host.anew),
-                broadcaster.anew.eq(dispatcher.anew),
+                parts.dispatcher.run_anew.eq(parts.host.anew),
+                parts.broadcaster.anew.eq(parts.dispatcher.anew),
             ]
             for name in DIFFERENCES_PROGRAM.members:
-                m.d.comb += broadcaster.differences[name].eq(layer[name])
+                m.d.comb += parts.broadcaster.differences[name].eq(parts.layer[name])
         for name in BROADCAST_PROGRAM.members:
-            m.d.comb += broadcaster.program[name].eq(layer[name])
+            m.d.comb += parts.broadcaster.program[name].eq(parts.layer[name])
 
-        # The store: the host's while it loads or reads, the run's otherwise. Addends come first: an
-        # output waits for them, and the lanes for it, while a vector is a step ahead.
+    def _store(self, m: Module, parts: "_Parts") -> None:
+        """Share the store: the host's while it loads or reads, the run's otherwise.
+
+        Addends come first: an output waits for them, and the lanes for it, while a vector is a step
+        ahead.
+        """
         host_reads, host_read_before = Signal(), Signal()
-        m.d.sync += host_read_before.eq(host.read_en)
+        m.d.sync += host_read_before.eq(parts.host.read_en)
         m.d.comb += [
-            host_reads.eq(host.read_en & ~host_read_before),  # it asks for as long as it waits
-            dispatcher.store_free.eq(~addends.read_en),
-            addends.read_data.eq(store.read_data),
-            store.start.eq(dispatcher.start),
-            store.loop.eq(dispatcher.loop),
-            gather.load_en.eq(host.write_en.store),
-            gather.load_addr.eq(host.addr),
-            gather.load_data.eq(host.entry),
-            gather.load_begins.eq(host.begins),
-            store.write_en.eq(gather.store_en),
-            store.write_host.eq(gather.store_host),
-            store.write_addr.eq(gather.store_addr),
-            store.write_data.eq(gather.store_data),
-            store.write_begins.eq(gather.store_begins),
-            store.read_en.eq(dispatcher.store_en | host_reads | addends.read_en),
-            store.read_context.eq(addends.read_en),
-            store.read_addr.eq(
+            host_reads.eq(
+                parts.host.read_en & ~host_read_before
+            ),  # it asks for as long as it waits
+            parts.dispatcher.store_free.eq(~parts.addends.read_en),
+            parts.addends.read_data.eq(parts.store.read_data),
+            parts.store.start.eq(parts.dispatcher.start),
+            parts.store.loop.eq(parts.dispatcher.loop),
+            parts.gather.load_en.eq(parts.host.write_en.store),
+            parts.gather.load_addr.eq(parts.host.addr),
+            parts.gather.load_data.eq(parts.host.entry),
+            parts.gather.load_begins.eq(parts.host.begins),
+            parts.store.write_en.eq(parts.gather.store_en),
+            parts.store.write_host.eq(parts.gather.store_host),
+            parts.store.write_addr.eq(parts.gather.store_addr),
+            parts.store.write_data.eq(parts.gather.store_data),
+            parts.store.write_begins.eq(parts.gather.store_begins),
+            parts.store.read_en.eq(parts.dispatcher.store_en | host_reads | parts.addends.read_en),
+            parts.store.read_context.eq(parts.addends.read_en),
+            parts.store.read_addr.eq(
                 Mux(
                     host_reads,
-                    host.read_addr,
-                    Mux(addends.read_en, addends.read_addr, dispatcher.store_addr),
+                    parts.host.read_addr,
+                    Mux(
+                        parts.addends.read_en, parts.addends.read_addr, parts.dispatcher.store_addr
+                    ),
                 )
             ),
-            dispatcher.store_data.eq(store.read_data),
-            host.store_data.eq(store.read_data),
+            parts.dispatcher.store_data.eq(parts.store.read_data),
+            parts.host.store_data.eq(parts.store.read_data),
         ]
         for name in STORE_PROGRAM.members:
-            m.d.comb += store.program[name].eq(layer[name])
+            m.d.comb += parts.store.program[name].eq(parts.layer[name])
 
+    def _clusters(self, m: Module, parts: "_Parts") -> None:
+        """Place the clusters and read their states."""
+        config = self._config
         load = Signal(load_layout(config))
-        m.d.comb += [load.index.eq(host.index), load.addr.eq(host.addr), load.data.eq(host.entry)]
+        m.d.comb += [
+            load.index.eq(parts.host.index),
+            load.addr.eq(parts.host.addr),
+            load.data.eq(parts.host.entry),
+        ]
         loaded = [kind.name.lower() for kind in (Target.MASK, Target.WEIGHT, Target.PARAMETER,
                   Target.STATE) if kind in config.memories()]  # fmt: skip
         for kind in loaded:
-            m.d.comb += load[f"{kind}_en"].eq(host.write_en[kind])
-        dealer = self._refill(m, host) if config.stream_bits else None
+            m.d.comb += load[f"{kind}_en"].eq(parts.host.write_en[kind])
+        dealer = self._refill(m, parts.host) if config.stream_bits else None
         state_data, counter_data = [], []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
             m.d.comb += [
                 cluster.number.eq(number),
                 cluster.first_lane.eq(number * config.cluster_lanes),
-                cluster.start.eq(dispatcher.start),
-                cluster.fresh.eq(dispatcher.fresh),
-                cluster.tokens.eq(broadcaster.tokens),
-                cluster.broadcast.eq(broadcaster.broadcast),
-                cluster.broadcast_en.eq(broadcaster.broadcast_en),
+                cluster.start.eq(parts.dispatcher.start),
+                cluster.fresh.eq(parts.dispatcher.fresh),
+                cluster.tokens.eq(parts.broadcaster.tokens),
+                cluster.broadcast.eq(parts.broadcaster.broadcast),
+                cluster.broadcast_en.eq(parts.broadcaster.broadcast_en),
                 cluster.load.eq(load),
-                cluster.state_read.en.eq(host.read_en),
-                cluster.state_read.addr.eq(host.read_addr),
-                dispatcher.x_taken[number].eq(cluster.x_taken),
+                cluster.state_read.en.eq(parts.host.read_en),
+                cluster.state_read.addr.eq(parts.host.read_addr),
+                parts.dispatcher.x_taken[number].eq(cluster.x_taken),
             ]
             # Gather takes the outputs of all clusters at once, if all are there: from registers
             # beside it, so that no path goes from a cluster to another.
-            _connect(m, config, f"output{number}", cluster.out, gather.outputs[number])
+            _connect(m, config, f"output{number}", cluster.out, parts.gather.outputs[number])
             for program in (
                 cluster.lane_program,
                 cluster.collector_program,
                 cluster.post_program,
             ):
                 for name in program.shape().members:
-                    m.d.comb += program[name].eq(layer[name])
+                    m.d.comb += program[name].eq(parts.layer[name])
             if config.delta:
-                m.d.comb += cluster.anew.eq(dispatcher.anew)
+                m.d.comb += cluster.anew.eq(parts.dispatcher.anew)
             if dealer is not None:
                 m.d.comb += [
                     cluster.dealt.eq(dealer.dealt),
@@ -189,15 +203,14 @@ class SparseMachine(wiring.Component):
             state_data.append(cluster.state_read.data)
             if config.counters:
                 m.d.comb += [
-                    cluster.busy.eq(dispatcher.busy),
-                    cluster.counters.addr.eq(host.read_addr),
+                    cluster.busy.eq(parts.dispatcher.busy),
+                    cluster.counters.addr.eq(parts.host.read_addr),
                 ]
                 counter_data.append(cluster.counters.data)
-        m.d.comb += host.state_data.eq(Array(state_data)[host.read_index])
+        m.d.comb += parts.host.state_data.eq(Array(state_data)[parts.host.read_index])
         if config.counters:
-            with m.If(host.read_counters):
-                m.d.comb += host.state_data.eq(Array(counter_data)[host.read_index])
-        return with_registered_reset(m)
+            with m.If(parts.host.read_counters):
+                m.d.comb += parts.host.state_data.eq(Array(counter_data)[parts.host.read_index])
 
     def _refill(self, m: Module, host: HostPort) -> WordDealer:
         """Weights from external memory."""
@@ -215,6 +228,20 @@ class SparseMachine(wiring.Component):
             self.damaged.eq(dealer.damaged),
         ]
         return dealer
+
+
+class _Parts:
+    """What stands once in the machine. ``layer``: the descriptor of the loop that runs."""
+
+    def __init__(self, m: Module, config: SparseConfig) -> None:
+        m.submodules.host = self.host = HostPort(config)
+        m.submodules.dispatcher = self.dispatcher = Dispatcher(config)
+        m.submodules.broadcaster = self.broadcaster = Broadcaster(config)
+        m.submodules.gather = self.gather = Gather(config)
+        m.submodules.addends = self.addends = StoredAddends(config)
+        m.submodules.results = self.results = ResultWriter(config)
+        m.submodules.store = self.store = sequence_store(config)
+        self.layer = self.dispatcher.descriptor
 
 
 def _connect(m: Module, config: SparseConfig, name: str, source: Any, sink: Any) -> None:

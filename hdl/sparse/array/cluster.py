@@ -1,5 +1,7 @@
 """A cluster: the lanes that share one post unit."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -21,10 +23,11 @@ from sparnn.hdl.sparse.post.state import state_read_signature
 from sparnn.hdl.sparse.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.sparse.post.unit import PostUnit
 
-from .collector import COLLECTOR_PROGRAM, Collector, rows_in_flight
+from .collector import Collector, rows_in_flight
 from .counters import SlotCounters, counter_read_signature
 from .load import load_layout
 from .refill import arriving_words, dealt_layout, refill_lane
+from .row_items import COLLECTOR_PROGRAM
 from .row_plan import plan_rows
 from .tree import ReductionTree, tree_latency
 
@@ -94,93 +97,108 @@ class Cluster(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        lanes = config.cluster_lanes
-
-        start = Signal()
-        tokens = Signal(tokens_layout(config))
-        broadcast = Signal(broadcast_layout(config), reset_less=True)
-        broadcast_en = Signal(config.max_v)
-        load = Signal(load_layout(config))
-        lane_load = Signal(load_layout(config), reset_less=True)  # beside the lanes' enables
-        lane_index = Signal(11)
-        mine = Signal()
-        number = Signal.like(self.number)
-        layer = Signal(lane_program(config), name="lane_program")
-        collector_program = Signal(COLLECTOR_PROGRAM)
-        post_program = Signal(POST_PROGRAM)
-        fresh = Signal()
-        # Without them where it is the only one.
-        arriving = m.d.comb if config.compact else m.d.sync
-        arriving += [
-            layer.eq(self.lane_program),
-            collector_program.eq(self.collector_program),
-            post_program.eq(self.post_program),
-            fresh.eq(self.fresh),
-            start.eq(self.start),
-            tokens.eq(self.tokens),
-            broadcast.eq(self.broadcast),
-            broadcast_en.eq(self.broadcast_en),
-            load.eq(self.load),
-            lane_index.eq(self.load.index - self.first_lane),
-            mine.eq(self.load.index == self.number),
-            number.eq(self.number),
-        ]
-        m.d.sync += lane_load.eq(load)
-        anew = Signal()
-        if config.delta:
-            m.d.sync += anew.eq(self.anew)
+        here = _Arrived(config)
+        self._arrive(m, here)
 
         m.submodules.collector = collector = Collector(config)
         m.submodules.tree = tree = ReductionTree(config)
         m.submodules.post = post = (SerialPostUnit if config.compact else PostUnit)(config)
         m.d.comb += [
-            collector.program.eq(collector_program),
-            collector.start.eq(start),
-            collector.tokens.eq(tokens),
-            collector.cluster.eq(number),
+            collector.program.eq(here.collector_program),
+            collector.start.eq(here.start),
+            collector.tokens.eq(here.tokens),
+            collector.cluster.eq(here.number),
             self.x_taken.eq(collector.x_taken),
-            post.program.eq(post_program),
-            post.start.eq(start),
-            post.fresh.eq(fresh),
-            post.parameter_load.en.eq(load.parameter_en & mine),
-            post.parameter_load.addr.eq(load.addr),
-            post.parameter_load.data.eq(load.data),
-            post.state_load.en.eq(load.state_en & mine),
-            post.state_load.addr.eq(load.addr),
-            post.state_load.data.eq(load.data),
+            post.program.eq(here.post_program),
+            post.start.eq(here.start),
+            post.fresh.eq(here.fresh),
+            post.parameter_load.en.eq(here.load.parameter_en & here.mine),
+            post.parameter_load.addr.eq(here.load.addr),
+            post.parameter_load.data.eq(here.load.data),
+            post.state_load.en.eq(here.load.state_en & here.mine),
+            post.state_load.addr.eq(here.load.addr),
+            post.state_load.data.eq(here.load.data),
         ]
 
         if config.delta:
-            m.d.comb += post.anew.eq(anew)
+            m.d.comb += post.anew.eq(here.anew)
 
+        placed = self._place_lanes(m, here, collector, tree)
+        if config.sharing:
+            self._share(m, here, placed)
+
+        m.submodules.rows = rows = self._rows(m, collector, tree)
+        m.d.sync += collector.taken.eq(rows.o.valid & rows.o.ready)
+        wiring.connect(m, rows.o, post.sums)
+        wiring.connect(m, wiring.flipped(self.out), post.out)
+        m.d.sync += [
+            post.state_read.en.eq(self.state_read.en),
+            post.state_read.addr.eq(self.state_read.addr),
+        ]
+        m.d.comb += self.state_read.data.eq(post.state_read.data)
+        if config.counters:
+            m.submodules.counters = counters = SlotCounters(config)
+            m.d.sync += counters.counting.eq(self.busy)
+            for slot, (lane, _) in zip(counters.slots, placed, strict=True):
+                m.d.comb += slot.eq(lane.slot)
+            wiring.connect(m, wiring.flipped(self.counters), counters.read)
+        return with_registered_reset(m)
+
+    def _arrive(self, m: Module, here: "_Arrived") -> None:
+        """Register what comes in; not where this is the only cluster of a compact machine."""
+        config = self._config
+        arriving = m.d.comb if config.compact else m.d.sync
+        arriving += [
+            here.layer.eq(self.lane_program),
+            here.collector_program.eq(self.collector_program),
+            here.post_program.eq(self.post_program),
+            here.fresh.eq(self.fresh),
+            here.start.eq(self.start),
+            here.tokens.eq(self.tokens),
+            here.broadcast.eq(self.broadcast),
+            here.broadcast_en.eq(self.broadcast_en),
+            here.load.eq(self.load),
+            here.lane_index.eq(self.load.index - self.first_lane),
+            here.mine.eq(self.load.index == self.number),
+            here.number.eq(self.number),
+        ]
+        m.d.sync += here.lane_load.eq(here.load)
+        if config.delta:
+            m.d.sync += here.anew.eq(self.anew)
+
+    def _place_lanes(
+        self, m: Module, here: "_Arrived", collector: Collector, tree: ReductionTree
+    ) -> list[tuple[Any, Signal]]:
+        """The lanes, each with the enable that loads its weights."""
+        config = self._config
         plans = None
         if not config.masks:
-            plans = plan_rows(m, config, collector_program, number)
-        lane_slots, placed = [], []
+            plans = plan_rows(m, config, here.collector_program, here.number)
+        placed = []
         dealt = arriving_words(m, config, self.dealt) if config.stream_bits else None
-        for index in range(lanes):
+        for index in range(config.cluster_lanes):
             lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
             placed.append((lane, weight_en := Signal(name=f"weight_en{index}")))
             m.d.comb += [
-                lane.layer.eq(layer),
-                lane.start.eq(start),
-                lane.tokens.eq(tokens),
-                lane.broadcast.eq(broadcast),
-                lane.broadcast_en.eq(broadcast_en[index % config.max_v]),
+                lane.layer.eq(here.layer),
+                lane.start.eq(here.start),
+                lane.tokens.eq(here.tokens),
+                lane.broadcast.eq(here.broadcast),
+                lane.broadcast_en.eq(here.broadcast_en[index % config.max_v]),
             ]
             if dealt is not None:
                 refill_lane(m, dealt, lane, self.first_lane + index, index)
                 m.d.sync += self.rooms[2 * index : 2 * index + 2].eq(lane.rooms)
             else:
-                chosen = lane_index == index
+                chosen = here.lane_index == index
                 mask_en = Signal(name=f"mask_en{index}")
                 m.d.sync += [
-                    mask_en.eq(load.mask_en & chosen),
-                    weight_en.eq(load.weight_en & chosen),
+                    mask_en.eq(here.load.mask_en & chosen),
+                    weight_en.eq(here.load.weight_en & chosen),
                 ]
                 m.d.comb += [
-                    lane.load_addr.eq(lane_load.addr),
-                    lane.load_data.eq(lane_load.data),
+                    lane.load_addr.eq(here.lane_load.addr),
+                    lane.load_data.eq(here.lane_load.data),
                     lane.mask_load_en.eq(mask_en),
                     lane.weight_load_en.eq(weight_en),
                 ]
@@ -193,24 +211,29 @@ class Cluster(wiring.Component):
                 m.d.comb += lane.move.eq(collector.move)
             if plans is not None:
                 m.d.comb += lane.plan.eq(plans[index])
-            if config.counters:
-                lane_slots.append(lane.slot)
+        return placed
 
-        if config.sharing:
-            sharing = Signal()
-            m.d.sync += sharing.eq(collector_program.v_log2 != 0)
-            for index, (lane, _) in enumerate(placed):
-                neighbor, weight_en = placed[index ^ 1]
-                m.d.comb += [
-                    lane.sharing.eq(sharing),
-                    lane.neighbor_load_en.eq(weight_en),
-                    lane.neighbor_broadcast_en.eq(broadcast_en[(index ^ 1) % config.max_v]),
-                ]
-                wiring.connect(m, lane.from_neighbor, neighbor.to_neighbor)
+    def _share(self, m: Module, here: "_Arrived", placed: list[tuple[Any, Signal]]) -> None:
+        """Connect neighbours, which take each other's work."""
+        sharing = Signal()
+        m.d.sync += sharing.eq(here.collector_program.v_log2 != 0)
+        for index, (lane, _) in enumerate(placed):
+            neighbor, weight_en = placed[index ^ 1]
+            m.d.comb += [
+                lane.sharing.eq(sharing),
+                lane.neighbor_load_en.eq(weight_en),
+                lane.neighbor_broadcast_en.eq(here.broadcast_en[(index ^ 1) % self._config.max_v]),
+            ]
+            wiring.connect(m, lane.from_neighbor, neighbor.to_neighbor)
 
-        # The tag travels beside the sum: one cycle in the lane, then the tree. Nothing of it can
-        # wait: the collector knows what the queue has room for.
-        m.submodules.rows = rows = SmallFifo(row_sum_layout(config), rows_in_flight(config))
+    def _rows(self, m: Module, collector: Collector, tree: ReductionTree) -> SmallFifo:
+        """The queue behind the tree.
+
+        The tag travels beside the sum: one cycle in the lane, then the tree. Nothing of it can
+        wait: the collector knows what the queue has room for.
+        """
+        config = self._config
+        rows = SmallFifo(row_sum_layout(config), rows_in_flight(config))
         tag, tag_valid = collector.tag, collector.tag_valid
         for stage in range(1 + tree_latency(config)):
             next_tag = Signal(ROW_TAG, name=f"tag{stage}", reset_less=True)
@@ -222,18 +245,31 @@ class Cluster(wiring.Component):
             rows.data.psum.eq(tree.sum),
             rows.data.tag.eq(tag),
         ]
-        m.d.sync += collector.taken.eq(rows.o.valid & rows.o.ready)
-        wiring.connect(m, rows.o, post.sums)
-        wiring.connect(m, wiring.flipped(self.out), post.out)
-        m.d.sync += [
-            post.state_read.en.eq(self.state_read.en),
-            post.state_read.addr.eq(self.state_read.addr),
-        ]
-        m.d.comb += self.state_read.data.eq(post.state_read.data)
-        if config.counters:
-            m.submodules.counters = counters = SlotCounters(config)
-            m.d.sync += counters.counting.eq(self.busy)
-            for slot, lane_slot in zip(counters.slots, lane_slots, strict=True):
-                m.d.comb += slot.eq(lane_slot)
-            wiring.connect(m, wiring.flipped(self.counters), counters.read)
-        return with_registered_reset(m)
+        return rows
+
+
+class _Arrived:
+    """What has come into a cluster, a cycle after its ports.
+
+    Members
+    -------
+    lane_load: beside the lanes' enables. lane_index: the lane that a load is for. mine: it is for
+        the post unit.
+    Others: as the cluster's.
+    """
+
+    def __init__(self, config: SparseConfig) -> None:
+        self.start = Signal()
+        self.tokens = Signal(tokens_layout(config))
+        self.broadcast = Signal(broadcast_layout(config), reset_less=True)
+        self.broadcast_en = Signal(config.max_v)
+        self.load = Signal(load_layout(config))
+        self.lane_load = Signal(load_layout(config), reset_less=True)
+        self.lane_index = Signal(11)
+        self.mine = Signal()
+        self.number = Signal(max(1, clog2(config.post_units)))
+        self.layer = Signal(lane_program(config), name="lane_program")
+        self.collector_program = Signal(COLLECTOR_PROGRAM)
+        self.post_program = Signal(POST_PROGRAM)
+        self.fresh = Signal()
+        self.anew = Signal()
