@@ -80,7 +80,7 @@ class JobTransport:
     Parameters
     ----------
     registers: the window. memory: for the job and its answer. address: of its first byte, as the
-    machine sees it.
+        machine sees it.
     patience: seconds for which a job may take.
     """
 

@@ -66,7 +66,7 @@ def mapped_device(
     ----------
     registers: ``/dev/uioN``, or ``/dev/mem`` with ``registers_offset`` the window's address.
     memory: ``/dev/mem``, or a device of contiguous memory such as ``/dev/udmabuf0``, whose first
-    byte has the physical ``address``; ``size`` bytes of it.
+        byte has the physical ``address``; ``size`` bytes of it.
 
     Raises
     ------

@@ -51,6 +51,13 @@ def links(page: Path) -> Iterator[str]:
             yield match[1]
 
 
+def test_every_page_is_in_the_navigation(checkout: Path) -> None:
+    navigation = (checkout / "mkdocs.yml").read_text(encoding="utf-8")
+    for page in (checkout / "docs").rglob("*.md"):
+        name = page.relative_to(checkout / "docs").as_posix()
+        assert re.search(rf"[ :-] {re.escape(name)}$", navigation, re.MULTILINE), name
+
+
 def test_links_resolve(checkout: Path) -> None:
     broken = []
     for page in markdown(checkout):
