@@ -1,9 +1,11 @@
 """An ONNX file whose parts for the machine are trained, and written back."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import ModelProto, helper
@@ -13,6 +15,7 @@ from sparnn.gen.graph.model import reads
 from sparnn.gen.graph.read import ReadModel, read_model
 from sparnn.gen.network.to_onnx import float_model
 from sparnn.gen.quantize.deltas import DeltaChoice
+from sparnn.sim.network.arrays import write_npz
 
 from .module import FakeQuantized
 
@@ -48,10 +51,18 @@ class Model:
             )
         return self.parts[0]
 
-    def sequences(self, inputs: Path, part: int = 0) -> list[npt.NDArray[Any]]:
+    def sequences(
+        self, inputs: Path | str | Mapping[str, npt.ArrayLike], part: int = 0
+    ) -> list[npt.NDArray[Any]]:
         """What a part reads of other inputs of the model, [steps, inputs] of each sequence: the
-        host's pieces before it are run."""
-        return [one.x for one in read_model(self.path, inputs).parts[part].sequences]
+        host's pieces before it are run. ``inputs``: an npz file, or arrays by name."""
+        if isinstance(inputs, Path | str):
+            return [one.x for one in read_model(self.path, Path(inputs)).parts[part].sequences]
+        with tempfile.TemporaryDirectory(prefix="sparnn-") as place:
+            file = Path(place) / "inputs.npz"
+            arrays = {name: np.asarray(array) for name, array in inputs.items()}
+            write_npz(file, arrays, level=1)
+            return self.sequences(file, part)
 
     def proto(self) -> ModelProto:
         """The model with the weights as they are now."""
@@ -65,6 +76,8 @@ class Model:
             part = _renamed(float_model(module.network).graph, f"trained{number}_", module)
             nodes += part.node
             weights += part.initializer
+        read = {name for node in nodes for name in reads(node)} | set(graph.outputs)
+        weights = [tensor for tensor in weights if tensor.name in read]
         whole = helper.make_graph(
             _sorted(nodes, {value.name for value in graph.inputs} | {w.name for w in weights}),
             graph.graph.name or "graph",

@@ -22,7 +22,7 @@ WORDS = np.random.default_rng(0).integers(0, 11, (24, 6))
 @pytest.fixture(autouse=True)
 def without_verilog(monkeypatch: pytest.MonkeyPatch) -> None:
     """The integers alone: what becomes of them in Verilog, others prove."""
-    monkeypatch.setattr("sparnn.gen.machines.emit.machine_verilog", lambda config: "")
+    monkeypatch.setattr("sparnn.gen.compile.machine_verilog", lambda config: "")
     torch.manual_seed(0)
 
 

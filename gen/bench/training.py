@@ -1,0 +1,303 @@
+"""What training on the integer grid brings: `python -m sparnn.gen.bench.training`.
+
+- ``pruning``: a network pruned gradually to several densities in each structure, on machines of
+  equal multipliers: accuracy, cycles of the Verilog, memory, predicted LUTs.
+- ``delta``: a network under growing thresholds of differences, as it was trained and fine-tuned
+  with each threshold: what is sent, accuracy and cycles of the Verilog, beside the pass of a
+  machine of the same size without deltas.
+
+Training data are those of examples/tune.py: PyTorch is needed, and what train.py has left.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sparnn.gen.compile import CompileSummary, compile_model
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.evaluate.metrics import find_metric
+from sparnn.gen.machines.presets import structure
+from sparnn.sim.network.arrays import write_npz
+from sparnn.sim.runner import SimulationReport, simulate
+from sparnn.sim.session.session import InferenceSession
+
+__all__ = ["delta_rows", "machine_file", "main", "pruning_rows", "run_variant"]
+
+RESULTS = Path("docs/results/training.json")
+EXAMPLES = Path("examples")
+DENSITIES = (1.0, 0.5, 0.3, 0.2, 0.1, 0.05)
+#: Structure, its options, and the machine of 16 multipliers that it is for.
+STRUCTURES: tuple[tuple[str, dict[str, int], dict[str, Any]], ...] = (
+    ("unstructured", {}, {"lanes": 16}),
+    ("rows", {"width": 4}, {"lanes": 4, "width": 4}),
+    ("balanced", {"lanes": 4}, {"lanes": 16}),
+)
+#: The machines of the delta curves: without masks of weights, as many post units as lanes, since
+#: what deltas leave to do in a step is mostly theirs. Lanes and rows by network.
+DELTA_LANES = {"silero": (8, 4)}
+DELTA_MACHINE = {"masks": 0, "chunk": 128, "sub_chunk": 16}
+#: What is judged, where it is not test.npz by its labels: data, metric, the axis of sequences.
+JUDGED = {
+    "silero": ("input.npz", "silero/judge.py:same", 1),
+    "denoiser": ("test.npz", "denoiser/judge.py:quality", 0),
+}
+#: Thresholds by network, in the units of the activations.
+THRESHOLDS = {"gestures": (0.0, 0.05, 0.1, 0.2), "silero": (0.0, 0.03, 0.06, 0.12, 0.25)}
+#: The board whose predicted LUTs are told.
+BOARD = "ulx3s"
+
+
+def machine_file(file: Path, **fields: int) -> str:
+    """A sparse machine as a file that compile takes as it is, so that one build serves all runs;
+    its memories are the usual ones."""
+    lines = ['machine = "sparse"', *(f"{name} = {value}" for name, value in fields.items())]
+    file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return str(file)
+
+
+def run_variant(
+    model: Path, folder: Path, network: str, count: int, **options: Any
+) -> tuple[CompileSummary, SimulationReport, float]:
+    """Compile with the samples beside the data, simulate, judge.
+
+    The Verilog runs the first ``count`` sequences and has to equal the golden model on them; the
+    golden model, and so the Verilog, is judged on all of the data.
+
+    Raises
+    ------
+    SparnnError: the Verilog is not bit exact.
+    """
+    name, judge, batch = JUDGED.get(network, ("test.npz", "accuracy", 0))
+    data = EXAMPLES / network / name
+    metric = find_metric(f"{EXAMPLES / judge}" if ":" in judge else judge)
+    summary = compile_model(model, data.with_name("calibrate.npz"), folder, **options)
+    with np.load(data) as opened:
+        arrays = dict(opened)
+    session = InferenceSession(folder)
+    names = [entry.name for entry in session.get_inputs()]
+    feeds = {name: arrays[name] for name in names}
+    found = session.run(None, feeds)
+    outputs = dict(zip([one.name for one in session.get_outputs()], found, strict=True))
+    short = folder.with_name(f"{folder.name}_inputs.npz")
+    write_npz(
+        short, {k: v[:count] if batch == 0 else v[:, :count] for k, v in feeds.items()}, level=1
+    )
+    report = simulate(folder, short)
+    if not report.bit_exact:
+        raise SparnnError(f"{model}: the Verilog differs from the golden model")
+    return summary, report, metric.of(outputs, arrays)
+
+
+def _tune() -> Any:
+    """examples/tune.py, which is no part of the package.
+
+    Raises
+    ------
+    SparnnError: PyTorch is missing, or this is no checkout.
+    """
+    file = EXAMPLES / "tune.py"
+    if not file.is_file():
+        raise SparnnError(f"{file} is not here: run this from the top folder of a sparnn checkout")
+    if importlib.util.find_spec("torch") is None:
+        raise SparnnError("training needs PyTorch: pip install 'sparnn[train]'")
+    spec = importlib.util.spec_from_file_location("sparnn_tune", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+Tuned = Callable[..., Path]
+
+
+def _tuner(network: str, build: Path) -> Tuned:
+    """Gives the file of a network, fine-tuned with some options."""
+    tune = _tune()
+
+    def tuned(name: str, **options: Any) -> Path:
+        return Path(tune.tuned(network, build / f"{name}.onnx", **options))
+
+    return tuned
+
+
+def pruning_rows(network: str, build: Path, count: int) -> Iterator[dict[str, Any]]:
+    """A row for each structure and density."""
+    tuned = _tuner(network, build)
+    for kind, structure_options, machine in STRUCTURES:
+        shape = structure(machine["lanes"], width=machine.get("width", 1)) | machine
+        fixed = machine_file(build / f"{network}_{kind}.toml", **shape)
+        file = None
+        for density in DENSITIES:  # each begins where the one before has ended
+            name = f"{network}_{kind}_{round(100 * density)}"
+            options = {"density": density, "kind": kind, **structure_options}
+            file = tuned(name, start=file, share=0.4, **options)
+            widths = {"weight_bits": 8, "activation_bits": 8}
+            fitted = compile_model(
+                file,
+                EXAMPLES / network / "calibrate.npz",
+                build / f"{name}_fit",
+                **machine,
+                **widths,
+            )
+            _, report, quality = run_variant(file, build / name, network, count, config=fixed)
+            board = next(one for one in fitted.estimate.boards if one.board.name == BOARD)
+            layers = fitted.parts[0].quantized.network.layers
+            weights = [w for one in layers for w in (one.w_x, one.w_h) if w is not None]
+            yield {
+                "network": network,
+                "structure": kind,
+                "density": density,
+                "kept": sum(int(np.count_nonzero(w)) for w in weights)
+                / sum(w.size for w in weights),
+                "quality": quality,
+                "sequences": report.sequences,
+                "cycles_per_step": report.cycles_per_step,
+                "utilization": report.utilization,
+                "memory_bits": fitted.estimate.bits,
+                "luts": round(board.needs["lut"]) if "lut" in board.needs else None,
+            }
+            print(f"{name}: {quality:.4f}, {report.cycles_per_step:.1f} cycles a step", flush=True)
+
+
+def delta_rows(network: str, build: Path, count: int) -> Iterator[dict[str, Any]]:
+    """A row without deltas, then one for each threshold, as trained and fine-tuned."""
+    tune = _tune()
+    tuned = _tuner(network, build)
+    plain = EXAMPLES / network / tune.NETWORKS[network][0]
+    lanes, width = DELTA_LANES.get(network, (4, 2))
+    shape = structure(lanes, width=width, post_units=lanes) | DELTA_MACHINE
+    shape |= {"lanes": lanes, "width": width}
+    dense_file = machine_file(build / "dense.toml", **shape)
+    delta_file = machine_file(build / "delta.toml", **shape, delta=1)
+    _, dense, quality = run_variant(
+        plain, build / f"{network}_dense", network, count, config=dense_file
+    )
+    yield _delta_row(network, None, False, dense, dense, quality, None)
+    before: Path | None = None
+    for threshold in THRESHOLDS[network]:
+        for fine in (False, True):
+            if fine and not threshold:
+                continue
+            name = f"{network}_delta_{threshold:g}{'_tuned' if fine else ''}"
+            file = plain
+            if fine:  # each begins where the one before has ended
+                file = before = tuned(name, start=before, share=0.5, delta=threshold)
+            summary, report, quality = run_variant(
+                file, build / name, network, count, delta=threshold, config=delta_file
+            )
+            sent = _sent(summary)
+            yield _delta_row(network, threshold, fine, report, dense, quality, sent)
+            print(f"{name}: {quality:.4f}, {report.cycles_per_step:.1f} cycles a step", flush=True)
+
+
+def _sent(summary: CompileSummary) -> float:
+    """The share of all elements that are sent, on the calibration inputs."""
+    sent = summary.parts[0].activity.sent
+    assert sent is not None
+    parts = [part.reshape(-1) for one in sent for part in one if part is not None]
+    return float(np.concatenate(parts).mean())
+
+
+def _delta_row(
+    network: str,
+    threshold: float | None,
+    fine: bool,
+    report: SimulationReport,
+    dense: SimulationReport,
+    quality: float,
+    sent: float | None,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "network": network,
+        "threshold": "dense" if threshold is None else f"{threshold:g}",
+        "tuned": "yes" if fine else "no",
+        "quality": quality,
+        "cycles_per_step": report.cycles_per_step,
+        "speedup": dense.cycles / report.cycles,
+        "sequences": report.sequences,
+        "steps": report.steps,
+    }
+    return row if sent is None else row | {"sent": sent, "sent_percent": 100 * sent}
+
+
+_PRUNING = (
+    ("structure", "{structure}"),
+    ("density", "{density_percent:g} %"),
+    ("quality", "{quality:.4f}"),
+    ("cycles a step", "{cycles_per_step:,.1f}"),
+    ("utilization", "{utilization_percent:.1f} %"),
+    ("memory, bits", "{memory_bits:,}"),
+    ("LUT4, predicted", "{luts:,}"),
+)
+_DELTA = (
+    ("threshold", "{threshold}"),
+    ("fine-tuned", "{tuned}"),
+    ("sent", "{sent_percent:.1f} %"),
+    ("quality", "{quality:.4f}"),
+    ("cycles a step", "{cycles_per_step:,.1f}"),
+    ("faster than dense", "{speedup:.2f} x"),
+)
+
+
+def table(rows: list[dict[str, Any]], columns: tuple[tuple[str, str], ...], command: str) -> Any:
+    """Rows as a table of docs/results."""
+    for row in rows:
+        for name in ("density", "utilization"):
+            if row.get(name) is not None:
+                row[f"{name}_percent"] = round(100 * row[name], 6)
+    names = ("sparnn", "verilator", "torch")
+    return {
+        "provenance": {
+            "command": command,
+            "date": datetime.date.today().isoformat(),
+            "versions": ", ".join(f"{one} {importlib.metadata.version(one)}" for one in names),
+        },
+        "columns": [{"title": title, "text": text} for title, text in columns],
+        "rows": rows,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m sparnn.gen.bench.training", description=__doc__
+    )
+    parser.add_argument("curve", choices=("pruning", "delta"))
+    parser.add_argument("network", help="a folder of examples/ that examples/tune.py knows")
+    parser.add_argument("--count", type=int, default=20, help="sequences that the Verilog runs")
+    parser.add_argument("-o", "--output", type=Path, default=Path("build/training"))
+    parser.add_argument("--json", type=Path, default=RESULTS)
+    given = parser.parse_args()
+    try:
+        given.output.mkdir(parents=True, exist_ok=True)
+        command = f"python -m sparnn.gen.bench.training {given.curve} {given.network}"
+        if given.curve == "pruning":
+            found = table(
+                list(pruning_rows(given.network, given.output, given.count)),
+                _PRUNING,
+                command,
+            )
+        else:
+            rows = list(delta_rows(given.network, given.output, given.count))
+            found = table(rows, _DELTA, command)
+        kept = json.loads(given.json.read_text(encoding="utf-8")) if given.json.is_file() else {}
+        tables = kept.get("tables", {}) | {f"{given.curve}_{given.network}": found}
+        text = json.dumps({"tables": tables}, indent=1, ensure_ascii=False)
+        given.json.write_text(text + "\n", encoding="utf-8")
+    except (SparnnError, OSError, ValueError, RuntimeError) as error:
+        print(f"sparnn: error: {error}", file=sys.stderr)
+        return 2
+    print(f"written to {given.json}; `make tables` puts it into the pages")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
