@@ -140,7 +140,7 @@ def pruning_rows(network: str, build: Path, count: int) -> Iterator[dict[str, An
             name = f"{network}_{kind}_{round(100 * density)}"
             options = {"density": density, "kind": kind, **structure_options}
             file = tuned(name, start=file, share=0.4, **options)
-            widths = {"weight_bits": 8, "activation_bits": 8}
+            widths: dict[str, Any] = {"weight_bits": 8, "activation_bits": 8}
             fitted = compile_model(
                 file,
                 EXAMPLES / network / "calibrate.npz",
