@@ -31,7 +31,7 @@ FLOORS = (
     ("gen/fit",),
     ("gen/estimate",),
     ("gen/compile", "gen/evaluate"),
-    ("gen/report", "gen/explore"),
+    ("gen/report", "gen/explore", "gen/energy"),
     ("train/straight",),
     ("train/cells",),
     ("train/chain",),

@@ -1,7 +1,7 @@
 """Runs a ReLU layer on the EIE and ESE arrays in Verilator (docs/baselines.md)."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from sparnn.hdl.common.numbers import ceil_div
 from sparnn.sim.aliases import IntArray, Words
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.network.network import IntegerLayer
+from sparnn.sim.verilator.hardware import DriverRun
 from sparnn.sim.verilator.kept_runs import kept_run
 from sparnn.sim.verilator.verilate import build_driver
 
@@ -45,7 +46,7 @@ class BaselineRun:
     outputs: IntArray
     entries: int
     padding: int
-    load_cycles: int
+    driver: DriverRun
 
 
 def baseline_config(
@@ -98,12 +99,18 @@ def baseline_config(
     )
 
 
-def run_baseline(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> BaselineRun:
+def run_baseline(
+    config: BaselineConfig,
+    layer: IntegerLayer,
+    x: IntArray,
+    verilog: Callable[[BaselineConfig], str] = baseline_verilog,
+) -> BaselineRun:
     """Load a layer and a sequence, run it from a zero state, read all outputs.
 
     Parameters
     ----------
     x: integers, [steps, inputs].
+    verilog: of an array; gen/energy has others that count.
 
     Raises
     ------
@@ -125,10 +132,10 @@ def run_baseline(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> Ba
             _commands(config, _header(Opcode.RUN, len(x)), *reads),
         ]
     )
-    verilog = baseline_verilog(config)
+    text = verilog(config)
     with tempfile.TemporaryDirectory(prefix="sparnn-baseline-") as name:
         path = Path(name) / "sparnn.v"
-        path.write_text(verilog)
+        path.write_text(text)
         binary = build_driver(path)
     expected = 1 + len(x) * layer.units
     # No element multiplies more often than every entry for every step.
@@ -146,12 +153,12 @@ def run_baseline(config: BaselineConfig, layer: IntegerLayer, x: IntArray) -> Ba
     entries = int(image.entries.sum())
     return BaselineRun(
         config=config,
-        verilog=verilog,
+        verilog=text,
         cycles=int(answer[0]),
         outputs=outputs,
         entries=entries,
         padding=entries - image.nonzeros,
-        load_cycles=driver.load_cycles,
+        driver=driver,
     )
 
 

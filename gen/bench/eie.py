@@ -1,7 +1,7 @@
 """`sparnn bench eie`: sparnn, EIE and ESE on the same integers in one go (docs/baselines.md)."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.gen.synth.areas import MACRO_UM2_PER_BIT, Macro, synthesize
 from sparnn.gen.synth.liberty import find_liberty
+from sparnn.hdl.baseline.array import baseline_verilog
+from sparnn.hdl.baseline.config import BaselineConfig
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
@@ -24,9 +26,17 @@ from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import quantize
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 
-from .baseline import baseline_config, run_baseline
+from .baseline import BaselineRun, baseline_config, run_baseline
 from .csc import encode_csc
-from .masr import MASR_BITS, MasrOptions, every_output, masr_config, masr_layout, run_layer
+from .masr import (
+    MASR_BITS,
+    LayerRun,
+    MasrOptions,
+    every_output,
+    masr_config,
+    masr_layout,
+    run_layer,
+)
 from .workload import Workload
 
 __all__ = [
@@ -34,8 +44,11 @@ __all__ = [
     "Comparison",
     "DesignPoint",
     "FifoPoint",
+    "baseline_runs",
     "compare",
+    "exact",
     "fifo_points",
+    "our_run",
     "prepare",
 ]
 
@@ -180,7 +193,22 @@ def compare(
             yield point
 
 
-def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPoint, str]:
+def baseline_runs(
+    comparison: Comparison,
+    lanes: int,
+    design: str,
+    verilog: Callable[[BaselineConfig], str] = baseline_verilog,
+) -> list[BaselineRun]:
+    """Each direction on one array that holds the matrices of all.
+
+    Parameters
+    ----------
+    verilog: of an array; gen/energy has others that count.
+
+    Raises
+    ------
+    SimulationError: the array does not answer as it should.
+    """
     directions = list(comparison.alone())
     configs = [
         baseline_config(
@@ -193,16 +221,25 @@ def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPo
         )
         for layer, _, _ in directions
     ]
-    # One array that holds the matrices of all directions; outputs are added where they lie.
+    # Outputs are added where they lie.
     matrix_words = sum(one.matrix_words for one in configs)
     columns = sum(one.columns for one in configs)
     config = replace(configs[0], matrix_words=matrix_words, columns=columns)
-    runs = [run_baseline(config, layer, x) for layer, x, _ in directions]
-    exact = all(
+    return [run_baseline(config, layer, x, verilog) for layer, x, _ in directions]
+
+
+def exact(comparison: Comparison, runs: Sequence[BaselineRun]) -> bool:
+    """Whether runs of all directions gave what the golden model gives."""
+    return all(
         np.array_equal(run.outputs, outputs)
-        for run, (_, _, outputs) in zip(runs, directions, strict=True)
+        for run, (_, _, outputs) in zip(runs, comparison.alone(), strict=True)
     )
-    point = _point(comparison, design, lanes, sum(run.cycles for run in runs), exact)
+
+
+def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPoint, str]:
+    runs = baseline_runs(comparison, lanes, design)
+    cycles = sum(run.cycles for run in runs)
+    point = _point(comparison, design, lanes, cycles, exact(comparison, runs))
     return replace(
         point,
         stored_multiplications=sum(run.entries for run in runs),
@@ -210,7 +247,18 @@ def _baseline(comparison: Comparison, lanes: int, design: str) -> tuple[DesignPo
     ), runs[0].verilog
 
 
-def _ours(comparison: Comparison, lanes: int, options: MasrOptions) -> tuple[DesignPoint, str]:
+def our_run(
+    comparison: Comparison,
+    lanes: int,
+    options: MasrOptions,
+    verilog: Callable[[SparseConfig], str] = kept_verilog,
+) -> tuple[SparsePlacement, LayerRun]:
+    """Ours, with memories of exactly the size needed.
+
+    Parameters
+    ----------
+    verilog: of a machine; gen/energy has others that count.
+    """
     network, trace = comparison.network, comparison.trace
     config = masr_config(lanes, len(network.layers), options)
     activity = measure_activity(network, [comparison.sample])
@@ -225,9 +273,13 @@ def _ours(comparison: Comparison, lanes: int, options: MasrOptions) -> tuple[Des
     )
     config = _exact(comparison, placed)
     placed = place(network, config, [every_output(network)], layout=layout, activity=activity)
-    run = run_layer(placed, comparison.x, trace, activity=activity)
+    return placed, run_layer(placed, comparison.x, trace, activity=activity, verilog=verilog)
+
+
+def _ours(comparison: Comparison, lanes: int, options: MasrOptions) -> tuple[DesignPoint, str]:
+    placed, run = our_run(comparison, lanes, options)
     point = _point(comparison, "sparnn", lanes, run.cycles, run.bit_exact)
-    return replace(point, v=1 << layout.layers[0].v_log2), kept_verilog(config)
+    return replace(point, v=1 << placed.layout.layers[0].v_log2), kept_verilog(placed.config)
 
 
 def _exact(comparison: Comparison, placed: SparsePlacement) -> SparseConfig:

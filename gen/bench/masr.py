@@ -1,7 +1,7 @@
 """MASR's layer on the RTL: cycles, utilization, and where the other slots go (docs/measures.md)."""
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -328,6 +328,7 @@ def run_layer(
     trace: NetworkTrace,
     *,
     activity: Sequence[BoolArray],
+    verilog: Callable[[SparseConfig], str] = kept_verilog,
 ) -> LayerRun:
     """Run one or two directions of a layer over all steps and compare them with the golden model.
 
@@ -335,6 +336,10 @@ def run_layer(
     are all sent while it runs, to compare them, and in a second run, which is timed, the last
     alone, as in a network whose activations stay in the machine: the host takes one value per
     cycle.
+
+    Parameters
+    ----------
+    verilog: of a machine; gen/energy has others that count.
     """
     network, config = placed.network, placed.config
     requests = [every_output(network)]
@@ -343,7 +348,7 @@ def run_layer(
     different = 0
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
         folder = Path(name)
-        (folder / "sparnn.v").write_text(kept_verilog(config))
+        (folder / "sparnn.v").write_text(verilog(config))
         build_driver(folder / "sparnn.v")
         for request in requests:
             asked = with_outputs(placed, [request], activity)

@@ -23,7 +23,7 @@ from sparnn.gen.output.json_output import check_json, write_json
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
-from .bench_memory import bench_app
+from .bench_energy import bench_app
 from .evaluate import evaluate_command, report_command
 from .explore import explore_command
 from .synth import estimate_command, fit_command, synth_command

@@ -4,7 +4,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +54,14 @@ class DriverRun:
     seconds: of wall time.
     load_cycles: until the last word of the image was taken.
     beats: words that were read from external memory.
+    counts: by number, of Verilog that counts (gen/energy/counting.py).
     """
 
     cycles: int
     seconds: float
     load_cycles: int
     beats: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,13 @@ def run_driver(
         if status not in (0, 3):
             raise SimulationError(f"the simulation stopped with status {status}: {problem}")
         report = json.loads(text)
-        run = DriverRun(report["cycles"], report["seconds"], report["marked"], report["beats"])
+        run = DriverRun(
+            report["cycles"],
+            report["seconds"],
+            report["marked"],
+            report["beats"],
+            report["counts"],
+        )
         return np.fromfile(answer, "<u4").astype(np.uint32), run, problem if status else None
 
 

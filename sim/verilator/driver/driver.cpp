@@ -14,6 +14,9 @@
 // and `words`: so many bytes per cycle, each word so many cycles after it was asked for, so many
 // words at most under way or waiting.
 //
+// Verilog that counts (gen/energy/counting.py) says through sparnn_run when a run is under way, and
+// at the end through sparnn_count how often things happened; counts of one number are added.
+//
 // One JSON object goes to standard output, progress to standard error. Exit status: 0 done; 2 wrong
 // use or a file that cannot be read or written; 3 given up, with what has come out so far in OUTPUT.
 
@@ -24,6 +27,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -36,6 +40,18 @@
 #ifdef SPARNN_WAVES
 #include "verilated_vcd_c.h"
 #endif
+
+namespace {
+
+bool running = false;
+std::map<int, unsigned long long> counts;
+
+}  // namespace
+
+// Called from Verilog that counts.
+extern "C" void sparnn_run(unsigned char under_way) { running = under_way; }
+extern "C" unsigned char sparnn_running() { return running; }
+extern "C" void sparnn_count(int number, long long count) { counts[number] += count; }
 
 namespace {
 
@@ -302,11 +318,15 @@ int main(int argc, char** argv) {
     if (!options.waves.empty()) trace.close();
 #endif
     write_words(options.output, output);
+    std::string counted;
+    for (const auto& [number, count] : counts)
+        counted += (counted.empty() ? "\"" : ", \"") + std::to_string(number) + "\": "
+                   + std::to_string(count);
     std::printf("{\"cycles\": %llu, \"seconds\": %.6f, \"marked\": %llu, \"taken\": %zu, "
-                "\"given\": %zu, \"beats\": %llu}\n",
+                "\"given\": %zu, \"beats\": %llu, \"counts\": {%s}}\n",
                 static_cast<unsigned long long>(cycle), seconds,
                 static_cast<unsigned long long>(marked), taken, output.size(),
-                static_cast<unsigned long long>(memory.taken));
+                static_cast<unsigned long long>(memory.taken), counted.c_str());
     if (given_up) {
         std::fprintf(stderr, "error: %s; cycle %llu, %zu of %zu words taken, %zu of %llu given\n",
                      given_up, static_cast<unsigned long long>(cycle), taken, input.size(),

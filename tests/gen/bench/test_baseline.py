@@ -51,7 +51,7 @@ def test_bit_exact(comparison, design, lanes, changes):
     # parameters (both halves of 19 rows), behind two headers each. Twelve cycles of reset.
     rows = -(-image.entries.reshape(-1, 4).max(axis=1) // config.entries_per_read)
     beats = rows.sum() + len(rows) * (3 * 2 + (43 + 19) // 2 + 1) + 2 * 19
-    assert run.load_cycles == 11 + beats
+    assert run.driver.load_cycles == 11 + beats
     hidden = np.vstack([np.zeros((1, 19)), run.outputs[:-1]])
     used = np.hstack([comparison.x, hidden]) != 0
     if design == "ese":

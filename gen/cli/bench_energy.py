@@ -1,0 +1,59 @@
+"""`sparnn bench energy`: memories and logic of ours, EIE, ESE and dense passes."""
+
+from typing import Annotated
+
+import typer
+
+from sparnn.gen.bench.points import gather, publish
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.output.json_output import check_json
+
+from .bench import HiddenUnits, Json, ListCommand, Seed, Steps, V
+from .bench_memory import bench_app
+
+__all__ = ["bench_app", "energy_command"]
+
+
+@bench_app.command("energy", cls=ListCommand)
+def energy_command(
+    macs: Annotated[
+        int, typer.Option(min=4, max=1024, metavar="N", help="Multipliers of each machine.")
+    ] = 256,
+    designs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME...", help="Machines, each a name in quotes; all of them."),
+    ] = None,
+    v: V = None,
+    hidden: HiddenUnits = 800,
+    steps: Steps = 60,
+    stored_steps: Annotated[
+        int,
+        typer.Option(min=1, max=1 << 16, metavar="T", help="Steps that the memories hold."),
+    ] = 333,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """MASR's layer on ours, EIE, ESE and as a dense pass: picojoules of memories and logic."""
+    check_json(json)
+    from sparnn.gen.bench.energy import DESIGNS, energy_points
+
+    for name in designs or ():
+        if name not in DESIGNS:
+            raise SparnnError(
+                f"--designs {name}: the machines are {', '.join(repr(one) for one in DESIGNS)}"
+            )
+    if macs & (macs - 1):
+        raise SparnnError(
+            f"--macs {macs}: EIE's tree needs a power of two; the nearest is "
+            f"{1 << (macs.bit_length() - 1)}"
+        )
+    points = energy_points(
+        macs,
+        designs or list(DESIGNS),
+        v=v,
+        hidden=hidden,
+        steps=steps,
+        stored_steps=stored_steps,
+        seed=seed,
+    )
+    publish("Energy of MASR's layer", gather((one.as_dict() for one in points), json), json)

@@ -1,0 +1,1 @@
+"""Energy: counted accesses times energies of memories, toggles times energies of gates."""

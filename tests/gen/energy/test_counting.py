@@ -1,0 +1,42 @@
+"""Accesses that Verilog counts, against a slow and obvious count."""
+
+import numpy as np
+import pytest
+
+from sparnn.gen.bench.eie import prepare
+from sparnn.gen.bench.energy import energy_points
+from sparnn.gen.bench.workload import masr_workload
+from sparnn.gen.energy.counting import counting_verilog
+from sparnn.gen.errors import SparnnError
+
+STEPS, HIDDEN, LANES = 3, 128, 4
+WORKLOAD = {"hidden": HIDDEN, "steps": STEPS, "seed": 2}
+
+
+def test_refused():
+    with pytest.raises(SparnnError, match="no dispatcher or control"):
+        counting_verilog("module sparnn(clk);\n  input clk;\nendmodule\n")
+
+
+def test_counts():
+    """EIE: what it walks follows from weights and activations, and so does what it reads."""
+    (point,) = energy_points(LANES, ["eie"], stored_steps=0, **WORKLOAD)
+    assert point.bit_exact
+    counts = {row["memory"].partition(":")[2]: row for row in point.memories}
+    comparison = prepare(masr_workload(directions=2, **WORKLOAD), WORKLOAD["seed"])
+    looked_up = 0
+    for _, x, outputs in comparison.alone():
+        hidden = np.vstack([np.zeros((1, HIDDEN)), outputs[:-1]])
+        used = np.hstack([x, hidden]) != 0
+        looked_up += LANES * used.sum()
+    # Both banks are read once for each column, and perhaps once more at the end of each pass.
+    for bank in ("pointers_even", "pointers_odd"):
+        fresh = STEPS * counts[bank]["fresh"]
+        assert 0.9 * looked_up < fresh <= looked_up + 2 * 2 * STEPS * LANES
+        assert counts[bank]["fresh"] <= counts[bank]["reads"]
+    # Every new hidden state is written once, in each direction.
+    assert STEPS * counts["activations"]["writes"] == 2 * STEPS * HIDDEN
+    assert counts["matrix"]["copies"] == LANES
+    # Memory energy adds up.
+    for node, kinds in point.memory_pj.items():
+        assert sum(kinds.values()) <= point.ungated_pj[node]
