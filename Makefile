@@ -52,7 +52,7 @@ NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: ap
 
 .DEFAULT_GOAL := help
 .PHONY: help demo soc test lint format typecheck pytest coverage docs tables bench bench-examples
-.PHONY: cocotb formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
+.PHONY: cocotb faults formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
@@ -62,6 +62,7 @@ help:
 	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
 	@echo 'make coverage    the tests, and which branches they take: build/coverage/index.html'
 	@echo 'make cocotb      every bench in cocotb, in all shapes (long): JUnit XML in build/cocotb'
+	@echo 'make faults      hundreds of faults on the machine behind its bus, and what became of each'
 	@echo 'make formal      the proofs of the buses'
 	@echo 'make docs        the documents as a site: build/site/index.html'
 	@echo 'make tables      the tables of README and docs from docs/results/*.json'
@@ -99,6 +100,9 @@ cocotb: $(STAMP)
 	SPARNN_JUNIT=build/cocotb $(BIN)/python -m pytest -n $(JOBS) --junit-xml build/cocotb/pytest.xml \
 	  tests/system/test_cocotb.py tests/system/benches/bus_crossings.py \
 	  tests/driver/simulated.py $(ARGS)
+
+faults: $(STAMP)
+	$(BIN)/python -m pytest tests/system/benches/faults.py $(ARGS)
 
 formal: $(STAMP)
 	$(BIN)/python -m pytest tests/hdl/bus/test_proofs.py $(ARGS)

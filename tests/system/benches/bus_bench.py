@@ -14,6 +14,7 @@ import numpy as np
 from bus_support import JobHost, crc_words, job_words
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiResp
+from fault_cases import KINDS, Faults
 
 from sparnn.hdl.bus.faults import Fault
 from sparnn.hdl.host.protocol import IMAGE_VERSION, Opcode, Response, Target, header, identity
@@ -294,3 +295,11 @@ async def long_bursts_keep_to_pages(dut):
     headers = 3 * len(job) // len(padding)
     assert cycles < len(job) + 3 * headers + 60, (cycles, len(job))
     assert stalls < 40, stalls
+
+
+@test(timeout_time=30)
+async def faults_are_found_and_streams_go_on(dut):
+    """One of each kind; `make faults` has hundreds."""
+    host = JobHost(dut)
+    await host.reset()
+    assert (await Faults(host, PROGRAM, NETWORK, IMAGE, 3).run(len(KINDS))).total() == len(KINDS)
