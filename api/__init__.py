@@ -89,8 +89,9 @@ def compile(
 
     Parameters
     ----------
-    model: the path of an ONNX file, an `onnx.ModelProto`, or a `torch.nn.Module`, which PyTorch
-        exports on the calibration arrays: they are its arguments, in their order.
+    model: the path of an ONNX file, or of a TOML file beside a state dict (docs/models.md), an
+        `onnx.ModelProto`, or a `torch.nn.Module`, which PyTorch exports on the calibration arrays:
+        they are its arguments, in their order.
     calibrate: sample inputs by name, or the path of an npz file that holds them.
     output: the folder; a temporary one where none is given.
     options: of :func:`sparnn.gen.compile.compile_model`: config, lanes, prune, weight_bits,

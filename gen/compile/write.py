@@ -45,7 +45,7 @@ def write_folder(
         around.write(folder, machine, bench=read.cut is None and one_at_a_time)
     estimated = json.dumps(estimate.as_dict(), indent=1)
     (folder / ESTIMATE).write_text(estimated + "\n", encoding="utf-8")
-    _copy_model(model, folder / "model.onnx")
+    _copy_model(model, read.model, folder / "model.onnx")
     if read.cut is None:
         _write_part(folder, parts[0], options, around, f"../{VERILOG}")
         return
@@ -115,10 +115,11 @@ def _write_part(
     (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
-def _copy_model(model: Path, copy: Path) -> None:
-    """One file, whatever the model's weights lie in."""
-    loaded = onnx.load(model, load_external_data=False)
-    if any(uses_external_data(tensor) for tensor in loaded.graph.initializer):
-        copy.write_bytes(onnx.load(model).SerializeToString(deterministic=True))
-    else:
-        shutil.copyfile(model, copy)
+def _copy_model(model: Path, loaded: onnx.ModelProto, copy: Path) -> None:
+    """One file, whatever the model and its weights lie in."""
+    if model.suffix == ".onnx":
+        given = onnx.load(model, load_external_data=False)
+        if not any(uses_external_data(tensor) for tensor in given.graph.initializer):
+            shutil.copyfile(model, copy)
+            return
+    copy.write_bytes(loaded.SerializeToString(deterministic=True))

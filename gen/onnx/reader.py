@@ -25,6 +25,7 @@ from .directions import concat, reduce_sum, split
 from .linear import activate, add, gemm, matmul
 from .recurrent import recurrent
 from .shapes import PLUMBING
+from .state_dict import SUFFIX, state_dict_model
 from .values import FLOAT_TYPES, Axis, Const, Signal, Value, refuse
 
 __all__ = ["LAYERS", "element_type", "import_onnx", "load_onnx", "network_of"]
@@ -85,12 +86,14 @@ def import_onnx(path: Path) -> FloatNetwork:
 
 
 def load_onnx(path: Path) -> ModelProto:
-    """An ONNX file, its external data included.
+    """An ONNX file, its external data included, or what a TOML file says of a state dict.
 
     Raises
     ------
     SparnnError : it cannot be read.
     """
+    if path.suffix == SUFFIX:
+        return state_dict_model(path)
     try:
         model = onnx.load(path)
         # What is no text, type or tensor fails here, and not somewhere behind.
