@@ -11,10 +11,12 @@ __all__ = ["evaluate_command", "report_command"]
 
 
 def evaluate_command(
-    folder: Annotated[
+    model: Annotated[
         Path,
         typer.Argument(
-            exists=True, file_okay=False, metavar="DIR", help="A folder that compile wrote."
+            exists=True,
+            metavar="MODEL.onnx|DIR",
+            help="A trained model, or a folder that compile wrote.",
         ),
     ],
     data: Annotated[
@@ -40,6 +42,23 @@ def evaluate_command(
             help="Some of float, pruned, quantized, golden and verilator, separated by commas.",
         ),
     ] = "float,golden",
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="X.npz",
+            help="Of a model: sample inputs, for which it is compiled first.",
+        ),
+    ] = None,
+    config: Annotated[
+        str | None,
+        typer.Option(metavar="PRESET|FILE|BOARD", help="Of a model: the machine, as for compile."),
+    ] = None,
+    prune: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, metavar="P", help="Of a model: share of its weights."),
+    ] = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Quantize every tensor alone as well.")
     ] = False,
@@ -47,12 +66,13 @@ def evaluate_command(
         str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
     ] = None,
 ) -> None:
-    """Evaluate a compiled model by a metric: in real numbers, in integers, in Verilog."""
+    """Evaluate a model by a metric: in real numbers, in integers, in Verilog."""
     check_json(json)
-    from sparnn.gen.evaluate.evaluate import evaluate
+    from sparnn.gen.evaluate.evaluate import compiled_folder, evaluate
 
     names = [name for name in backends.replace(",", " ").split() if name]
-    result = evaluate(folder, data, metric, backends=names, tensors=sensitivity)
+    with compiled_folder(model, calibrate, config=config, prune=prune) as folder:
+        result = evaluate(folder, data, metric, backends=names, tensors=sensitivity)
     if json != "-":
         for line in result.lines():
             print(line)

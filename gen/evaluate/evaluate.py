@@ -1,7 +1,8 @@
 """`sparnn evaluate`: a metric of a compiled model in real numbers, in integers and in Verilog."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.features import Fitted, scaled_features
@@ -26,7 +28,7 @@ from sparnn.sim.session.whole import Whole, graph_feeds
 from .layers import LayerQuality, layer_quality, part_network, rounded_model
 from .metrics import Metric, find_metric
 
-__all__ = ["BACKENDS", "Evaluation", "evaluate", "layers_of"]
+__all__ = ["BACKENDS", "Evaluation", "compiled_folder", "evaluate", "layers_of"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
@@ -127,6 +129,33 @@ def evaluate(
     layers = [one for part in runs.parts for one in layer_quality(part, known[part])]
     alone = [one for part in runs.parts for one in _alone(part, known[part])] if tensors else []
     return Evaluation(measure, tuple(results), tuple(layers), tuple(alone))
+
+
+@contextmanager
+def compiled_folder(
+    model: Path, calibrate: Path | None, *, config: str | None = None, prune: float | None = None
+) -> Iterator[Path]:
+    """The folder itself, or one that a model is compiled into and that goes afterwards.
+
+    Raises
+    ------
+    SparnnError: a model without sample inputs, or a folder with options of a model.
+    """
+    if model.is_dir():
+        if any(one is not None for one in (calibrate, config, prune)):
+            raise SparnnError(
+                f"{model} is compiled already: leave out --calibrate, --config and --prune, or "
+                "give the model"
+            )
+        yield model
+        return
+    if calibrate is None:
+        raise SparnnError(
+            f"{model} is a model, which is compiled first: give sample inputs as --calibrate X.npz"
+        )
+    with tempfile.TemporaryDirectory(prefix="sparnn-") as place:
+        compile_model(model, calibrate, Path(place) / "out", config=config, prune=prune)
+        yield Path(place) / "out"
 
 
 def layers_of(folder: Path, data: Path) -> tuple[list[LayerQuality], list[TensorSaturation]]:

@@ -62,6 +62,24 @@ def test_command(digits: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert said in capsys.readouterr().err
 
 
+def test_command_on_a_model(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model, data = str(DIGITS / "rnn_relu.onnx"), ["--data", str(DIGITS / "test.npz")]
+    samples = ["--calibrate", str(DIGITS / "calibrate.npz")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", model, *data, *samples, "--config", "tiny", "--prune", "0.1"])
+    assert stopped.value.code == 0
+    assert "golden         accuracy" in capsys.readouterr().out
+    (tmp_path / "out").mkdir()
+    for wrong, said in (
+        ([model], "give sample inputs as --calibrate"),
+        ([str(tmp_path / "out"), *samples], "is compiled already: leave out --calibrate"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["evaluate", *wrong, *data])
+        assert stopped.value.code == 2
+        assert said in capsys.readouterr().err
+
+
 def test_whole_graphs_and_a_metric_of_ones_own(tmp_path: Path) -> None:
     graph = Graph()
     x = graph.input("x", ["time", "batch", 5])
