@@ -38,6 +38,7 @@ class CpuPoint:
 
     Members
     -------
+    model: its path, as it was given.
     engine, version, numbers: "onnxruntime" or "openvino"; float32 or int8.
     steps: in a call. threads: that the engine may use.
     median_us, p99_us: of a call, in microseconds.
@@ -100,7 +101,7 @@ def measure_cpu(
                 median, most = _time(run, feeds, calls)
                 points.append(
                     CpuPoint(
-                        model.name,
+                        str(model),
                         engine,
                         importlib.metadata.version(engine),
                         numbers,

@@ -17,7 +17,7 @@ from sparnn.sim.network.network import GATES
 
 from .sharp import EPUR_GROUPS, dense_network, machine_of, model_point, simulated
 
-__all__ = ["BRAINWAVE", "BRAINWAVE_GROUPS", "brainwave_points", "network_points"]
+__all__ = ["BRAINWAVE", "BRAINWAVE_GROUPS", "brainwave_points", "network_points", "shape_plan"]
 
 #: Network -> layers of (inputs, units, directions); steps; SHARP's published speedup over E-PUR at
 #: 1K, 4K, 16K, 64K MACs. The networks' own inputs are narrower or wider than their hidden size by
@@ -92,7 +92,7 @@ def _simulated_shapes(config: DenseConfig, seed: int) -> dict[tuple[Shape, int],
     for (inputs, units, directions), steps in runs:
         places = _places(config, inputs, units)
         paired = directions > 1
-        plan = _shape_plan(config, places, units, min(steps, 50), "lstm", "unfolded", None, paired)
+        plan = shape_plan(config, places, units, min(steps, 50), "lstm", "unfolded", None, paired)
         rng = np.random.default_rng([seed, units, inputs])
         network = dense_network(rng, "lstm", units, directions, inputs=places)
         x = rng.integers(-128, 128, (1, steps, places))
@@ -143,13 +143,13 @@ def _shape_cycles(
     fixed: int | None = None,
     paired: bool = False,
 ) -> int:
-    plan = _shape_plan(config, inputs, units, min(steps, 50), kind, schedule, fixed, paired)
+    plan = shape_plan(config, inputs, units, min(steps, 50), kind, schedule, fixed, paired)
     layer = TileLayer(plan, inputs, units, steps, kind, paired=paired)
     return network_cycles(config, [layer])
 
 
 @cache
-def _shape_plan(
+def shape_plan(
     config: DenseConfig,
     inputs: int,
     units: int,
@@ -159,6 +159,7 @@ def _shape_plan(
     fixed: int | None,
     paired: bool,
 ) -> TilePlan:
+    """The best tiles of a layer, on a machine with memory for its columns."""
     columns = max(config.columns, ceil_div(max(inputs, units), config.bank_lanes))
     return explore_shape(
         replace(config, columns=columns),

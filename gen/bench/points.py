@@ -8,10 +8,22 @@ import typer
 
 from sparnn.gen.output.json_output import write_json
 
-__all__ = ["gather", "publish"]
+__all__ = ["gather", "publish", "publish_rows"]
 
 #: Of a point that has just been measured; the table and the file have all.
-_SHOWN = ("design", "lanes", "v", "seed", "steps", "bit_exact", "cycles", "utilization", "area")
+_SHOWN = (
+    "model",
+    "engine",
+    "design",
+    "lanes",
+    "v",
+    "seed",
+    "steps",
+    "bit_exact",
+    "cycles",
+    "utilization",
+    "area",
+)
 
 
 def gather(points: Iterable[Mapping[str, Any]], json_file: str | None) -> list[Mapping[str, Any]]:
@@ -42,6 +54,20 @@ def publish(title: str, points: Sequence[Mapping[str, Any]], json_file: str | No
     write_json(list(points), json_file)
     if not all(point.get("bit_exact", True) for point in points):
         raise typer.Exit(1)
+
+
+def publish_rows(title: str, points: Sequence[Mapping[str, Any]], json_file: str | None) -> None:
+    """Print many points of few values, a row each, and write them."""
+    from rich.console import Console
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for point in points for name in point))
+    table = Table(*(name.replace("_", " ") for name in names), title=title)
+    for point in points:
+        table.add_row(*(_text(point.get(name)) for name in names))
+    width = None if sys.stdout.isatty() else 40 + 16 * len(names)
+    Console(stderr=json_file == "-", width=width).print(table)
+    write_json(list(points), json_file)
 
 
 def _text(value: object) -> str:

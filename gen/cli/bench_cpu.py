@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sparnn.gen.bench.points import gather, publish
+from sparnn.gen.bench.points import gather, publish_rows
 from sparnn.gen.output.json_output import check_json
 
 from .bench import Json, ListCommand
@@ -56,4 +56,4 @@ def cpu_command(
             calls=calls,
         )
     )
-    publish("Beside what people would use", gather(points, json), json)
+    publish_rows("Beside what people would use", gather(points, json), json)

@@ -318,6 +318,12 @@ int main(int argc, char** argv) {
     if (!options.waves.empty()) trace.close();
 #endif
     write_words(options.output, output);
+    if (given_up)
+        std::fprintf(stderr, "error: %s; cycle %llu, %zu of %zu words taken, %zu of %llu given\n",
+                     given_up, static_cast<unsigned long long>(cycle), taken, input.size(),
+                     output.size(), static_cast<unsigned long long>(options.expected));
+    // Who reads standard error to its end would not take a long report meanwhile.
+    std::fclose(stderr);
     std::string counted;
     for (const auto& [number, count] : counts)
         counted += (counted.empty() ? "\"" : ", \"") + std::to_string(number) + "\": "
@@ -327,11 +333,5 @@ int main(int argc, char** argv) {
                 static_cast<unsigned long long>(cycle), seconds,
                 static_cast<unsigned long long>(marked), taken, output.size(),
                 static_cast<unsigned long long>(memory.taken), counted.c_str());
-    if (given_up) {
-        std::fprintf(stderr, "error: %s; cycle %llu, %zu of %zu words taken, %zu of %llu given\n",
-                     given_up, static_cast<unsigned long long>(cycle), taken, input.size(),
-                     output.size(), static_cast<unsigned long long>(options.expected));
-        return 3;
-    }
-    return 0;
+    return given_up ? 3 : 0;
 }
