@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.estimate.cycles import loop_cycles, run_cycles
 from sparnn.gen.machines.presets import structure
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.network.prune import prune
+from sparnn.gen.quantize.activity import measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.hdl.common.numbers import clog2
@@ -49,6 +51,7 @@ class _Work:
     """A network, its input, and what it computes."""
 
     network: IntegerNetwork
+    sequence: InputSequence
     x: IntArray
 
 
@@ -129,7 +132,7 @@ def _work(layers: int, units: int, share: float, steps: int, seed: int) -> _Work
     sequence = InputSequence(rng.normal(size=(steps, INPUTS)), {})
     integers = quantize_network(drawn, calibrate(drawn, [sequence]), 8, 8).network
     x, _ = quantize(sequence.x, integers.layers[0].f_x, integers.activation_bits)
-    return _Work(integers, x)
+    return _Work(integers, sequence, x)
 
 
 def _placed(
@@ -164,6 +167,12 @@ def _placed(
     return placed
 
 
+def _expected(work: _Work, placed: SparsePlacement, rate: float) -> float:
+    """Cycles of the run by the estimate's model."""
+    activity = measure_activity(work.network, [work.sequence])
+    return run_cycles(loop_cycles(placed, activity, bytes_per_cycle=rate), len(work.x))
+
+
 def _measured(work: _Work, placed: SparsePlacement, memory: ExternalMemory) -> dict[str, Any]:
     """Cycles of a run, and of those what the memory took."""
     steps = len(work.x)
@@ -187,6 +196,7 @@ def _measured(work: _Work, placed: SparsePlacement, memory: ExternalMemory) -> d
         "modes": list(placed.modes),
         "bit_exact": exact,
         "cycles_per_step": cycles / steps,
+        "expected_cycles": _expected(work, placed, memory.bytes_per_cycle) / steps,
         "bytes_per_step": bytes_read / steps,
         "bandwidth_share": bytes_read / (memory.bytes_per_cycle * cycles),
         "utilization": trace.useful_macs / (placed.config.mac_units * cycles),

@@ -22,6 +22,7 @@ _COLUMNS = [
     {"title": "bytes a cycle", "text": "{bytes_per_cycle}"},
     {"title": "latency", "text": "{latency}"},
     {"title": "cycles a step", "text": "{cycles_per_step:,.0f}"},
+    {"title": "as estimated", "text": "{expected_cycles:,.0f}"},
     {"title": "bytes a step", "text": "{bytes_per_step:,.0f}"},
     {"title": "of the bandwidth", "text": "{bandwidth_share:.2%}"},
     {"title": "of a swap hidden", "text": "{hidden}"},

@@ -162,6 +162,12 @@ def estimate_command(
         float | None,
         typer.Option("--frame-ms", min=1e-6, metavar="MS", help="Milliseconds between two steps."),
     ] = None,
+    bytes_per_cycle: Annotated[
+        float | None,
+        typer.Option(
+            min=0.01, metavar="B", help="Of external memory, for a machine with stream_bits."
+        ),
+    ] = None,
     json: Json = None,
 ) -> None:
     """Cycles, time a step and area on boards, without Verilog and synthesis; which to take."""
@@ -179,6 +185,7 @@ def estimate_command(
         activation_bits=activation_bits,
         steps=steps,
         frame_ms=frame_ms,
+        bytes_per_cycle=bytes_per_cycle,
     )
     _finish(result.lines(), result.as_dict(), json)
 

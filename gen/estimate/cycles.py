@@ -54,21 +54,49 @@ class LoopCycles:
     first: cycles of a sequence's first step, before which the state is zero, and of beginning.
     steady: cycles of each further step; 0 where the layers run one step.
     macs: products of all weights that are not zero, in a step.
+    mode: how its weights come from external memory (docs/external-memory.md), "" where they do not.
+    reading: cycles that the memory takes for them, once in a step or once in a run.
     """
 
     layers: tuple[int, ...]
     first: float
     steady: float
     macs: int
+    mode: str = ""
+    reading: float = 0.0
+
+    @property
+    def step(self) -> float:
+        """Cycles of each further step, waiting for the memory included."""
+        return max(self.steady, self.reading) if self.mode == "streamed" else self.steady
+
+    @property
+    def waits(self) -> bool:
+        """Whether the memory sets the pace."""
+        return self.step > self.steady
 
 
 def run_cycles(loops: Sequence[LoopCycles], steps: int) -> float:
-    """Cycles from RUN to the last output of a sequence of so many steps."""
-    return sum(loop.first + (steps - 1) * loop.steady for loop in loops)
+    """Cycles from RUN to the last output of a sequence of so many steps.
+
+    Words that are read once in a run are read while the loop before runs.
+    """
+    total = before = 0.0
+    for loop in loops:
+        own = loop.first + (steps - 1) * loop.step
+        if loop.mode == "streamed":
+            own += max(0.0, loop.reading - loop.first)
+        if loop.mode == "swapped":
+            own += max(0.0, loop.reading - before)
+        total, before = total + own, own
+    return total
 
 
 def loop_cycles(
-    placement: Placement, activity: Sequence[BoolArray] | None = None
+    placement: Placement,
+    activity: Sequence[BoolArray] | None = None,
+    *,
+    bytes_per_cycle: float | None = None,
 ) -> list[LoopCycles]:
     """Cycles of each loop of a placed network.
 
@@ -76,6 +104,7 @@ def loop_cycles(
     ----------
     activity: which activations are not zero, as
         :func:`~sparnn.gen.quantize.activity.measure_activity` gives them; None: all of them.
+    bytes_per_cycle: what an external memory gives; None: one of its words.
     """
     if isinstance(placement, DensePlacement):
         return _dense(placement)
@@ -89,7 +118,14 @@ def loop_cycles(
     spread = Activity(activity, sent).changed(
         lambda one: one[np.linspace(0, len(one) - 1, _SAMPLES).round().astype(int)]
     )
-    return [_sparse(placement, loop, spread) for loop in placement.layout.loops]
+    loops = [_sparse(placement, loop, spread) for loop in placement.layout.loops]
+    if not placement.config.stream_bits:
+        return loops
+    rate = bytes_per_cycle or placement.config.stream_bits / 8
+    return [
+        replace(loop, mode=mode, reading=4 * words.section.size / rate)
+        for loop, words, mode in zip(loops, placement.loop_words, placement.modes, strict=True)
+    ]
 
 
 def _macs(layers: Sequence[IntegerLayer]) -> int:

@@ -163,6 +163,7 @@ def estimate(
     activation_bits: int | None = None,
     steps: int | None = None,
     frame_ms: float | None = None,
+    bytes_per_cycle: float | None = None,
 ) -> Estimate:
     """Estimate a model without compiling it.
 
@@ -175,6 +176,8 @@ def estimate(
         default.
     steps: of a sequence; by default the sample inputs'.
     frame_ms: milliseconds between two steps.
+    bytes_per_cycle: that external memory gives to a machine with ``stream_bits``; one of its words
+        by default.
 
     Raises
     ------
@@ -187,6 +190,11 @@ def estimate(
         if calibrate is not None:
             steps = max(len(one.x) for part in parts for one in part.sequences)
 
+    if bytes_per_cycle is not None and not load_machine(config or board, lanes).stream_bits:
+        raise SparnnError(
+            "--bytes-per-cycle: this machine reads nothing from external memory while it runs; "
+            "name one with stream_bits by --config FILE.toml (docs/external-memory.md)"
+        )
     known: dict[MachineConfig, MachineEstimate] = {}
 
     def machine_of(config: str | None, lanes: int | None, width: int | None) -> MachineConfig:
@@ -201,7 +209,9 @@ def estimate(
         activities = [part.integers(machine)[1] for part in parts]
         if machine not in known:  # boards of one machine
             placements = _placed(parts, machine, fit=not is_file(config))
-            known[machine] = estimate_machine(placements, activities, steps, boards=())
+            known[machine] = estimate_machine(
+                placements, activities, steps, boards=(), bytes_per_cycle=bytes_per_cycle
+            )
         one = known[machine]
         return replace(one, boards=tuple(board_estimates(one.config, boards)))
 

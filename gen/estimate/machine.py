@@ -35,6 +35,7 @@ class MachineEstimate:
     measured: the activations that are zero were measured on sample inputs; else none is.
     boards: the machine on boards.
     memories: parameter of the machine -> the entries that the networks need, and those it has.
+    bytes_per_cycle: that external memory gives, where weights come from there.
     """
 
     config: MachineConfig
@@ -44,12 +45,13 @@ class MachineEstimate:
     measured: bool
     boards: tuple[BoardEstimate, ...]
     memories: Mapping[str, tuple[int, int]]
+    bytes_per_cycle: float = 0.0
 
     @property
     def step(self) -> float:
         """Cycles of one more step of a sequence, of all networks; where all layers run one step,
         of that."""
-        steady = sum(loop.steady for part in self.parts for loop in part)
+        steady = sum(loop.step for part in self.parts for loop in part)
         return steady or self.run
 
     @property
@@ -75,6 +77,12 @@ class MachineEstimate:
         if frame_ms is not None:
             mhz = self.step / (1000 * frame_ms)
             lines.append(f"real time      from {mhz:.3g} MHz on, at a step every {frame_ms:g} ms")
+        if self.config.stream_bits:
+            loops = [loop for part in self.parts for loop in part]
+            lines.append(
+                f"memory         {self.bytes_per_cycle:g} bytes a cycle: it sets the pace of "
+                f"{sum(loop.waits for loop in loops)} of {len(loops)} loops"
+            )
         said: dict[str, list[str]] = {}  # boards of the same FPGA share a line
         for board in self.boards:
             text = board.text(self.step)
@@ -103,6 +111,7 @@ class MachineEstimate:
                 ]
                 for loops, names in zip(self.parts, self.names, strict=True)
             ],
+            **({"bytes_per_cycle": self.bytes_per_cycle} if self.config.stream_bits else {}),
             "boards": [board.as_dict(self.step) for board in self.boards],
         }
 
@@ -113,6 +122,7 @@ def estimate_machine(
     steps: int,
     *,
     boards: Sequence[str] = tuple(BOARDS),
+    bytes_per_cycle: float | None = None,
 ) -> MachineEstimate:
     """Estimate networks that are placed on one machine.
 
@@ -120,12 +130,14 @@ def estimate_machine(
     ----------
     activities: which activations are not zero, of each network; None: all.
     steps: of a sequence. boards: by name; all by default.
+    bytes_per_cycle: that an external memory gives; one of its words by default.
     """
     config = placements[-1].config
+    rate = bytes_per_cycle or config.stream_bits / 8
     return MachineEstimate(
         config,
         tuple(
-            tuple(loop_cycles(placed, activity))
+            tuple(loop_cycles(placed, activity, bytes_per_cycle=rate))
             for placed, activity in zip(placements, activities, strict=True)
         ),
         tuple(tuple(layer.name for layer in one.network.layers) for one in placements),
@@ -133,6 +145,7 @@ def estimate_machine(
         all(activity is not None for activity in activities),
         tuple(board_estimates(config, boards)),
         _filled(placements, config),
+        rate,
     )
 
 

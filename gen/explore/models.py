@@ -99,7 +99,7 @@ def _placed(
     return machine, {
         "cycles_per_step": run_cycles(loops, steps) / steps,
         "first_cycles": sum(loop.first for loop in loops),
-        "steady_cycles": sum(loop.steady for loop in loops),
+        "steady_cycles": sum(loop.step for loop in loops),
         "memory_bits": bits,
         "mac_units": machine.mac_units,
     }

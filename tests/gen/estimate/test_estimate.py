@@ -20,6 +20,7 @@ from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.presets import dense_preset
 from sparnn.gen.machines.dense.program import model_layers
 from sparnn.gen.machines.presets import load_config
+from sparnn.gen.machines.sparse.place import place as sparse_place
 from sparnn.gen.synth.memories import memories
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
@@ -39,6 +40,27 @@ def test_cycles_of_the_dense_machine_are_those_of_its_model() -> None:
     for steps in (40, 60):
         exact = network_cycles(placed.config, model_layers(placed, steps))
         assert run_cycles(loop_cycles(placed), steps) == pytest.approx(exact, abs=3)
+
+
+def test_cycles_wait_for_the_memory() -> None:
+    """A streamed layer takes what is slower, a swapped one what the layer before does not hide."""
+    network = random_network(np.random.default_rng(3), load_config("tiny"), layers=2)
+    placed = sparse_place(network, replace(load_config("tiny"), stream_bits=32), fit=True)
+    fast, slow = (loop_cycles(placed, bytes_per_cycle=rate) for rate in (1e6, 0.01))
+    for mode in ("resident", "swapped", "streamed"):
+        quick, late = ([replace(one, mode=mode) for one in loops] for loops in (fast, slow))
+        steps, plain = 5, run_cycles([replace(one, mode="") for one in fast], 5)
+        assert run_cycles(quick, steps) == pytest.approx(plain, rel=1e-2)
+        reading = sum(one.reading for one in late)
+        assert reading == pytest.approx(100 * 4 * sum(w.section.size for w in placed.loop_words))
+        found = run_cycles(late, steps)
+        if mode == "resident":
+            assert found == pytest.approx(plain)
+        elif mode == "swapped":
+            assert plain < found < plain + reading
+        else:
+            assert found == pytest.approx(steps * reading, rel=0.2)
+            assert all(one.waits for one in late)
 
 
 def test_results_keep_the_promise(checkout: Path) -> None:

