@@ -149,6 +149,16 @@ int sparnn_load(sparnn_device *device, const uint32_t *image) {
     return run_job(&job, 0);
 }
 
+#if SPARNN_STREAM_BITS
+int sparnn_keep_weights(sparnn_device *device, uint64_t address) {
+    if (address % (SPARNN_STREAM_BITS / 8))
+        return SPARNN_BAD_ARGUMENT;
+    SPARNN_WRITE(device, SPARNN_REG_WEIGHTS_LO, (uint32_t)address);
+    SPARNN_WRITE(device, SPARNN_REG_WEIGHTS_HI, (uint32_t)(address >> 32));
+    return sparnn_reset(device); /* what the machine has read of the weights before is forgotten */
+}
+#endif
+
 /* Runs ----------------------------------------------------------------------------------------- */
 
 /* A step's inputs, by position, as store words: elements of SPARNN_ACTIVATION_BITS, lowest first. */

@@ -55,6 +55,13 @@ int sparnn_reset(sparnn_device *device);
 /* Loads the network: the words of image.bin, SPARNN_IMAGE_WORDS of them. */
 int sparnn_load(sparnn_device *device, const uint32_t *image);
 
+#if SPARNN_STREAM_BITS
+/* Says where weights.bin lies in memory, SPARNN_WEIGHTS_WORDS words of it: `address` as the machine
+ * sees it, a multiple of SPARNN_STREAM_BITS / 8. Before the first run, and again when it has moved;
+ * they are read while the network runs, so they stay there. */
+int sparnn_keep_weights(sparnn_device *device, uint64_t address);
+#endif
+
 /* Runs steps of one sequence: x[steps][SPARNN_NETWORK_INPUTS], integers of format
  * SPARNN_NETWORK_F_X; what does not fit SPARNN_ACTIVATION_BITS is clamped. carry_on: from the states
  * in the machine, else from zero. At most SPARNN_NETWORK_MAX_STEPS. */

@@ -73,27 +73,29 @@ def _write_part(
 ) -> None:
     """A network's files, and the manifest of its folder. ``verilog``: its path from tb/."""
     network, program = part.quantized.network, part.placement.program
+    image, external = part.placement.image, part.placement.external
+    words = {"image_words": len(image)}
+    if program.config.stream_bits:
+        words["weights_words"] = len(external)
     (folder / HEADER).write_text(
-        header_text(
-            part.placement.config, program, network.layers[0].f_x, len(part.placement.image)
-        ),
+        header_text(part.placement.config, program, network.layers[0].f_x, **words),
         encoding="utf-8",
     )
-    if around is not None and around.bus.jobs and not program.config.stream_bits:
+    if around is not None and around.bus.jobs:
         write_c_driver(folder, program, network)
     if program.streams == 1 and not program.config.stream_bits:
         write_testbench(
             folder / "tb",
             program,
             network,
-            part.placement.image,
+            image,
             [quantize_sequence(network, one) for one in part.samples],
             verilog,
         )
     network.save(folder / "network.npz")
-    (folder / "image.bin").write_bytes(part.placement.image.astype("<u4").tobytes())
+    (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())
     if program.config.stream_bits:
-        (folder / "weights.bin").write_bytes(part.placement.external.astype("<u4").tobytes())
+        (folder / "weights.bin").write_bytes(external.astype("<u4").tobytes())
     (folder / "program.json").write_text(
         json.dumps(program.to_dict(), indent=1) + "\n", encoding="utf-8"
     )

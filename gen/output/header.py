@@ -26,13 +26,14 @@ def header_text(
     program: MachineProgram | None = None,
     f_x: int | None = None,
     image_words: int | None = None,
+    weights_words: int | None = None,
 ) -> str:
     """The text of sparnn.h: C99, macros only.
 
     Parameters
     ----------
     program: adds the addresses and sizes of a compiled network.
-    f_x: format of its input. image_words: of image.bin.
+    f_x: format of its input. image_words: of image.bin. weights_words: of weights.bin.
     """
     descriptor = config.DESCRIPTOR
     lines = [
@@ -101,6 +102,8 @@ def header_text(
         lines += _network(program)
         if image_words is not None:
             lines.append(_define("IMAGE_WORDS", image_words))
+        if weights_words is not None:
+            lines.append(_define("WEIGHTS_WORDS", weights_words))
         if f_x is not None:
             lines.append(_define("NETWORK_F_X", f_x))
     return "\n".join([*lines, "", "#endif", ""])

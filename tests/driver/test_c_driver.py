@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.job_device import JobDevice
 
+from sparnn.gen.compile import compile_model
 from sparnn.hdl.bus.faults import Fault
 from sparnn.hdl.host.protocol import Opcode, header
 from sparnn.sim.golden.layers import run_network
@@ -51,7 +52,11 @@ def c_compiler():
 
 @pytest.fixture(scope="module")
 def library(network, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("c")
+    return built(network[0], tmp_path_factory.mktemp("c"))
+
+
+def built(compiled, folder):
+    """The driver of a compiled folder as a library in another one."""
     (folder / "hooks.h").write_text(HOOKS)
     (folder / "hooks.c").write_text(
         '#include "hooks.h"\nuint32_t (*read_hook)(uint32_t);\n'
@@ -63,8 +68,8 @@ def library(network, tmp_path_factory):
     subprocess.run(
         [
             *(*c_compiler(), "-Wpedantic", "-fPIC"),
-            *("-shared", "-include", "hooks.h", "-I", network[0], "-o", "driver.so", "hooks.c"),
-            network[0] / "sparnn_driver.c",
+            *("-shared", "-include", "hooks.h", "-I", compiled, "-o", "driver.so", "hooks.c"),
+            compiled / "sparnn_driver.c",
         ],
         cwd=folder,
         check=True,
@@ -181,6 +186,26 @@ def test_memory_that_the_header_asks_for_is_enough(library, network, integers):
         session = Session(library, network[0], words=words).loaded()
         assert session.call("run", long, steps, 0) == 0
     assert library.memory_words(1) == len(session.image) + 2
+
+
+def test_weights_in_memory(network, tmp_path):
+    """Of a machine that reads them itself: where they lie, and that they are read anew."""
+    folder, inputs = network
+    np.savez(tmp_path / "x.npz", x=inputs)
+    text = "lanes = 2\nstream_bits = 64\nmask_depth = 512\nweight_depth = 512\nmax_v = 2\n"
+    (tmp_path / "m.toml").write_text(text)
+    model, out = folder / "model.onnx", tmp_path / "out"
+    options = {"config": str(tmp_path / "m.toml"), "bus": "axi", "bus_bits": 64}
+    compile_model(model, tmp_path / "x.npz", out, **options)
+    library = built(out, tmp_path)
+    session = Session(library, out)
+    address = ctypes.c_uint64(0x1_2345_6780)
+    assert session.call("keep_weights", address) == 0
+    assert session.device.values["WEIGHTS_LO"] == 0x2345_6780
+    assert session.device.values["WEIGHTS_HI"] == 1
+    assert session.call("keep_weights", ctypes.c_uint64(4)) == BAD_ARGUMENT
+    words = len(np.fromfile(out / "weights.bin", "<u4"))
+    assert f"SPARNN_WEIGHTS_WORDS {words}\n" in (out / "sparnn.h").read_text()
 
 
 def test_the_program_of_the_example_compiles(network, tmp_path, checkout):
