@@ -246,11 +246,20 @@ def check(
         Path,
         typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
     ],
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="X.npz",
+            help="Sample inputs, where the graph has branches that depend on them.",
+        ),
+    ] = None,
 ) -> None:
     """Say whether and how a model would be taken: what the machine computes, what the host."""
     from sparnn.gen.graph.check import check_model
 
-    _print(check_model(model))
+    _print(check_model(model, calibrate))
 
 
 @app.command()

@@ -177,6 +177,7 @@ def compile_model(
     with phase("Writing the folder"), written_aside(output) as folder:
         write_folder(folder, model, read, parts, verilog, estimate, around, options)
     host = () if read.cut is None else tuple(placement_lines(read.cut))
+    host += tuple(f"fixed          {line}, in what was compiled" for line in read.notes)
     host += tuple(f"warning        {line}" for line in export_warnings(read.model))
     return CompileSummary(output, tuple(parts), host, widths, len(verilog), estimate, phase)
 

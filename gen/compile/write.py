@@ -121,7 +121,8 @@ def _copy_model(model: Path, loaded: onnx.ModelProto, copy: Path) -> None:
     """One file, whatever the model and its weights lie in."""
     if model.suffix == ".onnx":
         given = onnx.load(model, load_external_data=False)
-        if not any(uses_external_data(tensor) for tensor in given.graph.initializer):
+        apart = any(uses_external_data(tensor) for tensor in given.graph.initializer)
+        if not apart and given == loaded:
             shutil.copyfile(model, copy)
             return
     copy.write_bytes(loaded.SerializeToString(deterministic=True))

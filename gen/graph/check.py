@@ -10,10 +10,13 @@ from onnx import ModelProto
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.onnx.reader import element_type, load_onnx, network_of
+from sparnn.sim.network.arrays import read_npz
+from sparnn.sim.session.whole import graph_feeds
 
 from .cells import export_warnings
 from .cut import cut, is_recurrent
 from .read import model_sizes
+from .specialize import has_branches, specialized
 from .write import placement_lines
 
 __all__ = ["check_model", "parts_of"]
@@ -24,10 +27,10 @@ _OPEN = 4
 _MOST = 1 << 24
 
 
-def check_model(path: Path) -> list[str]:
+def check_model(path: Path, calibrate: Path | None = None) -> list[str]:
     """Which layers the machine computes, and what the host runs, as lines for people.
 
-    A graph that has to be cut is run once in ONNX Runtime, on drawn inputs.
+    A graph that has to be cut is run once in ONNX Runtime, on the sample inputs or on drawn ones.
 
     Raises
     ------
@@ -40,11 +43,18 @@ def check_model(path: Path) -> list[str]:
         whole = error
     else:
         return ["taken          whole, by the machine", *_layers(network), *_warned(model)]
+    arrays = {} if calibrate is None else dict(read_npz(calibrate))
+    branches, notes = has_branches(model), list[str]()
     try:
-        found = cut(model, [_drawn(model)])
+        model, arrays, notes = specialized(model, arrays)
+        feeds = graph_feeds(arrays, model_sizes(model), str(calibrate)) if calibrate else None
+        found = cut(model, feeds or [_drawn(model)])
     except SparnnError as error:
+        if calibrate is None and branches:
+            raise SparnnError(f"{path}: {error}; its branches may need sample inputs, --calibrate") from error
         raise SparnnError(f"{path}: {whole if is_recurrent(model) else error}") from error
     lines = [f"taken          in {len(found.parts)} parts, the rest by the host"]
+    lines += [f"fixed          {line}" for line in notes]
     lines += placement_lines(found)
     for number, part in enumerate(found.parts):
         lines += [f"part {number}", *_layers(part.network)]
@@ -67,6 +77,7 @@ def parts_of(model: ModelProto) -> list[FloatNetwork]:
     except SparnnError as error:
         whole = error
     try:
+        model, _, _ = specialized(model, {})
         return [part.network for part in cut(model, [_drawn(model)]).parts]
     except SparnnError as error:
         raise whole if is_recurrent(model) else error from None

@@ -18,6 +18,7 @@ from sparnn.sim.session.whole import graph_feeds
 
 from .cut import Cut, cut, is_recurrent
 from .host import evaluate
+from .specialize import specialized
 
 __all__ = ["ReadModel", "ReadPart", "model_sizes", "read_model"]
 
@@ -32,11 +33,13 @@ class ReadPart:
 
 @dataclass(frozen=True, eq=False)
 class ReadModel:
-    """A model. ``cut``: None where all of it is one network."""
+    """A model. ``cut``: None where all of it is one network. ``notes``: what its inputs were fixed
+    to, for people."""
 
     model: ModelProto
     parts: tuple[ReadPart, ...]
     cut: Cut | None
+    notes: tuple[str, ...] = ()
 
 
 def read_model(path: Path, calibrate: Path) -> ReadModel:
@@ -59,7 +62,11 @@ def read_model(path: Path, calibrate: Path) -> ReadModel:
     else:
         sequences = load_inputs(calibrate, network.io, network.input_sizes)
         return ReadModel(model, (ReadPart(network, sequences),), None)
-    feeds = graph_feeds(read_npz(calibrate), model_sizes(model), str(calibrate))
+    try:
+        model, arrays, notes = specialized(model, read_npz(calibrate))
+    except SparnnError as error:
+        raise SparnnError(f"{path}: {error}") from error
+    feeds = graph_feeds(arrays, model_sizes(model), str(calibrate))
     try:
         found = cut(model, feeds)
     except SparnnError as error:
@@ -68,7 +75,7 @@ def read_model(path: Path, calibrate: Path) -> ReadModel:
     names = [value.name for part in found.parts for value in part.model.graph.input]
     tensors = evaluate(found.graph.model, feeds, list(dict.fromkeys(names)))
     parts = tuple(ReadPart(part.network, _sequences(part.network, tensors)) for part in found.parts)
-    return ReadModel(model, parts, found)
+    return ReadModel(model, parts, found, tuple(notes))
 
 
 def _sequences(
