@@ -18,7 +18,7 @@ from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
 from .masr import MASR_BITS
 from .workload import masr_workload
 
-__all__ = ["DESIGNS", "EnergyPoint", "energy_points"]
+__all__ = ["DESIGNS", "Counting", "EnergyPoint", "energy_points"]
 
 BANK_BYTES = 1024
 """Of the variants in which memories that runs only read are divided into banks."""
@@ -70,7 +70,7 @@ class _Run:
     v: int | None = None
 
 
-class _Counting:
+class Counting:
     """Writes Verilog that counts, and remembers what."""
 
     def __init__(self, verilog: Callable[[Any], str]) -> None:
@@ -87,7 +87,7 @@ class _Counting:
 
 
 def _baseline(comparison: Comparison, lanes: int, design: str) -> _Run:
-    counting = _Counting(baseline_verilog)
+    counting = Counting(baseline_verilog)
     runs = baseline_runs(comparison, lanes, design, counting)
     memories = counting.counted(runs[0].driver.counts)
     for run in runs[1:]:
@@ -96,7 +96,7 @@ def _baseline(comparison: Comparison, lanes: int, design: str) -> _Run:
 
 
 def _ours(comparison: Comparison, lanes: int, v: int | None, **options: Any) -> _Run:
-    counting = _Counting(machine_verilog)
+    counting = Counting(machine_verilog)
     width = options.get("width", 1)
     placed, run = our_run(
         comparison, lanes // width, replace(EIE_OPTIONS, v=v, **options), counting

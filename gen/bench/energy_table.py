@@ -1,5 +1,6 @@
-"""Points of `sparnn bench energy` as tables of docs/results: `python -m
-sparnn.gen.bench.energy_table POINTS.json...`, with the files that `--json` wrote."""
+"""Points of `sparnn bench energy`, `energy-logic` and `energy-sharp` as tables of docs/results:
+`python -m sparnn.gen.bench.energy_table POINTS.json --logic POINTS.json --sharp POINTS.json`, with
+the files that `--json` wrote."""
 
 import argparse
 import datetime
@@ -12,9 +13,12 @@ from typing import Any
 from sparnn.gen.energy.account import KINDS
 from sparnn.gen.energy.cacti import NODES
 
-__all__ = ["energy_tables", "main"]
+__all__ = ["energy_tables", "logic_table", "main", "sharp_table", "together"]
 
 RESULTS = Path("docs/results/energy.json")
+
+_SHOWN = 0.01
+"""Accesses a useful MAC, of a memory that has a row of its own."""
 
 Points = Sequence[Mapping[str, Any]]
 
@@ -46,6 +50,16 @@ def _of_eie(points: Points, total: float, what: str, node: int) -> float:
     return total / _total(eie, what, node)
 
 
+def _over_ours(points: Points, total: float) -> dict[str, float]:
+    """What ESE and the dense pass take as counted, over a total, at the first node."""
+    found = {}
+    for name, short in (("ese", "under_ese"), ("dense pass", "under_dense")):
+        for point in points:
+            if point["design"] == name:
+                found[short] = _total(point, "memory_pj", NODES[0]) / total
+    return found
+
+
 def _total(point: Mapping[str, Any], what: str, node: int) -> float:
     """Picojoules a step of all memories."""
     found = point[what][str(node)]
@@ -65,6 +79,7 @@ def _memory(points: Points) -> dict[str, Any]:
             row[f"mac{each}"] = total * point["steps"] / point["useful_macs"]
             row[f"eie{each}"] = _of_eie(points, total, "memory_pj", each)
         row["total"] = sum(kinds.values()) / 1000
+        row |= _over_ours(points, sum(kinds.values()))
         rows.append(row)
     columns = [
         {"title": "machine", "text": "{design}"},
@@ -100,6 +115,7 @@ def _variants(points: Points) -> dict[str, Any]:
                 row[f"{short}{node}"] = total / 1000
                 row[f"{short}{node}_eie"] = _of_eie(points, total, what, node)
                 row[f"{short}{node}_plain"] = _of_eie(points, total, "memory_pj", node)
+        row |= _over_ours(points, _total(point, "sliced_pj", NODES[0]))
         rows.append(row)
     titles = {
         "plain": "as counted",
@@ -134,6 +150,7 @@ def _accesses(points: Points) -> dict[str, Any]:
         }
         for point in points
         for memory in point["memories"]
+        if (memory["fresh"] + memory["writes"]) * point["steps"] >= _SHOWN * point["useful_macs"]
     ]
     columns = [
         {"title": "machine", "text": "{design}"},
@@ -148,16 +165,151 @@ def _accesses(points: Points) -> dict[str, Any]:
     return {"columns": columns, "rows": rows}
 
 
+def logic_table(points: Points) -> dict[str, Any]:
+    """Points of `sparnn bench energy-logic`."""
+    first = points[0]
+    rows = [
+        {
+            "design": point["design"],
+            "bit_exact": "yes" if point["bit_exact"] else "NO",
+            "use": 100 * point["useful_macs"] / point["lanes"] / point["cycles"],
+            "flip_flops": sum(
+                part["copies"] * part["flip_flops"] for part in point["parts"].values()
+            )
+            / point["lanes"],
+            "changes": point["mac_pj"]["internal"] + point["mac_pj"]["wires"],
+            **point["lane_cycle_pj"],
+        }
+        for point in points
+    ]
+    return {
+        "provenance": {
+            "command": f"sparnn bench energy-logic --macs {first['lanes']} "
+            f"--hidden {first['hidden']} --liberty FILE",
+            "date": datetime.date.today().isoformat(),
+            "note": f"cells {first['cells']}, {first['cycles']:,} cycles",
+        },
+        "columns": [
+            {"title": "machine", "text": "{design}"},
+            {"title": "useful slots", "text": "{use:.1f} %"},
+            {"title": "flip-flops a lane, everything included", "text": "{flip_flops:,.0f}"},
+            {"title": "clock pins, pJ a lane and cycle", "text": "{clock:.2f}"},
+            {"title": "of these, edges that change something", "text": "{needed:.2f}"},
+            {"title": "inside cells", "text": "{internal:.2f}"},
+            {"title": "wires", "text": "{wires:.2f}"},
+            {"title": "inside cells and wires, pJ a useful MAC", "text": "{changes:.2f}"},
+            {"title": "bit exact", "text": "{bit_exact}"},
+        ],
+        "rows": rows,
+    }
+
+
+def together(points: Points, logic: Points) -> dict[str, Any]:
+    """Memories of the large machines and logic of the small ones, a useful MAC, at 45 nm.
+
+    Clock pins are of a lane and cycle, so they count by the large machine's cycles.
+    """
+    rows = []
+    for point in points:
+        gates = next((one for one in logic if one["design"] == point["design"]), None)
+        if gates is None:
+            continue
+        slots = point["lanes"] * point["cycles"] / point["useful_macs"]
+        memory = {
+            name: _total(point, f"{what}_pj", NODES[0]) * point["steps"] / point["useful_macs"]
+            for name, what in (("plain", "memory"), ("least", "sliced"))
+        }
+        rows.append(
+            {
+                "design": _name(point),
+                **memory,
+                "changes": gates["mac_pj"]["internal"] + gates["mac_pj"]["wires"],
+                "clock": gates["lane_cycle_pj"]["clock"] * slots,
+                "needed": gates["mac_pj"]["needed"],
+            }
+        )
+    eie = next(row for row in rows if row["design"] == "eie")
+
+    def ratio(row: dict[str, Any], memory: str, clock: str, factor: float = 1) -> float:
+        mine, theirs = (factor * one[memory] + one["changes"] + one[clock] for one in (row, eie))
+        return mine / theirs
+
+    for row in rows:
+        row["all"] = row["plain"] + row["changes"] + row["clock"]
+        row["of_eie"] = ratio(row, "plain", "clock")
+        row["half"], row["more"] = (ratio(row, "plain", "clock", factor) for factor in (0.5, 1.5))
+        row["gated"] = ratio(row, "plain", "needed")
+        row["best"] = ratio(row, "least", "needed")
+    return {
+        "provenance": {"note": "the tables above, put together"},
+        "columns": [
+            {"title": "machine", "text": "{design}"},
+            {"title": "memories", "text": "{plain:.2f}"},
+            {"title": "gates that change", "text": "{changes:.2f}"},
+            {"title": "clock pins", "text": "{clock:.2f}"},
+            {"title": "all, pJ a useful MAC at 45 nm", "text": "{all:.2f}"},
+            {"title": "of EIE's", "text": "{of_eie:.2f}"},
+            {"title": "with memories at 50 / 150 %", "text": "{half:.2f} / {more:.2f}"},
+            {"title": "clocks only where something changes", "text": "{gated:.2f}"},
+            {"title": "and memories as in the last variant", "text": "{best:.2f}"},
+        ],
+        "rows": rows,
+    }
+
+
+def sharp_table(points: Points) -> dict[str, Any]:
+    """Points of `sparnn bench energy-sharp`."""
+    first = points[0]
+    rows = [
+        {
+            **point,
+            "use": 100 * point["utilization"],
+            "bit_exact": "yes" if point["bit_exact"] else "NO",
+            **{f"mac{node}": pj for node, pj in point["mac_pj"].items()},
+            "weights": 100 * point["kinds_pj"]["weights"] / sum(point["kinds_pj"].values()),
+        }
+        for point in points
+    ]
+    return {
+        "provenance": {
+            "command": f"sparnn bench energy-sharp --macs {first['macs']} "
+            f"--hidden {first['hidden']}",
+            "date": datetime.date.today().isoformat(),
+        },
+        "columns": [
+            {"title": "schedule", "text": "{design}"},
+            {"title": "cycles", "text": "{cycles:,}"},
+            {"title": "utilization", "text": "{use:.1f} %"},
+            {
+                "title": f"memories, pJ a MAC at {' / '.join(map(str, NODES))} nm",
+                "text": " / ".join(f"{{mac{node}:.2f}}" for node in NODES),
+            },
+            {"title": "of that, weights at 32 nm", "text": "{weights:.0f} %"},
+            {"title": "bit exact", "text": "{bit_exact}"},
+        ],
+        "rows": rows,
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the tables of some files of points."""
+    """Write the tables of files of points, one of each of the three commands."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("points", type=Path, nargs="+")
+    parser.add_argument("points", type=Path)
+    parser.add_argument("--logic", type=Path, required=True)
+    parser.add_argument("--sharp", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    points = [
-        point for file in options.points for point in json.loads(file.read_text(encoding="utf-8"))
-    ]
-    text = json.dumps({"tables": energy_tables(points)}, indent=1, ensure_ascii=False)
+    points, logic, sharp = (
+        json.loads(file.read_text(encoding="utf-8"))
+        for file in (options.points, options.logic, options.sharp)
+    )
+    tables = {
+        **energy_tables(points),
+        "logic": logic_table(logic),
+        "together": together(points, logic),
+        "sharp": sharp_table(sharp),
+    }
+    text = json.dumps({"tables": tables}, indent=1, ensure_ascii=False)
     options.json.write_text(text + "\n", encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ that of docs/measures.md for dense runs: true rows × columns over MAC units × 
 """
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -27,7 +27,7 @@ from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.plan import SCHEDULES, TilePlan
 from sparnn.sim.network.network import GATES, IntegerLayer, IntegerNetwork
 from sparnn.sim.session.compare import mismatches
-from sparnn.sim.verilator.hardware import run_sequences
+from sparnn.sim.verilator.hardware import DriverRun, run_sequences
 
 __all__ = [
     "EPUR_GROUPS",
@@ -285,17 +285,22 @@ def _verilog(config: DenseConfig) -> str:
 def simulated(
     config: DenseConfig,
     cases: Sequence[tuple[IntegerNetwork, npt.NDArray[np.int64], TilePlan, SharpPoint]],
+    *,
+    verilog: Callable[[DenseConfig], str] = _verilog,
+    drivers: list[DriverRun] | None = None,
 ) -> list[SharpPoint]:
     """The points with the RTL's cycles, compared with the golden model.
 
     Parameters
     ----------
     cases: network, inputs [streams, steps, inputs], plan of its layers, and the model's point.
+    verilog: of the machine; gen/energy has others that count.
+    drivers: takes what the driver reported of each case.
     """
     points = []
     with tempfile.TemporaryDirectory(prefix="sparnn-bench-") as name:
         folder = Path(name)
-        (folder / "sparnn.v").write_text(_verilog(config), encoding="utf-8")
+        (folder / "sparnn.v").write_text(verilog(config), encoding="utf-8")
         for network, x, plan, point in cases:
             last = len(network.layers) - 1
             outputs = [{"layer": last, "what": "sequence"}]
@@ -306,7 +311,9 @@ def simulated(
             placed = place(network, config, outputs, plans=plans, streams=streams)
             program = placed.program
             (folder / "image.bin").write_bytes(placed.image.astype("<u4").tobytes())
-            results, _ = run_sequences(folder, program, [(one, {}) for one in x])
+            results, driver = run_sequences(folder, program, [(one, {}) for one in x])
+            if drivers is not None:
+                drivers.append(driver)
             different, _ = mismatches(program, results, [run_network(network, one) for one in x])
             cycles = sum(result.cycles for result in results)
             points.append(

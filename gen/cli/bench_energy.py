@@ -1,5 +1,6 @@
 """`sparnn bench energy`: memories and logic of ours, EIE, ESE and dense passes."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,7 +12,7 @@ from sparnn.gen.output.json_output import check_json
 from .bench import HiddenUnits, Json, ListCommand, Seed, Steps, V
 from .bench_memory import bench_app
 
-__all__ = ["bench_app", "energy_command"]
+__all__ = ["bench_app", "energy_command", "logic_command", "sharp_command"]
 
 
 @bench_app.command("energy", cls=ListCommand)
@@ -57,3 +58,57 @@ def energy_command(
         seed=seed,
     )
     publish("Energy of MASR's layer", gather((one.as_dict() for one in points), json), json)
+
+
+@bench_app.command("energy-logic", cls=ListCommand)
+def logic_command(
+    macs: Annotated[
+        int, typer.Option(min=4, max=1024, metavar="N", help="Multipliers of each machine.")
+    ] = 16,
+    liberty: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Standard cells; those of `make liberty` by default."),
+    ] = None,
+    v: V = None,
+    hidden: HiddenUnits = 128,
+    steps: Steps = 8,
+    cycles: Annotated[
+        int, typer.Option(min=10, max=100000, metavar="N", help="Cycles whose changes are counted.")
+    ] = 1000,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """Gates of EIE and ours on a small layer: changes of nets times the library's energies."""
+    check_json(json)
+    from sparnn.gen.bench.energy_logic import logic_points
+    from sparnn.gen.synth.liberty import find_liberty
+
+    if liberty is not None and not liberty.is_file():
+        raise SparnnError(f"--liberty {liberty} is not a file: name a Liberty file")
+    if macs & (macs - 1):
+        raise SparnnError(
+            f"--macs {macs}: EIE's tree needs a power of two; the nearest is "
+            f"{1 << (macs.bit_length() - 1)}"
+        )
+    points = logic_points(
+        macs, liberty or find_liberty(), cycles=cycles, v=v, hidden=hidden, steps=steps, seed=seed
+    )
+    publish("Energy of logic", gather((one.as_dict() for one in points), json), json)
+
+
+@bench_app.command("energy-sharp")
+def sharp_command(
+    macs: Annotated[
+        int, typer.Option(metavar="N", help="MAC units: 1024, 4096, 16384, 65536.")
+    ] = 1024,
+    hidden: HiddenUnits = 340,
+    steps: Steps = 10,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """An LSTM on a dense machine, by our schedule and by E-PUR's: picojoules of its memories."""
+    check_json(json)
+    from sparnn.gen.bench.energy_sharp import sharp_energy_points
+
+    points = list(sharp_energy_points(macs, hidden, steps=steps, seed=seed))
+    publish("Energy of a dense machine", points, json)

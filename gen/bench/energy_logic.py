@@ -1,0 +1,142 @@
+"""`sparnn bench energy-logic`: what gates of ours and EIE take for a small layer (docs/energy.md).
+
+One lane, one cluster and the top are gates, the rest is Verilog, all of it runs the layer; the
+outputs are compared. Each part counts as often as it stands in the machine.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sparnn.gen.energy.gates import GateModule, gates_verilog
+from sparnn.gen.energy.liberty import read_liberty
+from sparnn.gen.energy.toggles import WIRES, LogicEnergy, logic_energy
+from sparnn.hdl.baseline.array import baseline_verilog
+from sparnn.hdl.emit import machine_verilog
+
+from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
+from .workload import masr_workload
+
+__all__ = ["LogicPoint", "logic_points"]
+
+#: Cycles of a run before the window, in which its pipelines fill.
+_BEGIN = 200
+_PARTS = ("clock", "needed", "internal", "wires", "total")
+
+
+@dataclass(frozen=True)
+class LogicPoint:
+    """One machine on a layer of the shape of MASR's.
+
+    Members
+    -------
+    cells: the library. cycles: of the window.
+    useful_macs: in as many cycles, by the whole run's mean.
+    parts: of each module its copies, flip-flops and picojoules a lane and cycle.
+    mac_pj: of clock pins, of those edges that are needed, inside of cells and of wires, picojoules
+        a useful MAC; ``total`` has all clock edges.
+    lane_cycle_pj: the same, a lane and cycle.
+    leakage_mw: of all logic.
+    """
+
+    design: str
+    lanes: int
+    hidden: int
+    seed: int
+    bit_exact: bool
+    cells: str
+    run_cycles: int
+    cycles: int
+    useful_macs: float
+    parts: Mapping[str, Mapping[str, float]]
+    mac_pj: Mapping[str, float]
+    lane_cycle_pj: Mapping[str, float]
+    leakage_mw: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+class _Gates:
+    """Writes Verilog with gates in it, and remembers which."""
+
+    def __init__(self, verilog: Any, liberty: Path, cycles: int) -> None:
+        self._verilog, self._liberty, self._cycles = verilog, liberty, cycles
+        self.modules: tuple[GateModule, ...] = ()
+
+    def __call__(self, config: Any) -> str:
+        text, self.modules = gates_verilog(
+            self._verilog(config), self._liberty, begin=_BEGIN, cycles=self._cycles
+        )
+        return text
+
+
+def logic_points(
+    lanes: int,
+    liberty: Path,
+    *,
+    cycles: int = 1000,
+    designs: Sequence[str] = ("eie", "ours"),
+    v: int | None = None,
+    **workload: Any,
+) -> Iterator[LogicPoint]:
+    """EIE, then ours, on the same integers.
+
+    Parameters
+    ----------
+    cycles: of the window.
+    workload: see :func:`~sparnn.gen.bench.workload.masr_workload`.
+    """
+    comparison = prepare(masr_workload(directions=2, **workload), workload.get("seed", 0))
+    for design in designs:
+        yield _point(design, comparison, lanes, liberty, cycles, v)
+
+
+def _point(
+    design: str, comparison: Comparison, lanes: int, liberty: Path, cycles: int, v: int | None
+) -> LogicPoint:
+    counts: Mapping[str, int]
+    if design == "ours":
+        gates = _Gates(machine_verilog, liberty, cycles)
+        _, run = our_run(comparison, lanes, replace(EIE_OPTIONS, v=v), gates)
+        counts, run_cycles, same = run.driver.counts, run.cycles, run.bit_exact
+    else:
+        gates = _Gates(baseline_verilog, liberty, cycles)
+        runs = baseline_runs(comparison, lanes, design, gates)
+        counts, same = runs[0].driver.counts, exact(comparison, runs)
+        run_cycles = sum(run.cycles for run in runs)
+    library = read_liberty(liberty, wires=WIRES)
+    useful = comparison.trace.useful_macs * cycles / run_cycles
+    energies = {
+        module.name: (module.copies, logic_energy(module, counts, library, cycles))
+        for module in gates.modules
+    }
+
+    def total(name: str) -> float:
+        return sum(copies * getattr(one, name) for copies, one in energies.values())
+
+    return LogicPoint(
+        design=design,
+        lanes=lanes,
+        hidden=comparison.network.layers[0].units,
+        seed=comparison.seed,
+        bit_exact=same,
+        cells=library.name,
+        run_cycles=run_cycles,
+        cycles=cycles,
+        useful_macs=useful,
+        parts={name: _part(copies, one, lanes, cycles) for name, (copies, one) in energies.items()},
+        mac_pj={name: total(name) / useful for name in _PARTS},
+        lane_cycle_pj={name: total(name) / lanes / cycles for name in _PARTS},
+        leakage_mw=total("leakage_mw"),
+    )
+
+
+def _part(copies: int, one: LogicEnergy, lanes: int, cycles: int) -> dict[str, float]:
+    return {
+        "copies": copies,
+        "flip_flops": one.flip_flops,
+        "lane_cycle_pj": copies * one.total / lanes / cycles,
+    }

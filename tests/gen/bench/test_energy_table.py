@@ -1,0 +1,61 @@
+"""Tables of energies from points."""
+
+import pytest
+
+from sparnn.gen.bench.energy_table import energy_tables, together
+from sparnn.gen.energy.account import KINDS
+from sparnn.gen.energy.cacti import NODES
+
+
+def point(design, scale):
+    kinds = dict.fromkeys(KINDS, 0.0) | {"weights": 60.0 * scale, "pointers": 40.0 * scale}
+    total = {str(node): 100.0 * scale for node in NODES}
+    return {
+        "design": design,
+        "lanes": 4,
+        "seed": 0,
+        "steps": 10,
+        "bit_exact": True,
+        "cycles": 500,
+        "useful_macs": 1000,
+        "memory_pj": {str(node): kinds for node in NODES},
+        "ungated_pj": {node: 2 * pj for node, pj in total.items()},
+        "banked_pj": {node: pj / 2 for node, pj in total.items()},
+        "sliced_pj": {node: pj / 4 for node, pj in total.items()},
+        "memories": [],
+    }
+
+
+POINTS = [point("eie", 4), point("ours", 1), point("dense pass", 40), point("ese", 8)]
+
+
+def test_memories():
+    """Ratios are of EIE's energy by the same count; the last column names another."""
+    tables = energy_tables(POINTS)
+    eie, ours = tables["memory"]["rows"][:2]
+    assert (eie["eie45"], ours["eie45"]) == (1, 0.25)
+    assert ours["mac45"] == 100 * 10 / 1000
+    assert (ours["under_ese"], ours["under_dense"]) == (8, 40)
+    variant = tables["variants"]["rows"][1]
+    assert variant["banked45_eie"] == 0.25
+    assert variant["sliced45_plain"] == 25 / 400
+
+
+def test_together():
+    """Clock pins count by the lanes' cycles, changes by useful MACs; memories are varied alone."""
+    logic = [
+        {
+            "design": design,
+            "mac_pj": {"internal": 1.0, "wires": 2.0, "needed": 0.5},
+            "lane_cycle_pj": {"clock": clock},
+        }
+        for design, clock in (("eie", 1.0), ("ours", 2.0))
+    ]
+    eie, ours = together(POINTS, logic)["rows"]
+    assert ours["clock"] == 2.0 * 4 * 500 / 1000
+    assert ours["all"] == pytest.approx(1 + 3 + 4)
+    assert ours["of_eie"] == pytest.approx(8 / (4 + 3 + 2))
+    assert ours["half"] == pytest.approx(7.5 / (2 + 3 + 2))
+    assert ours["gated"] == pytest.approx(4.5 / 7.5)
+    assert ours["best"] == pytest.approx(3.75 / 4.5)
+    assert eie["of_eie"] == eie["half"] == 1
