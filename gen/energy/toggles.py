@@ -69,8 +69,8 @@ def logic_energy(
         kind = library.cells[cell.kind]
         leakage += kind.leakage
         if kind.clock:
-            pin = kind.pins[kind.clock]
-            edge = 2 * pin.transition(SLEW_NS) + pin.capacitance * square
+            driven = kind.pins[kind.clock]
+            edge = 2 * driven.transition(SLEW_NS) + driven.capacitance * square
             outputs = [net for name, net in cell.pins.items() if kind.pins[name].is_output]
             clock += cycles * edge
             needed += max((changes[net] for net in outputs if net >= 0), default=0) * edge
@@ -83,5 +83,6 @@ def logic_energy(
         changes[net] * square * (charge + library.wire_load(fanout[net])) / 2
         for net, charge in load.items()
     )
-    energies = (value / 1000 for value in (clock, needed, internal, wires))
-    return LogicEnergy(*energies, leakage / 1e6, flip_flops)
+    return LogicEnergy(
+        clock / 1000, needed / 1000, internal / 1000, wires / 1000, leakage / 1e6, flip_flops
+    )

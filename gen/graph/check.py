@@ -51,7 +51,9 @@ def check_model(path: Path, calibrate: Path | None = None) -> list[str]:
         found = cut(model, feeds or [_drawn(model)])
     except SparnnError as error:
         if calibrate is None and branches:
-            raise SparnnError(f"{path}: {error}; its branches may need sample inputs, --calibrate") from error
+            raise SparnnError(
+                f"{path}: {error}; its branches may need sample inputs, --calibrate"
+            ) from error
         raise SparnnError(f"{path}: {whole if is_recurrent(model) else error}") from error
     lines = [f"taken          in {len(found.parts)} parts, the rest by the host"]
     lines += [f"fixed          {line}" for line in notes]
