@@ -82,7 +82,29 @@ def _seeds() -> list[ModelProto]:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
         model.ir_version = 8
         models.append(model)
-    return models
+    return [*models, _branched(models[0])]
+
+
+def _branched(model: ModelProto) -> ModelProto:
+    """The same with its recurrent node in a branch, which the number of axes chooses."""
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    nodes = list(copy.graph.node)
+    del copy.graph.node[:]
+    result = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
+    body = helper.make_graph([nodes[1]], "body", [], result)
+    copy.graph.initializer.append(numpy_helper.from_array(np.array(3), "three"))
+    copy.graph.node.extend(
+        [
+            nodes[0],
+            helper.make_node("Shape", ["xs"], ["shape"]),
+            helper.make_node("Size", ["shape"], ["axes"]),
+            helper.make_node("Equal", ["axes", "three"], ["known"]),
+            helper.make_node("If", ["known"], ["y"], then_branch=body, else_branch=body),
+            *nodes[2:],
+        ]
+    )
+    return copy
 
 
 def _archive() -> bytes:
