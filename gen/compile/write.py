@@ -83,7 +83,7 @@ def _write_part(
     )
     if around is not None and around.bus.jobs:
         write_c_driver(folder, program, network)
-    if program.streams == 1 and not program.config.stream_bits:
+    if program.streams == 1:
         write_testbench(
             folder / "tb",
             program,
@@ -91,6 +91,7 @@ def _write_part(
             image,
             [quantize_sequence(network, one) for one in part.samples],
             verilog,
+            external,
         )
     network.save(folder / "network.npz")
     (folder / "image.bin").write_bytes(image.astype("<u4").tobytes())

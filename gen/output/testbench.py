@@ -39,13 +39,15 @@ def write_testbench(
     image: Words,
     sequences: Sequence[QuantizedSequence],
     verilog: str,
+    external: Words,
 ) -> None:
     """Write the benches into a folder: sparnn_tb.v, test_sparnn.py, Makefile and the vectors.
 
     Parameters
     ----------
     image: what lies in image.bin, in the folder above.
-    verilog: the path of sparnn.v from there.
+    verilog: the path of sparnn.v from there. external: what lies in weights.bin beside the image,
+        where the machine reads one.
     """
     words, runs, traces = [], [], []
     for number, one in enumerate(sequences[:SEQUENCES]):
@@ -70,13 +72,38 @@ def write_testbench(
         "LINK_BYTES": str(4 * link_words),
         "PATIENCE": str(10_000 + _PATIENCE * longest * program.step_bound),
         "VERILOG": verilog,
-    }
+    } | _memory(program.config.stream_bits, 4 * len(external))
     for template in sorted(_TEMPLATES.iterdir()):
         if template.is_file():
             text = template.read_text(encoding="utf-8")
             for name, value in fields.items():
                 text = text.replace(f"@{name}@", value)
             (folder / template.name.removesuffix(".in")).write_text(text, encoding="utf-8")
+
+
+def _memory(stream_bits: int, size: int) -> dict[str, str]:
+    """What benches of a machine that reads its weights have beside the others."""
+    width = stream_bits // 8
+    snippets = {
+        "MEMORY": "sparnn_tb.v",
+        "PORTS": "ports.v",
+        "MEMORY_BENCH": "test_sparnn.py.in",
+    }
+    fields = {
+        name: (_TEMPLATES / "memory" / file).read_text(encoding="utf-8") if width else ""
+        for name, file in snippets.items()
+    }
+    fields["WIDTH"] = f"WORD_BYTES = {width}\n" if width else ""
+    fields["START"] = (
+        "    dut.words__valid.value = dut.requests__ready.value = 0\n"
+        "    dut.words__payload.value = 0\n"
+        "    cocotb.start_soon(memory(dut, idle))\n"
+        if width
+        else ""
+    )
+    if width:
+        fields |= {"WORD_BYTES": str(width), "WORDS": str(size // width)}
+    return fields
 
 
 def answer_vectors(

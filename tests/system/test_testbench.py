@@ -59,3 +59,17 @@ def test_cocotb_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answered.write_text("\n".join(lines) + "\n")
     with pytest.raises(AssertionError, match="without_pauses"):
         run_bench(out, "test_sparnn", "sparnn", ("sparnn.v",))
+
+
+def test_cocotb_bench_with_weights_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "hard_sigmoid = 1\nstream_bits = 32\nmask_depth = 256\nweight_depth = 256\n"
+    out, _ = compiled(CELLS["clip_hard"](), tmp_path, SMALL + text)
+    monkeypatch.syspath_prepend(str(out / "tb"))
+    assert len(run_bench(out, "test_sparnn", "sparnn", ("sparnn.v",))) == 2
+    weights = bytearray((out / "weights.bin").read_bytes())
+    weights[len(weights) // 2] ^= 4
+    (out / "weights.bin").write_bytes(weights)
+    with pytest.raises(AssertionError, match="without_pauses"):
+        run_bench(out, "test_sparnn", "sparnn", ("sparnn.v",))

@@ -1,0 +1,7 @@
+      .requests__payload(request),
+      .requests__valid(request_valid),
+      .requests__ready(left == 0),
+      .words__payload(word),
+      .words__valid(words_valid),
+      .words__ready(words_ready),
+      .damaged(damaged),
