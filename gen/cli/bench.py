@@ -4,7 +4,7 @@ Each command draws its workload, runs it on the RTL, prints one table and writes
 one per point, as JSON.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,12 +16,13 @@ from sparnn.gen.bench.points import gather, publish
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.output.json_output import check_json
 
+from .options import Json, within
+
 __all__ = [
     "Balance",
     "HiddenDensity",
     "HiddenUnits",
     "InputDensity",
-    "Json",
     "LaneCounts",
     "ListCommand",
     "Schedule",
@@ -86,20 +87,10 @@ class Schedule(StrEnum):
     INTERGATE = "intergate"
 
 
-def _within(low: float, high: float) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        for one in value if isinstance(value, list | tuple) else [value]:
-            if one is not None and not low <= one <= high:  # NaN is refused as well
-                raise typer.BadParameter(f"{one} is outside {low} to {high}")
-        return value
-
-    return check
-
-
 Directions = Annotated[
     int,
     typer.Option(
-        callback=_within(1, 2), metavar="1|2", help="Of the layer; two are added, as MASR does."
+        callback=within(1, 2), metavar="1|2", help="Of the layer; two are added, as MASR does."
     ),
 ]
 V = Annotated[
@@ -116,45 +107,42 @@ Chunk = Annotated[
 LaneCounts = Annotated[
     list[int],
     typer.Option(
-        "--lanes", callback=_within(1, 1024), metavar="N...", help="Lanes of each machine."
+        "--lanes", callback=within(1, 1024), metavar="N...", help="Lanes of each machine."
     ),
 ]
 HiddenUnits = Annotated[
     int,
     typer.Option(
-        "--hidden", callback=_within(1, 8192), metavar="H", help="Units of the layer, and inputs."
+        "--hidden", callback=within(1, 8192), metavar="H", help="Units of the layer, and inputs."
     ),
 ]
 WeightDensity = Annotated[
     float,
-    typer.Option(callback=_within(0, 1), metavar="D", help="Share of the weights that is kept."),
+    typer.Option(callback=within(0, 1), metavar="D", help="Share of the weights that is kept."),
 ]
 HiddenDensity = Annotated[
     float,
-    typer.Option(callback=_within(0, 1), metavar="D", help="Share of the state that is not 0."),
+    typer.Option(callback=within(0, 1), metavar="D", help="Share of the state that is not 0."),
 ]
 InputDensity = Annotated[
     float,
-    typer.Option(callback=_within(0, 1), metavar="D", help="Share of the inputs that is not 0."),
+    typer.Option(callback=within(0, 1), metavar="D", help="Share of the inputs that is not 0."),
 ]
 WeightSpread = Annotated[
     float,
     typer.Option(
-        callback=_within(0, 2),
+        callback=within(0, 2),
         metavar="S",
         help="How uneven rows and columns of weights are; a trained network: 0.3.",
     ),
 ]
 Steps = Annotated[
-    int, typer.Option(callback=_within(1, 1 << 16), metavar="T", help="Time steps of the sequence.")
+    int, typer.Option(callback=within(1, 1 << 16), metavar="T", help="Time steps of the sequence.")
 ]
 Seed = Annotated[
-    int, typer.Option(callback=_within(0, 2**32 - 1), metavar="S", help="Of weights and inputs.")
+    int, typer.Option(callback=within(0, 2**32 - 1), metavar="S", help="Of weights and inputs.")
 ]
 Plot = Annotated[Path | None, typer.Option(metavar="FILE", help="Draw the points: .svg or .png.")]
-Json = Annotated[
-    str | None, typer.Option(metavar="FILE|-", help="Write the points as JSON; - prints it.")
-]
 
 
 @bench_app.command("masr", cls=ListCommand)
@@ -162,7 +150,7 @@ def masr_command(
     lanes: Annotated[
         list[int] | None,
         typer.Option(
-            callback=_within(1, 1024),
+            callback=within(1, 1024),
             metavar="N...",
             help="Lanes of each machine; by default of 64, 256 and 1,024 multipliers.",
         ),
@@ -170,7 +158,7 @@ def masr_command(
     width: Annotated[
         int,
         typer.Option(
-            callback=_within(1, 16), metavar="K", help="Rows that a lane works on at once."
+            callback=within(1, 16), metavar="K", help="Rows that a lane works on at once."
         ),
     ] = 1,
     masks: Annotated[
@@ -178,7 +166,7 @@ def masr_command(
     ] = True,
     block: Annotated[
         int,
-        typer.Option(callback=_within(1, 64), metavar="R", help="Rows that are pruned together."),
+        typer.Option(callback=within(1, 64), metavar="R", help="Rows that are pruned together."),
     ] = 1,
     hidden: HiddenUnits = 800,
     weight_density: WeightDensity = 0.33,
@@ -330,7 +318,7 @@ def eie_command(
     stored_steps: Annotated[
         int,
         typer.Option(
-            callback=_within(1, 1 << 16),
+            callback=within(1, 1 << 16),
             metavar="T",
             help="Steps that the memories hold, at least; MASR holds 333.",
         ),
@@ -369,16 +357,16 @@ def eie_command(
 def eie_fifo_command(
     depths: Annotated[
         list[int],
-        typer.Option(callback=_within(1, 256), metavar="N...", help="Depths of the queues."),
+        typer.Option(callback=within(1, 256), metavar="N...", help="Depths of the queues."),
     ] = _FIFO_DEPTHS,
     lanes: Annotated[
-        int, typer.Option(callback=_within(4, 1024), metavar="N", help="Processing elements.")
+        int, typer.Option(callback=within(4, 1024), metavar="N", help="Processing elements.")
     ] = 64,
     hidden: HiddenUnits = 4096,
     inputs: Annotated[
         int,
         typer.Option(
-            callback=_within(1, 8192),
+            callback=within(1, 8192),
             metavar="N",
             help="Columns; fewer than fc7's 4096 balance alike and load sooner.",
         ),

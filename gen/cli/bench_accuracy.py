@@ -9,8 +9,9 @@ from sparnn.gen.bench.points import publish
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.output.json_output import check_json
 
-from .bench import Json, LaneCounts, ListCommand, Seed, Steps, WeightDensity
+from .bench import LaneCounts, ListCommand, Seed, Steps, WeightDensity
 from .bench_sharp import bench_app
+from .options import Json
 
 __all__ = ["bench_app"]
 

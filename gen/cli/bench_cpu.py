@@ -8,8 +8,9 @@ import typer
 from sparnn.gen.bench.points import gather, publish_rows
 from sparnn.gen.output.json_output import check_json
 
-from .bench import Json, ListCommand
+from .bench import ListCommand
 from .bench_delta import bench_app
+from .options import Json
 
 __all__ = ["bench_app", "cpu_command"]
 

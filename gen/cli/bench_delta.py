@@ -7,8 +7,9 @@ import typer
 from sparnn.gen.bench.points import gather, publish
 from sparnn.gen.output.json_output import check_json
 
-from .bench import Json, ListCommand, Seed, _within
+from .bench import ListCommand, Seed
 from .bench_accuracy import bench_app
+from .options import Json, within
 
 __all__ = ["bench_app", "delta_command"]
 
@@ -22,17 +23,17 @@ def delta_command(
     ] = "gru2x768",
     macs: Annotated[
         list[int],
-        typer.Option(callback=_within(1, 1024), metavar="N...", help="MAC units: lanes of 8."),
+        typer.Option(callback=within(1, 1024), metavar="N...", help="MAC units: lanes of 8."),
     ] = _MACS,
     width: Annotated[
-        int, typer.Option(callback=_within(1, 16), metavar="K", help="Multipliers of a lane.")
+        int, typer.Option(callback=within(1, 16), metavar="K", help="Multipliers of a lane.")
     ] = 8,
     sparsity: Annotated[
         float,
-        typer.Option(callback=_within(0, 1), metavar="P", help="Share of elements not sent."),
+        typer.Option(callback=within(0, 1), metavar="P", help="Share of elements not sent."),
     ] = 0.9,
     steps: Annotated[
-        int, typer.Option(callback=_within(2, 512), metavar="T", help="Steps of the sequence.")
+        int, typer.Option(callback=within(2, 512), metavar="T", help="Steps of the sequence.")
     ] = 48,
     seed: Seed = 0,
     json: Json = None,

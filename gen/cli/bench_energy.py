@@ -9,8 +9,9 @@ from sparnn.gen.bench.points import gather, publish
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.output.json_output import check_json
 
-from .bench import HiddenUnits, Json, ListCommand, Seed, Steps, V
+from .bench import HiddenUnits, ListCommand, Seed, Steps, V
 from .bench_memory import bench_app
+from .options import Json
 
 __all__ = ["bench_app", "energy_command", "logic_command", "sharp_command"]
 

@@ -7,8 +7,9 @@ import typer
 from sparnn.gen.bench.points import gather, publish
 from sparnn.gen.output.json_output import check_json
 
-from .bench import Json, ListCommand, Seed, _within
+from .bench import ListCommand, Seed
 from .bench_cpu import bench_app
+from .options import Json, within
 
 __all__ = ["bench_app", "memory_command"]
 
@@ -22,30 +23,30 @@ def memory_command(
         str, typer.Option(metavar="gruLxU", help="A GRU of L layers of U units on 40 inputs.")
     ] = "gru2x768",
     macs: Annotated[
-        list[int], typer.Option(callback=_within(1, 1024), metavar="N...", help="MAC units.")
+        list[int], typer.Option(callback=within(1, 1024), metavar="N...", help="MAC units.")
     ] = _EIGHT,
     bytes_per_cycle: Annotated[
         list[int],
-        typer.Option(callback=_within(1, 64), metavar="B...", help="That the memory gives."),
+        typer.Option(callback=within(1, 64), metavar="B...", help="That the memory gives."),
     ] = _EIGHT,
     latency: Annotated[
         list[int],
-        typer.Option(callback=_within(1, 1000), metavar="C...", help="Of the memory, in cycles."),
+        typer.Option(callback=within(1, 1000), metavar="C...", help="Of the memory, in cycles."),
     ] = _LATENCY,
     mode: Annotated[
         list[str],
         typer.Option(metavar="NAME...", help="resident, swapped or streamed."),
     ] = _MODE,
     width: Annotated[
-        int, typer.Option(callback=_within(1, 16), metavar="K", help="Multipliers of a lane.")
+        int, typer.Option(callback=within(1, 16), metavar="K", help="Multipliers of a lane.")
     ] = 1,
     masks: Annotated[bool, typer.Option(help="Whether rows have masks.")] = True,
     prune: Annotated[
         float,
-        typer.Option(callback=_within(0, 0.99), metavar="P", help="Share of weights set to zero."),
+        typer.Option(callback=within(0, 0.99), metavar="P", help="Share of weights set to zero."),
     ] = 0.0,
     steps: Annotated[
-        int, typer.Option(callback=_within(1, 512), metavar="T", help="Steps of the sequence.")
+        int, typer.Option(callback=within(1, 512), metavar="T", help="Steps of the sequence.")
     ] = 4,
     seed: Seed = 0,
     json: Json = None,

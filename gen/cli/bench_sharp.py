@@ -9,7 +9,8 @@ import typer
 from sparnn.gen.bench.points import publish
 from sparnn.gen.output.json_output import check_json
 
-from .bench import Json, ListCommand, Seed, Steps, _within, bench_app
+from .bench import ListCommand, Seed, Steps, bench_app
+from .options import Json, within
 
 __all__ = [
     "bench_app",
@@ -45,7 +46,7 @@ MacCounts = Annotated[
 HiddenSizes = Annotated[
     list[int],
     typer.Option(
-        "--hidden", callback=_within(1, 1536), metavar="H...", help="Units, and as many inputs."
+        "--hidden", callback=within(1, 1536), metavar="H...", help="Units, and as many inputs."
     ),
 ]
 CellOption = Annotated[Cell, typer.Option(help="Kind of the layer.")]
@@ -80,7 +81,7 @@ def sharp_command(
     density: Annotated[
         float,
         typer.Option(
-            callback=_within(0.01, 1),
+            callback=within(0.01, 1),
             help="Share of the blocks of K rows of a column that is kept; below 1: with masks.",
         ),
     ] = 1.0,

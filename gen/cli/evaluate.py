@@ -7,6 +7,8 @@ import typer
 
 from sparnn.gen.output.json_output import check_json, write_json
 
+from .options import CompiledFolder, Json
+
 __all__ = ["evaluate_command", "report_command"]
 
 
@@ -62,9 +64,7 @@ def evaluate_command(
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Quantize every tensor alone as well.")
     ] = False,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Evaluate a model by a metric: in real numbers, in integers, in Verilog."""
     check_json(json)
@@ -80,12 +80,7 @@ def evaluate_command(
 
 
 def report_command(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            exists=True, file_okay=False, metavar="DIR", help="A folder that compile wrote."
-        ),
-    ],
+    folder: CompiledFolder,
     output: Annotated[
         Path,
         typer.Option("--output", "-o", dir_okay=False, metavar="FILE.html", help="The page."),

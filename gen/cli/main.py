@@ -11,7 +11,7 @@ import errno
 import importlib.metadata
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated
@@ -26,6 +26,24 @@ from sparnn.sim.errors import SimulationError
 from .bench_energy import bench_app
 from .evaluate import evaluate_command, report_command
 from .explore import explore_command
+from .options import (
+    ActivationBits,
+    BusBits,
+    BusName,
+    CompiledFolder,
+    Config,
+    Inputs,
+    Json,
+    Lanes,
+    Masks,
+    Model,
+    OutputFolder,
+    SplitScales,
+    WeightBits,
+    Width,
+    print_lines,
+    within,
+)
 from .synth import estimate_command, fit_command, synth_command
 
 __all__ = ["app", "main"]
@@ -53,76 +71,6 @@ app = typer.Typer(
 app.add_typer(bench_app, name="bench")
 
 
-def _within(low: int, high: int) -> Callable[[float | None], float | None]:
-    def check(value: float | None) -> float | None:
-        if value is not None and not low <= value <= high:  # NaN is refused as well
-            raise typer.BadParameter(f"{value} is outside {low} to {high}")
-        return value
-
-    return check
-
-
-Lanes = Annotated[
-    int | None,
-    typer.Option(callback=_within(1, 1024), metavar="N", help="Lanes of the machine, 1 to 1024."),
-]
-WeightBits = Annotated[
-    int | None,
-    typer.Option(callback=_within(4, 16), metavar="BITS", help="Bits of a weight, 4 to 16."),
-]
-ActivationBits = Annotated[
-    int | None,
-    typer.Option(callback=_within(8, 16), metavar="BITS", help="Bits of an activation, 8 to 16."),
-]
-SplitScales = Annotated[
-    bool | None,
-    typer.Option(help="A scale each for the positive and the negative weights of a row."),
-]
-Width = Annotated[
-    int | None,
-    typer.Option(
-        metavar="K", help="Rows that share a lane's front end: 1, 2, 4, 8 or 16 multipliers."
-    ),
-]
-Masks = Annotated[
-    bool | None,
-    typer.Option(help="Masks of the weights in each lane; without them every column is a weight."),
-]
-BusName = Annotated[
-    str | None,
-    typer.Option(
-        "--bus", metavar="NAME", help="Put the machine behind axi, axi-stream or wishbone as well."
-    ),
-]
-BusBits = Annotated[
-    int | None,
-    typer.Option("--bus-bits", metavar="BITS", help="Width of its memory port, 32 to 512."),
-]
-Config = Annotated[
-    str | None,
-    typer.Option(metavar="NAME|FILE.toml", help="A preset's name, or a file that describes one."),
-]
-Inputs = Annotated[
-    Path,
-    typer.Option(
-        "--input",
-        exists=True,
-        dir_okay=False,
-        metavar="X.npz",
-        help="One array per model input, by its name (x where there is one input).",
-    ),
-]
-OutputFolder = Annotated[
-    Path, typer.Option("--output", "-o", file_okay=False, metavar="DIR", help="Folder to write.")
-]
-CompiledFolder = Annotated[
-    Path,
-    typer.Argument(
-        exists=True, file_okay=False, metavar="DIR", help="A folder that compile wrote."
-    ),
-]
-
-
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"sparnn {importlib.metadata.version('sparnn')}")
@@ -140,10 +88,7 @@ def _top(
 
 @app.command("compile")
 def compile_command(
-    model: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
-    ],
+    model: Model,
     calibrate: Annotated[
         Path,
         typer.Option(
@@ -159,7 +104,7 @@ def compile_command(
     prune: Annotated[
         float | None,
         typer.Option(
-            callback=_within(0, 1),
+            callback=within(0, 1),
             metavar="P",
             help="Share of the weights to set to zero, smallest first: 0 to 1.",
         ),
@@ -172,7 +117,7 @@ def compile_command(
     sqnr: Annotated[
         float | None,
         typer.Option(
-            callback=_within(1, 100),
+            callback=within(1, 100),
             metavar="DB",
             help="Signal to quantization noise of the outputs, with the fewest bits that keep it. "
             "Without it: the machine's bits, or wider ones where those do not give 30 dB.",
@@ -201,7 +146,7 @@ def compile_command(
     delta_sqnr: Annotated[
         float | None,
         typer.Option(
-            callback=_within(1, 100),
+            callback=within(1, 100),
             metavar="DB",
             help="With --delta auto: signal of the outputs to what thresholds add; 30.",
         ),
@@ -235,17 +180,14 @@ def compile_command(
         bus=bus,
         bus_bits=bus_bits,
     )
-    _print(summary.lines())
+    print_lines(summary.lines())
     if timings:
-        _print(summary.phases.lines())
+        print_lines(summary.phases.lines())
 
 
 @app.command()
 def check(
-    model: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
-    ],
+    model: Model,
     calibrate: Annotated[
         Path | None,
         typer.Option(
@@ -259,7 +201,7 @@ def check(
     """Say whether and how a model would be taken: what the machine computes, what the host."""
     from sparnn.gen.graph.check import check_model
 
-    _print(check_model(model, calibrate))
+    print_lines(check_model(model, calibrate))
 
 
 @app.command()
@@ -280,9 +222,7 @@ def simulate(
             help="Simulate the netlist that Yosys makes for this family instead of the Verilog.",
         ),
     ] = None,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
-    ] = None,
+    json: Json = None,
 ) -> None:
     """Simulate the Verilog, and compare it with the golden model and the float reference."""
     from sparnn.sim.runner import simulate as run
@@ -295,7 +235,7 @@ def simulate(
 
             verilog = netlist_file(folder, netlist)
         report = run(folder, inputs, output=output, waves=waves, verilog=verilog)
-        _print(report.lines())
+        print_lines(report.lines())
     write_json(report.as_dict(), json)
     if not report.bit_exact:
         raise typer.Exit(1)
@@ -312,7 +252,7 @@ def golden(
     """Run the integer golden model: the specification, without the hardware."""
     from sparnn.sim.session.golden import run_golden
 
-    _print([f"saturated      {one.line()}" for one in run_golden(folder, inputs, output)])
+    print_lines([f"saturated      {one.line()}" for one in run_golden(folder, inputs, output)])
 
 
 @app.command()
@@ -331,7 +271,7 @@ def emit(
     """Write the hardware alone, for any network that fits it."""
     from sparnn.gen.machines.emit import emit as run
 
-    _print(
+    print_lines(
         run(
             output,
             config=config,
@@ -359,7 +299,7 @@ BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="ulx3s, 
 Baud = Annotated[
     int | None,
     typer.Option(
-        callback=_within(1200, 12_000_000),
+        callback=within(1200, 12_000_000),
         metavar="N",
         help="Bits a second, as built.",
     ),
@@ -373,7 +313,7 @@ def bitstream_command(
     output: OutputFolder,
     mhz: Annotated[
         float | None,
-        typer.Option(callback=_within(1, 500), metavar="MHZ", help="Clock, not the board's own."),
+        typer.Option(callback=within(1, 500), metavar="MHZ", help="Clock, not the board's own."),
     ] = None,
     baud: Baud = None,
     seed: Annotated[int, typer.Option(min=0, help="Of place and route.")] = 1,
@@ -381,7 +321,7 @@ def bitstream_command(
     """Make what a board loads: synthesis, place and route, packing, all with open tools."""
     from sparnn.gen.synth.bitstream import bitstream
 
-    _print(bitstream(folder, board, output, mhz=mhz, baud=baud, seed=seed).lines())
+    print_lines(bitstream(folder, board, output, mhz=mhz, baud=baud, seed=seed).lines())
 
 
 @app.command("run")
@@ -396,13 +336,11 @@ def run_command(
         Path | None,
         typer.Option(dir_okay=False, metavar="Y.npz", help="Write what the board computed."),
     ] = None,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
-    ] = None,
+    json: Json = None,
     baud: Baud = None,
     mhz: Annotated[
         float | None,
-        typer.Option(callback=_within(1, 500), metavar="MHZ", help="As the bitstream was made."),
+        typer.Option(callback=within(1, 500), metavar="MHZ", help="As the bitstream was made."),
     ] = None,
     patience: Annotated[
         float, typer.Option(metavar="SECONDS", help="Without an answer before giving up.")
@@ -416,7 +354,7 @@ def run_command(
         report = run_on_board(
             folder, board, port, inputs, output=output, baud=baud, mhz=mhz, patience=patience
         )
-        _print(report.lines())
+        print_lines(report.lines())
     write_json(report.as_dict(), json)
     if not report.bit_exact:
         raise typer.Exit(1)
@@ -428,7 +366,7 @@ def doctor() -> None:
     from .doctor import examine, report
 
     findings = examine()
-    _print(report(findings))
+    print_lines(report(findings))
     if any(finding.version is None and finding.required for finding in findings):
         raise typer.Exit(2)
 
@@ -473,11 +411,6 @@ def _refuse(sentence: str) -> int:
     # Some messages of libraries that end up in ours have line breaks.
     print(f"sparnn: error: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
-
-
-def _print(lines: Sequence[str]) -> None:
-    for line in lines:
-        print(line)
 
 
 @contextmanager

@@ -7,11 +7,10 @@ import typer
 
 from sparnn.gen.output.json_output import check_json, write_json
 
+from .options import Json, Model, print_lines
+
 __all__ = ["estimate_command", "fit_command", "synth_command"]
 
-Json = Annotated[
-    str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
-]
 DeviceName = Annotated[
     str | None, typer.Option(metavar="NAME", help="Part of the family, such as 85k or up5k.")
 ]
@@ -64,7 +63,7 @@ def synth_command(
     if project is not None:
         from sparnn.gen.synth.project import write_project
 
-        _print(write_project(folder, target, project, device=device))
+        print_lines(write_project(folder, target, project, device=device))
         return
     from sparnn.gen.synth.report import synth
 
@@ -82,10 +81,7 @@ def synth_command(
 
 
 def fit_command(
-    model: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
-    ],
+    model: Model,
     target: Annotated[str | None, typer.Option(metavar="FAMILY")] = None,
     device: DeviceName = None,
     board: Annotated[
@@ -129,10 +125,7 @@ def fit_command(
 
 
 def estimate_command(
-    model: Annotated[
-        Path,
-        typer.Argument(exists=True, dir_okay=False, metavar="MODEL.onnx", help="A trained model."),
-    ],
+    model: Model,
     calibrate: Annotated[
         Path | None,
         typer.Option(
@@ -192,10 +185,5 @@ def estimate_command(
 
 def _finish(lines: list[str], content: dict[str, Any], json: str | None) -> None:
     if json != "-":
-        _print(lines)
+        print_lines(lines)
     write_json(content, json)
-
-
-def _print(lines: list[str]) -> None:
-    for line in lines:
-        print(line)
