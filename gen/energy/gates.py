@@ -95,7 +95,7 @@ def gates_verilog(
         names, cells = _nets(design[name], library)
         module = GateModule(name, copies[name], number * FIRST_NUMBER, len(names), cells)
         modules.append(module)
-        lines = list(_counters(module, names, begin, cycles))
+        lines = list(_counters(module, names, begin, cycles)) if names else []
         if name == "sparnn":
             lines.append(f"  always @(posedge clk) sparnn_run({_busy(design[name])});")
         body = "\n".join([_module(mapped, name).removesuffix("endmodule"), *lines, "endmodule"])
