@@ -44,6 +44,7 @@ class LogicPoint:
     lanes: int
     hidden: int
     seed: int
+    clock_gates: bool
     bit_exact: bool
     cells: str
     run_cycles: int
@@ -62,13 +63,18 @@ class LogicPoint:
 class _Gates:
     """Writes Verilog with gates in it, and remembers which."""
 
-    def __init__(self, verilog: Any, liberty: Path, cycles: int) -> None:
+    def __init__(self, verilog: Any, liberty: Path, cycles: int, clock_gates: bool) -> None:
         self._verilog, self._liberty, self._cycles = verilog, liberty, cycles
+        self._clock_gates = clock_gates
         self.modules: tuple[GateModule, ...] = ()
 
     def __call__(self, config: Any) -> str:
         text, self.modules = gates_verilog(
-            self._verilog(config), self._liberty, begin=_BEGIN, cycles=self._cycles
+            self._verilog(config),
+            self._liberty,
+            begin=_BEGIN,
+            cycles=self._cycles,
+            clock_gates=self._clock_gates,
         )
         return text
 
@@ -80,6 +86,7 @@ def logic_points(
     cycles: int = 1000,
     designs: Sequence[str] = ("eie", "ours"),
     v: int | None = None,
+    clock_gates: bool = False,
     **workload: Any,
 ) -> Iterator[LogicPoint]:
     """EIE, then ours, on the same integers.
@@ -87,23 +94,30 @@ def logic_points(
     Parameters
     ----------
     cycles: of the window.
+    clock_gates: registers with an enable get clock gates of the library.
     workload: see :func:`~sparnn.gen.bench.workload.masr_workload`.
     """
     comparison = prepare(masr_workload(directions=2, **workload), workload.get("seed", 0))
     for design in designs:
-        yield _point(design, comparison, lanes, liberty, cycles, v)
+        yield _point(design, comparison, lanes, liberty, cycles, v, clock_gates)
 
 
 def _point(
-    design: str, comparison: Comparison, lanes: int, liberty: Path, cycles: int, v: int | None
+    design: str,
+    comparison: Comparison,
+    lanes: int,
+    liberty: Path,
+    cycles: int,
+    v: int | None,
+    clock_gates: bool,
 ) -> LogicPoint:
     counts: Mapping[str, int]
     if design == "ours":
-        gates = _Gates(machine_verilog, liberty, cycles)
+        gates = _Gates(machine_verilog, liberty, cycles, clock_gates)
         _, run = our_run(comparison, lanes, replace(EIE_OPTIONS, v=v), gates)
         counts, run_cycles, same = run.driver.counts, run.cycles, run.bit_exact
     else:
-        gates = _Gates(baseline_verilog, liberty, cycles)
+        gates = _Gates(baseline_verilog, liberty, cycles, clock_gates)
         runs = baseline_runs(comparison, lanes, design, gates)
         counts, same = runs[0].driver.counts, exact(comparison, runs)
         run_cycles = sum(run.cycles for run in runs)
@@ -122,6 +136,7 @@ def _point(
         lanes=lanes,
         hidden=comparison.network.layers[0].units,
         seed=comparison.seed,
+        clock_gates=clock_gates,
         bit_exact=same,
         cells=library.name,
         run_cycles=run_cycles,
@@ -138,5 +153,6 @@ def _part(copies: int, one: LogicEnergy, lanes: int, cycles: int) -> dict[str, f
     return {
         "copies": copies,
         "flip_flops": one.flip_flops,
+        "gated": one.gated,
         "lane_cycle_pj": copies * one.total / lanes / cycles,
     }

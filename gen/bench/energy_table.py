@@ -1,6 +1,6 @@
 """Points of `sparnn bench energy`, `energy-logic` and `energy-sharp` as tables of docs/results:
-`python -m sparnn.gen.bench.energy_table POINTS.json --logic POINTS.json --sharp POINTS.json`, with
-the files that `--json` wrote."""
+`python -m sparnn.gen.bench.energy_table POINTS.json --logic POINTS.json... --sharp POINTS.json`,
+with the files that `--json` wrote."""
 
 import argparse
 import datetime
@@ -171,8 +171,10 @@ def logic_table(points: Points) -> dict[str, Any]:
     first = points[0]
     rows = [
         {
-            "design": point["design"],
+            "design": point["design"] + (", clock gates" if point["clock_gates"] else ""),
             "bit_exact": "yes" if point["bit_exact"] else "NO",
+            "gated": sum(part["copies"] * part["gated"] for part in point["parts"].values())
+            / point["lanes"],
             "use": 100 * point["useful_macs"] / point["lanes"] / point["cycles"],
             "flip_flops": sum(
                 part["copies"] * part["flip_flops"] for part in point["parts"].values()
@@ -186,7 +188,7 @@ def logic_table(points: Points) -> dict[str, Any]:
     return {
         "provenance": {
             "command": f"sparnn bench energy-logic --macs {first['lanes']} "
-            f"--hidden {first['hidden']} --liberty FILE",
+            f"--hidden {first['hidden']} --liberty FILE [--clock-gates]",
             "date": datetime.date.today().isoformat(),
             "note": f"cells {first['cells']}, {first['cycles']:,} cycles",
         },
@@ -194,6 +196,7 @@ def logic_table(points: Points) -> dict[str, Any]:
             {"title": "machine", "text": "{design}"},
             {"title": "useful slots", "text": "{use:.1f} %"},
             {"title": "flip-flops a lane, everything included", "text": "{flip_flops:,.0f}"},
+            {"title": "of them behind clock gates", "text": "{gated:,.0f}"},
             {"title": "clock pins, pJ a lane and cycle", "text": "{clock:.2f}"},
             {"title": "of these, edges that change something", "text": "{needed:.2f}"},
             {"title": "inside cells", "text": "{internal:.2f}"},
@@ -210,49 +213,53 @@ def together(points: Points, logic: Points) -> dict[str, Any]:
 
     Clock pins are of a lane and cycle, so they count by the large machine's cycles.
     """
+    gates = {(one["design"], one["clock_gates"]): one for one in logic}
     rows = []
     for point in points:
-        gates = next((one for one in logic if one["design"] == point["design"]), None)
-        if gates is None:
+        both = [gates.get((point["design"], gated)) for gated in (False, True)]
+        if None in both:
             continue
         slots = point["lanes"] * point["cycles"] / point["useful_macs"]
-        memory = {
-            name: _total(point, f"{what}_pj", NODES[0]) * point["steps"] / point["useful_macs"]
-            for name, what in (("plain", "memory"), ("least", "sliced"))
-        }
-        rows.append(
-            {
-                "design": _name(point),
-                **memory,
-                "changes": gates["mac_pj"]["internal"] + gates["mac_pj"]["wires"],
-                "clock": gates["lane_cycle_pj"]["clock"] * slots,
-                "needed": gates["mac_pj"]["needed"],
-            }
-        )
+        row: dict[str, Any] = {"design": _name(point)}
+        for name, what in (("plain", "memory"), ("least", "sliced")):
+            picojoules = _total(point, f"{what}_pj", NODES[0])
+            row[name] = picojoules * point["steps"] / point["useful_macs"]
+        for name, one in zip(("free", "gated"), both, strict=True):
+            assert one is not None
+            row[f"{name}_changes"] = one["mac_pj"]["internal"] + one["mac_pj"]["wires"]
+            row[f"{name}_clock"] = one["lane_cycle_pj"]["clock"] * slots
+        rows.append(row)
     eie = next(row for row in rows if row["design"] == "eie")
 
-    def ratio(row: dict[str, Any], memory: str, clock: str, factor: float = 1) -> float:
-        mine, theirs = (factor * one[memory] + one["changes"] + one[clock] for one in (row, eie))
-        return mine / theirs
+    def total(row: dict[str, Any], memory: str, logic: str, factor: float = 1) -> float:
+        return float(factor * row[memory] + row[f"{logic}_changes"] + row[f"{logic}_clock"])
 
     for row in rows:
-        row["all"] = row["plain"] + row["changes"] + row["clock"]
-        row["of_eie"] = ratio(row, "plain", "clock")
-        row["half"], row["more"] = (ratio(row, "plain", "clock", factor) for factor in (0.5, 1.5))
-        row["gated"] = ratio(row, "plain", "needed")
-        row["best"] = ratio(row, "least", "needed")
+        for kind in ("free", "gated"):
+            row[f"{kind}_all"] = total(row, "plain", kind)
+            row[f"{kind}_of_eie"] = total(row, "plain", kind) / total(eie, "plain", kind)
+        row["half"], row["more"] = (
+            total(row, "plain", "gated", factor) / total(eie, "plain", "gated", factor)
+            for factor in (0.5, 1.5)
+        )
+        row["best"] = total(row, "least", "gated") / total(eie, "least", "gated")
     return {
         "provenance": {"note": "the tables above, put together"},
         "columns": [
             {"title": "machine", "text": "{design}"},
             {"title": "memories", "text": "{plain:.2f}"},
-            {"title": "gates that change", "text": "{changes:.2f}"},
-            {"title": "clock pins", "text": "{clock:.2f}"},
-            {"title": "all, pJ a useful MAC at 45 nm", "text": "{all:.2f}"},
-            {"title": "of EIE's", "text": "{of_eie:.2f}"},
+            {"title": "gates that change", "text": "{free_changes:.2f}"},
+            {"title": "clock pins", "text": "{free_clock:.2f}"},
+            {"title": "all, pJ a useful MAC at 45 nm", "text": "{free_all:.2f}"},
+            {"title": "of EIE's", "text": "{free_of_eie:.2f}"},
+            {
+                "title": "with clock gates: changes, clock pins",
+                "text": "{gated_changes:.2f}, {gated_clock:.2f}",
+            },
+            {"title": "all", "text": "{gated_all:.2f}"},
+            {"title": "of EIE's with them", "text": "{gated_of_eie:.2f}"},
             {"title": "with memories at 50 / 150 %", "text": "{half:.2f} / {more:.2f}"},
-            {"title": "clocks only where something changes", "text": "{gated:.2f}"},
-            {"title": "and memories as in the last variant", "text": "{best:.2f}"},
+            {"title": "with memories as in the last variant", "text": "{best:.2f}"},
         ],
         "rows": rows,
     }
@@ -293,17 +300,18 @@ def sharp_table(points: Points) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the tables of files of points, one of each of the three commands."""
+    """Write the tables of files of points; those of logic with clock gates and without."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("points", type=Path)
-    parser.add_argument("--logic", type=Path, required=True)
+    parser.add_argument("--logic", type=Path, nargs="+", required=True)
     parser.add_argument("--sharp", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    points, logic, sharp = (
+    points, sharp, *parts = (
         json.loads(file.read_text(encoding="utf-8"))
-        for file in (options.points, options.logic, options.sharp)
+        for file in (options.points, options.sharp, *options.logic)
     )
+    logic = [point for part in parts for point in part]
     tables = {
         **energy_tables(points),
         "logic": logic_table(logic),

@@ -70,6 +70,10 @@ def logic_command(
         Path | None,
         typer.Option(metavar="FILE", help="Standard cells; those of `make liberty` by default."),
     ] = None,
+    clock_gates: Annotated[
+        bool,
+        typer.Option("--clock-gates", help="Registers with an enable get the library's gates."),
+    ] = False,
     v: V = None,
     hidden: HiddenUnits = 128,
     steps: Steps = 8,
@@ -92,7 +96,14 @@ def logic_command(
             f"{1 << (macs.bit_length() - 1)}"
         )
     points = logic_points(
-        macs, liberty or find_liberty(), cycles=cycles, v=v, hidden=hidden, steps=steps, seed=seed
+        macs,
+        liberty or find_liberty(),
+        cycles=cycles,
+        v=v,
+        clock_gates=clock_gates,
+        hidden=hidden,
+        steps=steps,
+        seed=seed,
     )
     publish("Energy of logic", gather((one.as_dict() for one in points), json), json)
 

@@ -21,13 +21,16 @@ from .counting import IMPORTS
 from .liberty import Cell, Library, read_liberty
 from .memories import LEAST_BITS
 
-__all__ = ["FIRST_NUMBER", "GateCell", "GateModule", "gates_verilog"]
+__all__ = ["FIRST_NUMBER", "LEAST_GATED", "GateCell", "GateModule", "gates_verilog"]
 
 FIRST_NUMBER = 1 << 20
 """Numbers of the first net's counter of the modules: this, twice this and three times this."""
 
 #: Bits of a word of nets.
 _WORD = 32
+
+LEAST_GATED = 4
+"""Flip-flops behind one clock gate, at least."""
 
 _PARTS = ("sparnn_lane", "sparnn_cluster", "sparnn")
 _GATES = "_gates"
@@ -45,10 +48,15 @@ endmodule
 
 @dataclass(frozen=True)
 class GateCell:
-    """A cell of a netlist: its type and the net of each pin; -1 where there is none to count."""
+    """A cell of a netlist: its type and the net of each pin; -1 where there is none to count.
+
+    gate: of a flip-flop behind a clock gate, and of that, the place of the enable among the
+    module's ``enables``; -1 of all others.
+    """
 
     kind: str
     pins: Mapping[str, int]
+    gate: int = -1
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,8 @@ class GateModule:
     -------
     name: of the Verilog module in whose place it stands. copies: of it in the machine.
     cells: standard cells. nets: so many are counted, from ``first`` on.
+    enables: nets that open clock gates; behind the nets' numbers are those of the cycles in which
+        they do.
     """
 
     name: str
@@ -66,24 +76,28 @@ class GateModule:
     first: int
     nets: int
     cells: tuple[GateCell, ...]
+    enables: tuple[int, ...] = ()
 
 
 def gates_verilog(
-    verilog: str, liberty: Path, *, begin: int, cycles: int
+    verilog: str, liberty: Path, *, begin: int, cycles: int, clock_gates: bool = False
 ) -> tuple[str, tuple[GateModule, ...]]:
     """A machine's Verilog with gates in it, and what the gates are.
 
     Parameters
     ----------
     begin, cycles: the window in which changes are counted, in cycles of the run.
+    clock_gates: registers of :data:`LEAST_GATED` bits or more that share an enable get a clock gate
+        of the library.
 
     Raises
     ------
     SparnnError: Yosys is missing or fails.
     """
     text = _ZEROES.sub("", verilog)
-    key = key_of(text, liberty.read_bytes(), Path(__file__).read_bytes(), yosys_version())
-    folder = kept("gates", key, lambda folder: _map(folder, text, liberty))
+    how = repr((Path(__file__).read_bytes(), clock_gates))
+    key = key_of(text, liberty.read_bytes(), how, yosys_version())
+    folder = kept("gates", key, lambda folder: _map(folder, text, liberty, clock_gates))
     design = json.loads((folder / "mapped.json").read_text(encoding="utf-8"))["modules"]
     mapped = (folder / "mapped.v").read_text(encoding="utf-8")
     library = read_liberty(liberty)
@@ -92,8 +106,8 @@ def gates_verilog(
     for number, name in enumerate(_PARTS, 1):
         if name not in design:
             continue
-        names, cells = _nets(design[name], library)
-        module = GateModule(name, copies[name], number * FIRST_NUMBER, len(names), cells)
+        names, cells, enables = _nets(design[name], library)
+        module = GateModule(name, copies[name], number * FIRST_NUMBER, len(names), cells, enables)
         modules.append(module)
         lines = list(_counters(module, names, begin, cycles)) if names else []
         if name == "sparnn":
@@ -105,7 +119,7 @@ def gates_verilog(
     return "\n".join([_FOR_VERILATOR, IMPORTS, rest, *models, *texts]), tuple(modules)
 
 
-def _map(folder: Path, verilog: str, liberty: Path) -> None:
+def _map(folder: Path, verilog: str, liberty: Path, clock_gates: bool) -> None:
     """Writes ``mapped.v`` and ``mapped.json``: standard cells, and memories as they are."""
     work = folder
     (work / "sparnn.v").write_text(verilog, encoding="utf-8")
@@ -135,6 +149,15 @@ def _map(folder: Path, verilog: str, liberty: Path) -> None:
             "read_rtlil coarse.il",
             *chosen,
             "synth -flatten -top sparnn -run fine:check",
+            # Resets become logic, because a clock gate knows enables alone.
+            *(
+                [
+                    "dfflegalize -cell $_DFF_P_ 01 -cell $_DFFE_PP_ 01",
+                    f"clockgate -liberty cells.lib -min_net_size {LEAST_GATED}",
+                ]
+                if clock_gates
+                else []
+            ),
             "dfflibmap -liberty cells.lib",
             "abc -liberty cells.lib",
             "opt_clean",
@@ -163,26 +186,42 @@ def _copies(design: Mapping[str, Any]) -> dict[str, int]:
     return copies
 
 
-def _nets(module: Mapping[str, Any], library: Library) -> tuple[list[str], tuple[GateCell, ...]]:
-    """The nets that cells of the library drive or read, as Verilog, and the cells."""
+def _nets(
+    module: Mapping[str, Any], library: Library
+) -> tuple[list[str], tuple[GateCell, ...], tuple[int, ...]]:
+    """The nets that cells of the library drive or read, as Verilog; the cells; the enables."""
     names = {
         bit: _expression(name, place, len(wire["bits"]))
         for name, wire in module["netnames"].items()
         for place, bit in enumerate(wire["bits"])
     }
+    placed = [cell for cell in module["cells"].values() if cell["type"] in library.cells]
+    gates: dict[Any, int] = {}  # place of the enable, by the clock that it opens
+    enables: list[Any] = []
+    for cell in placed:
+        gate = library.cells[cell["type"]].gate
+        if gate:
+            enable, output = (cell["connections"][pin][0] for pin in gate)
+            gates[output] = len(enables)
+            enables.append(enable)
     numbers: dict[Any, int] = {}
     cells = []
-    for cell in module["cells"].values():
-        kind = library.cells.get(cell["type"])
-        if kind is None:
-            continue
-        pins = {}
-        for pin, bits in cell["connections"].items():
-            bit = bits[0]
-            known = isinstance(bit, int) and pin != kind.clock
-            pins[pin] = numbers.setdefault(bit, len(numbers)) if known else -1
-        cells.append(GateCell(cell["type"], pins))
-    return [names[bit] for bit in numbers], tuple(cells)
+    for cell in placed:
+        kind = library.cells[cell["type"]]
+        clocks = {kind.clock, *kind.gate[1:]}
+        pins = {
+            pin: numbers.setdefault(bits[0], len(numbers))
+            if isinstance(bits[0], int) and pin not in clocks
+            else -1
+            for pin, bits in cell["connections"].items()
+        }
+        clock = cell["connections"].get(kind.gate[1] if kind.gate else kind.clock, [None])[0]
+        cells.append(GateCell(cell["type"], pins, gates.get(clock, -1)))
+    return (
+        [names[bit] for bit in numbers],
+        tuple(cells),
+        tuple(numbers[enable] for enable in enables),
+    )
 
 
 def _expression(name: str, place: int, width: int) -> str:
@@ -219,6 +258,7 @@ def _counters(module: GateModule, names: Sequence[str], begin: int, cycles: int)
     yield f"  wire [{_WORD - 1}:0] sparnn_nets [{words}];"
     yield f"  reg [{_WORD - 1}:0] sparnn_before [{words}];"
     yield f"  int sparnn_changes [{words * _WORD}];"
+    yield f"  int sparnn_open [{len(module.enables) + 1}];"
     yield "  longint sparnn_cycle = 0;"
     for word in range(words):
         bits = names[word * _WORD : (word + 1) * _WORD]
@@ -231,6 +271,11 @@ def _counters(module: GateModule, names: Sequence[str], begin: int, cycles: int)
     yield f"            for (int j = 0; j < {_WORD}; j++)"
     yield "              if (sparnn_nets[i][j] != sparnn_before[i][j])"
     yield f"                sparnn_changes[{_WORD} * i + j] = sparnn_changes[{_WORD} * i + j] + 1;"
+    if module.enables:
+        yield f"      if (sparnn_cycle >= {begin} && sparnn_cycle < {begin + cycles}) begin"
+        for place, net in enumerate(module.enables):
+            yield f"        if ({names[net]}) sparnn_open[{place}] = sparnn_open[{place}] + 1;"
+        yield "      end"
     yield f"      if (sparnn_cycle + 1 >= {begin} && sparnn_cycle < {begin + cycles})"
     yield f"        for (int i = 0; i < {words}; i++) sparnn_before[i] = sparnn_nets[i];"
     yield "      sparnn_cycle = sparnn_cycle + 1;"
@@ -239,6 +284,10 @@ def _counters(module: GateModule, names: Sequence[str], begin: int, cycles: int)
     yield (
         f"  final for (int i = 0; i < {module.nets}; i++) "
         f"sparnn_count({module.first} + i, longint'(sparnn_changes[i]));"
+    )
+    yield (
+        f"  final for (int i = 0; i < {len(module.enables)}; i++) "
+        f"sparnn_count({module.first + module.nets} + i, longint'(sparnn_open[i]));"
     )
 
 
@@ -254,6 +303,14 @@ def _model(cell: Cell) -> str:
         f"  {'output' if pin.is_output else 'input'} {pin.name};" for pin in cell.pins.values()
     ]
     functions = {pin.name: pin.function for pin in cell.pins.values() if pin.is_output}
+    if cell.gate:
+        enable, output = cell.gate
+        lines += [
+            "  reg opened = 0;",
+            f"  always_latch if (!{cell.clock}) opened = {enable};",
+            f"  assign {output} = {cell.clock} & opened;",
+        ]
+        return "\n".join([*lines, "endmodule"])
     if cell.clock:
         state, inverse = cell.state
         lines += [f"  reg {state} = 0;", f"  wire {inverse} = ~{state};"]

@@ -75,7 +75,8 @@ class Pin:
 @dataclass(frozen=True)
 class Cell:
     """A standard cell. leakage: nW. clock, data, state: of a flip-flop, its clock pin, what it
-    takes and the names of its state and the inverse."""
+    takes and the names of its state and the inverse. gate: of a clock gate, which has a clock pin
+    too, its enable and its output."""
 
     name: str
     area: float
@@ -84,6 +85,7 @@ class Cell:
     clock: str = ""
     data: str = ""
     state: tuple[str, ...] = ()
+    gate: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -191,6 +193,15 @@ def _cell(group: _Group, scale: float, templates: Mapping[str, _Group]) -> Cell:
             tuple(powers),
         )
     state = next(group.of("ff"), None)
+    if "clock_gating_integrated_cell" in group.values:
+        clock, *gate = (
+            next((pin.arguments[0] for pin in group.of("pin") if mark in pin.values), "")
+            for mark in ("clock_gate_clock_pin", "clock_gate_enable_pin", "clock_gate_out_pin")
+        )
+        area, leakage = (
+            float(group.values.get(name, 0)) for name in ("area", "cell_leakage_power")
+        )
+        return Cell(group.arguments[0], area, leakage, pins, clock=clock, gate=tuple(gate))
     return Cell(
         group.arguments[0],
         float(group.values.get("area", 0)),

@@ -28,7 +28,7 @@ class LogicEnergy:
         every flip-flop's clock stood at all other edges, the gates for it not counted.
     internal: inside cells. wires: charge of nets.
     leakage_mw: in milliwatts.
-    flip_flops: so many.
+    flip_flops: so many. gated: of them, behind clock gates.
     """
 
     clock: float
@@ -37,6 +37,7 @@ class LogicEnergy:
     wires: float
     leakage_mw: float
     flip_flops: int
+    gated: int = 0
 
     @property
     def total(self) -> float:
@@ -62,19 +63,29 @@ def logic_energy(
             if net >= 0 and not kind.pins[pin].is_output:
                 load[net] += kind.pins[pin].capacitance
                 fanout[net] += 1
+    opened = [
+        counts.get(str(module.first + module.nets + place), 0)
+        for place in range(len(module.enables))
+    ]
     square = library.voltage**2
     clock = needed = internal = leakage = 0.0
-    flip_flops = 0
+    flip_flops = gated = 0
     for cell in module.cells:
         kind = library.cells[cell.kind]
         leakage += kind.leakage
         if kind.clock:
             driven = kind.pins[kind.clock]
             edge = 2 * driven.transition(SLEW_NS) + driven.capacitance * square
+            if kind.gate:  # its own pin, and its output behind which flip-flops are
+                clock += cycles * edge
+                output = kind.pins[kind.gate[1]]
+                clock += 2 * opened[cell.gate] * output.transition(SLEW_NS)
+                continue
             outputs = [net for name, net in cell.pins.items() if kind.pins[name].is_output]
-            clock += cycles * edge
+            clock += (cycles if cell.gate < 0 else opened[cell.gate]) * edge
             needed += max((changes[net] for net in outputs if net >= 0), default=0) * edge
             flip_flops += 1
+            gated += cell.gate >= 0
         for name, net in cell.pins.items():
             if net >= 0:
                 charge = load[net] + library.wire_load(fanout[net])
@@ -84,5 +95,5 @@ def logic_energy(
         for net, charge in load.items()
     )
     return LogicEnergy(
-        clock / 1000, needed / 1000, internal / 1000, wires / 1000, leakage / 1e6, flip_flops
+        clock / 1000, needed / 1000, internal / 1000, wires / 1000, leakage / 1e6, flip_flops, gated
     )

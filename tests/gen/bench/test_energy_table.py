@@ -46,16 +46,22 @@ def test_together():
     logic = [
         {
             "design": design,
-            "mac_pj": {"internal": 1.0, "wires": 2.0, "needed": 0.5},
+            "clock_gates": gated,
+            "mac_pj": {"internal": 1.0, "wires": 2.0},
             "lane_cycle_pj": {"clock": clock},
         }
-        for design, clock in (("eie", 1.0), ("ours", 2.0))
+        for design, gated, clock in (
+            ("eie", False, 1.0),
+            ("ours", False, 2.0),
+            ("eie", True, 0.5),
+            ("ours", True, 0.25),
+        )
     ]
     eie, ours = together(POINTS, logic)["rows"]
-    assert ours["clock"] == 2.0 * 4 * 500 / 1000
-    assert ours["all"] == pytest.approx(1 + 3 + 4)
-    assert ours["of_eie"] == pytest.approx(8 / (4 + 3 + 2))
-    assert ours["half"] == pytest.approx(7.5 / (2 + 3 + 2))
-    assert ours["gated"] == pytest.approx(4.5 / 7.5)
-    assert ours["best"] == pytest.approx(3.75 / 4.5)
-    assert eie["of_eie"] == eie["half"] == 1
+    assert ours["free_clock"] == 2.0 * 4 * 500 / 1000
+    assert ours["free_all"] == pytest.approx(1 + 3 + 4)
+    assert ours["free_of_eie"] == pytest.approx(8 / (4 + 3 + 2))
+    assert ours["gated_of_eie"] == pytest.approx(4.5 / (4 + 3 + 1))
+    assert ours["half"] == pytest.approx(4.0 / (2 + 3 + 1))
+    assert ours["best"] == pytest.approx(3.75 / 5)
+    assert eie["free_of_eie"] == eie["half"] == 1

@@ -6,8 +6,11 @@ import pytest
 from sparnn.gen.bench.eie import prepare
 from sparnn.gen.bench.energy import energy_points
 from sparnn.gen.bench.workload import masr_workload
+from sparnn.gen.energy.account import kind_of
 from sparnn.gen.energy.counting import counting_verilog
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.dense.presets import dense_preset
+from sparnn.gen.machines.verilog import kept_verilog
 
 STEPS, HIDDEN, LANES = 3, 128, 4
 WORKLOAD = {"hidden": HIDDEN, "steps": STEPS, "seed": 2}
@@ -16,6 +19,19 @@ WORKLOAD = {"hidden": HIDDEN, "steps": STEPS, "seed": 2}
 def test_refused():
     with pytest.raises(SparnnError, match="no dispatcher or control"):
         counting_verilog("module sparnn(clk);\n  input clk;\nendmodule\n")
+
+
+def test_dense_machine():
+    """Its memories are found, those among them that are read in the same cycle."""
+    config = dense_preset("dense64")
+    _, accesses = counting_verilog(kept_verilog(config))
+    found = {one.name: one for one in accesses.memories}
+    weights = found["sparnn_vector_lane:weights"]
+    assert (weights.words, weights.width) == (config.weight_depth, 64)
+    assert kind_of(weights.name) == "weights"
+    copy = found["sparnn_vector_lane:x"]
+    assert not copy.clocked
+    assert kind_of(copy.name) == "activations"
 
 
 def test_counts():

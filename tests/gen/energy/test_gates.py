@@ -57,11 +57,23 @@ module sparnn(rx__valid, tx__ready, clk, rst, rx__ready, tx__payload, tx__valid,
 endmodule
 """
 WORDS = 24
+CLOCK_GATE = """
+  cell (GATE) { area : 60; clock_gating_integrated_cell : latch_posedge;
+    pin (CLK) { direction : input; clock_gate_clock_pin : true; }
+    pin (EN) { direction : input; clock_gate_enable_pin : true; }
+    pin (GCLK) { direction : output; clock_gate_out_pin : true; } }
+}
+"""
 
 
-@pytest.fixture(scope="module")
-def gates():
-    return gates_verilog(VERILOG, LIBERTY, begin=1, cycles=1000)
+@pytest.fixture(scope="module", params=[False, True], ids=["free", "gated"])
+def gates(request, tmp_path_factory):
+    liberty = LIBERTY
+    if request.param:
+        liberty = tmp_path_factory.mktemp("cells") / "six_cells.lib"
+        cells = LIBERTY.read_text(encoding="utf-8").rstrip().removesuffix("}")
+        liberty.write_text(cells + CLOCK_GATE, encoding="utf-8")
+    return gates_verilog(VERILOG, liberty, begin=1, cycles=1000, clock_gates=request.param)
 
 
 def test_parts(gates):
@@ -92,3 +104,7 @@ def test_changes(gates, tmp_path):
     outputs = [cell.pins["Q"] for cell in lane.cells if cell.kind == "DFF"]
     counted = sum(run.counts[str(lane.first + net)] for net in outputs)
     assert counted in (sum(flips), sum(flips[:-1]))
+    # The gate is open for each word that comes behind the first one.
+    for place in range(len(lane.enables)):
+        assert WORDS - 2 <= run.counts[str(lane.first + lane.nets + place)] <= WORDS
+    assert sum(cell.gate >= 0 for cell in lane.cells) == (9 if lane.enables else 0)
