@@ -129,8 +129,13 @@ def _with_sizes(
 
 def _folded(model: ModelProto) -> ModelProto:
     """Constants folded, and branches whose condition became one put in the place of their `If`."""
-    import onnxscript.optimizer
-
+    try:
+        import onnxscript.optimizer
+    except ImportError:
+        raise SparnnError(
+            "recurrent layers stand in branches of the graph, which are decided by onnxscript: "
+            "pip install 'sparnn[branches]'"
+        ) from None
     try:
         found = onnxscript.optimizer.optimize(model)
     except Exception as error:  # whatever the optimizer raises of a file that it cannot take

@@ -1,5 +1,6 @@
 """Recurrent layers in the branches of `If`, which scalars and sizes decide."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,9 @@ def test_what_is_not_known_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", x=np.ones((5, 6, INPUTS), np.float32))
     with pytest.raises(SparnnError, match=r"'choice' .* depends on x; export the model with fixed"):
         check_model(path, tmp_path / "x.npz")
+
+
+def test_without_onnxscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(SparnnError, match=r"pip install 'sparnn\[branches\]'"):
+        check_model(model(tmp_path))
