@@ -52,7 +52,7 @@ NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: ap
 
 .DEFAULT_GOAL := help
 .PHONY: help demo soc test lint format typecheck pytest coverage docs tables bench bench-examples
-.PHONY: cocotb faults formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
+.PHONY: zoo cocotb faults formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
@@ -68,6 +68,7 @@ help:
 	@echo 'make tables      the tables of README and docs from docs/results/*.json'
 	@echo 'make bench       figures of the simulator and of a large layer (long)'
 	@echo 'make bench-examples  the networks of examples/, into docs/results'
+	@echo 'make zoo         all trained networks of examples/, into docs/results (long)'
 	@echo 'make bench-fpga  area and clock on FPGA families (long); ARGS=--write: into docs/results'
 	@echo 'make liberty     fetch the standard cells that logic areas refer to (needs apt)'
 	@echo 'make fuzz        a thousand corrupt and hostile files'
@@ -132,6 +133,10 @@ tables: $(USER)
 
 bench-examples: $(USER)
 	$(BIN)/python -m sparnn.gen.bench.examples $(ARGS)
+	@$(MAKE) --no-print-directory tables ARGS=
+
+zoo: $(USER)
+	$(BIN)/python -m sparnn.gen.bench.zoo $(ARGS)
 	@$(MAKE) --no-print-directory tables ARGS=
 
 bench: $(STAMP)

@@ -47,7 +47,7 @@ NETWORKS = {
     "languages": ("lstm.onnx", classes, 4, 2e-3, 256, 0.1),
     "spoken": ("gru.onnx", classes, 4, 1e-3, 64, 0.1),
     "denoiser": ("gru.onnx", gains, 5, 2e-3, 32, 0.1),
-    "silero": ("lstm.onnx", hidden, 4, 5e-4, 16, 0.1),
+    "silero": ("lstm.onnx", hidden, 12, 1e-4, 8, 0.1),
 }
 
 

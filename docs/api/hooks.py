@@ -9,14 +9,14 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\(((?:\.\./)+(?!docs/)[^)\s]+)\)")
 
 
 def on_startup(**_: Any) -> None:
-    """Let the folders hdl, gen, sim and driver be found as sparnn.hdl, sparnn.gen and so on.
+    """Let the folders hdl, gen, sim, driver and train be found as sparnn.hdl and so on.
 
     Before the configuration is read: mkdocstrings looks for its paths there.
     """
     top = Path(__file__).resolve().parents[2]
     package = top / "build" / "api" / "sparnn"
     package.mkdir(parents=True, exist_ok=True)
-    for name in ("hdl", "gen", "sim", "driver"):
+    for name in ("hdl", "gen", "sim", "driver", "train"):
         link = package / name
         if not link.is_symlink():
             link.symlink_to(top / name, target_is_directory=True)

@@ -18,7 +18,7 @@ from speech import FRAME, PAUSE, frames
 from sparnn.sim.network.arrays import write_npz
 
 HERE = pathlib.Path(__file__).parent
-SEQUENCES, LENGTH = 96, 160
+SEQUENCES, LENGTH = 64, 96
 SEED = 1
 
 

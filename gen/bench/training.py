@@ -15,16 +15,20 @@ import importlib.metadata
 import importlib.util
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from sparnn.gen.compile import CompileSummary, compile_model
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.evaluate.metrics import find_metric
+from sparnn.gen.graph.read import read_model
 from sparnn.gen.machines.presets import structure
+from sparnn.gen.network.to_onnx import float_model
 from sparnn.sim.network.arrays import write_npz
 from sparnn.sim.runner import SimulationReport, simulate
 from sparnn.sim.session.session import InferenceSession
@@ -40,6 +44,8 @@ STRUCTURES: tuple[tuple[str, dict[str, int], dict[str, Any]], ...] = (
     ("rows", {"width": 4}, {"lanes": 4, "width": 4}),
     ("balanced", {"lanes": 4}, {"lanes": 16}),
 )
+#: Of the machines of the pruning curves: one alone would set the pace from a density of 30 % on.
+POST_UNITS = 4
 #: The machines of the delta curves: without masks of weights, as many post units as lanes, since
 #: what deltas leave to do in a step is mostly theirs. Lanes and rows by network.
 DELTA_LANES = {"silero": (8, 4)}
@@ -50,7 +56,7 @@ JUDGED = {
     "denoiser": ("test.npz", "denoiser/judge.py:quality", 0),
 }
 #: Thresholds by network, in the units of the activations.
-THRESHOLDS = {"gestures": (0.0, 0.05, 0.1, 0.2), "silero": (0.0, 0.03, 0.06, 0.12, 0.25)}
+THRESHOLDS = {"gestures": (0.0, 0.05, 0.1), "silero": (0.0, 0.05, 0.1, 0.2)}
 #: The board whose predicted LUTs are told.
 BOARD = "ulx3s"
 
@@ -87,9 +93,8 @@ def run_variant(
     found = session.run(None, feeds)
     outputs = dict(zip([one.name for one in session.get_outputs()], found, strict=True))
     short = folder.with_name(f"{folder.name}_inputs.npz")
-    write_npz(
-        short, {k: v[:count] if batch == 0 else v[:, :count] for k, v in feeds.items()}, level=1
-    )
+    few = {k: v[:count] if batch == 0 else v[:, :count] for k, v in feeds.items()}
+    write_npz(short, few, level=1)
     report = simulate(folder, short)
     if not report.bit_exact:
         raise SparnnError(f"{model}: the Verilog differs from the golden model")
@@ -117,86 +122,132 @@ def _tune() -> Any:
 
 
 Tuned = Callable[..., Path]
+#: What an earlier run has measured; None: it is not to be kept.
+Kept = Sequence[dict[str, Any]] | None
 
 
-def _tuner(network: str, build: Path) -> Tuned:
-    """Gives the file of a network, fine-tuned with some options."""
+def _tuner(network: str, build: Path, keep: bool) -> Tuned:
+    """Gives the file of a network, fine-tuned with some options; ``keep``: or made before."""
     tune = _tune()
 
     def tuned(name: str, **options: Any) -> Path:
-        return Path(tune.tuned(network, build / f"{name}.onnx", **options))
+        file = build / f"{name}.onnx"
+        if not (keep and file.is_file()):
+            tune.tuned(network, file, **options)
+        return file
 
     return tuned
 
 
-def pruning_rows(network: str, build: Path, count: int) -> Iterator[dict[str, Any]]:
+def pruning_rows(network: str, build: Path, count: int, kept: Kept) -> Iterator[dict[str, Any]]:
     """A row for each structure and density."""
-    tuned = _tuner(network, build)
+    tuned = _tuner(network, build, kept is not None)
+    known = {(row["structure"], row["density"]): row for row in kept or ()}
     for kind, structure_options, machine in STRUCTURES:
-        shape = structure(machine["lanes"], width=machine.get("width", 1)) | machine
+        shape = structure(machine["lanes"], width=machine.get("width", 1), post_units=POST_UNITS)
+        shape |= {"max_v": machine["lanes"] // POST_UNITS, **machine}
         fixed = machine_file(build / f"{network}_{kind}.toml", **shape)
         file = None
         for density in DENSITIES:  # each begins where the one before has ended
             name = f"{network}_{kind}_{round(100 * density)}"
             options = {"density": density, "kind": kind, **structure_options}
             file = tuned(name, start=file, share=0.4, **options)
-            widths: dict[str, Any] = {"weight_bits": 8, "activation_bits": 8}
-            fitted = compile_model(
-                file,
-                EXAMPLES / network / "calibrate.npz",
-                build / f"{name}_fit",
-                **machine,
-                **widths,
-            )
-            _, report, quality = run_variant(file, build / name, network, count, config=fixed)
-            board = next(one for one in fitted.estimate.boards if one.board.name == BOARD)
-            layers = fitted.parts[0].quantized.network.layers
+            if (kind, density) in known:
+                yield known[kind, density]
+                continue
+            summary, report, quality = run_variant(file, build / name, network, count, config=fixed)
+            (part,) = summary.parts
+            board = next(one for one in summary.estimate.boards if one.board.name == BOARD)
+            layers = part.quantized.network.layers
             weights = [w for one in layers for w in (one.w_x, one.w_h) if w is not None]
+            kept_weights = sum(int(np.count_nonzero(w)) for w in weights)
             yield {
                 "network": network,
                 "structure": kind,
                 "density": density,
-                "kept": sum(int(np.count_nonzero(w)) for w in weights)
-                / sum(w.size for w in weights),
+                "kept": kept_weights / sum(w.size for w in weights),
                 "quality": quality,
                 "sequences": report.sequences,
                 "cycles_per_step": report.cycles_per_step,
                 "utilization": report.utilization,
-                "memory_bits": fitted.estimate.bits,
-                "luts": round(board.needs["lut"]) if "lut" in board.needs else None,
+                "image_bits": 32 * len(part.placement.image),
+                "luts": round(board.needs["lut"]),
             }
             print(f"{name}: {quality:.4f}, {report.cycles_per_step:.1f} cycles a step", flush=True)
 
 
-def delta_rows(network: str, build: Path, count: int) -> Iterator[dict[str, Any]]:
-    """A row without deltas, then one for each threshold, as trained and fine-tuned."""
+def delta_rows(network: str, build: Path, count: int, kept: Kept) -> Iterator[dict[str, Any]]:
+    """A row of the dense pass, one without deltas, then one for each threshold, as trained and
+    fine-tuned."""
     tune = _tune()
-    tuned = _tuner(network, build)
+    tuned = _tuner(network, build, kept is not None)
     plain = EXAMPLES / network / tune.NETWORKS[network][0]
     lanes, width = DELTA_LANES.get(network, (4, 2))
     shape = structure(lanes, width=width, post_units=lanes) | DELTA_MACHINE
     shape |= {"lanes": lanes, "width": width}
     dense_file = machine_file(build / "dense.toml", **shape)
     delta_file = machine_file(build / "delta.toml", **shape, delta=1)
-    _, dense, quality = run_variant(
-        plain, build / f"{network}_dense", network, count, config=dense_file
-    )
-    yield _delta_row(network, None, False, dense, dense, quality, None)
+    known = {(row["threshold"], row["tuned"]): row for row in kept or ()}
+
+    def row(threshold: str, fine: str, file: Path, **options: Any) -> dict[str, Any]:
+        if (threshold, fine) in known:
+            return known[threshold, fine]
+        name = f"{network}_delta_{threshold}_{fine}"
+        summary, report, quality = run_variant(file, build / name, network, count, **options)
+        found: dict[str, Any] = {
+            "network": network,
+            "threshold": threshold,
+            "tuned": fine,
+            "quality": quality,
+            "cycles_per_step": report.cycles_per_step,
+            "sequences": report.sequences,
+            "steps": report.steps,
+        }
+        if summary.parts[0].activity.sent is not None:
+            found["sent"] = _sent(summary)
+            found["sent_percent"] = round(100 * found["sent"], 6)
+        print(f"{name}: {quality:.4f}, {report.cycles_per_step:.1f} cycles a step", flush=True)
+        return found
+
+    if ("dense pass", "no") in known:
+        yield known["dense pass", "no"]
+    else:
+        yield {
+            "network": network,
+            "threshold": "dense pass",
+            "tuned": "no",
+            "cycles_per_step": _dense_cycles(plain, build / f"{network}_pass", dense_file),
+        }
+    yield row("no deltas", "no", plain, config=dense_file)
     before: Path | None = None
     for threshold in THRESHOLDS[network]:
-        for fine in (False, True):
-            if fine and not threshold:
-                continue
-            name = f"{network}_delta_{threshold:g}{'_tuned' if fine else ''}"
-            file = plain
-            if fine:  # each begins where the one before has ended
-                file = before = tuned(name, start=before, share=0.5, delta=threshold)
-            summary, report, quality = run_variant(
-                file, build / name, network, count, delta=threshold, config=delta_file
-            )
-            sent = _sent(summary)
-            yield _delta_row(network, threshold, fine, report, dense, quality, sent)
-            print(f"{name}: {quality:.4f}, {report.cycles_per_step:.1f} cycles a step", flush=True)
+        options = {"config": delta_file, "delta": threshold}
+        yield row(f"{threshold:g}", "no", plain, **options)
+        if threshold:  # each begins where the one before has ended
+            name = f"{network}_delta_{threshold:g}_tuned"
+            before = tuned(name, start=before, share=0.5, delta=threshold)
+            yield row(f"{threshold:g}", "yes", before, **options)
+
+
+def _dense_cycles(model: Path, folder: Path, config: str) -> float:
+    """Cycles of a step in which hardly any element is zero, so that nothing is skipped: the same
+    layers with drawn weights on drawn inputs."""
+    rng = np.random.default_rng(0)
+    network = read_model(model, model.with_name("calibrate.npz")).parts[0].network
+    layers = []
+    for layer in network.layers:
+        w_h = None if layer.w_h is None else rng.normal(size=layer.w_h.shape) / layer.units**0.5
+        w_x = rng.normal(size=layer.w_x.shape) / layer.inputs**0.5
+        layers.append(replace(layer, w_x=w_x, w_h=w_h))
+    drawn = folder.with_name(f"{folder.name}.onnx")
+    onnx.save(float_model(replace(network, layers=tuple(layers))), drawn)
+    (entry,) = network.io["inputs"]
+    sizes = {"batch": 1, "time": 48, "feature": network.layers[0].inputs}
+    x = rng.uniform(0.5, 2, [sizes[axis] for axis in entry["axes"]])
+    inputs = folder.with_name(f"{folder.name}_inputs.npz")
+    write_npz(inputs, {entry["name"]: x.astype(np.float32)})
+    compile_model(drawn, inputs, folder, config=config)
+    return simulate(folder, inputs).cycles_per_step
 
 
 def _sent(summary: CompileSummary) -> float:
@@ -207,35 +258,14 @@ def _sent(summary: CompileSummary) -> float:
     return float(np.concatenate(parts).mean())
 
 
-def _delta_row(
-    network: str,
-    threshold: float | None,
-    fine: bool,
-    report: SimulationReport,
-    dense: SimulationReport,
-    quality: float,
-    sent: float | None,
-) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "network": network,
-        "threshold": "dense" if threshold is None else f"{threshold:g}",
-        "tuned": "yes" if fine else "no",
-        "quality": quality,
-        "cycles_per_step": report.cycles_per_step,
-        "speedup": dense.cycles / report.cycles,
-        "sequences": report.sequences,
-        "steps": report.steps,
-    }
-    return row if sent is None else row | {"sent": sent, "sent_percent": 100 * sent}
-
-
 _PRUNING = (
     ("structure", "{structure}"),
     ("density", "{density_percent:g} %"),
+    ("kept", "{kept_percent:.1f} %"),
     ("quality", "{quality:.4f}"),
     ("cycles a step", "{cycles_per_step:,.1f}"),
     ("utilization", "{utilization_percent:.1f} %"),
-    ("memory, bits", "{memory_bits:,}"),
+    ("image, bits", "{image_bits:,}"),
     ("LUT4, predicted", "{luts:,}"),
 )
 _DELTA = (
@@ -244,14 +274,14 @@ _DELTA = (
     ("sent", "{sent_percent:.1f} %"),
     ("quality", "{quality:.4f}"),
     ("cycles a step", "{cycles_per_step:,.1f}"),
-    ("faster than dense", "{speedup:.2f} x"),
+    ("faster than the dense pass", "{speedup:.2f} x"),
 )
 
 
 def table(rows: list[dict[str, Any]], columns: tuple[tuple[str, str], ...], command: str) -> Any:
     """Rows as a table of docs/results."""
     for row in rows:
-        for name in ("density", "utilization"):
+        for name in ("density", "kept", "utilization"):
             if row.get(name) is not None:
                 row[f"{name}_percent"] = round(100 * row[name], 6)
     names = ("sparnn", "verilator", "torch")
@@ -266,6 +296,23 @@ def table(rows: list[dict[str, Any]], columns: tuple[tuple[str, str], ...], comm
     }
 
 
+def _kept(given: argparse.Namespace, name: str) -> Kept:
+    """What an earlier run has measured, with ``--keep``."""
+    if not given.keep:
+        return None
+    if not given.json.is_file():
+        return []
+    tables = json.loads(given.json.read_text(encoding="utf-8"))["tables"]
+    return list(tables.get(name, {"rows": []})["rows"])
+
+
+def _write(file: Path, name: str, found: Any) -> None:
+    """Put a table into the file, in the place of one of that name."""
+    kept = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {"tables": {}}
+    kept["tables"][name] = found
+    file.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m sparnn.gen.bench.training", description=__doc__
@@ -273,25 +320,30 @@ def main() -> int:
     parser.add_argument("curve", choices=("pruning", "delta"))
     parser.add_argument("network", help="a folder of examples/ that examples/tune.py knows")
     parser.add_argument("--count", type=int, default=20, help="sequences that the Verilog runs")
+    parser.add_argument(
+        "--keep", action="store_true", help="take what was fine-tuned and measured before"
+    )
     parser.add_argument("-o", "--output", type=Path, default=Path("build/training"))
     parser.add_argument("--json", type=Path, default=RESULTS)
     given = parser.parse_args()
     try:
         given.output.mkdir(parents=True, exist_ok=True)
-        command = f"python -m sparnn.gen.bench.training {given.curve} {given.network}"
-        if given.curve == "pruning":
-            found = table(
-                list(pruning_rows(given.network, given.output, given.count)),
-                _PRUNING,
-                command,
+        rows, columns = {
+            "pruning": (pruning_rows, _PRUNING),
+            "delta": (delta_rows, _DELTA),
+        }[given.curve]
+        found = []
+        name = f"{given.curve}_{given.network}"
+        for row in rows(given.network, given.output, given.count, _kept(given, name)):
+            found.append(row)  # each is written at once: the whole takes long
+            if given.curve == "delta":
+                row["speedup"] = found[0]["cycles_per_step"] / row["cycles_per_step"]
+            command = f"python -m sparnn.gen.bench.training {given.curve} {given.network}"
+            _write(
+                given.json,
+                name,
+                table(found, columns, f"{command} --count {given.count}"),
             )
-        else:
-            rows = list(delta_rows(given.network, given.output, given.count))
-            found = table(rows, _DELTA, command)
-        kept = json.loads(given.json.read_text(encoding="utf-8")) if given.json.is_file() else {}
-        tables = kept.get("tables", {}) | {f"{given.curve}_{given.network}": found}
-        text = json.dumps({"tables": tables}, indent=1, ensure_ascii=False)
-        given.json.write_text(text + "\n", encoding="utf-8")
     except (SparnnError, OSError, ValueError, RuntimeError) as error:
         print(f"sparnn: error: {error}", file=sys.stderr)
         return 2

@@ -150,4 +150,5 @@ def unscaled_features(network: FloatNetwork) -> FloatNetwork:
     layers = list(network.layers)
     for index in network.stages[0]:
         layers[index] = replace(layers[index], w_x=layers[index].w_x * np.asarray(scale))
-    return replace(network, layers=tuple(layers))
+    inputs = [{k: v for k, v in e.items() if k != "scale"} for e in network.io["inputs"]]
+    return replace(network, layers=tuple(layers), io={**network.io, "inputs": inputs})
