@@ -72,8 +72,10 @@ class Model:
         own = {number for part in self._read.cut.parts for number in part.nodes}
         nodes = [node for number, node in enumerate(graph.nodes) if number not in own]
         weights = list(graph.weights.values())
+        known = {name for node in graph.nodes for name in (*node.input, *node.output)}
         for number, module in enumerate(self.parts):
-            part = _renamed(float_model(module.network).graph, f"trained{number}_", module)
+            prefix = _unused(f"trained{number}_", known)  # a file may be trained several times
+            part = _renamed(float_model(module.network).graph, prefix, module)
             nodes += part.node
             weights += part.initializer
         read = {name for node in nodes for name in reads(node)} | set(graph.outputs)
@@ -148,6 +150,13 @@ def _check(path: Path, read: ReadModel) -> None:
                 f"{path} reads the lengths of its sequences: train it with sequences of equal "
                 "length, without them"
             )
+
+
+def _unused(prefix: str, names: set[str]) -> str:
+    """The prefix, longer where names begin with it."""
+    while any(name.startswith(prefix) for name in names):
+        prefix = f"again_{prefix}"
+    return prefix
 
 
 def _renamed(graph: onnx.GraphProto, prefix: str, module: FakeQuantized) -> onnx.GraphProto:

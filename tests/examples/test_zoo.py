@@ -14,7 +14,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 @pytest.fixture(autouse=True)
 def without_verilog(monkeypatch: pytest.MonkeyPatch) -> None:
     """The integers alone: `make zoo` runs the Verilog of all of them."""
-    monkeypatch.setattr("sparnn.gen.compile.machine_verilog", lambda config: "")
+    monkeypatch.setattr("sparnn.gen.compile.compile.kept_verilog", lambda config: "")
 
 
 @pytest.mark.parametrize(
