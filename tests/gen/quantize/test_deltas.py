@@ -1,5 +1,7 @@
 """Thresholds of differences: what is asked for, what is chosen, and what is then sent."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -51,8 +53,8 @@ def test_what_is_refused(delta, db, message):
 
 @pytest.fixture(scope="module")
 def fitted():
-    folder = "examples/digits"
-    part = read_model(f"{folder}/lstm.onnx", f"{folder}/calibrate.npz").parts[0]
+    folder = Path("examples/digits")
+    part = read_model(folder / "lstm.onnx", folder / "calibrate.npz").parts[0]
     return quantize_best(part.network, part.sequences[:12], 8, 8)
 
 
