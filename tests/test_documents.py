@@ -16,7 +16,7 @@ DATE = re.compile(r"20\d\d-\d\d-\d\d")
 #: Numbers of README's prose that no measurement gives: limits, sizes, versions, names.
 PLAIN = re.compile(
     r"MASR|8-bit|450 held-out|1 to 1,024|64 to 96K|16 lanes|Python 3\.11|4 to 16|8 to 16|32-bit|"
-    r"800 units|CC BY 4\.0|Apache 2\.0|GPL-2|iCE40|ECP5|ULX3S|AXI4(?:-Lite|-Stream)?|"
+    r"800 units|CC BY(?:-SA)?\s[34]\.0|Apache 2\.0|GPL-2|iCE40|ECP5|ULX3S|AXI4(?:-Lite|-Stream)?|"
     r"arXiv \d+\.\d+|(?:PACT|ISCA) \d+|Three"
 )
 
