@@ -1,6 +1,7 @@
 """The rooms of the code and what may import what: downwards alone (docs/architecture.md)."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,15 @@ def test_what_stays_apart(checkout: Path, one: str, other: str) -> None:
         for here, there in ((one, other), (other, one)):
             if name.startswith(f"{here}/"):
                 assert not [i for i in imports(file, checkout) if i.startswith(f"{there}/")], name
+
+
+def test_only_the_compiler_asks_which_machine_it_is(checkout: Path) -> None:
+    """Elsewhere the name in MACHINE chooses, from a table."""
+    asked = []
+    for file in sources(checkout):
+        name = str(file.relative_to(checkout))
+        text = file.read_text(encoding="utf-8")
+        found = re.search(r"isinstance\([^()]*\b(Sparse|Dense)(Config|Machine|Placement)\b", text)
+        if found and not name.startswith("gen/machines/") and name != "hdl/emit.py":
+            asked.append(name)
+    assert asked == []

@@ -17,7 +17,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sparnn.gen.boards import BOARDS, Board
 from sparnn.gen.compile import compile_model
@@ -196,8 +196,7 @@ def latency_row(board: Board, network: str, examples: Path) -> dict[str, Any]:
         folder = Path(name) / "network"
         try:
             compile_model(model, calibrate, folder, config=board.name)
-            config = load_program(folder).config
-            assert isinstance(config, SparseConfig)
+            config = cast(SparseConfig, load_program(folder).config)
             fits = _fits(config, board)
             report = simulate(folder, inputs)
         except (SparnnError, ConfigurationError, SimulationError) as error:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -52,9 +52,8 @@ def example_row(network: str, given: Mapping[str, int], examples: Path) -> dict[
         folder = Path(name)
         (folder / "machine.toml").write_text("\n".join(lines) + "\n")
         compile_model(model, samples, folder / "out", config=str(folder / "machine.toml"))
-        machine = load_program(folder / "out").config
+        machine = cast(SparseConfig, load_program(folder / "out").config)
         report = simulate(folder / "out", inputs)
-    assert isinstance(machine, SparseConfig)
     return _row(
         network,
         machine,

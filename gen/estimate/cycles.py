@@ -5,7 +5,7 @@ from a model of the lanes row by row (:mod:`sparnn.sim.cycles.sparse`) and from 
 are not zero in sample steps.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -106,9 +106,14 @@ def loop_cycles(
         :func:`~sparnn.gen.quantize.activity.measure_activity` gives them; None: all of them.
     bytes_per_cycle: what an external memory gives; None: one of its words.
     """
-    if isinstance(placement, DensePlacement):
-        return _dense(placement)
-    assert isinstance(placement, SparsePlacement)
+    return _LOOPS[placement.config.MACHINE](placement, activity, bytes_per_cycle)
+
+
+def _sparse_loops(
+    placement: SparsePlacement,
+    activity: Sequence[BoolArray] | None,
+    bytes_per_cycle: float | None,
+) -> list[LoopCycles]:
     if activity is None:
         layers = placement.network.layers
         sizes = [layers[0].inputs, *(layer.units for layer in layers)]
@@ -252,7 +257,9 @@ def _arriving(placed: SparsePlacement, index: int, activity: Sequence[BoolArray]
     return np.logical_or.reduce(outputs) if join == "sum" else np.hstack(outputs)
 
 
-def _dense(placed: DensePlacement) -> list[LoopCycles]:
+def _dense_loops(
+    placed: DensePlacement, activity: Sequence[BoolArray] | None, bytes_per_cycle: float | None
+) -> list[LoopCycles]:
     alone = runs_step_by_step(placed.network)  # every step is a run
     runs = [model_layers(placed, steps, fresh=not alone) for steps in (1, _SHORT, _LONG)]
     found = []
@@ -278,3 +285,8 @@ def _dense(placed: DensePlacement) -> list[LoopCycles]:
         layers_of = [placed.network.layers[k] for k in indices]
         found.append(LoopCycles(indices, first, steady, _macs(layers_of)))
     return found
+
+
+#: Machine's name -> cycles of each loop of a network that is placed on it.
+_LOOPS: Mapping[str, Callable[[Any, Sequence[BoolArray] | None, float | None], list[LoopCycles]]]
+_LOOPS = {"sparse": _sparse_loops, "dense": _dense_loops}

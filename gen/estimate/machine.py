@@ -5,11 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from sparnn.gen.boards import BOARDS
-from sparnn.gen.machines.dense.program import DensePlacement
-from sparnn.gen.machines.dense.program import memory_needs as dense_needs
+from sparnn.gen.machines.backend import backend
 from sparnn.gen.machines.shared.placement import Placement
-from sparnn.gen.machines.sparse.program import SparsePlacement
-from sparnn.gen.machines.sparse.program import memory_needs as sparse_needs
 from sparnn.gen.quantize.activity import BoolArray
 from sparnn.hdl.machine import MachineConfig
 
@@ -153,12 +150,7 @@ def _filled(placements: Sequence[Placement], config: MachineConfig) -> dict[str,
     """A step's part of each memory; of several networks, which lie there in turn, the most."""
     found: dict[str, tuple[int, int]] = {}
     for placed in placements:
-        if isinstance(placed, DensePlacement):
-            needs = dense_needs(placed, 1)
-        else:
-            assert isinstance(placed, SparsePlacement)
-            needs = sparse_needs(placed, 1)
-        for name, need in needs.items():
+        for name, need in backend(config).needs(placed, 1).items():
             have = getattr(config, name)
             if have:
                 found[name] = max(found.get(name, (0, have))[0], int(need)), have

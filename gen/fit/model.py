@@ -19,22 +19,16 @@ import numpy as np
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.targets import TARGETS, Target
-from sparnn.hdl.common.numbers import ceil_div
-from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.emit import MACHINES
 from sparnn.hdl.machine import MachineConfig
-from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.lane.lane_memory import LARGE_BITS
 from sparnn.sim.aliases import FloatArray
 
-from .structure import TABLE, machine_memories
+from .kinds import kind_of
+from .structure import TABLE
 
 __all__ = ["DATA", "errors", "predict", "unmeasured"]
 
 DATA = Path(__file__).with_name("fit_data.json")
-
-#: Words of one single-port RAM of iCE40 UP.
-LARGE_WORDS = 16384
 
 #: Memories of at most so many words or bits are LUT RAM where there is some, flip-flops elsewhere.
 #: Where a LUT holds more bits Yosys makes larger ones of LUTs too, and the tables of tanh.
@@ -43,8 +37,8 @@ SMALL_BITS = 1024
 _SMALL_LUT6 = 128
 
 
-#: Operands of half a multiplier, where a family has such; sums that one more multiplier takes.
-_NARROW, _SUM_BITS = 9, 35
+#: Operands of half a multiplier, where a family has such.
+_NARROW = 9
 
 #: Parameters that the model is linear in, or that say how large a memory is. Any other one is an
 #: option, whose values have to be among those that were measured.
@@ -64,15 +58,17 @@ def predict(config: MachineConfig, target: Target) -> dict[str, float]:
     ------
     SparnnError: a family, or a kind of lane, without measured machines.
     """
-    if isinstance(config, SparseConfig) and not config.by_word:
+    kind = kind_of(config.MACHINE)
+    wide = kind.wide(config)
+    if wide:
         unknown = unmeasured(config, target)
         if unknown:
             raise SparnnError(
-                f"width = {config.width}, masks = {config.masks}: {unknown}; measure this machine "
-                "with sparnn synth, or use width = 1 and masks = 1"
+                f"{wide}: {unknown}; measure this machine with sparnn synth, or use width = 1 and "
+                "masks = 1"
             )
     factors = _factors(config.MACHINE, target.name)
-    features = _features(config, target, machine_memories(config))
+    features = _features(config, target, kind.memories(config))
     return {name: max(0.0, float(features[name] @ factors[name])) for name in factors}
 
 
@@ -86,8 +82,9 @@ def unmeasured(config: MachineConfig, target: Target) -> str:
     if config.lanes > most:
         return f"no machine of more than {most} lanes was measured on {target.title}"
     measured = _measured_values(config.MACHINE, target.name)
-    if isinstance(config, SparseConfig) and config.width > max(measured["width"]):
-        return f"no lane of more than {max(measured['width'])} rows was measured on {target.title}"
+    widest = max(measured["width"])
+    if kind_of(config.MACHINE).wide(config) and asdict(config)["width"] > widest:
+        return f"no lane of more than {widest} rows was measured on {target.title}"
     for name, values in measured.items():
         value = getattr(config, name)
         if name not in _SIZES and value not in values:
@@ -111,23 +108,21 @@ def errors(target: str, *, held_out: bool, machine: str = "sparse") -> dict[str,
 
 
 def _features(
-    config: MachineConfig, target: Target, machine_memories: Iterable[Sequence[int]]
+    config: MachineConfig, target: Target, memories: Iterable[Sequence[int]]
 ) -> dict[str, FloatArray]:
     """What each resource is linear in."""
-    held = [(words, bits, copies) for words, bits, copies in machine_memories]
-    large = _take_large(config, held) if "spram" in target.extra else 0
+    held = [(words, bits, copies) for words, bits, copies in memories]
+    kind = kind_of(config.MACHINE)
+    large = kind.take_large(config, held) if "spram" in target.extra else 0
     limit = SMALL
     if target.lut_inputs == 6:
         limit = _SMALL_LUT6
         held = [one for one in held if one[:2] != (TABLE[0] << config.hard_sigmoid, TABLE[1])]
 
-    # The dense lanes' copies of x and h are read without a register, which block RAMs have.
-    copies_of = (2 * config.columns, config.activation_bits)
-    dense = isinstance(config, DenseConfig)
+    copied = kind.never_blocks(config)
 
     def is_small(words: int, bits: int) -> bool:
-        copied = dense and (words, bits) == copies_of
-        return copied or words <= limit or words * bits <= SMALL_BITS
+        return (words, bits) == copied or words <= limit or words * bits <= SMALL_BITS
 
     blocks = sum(
         target.block_ram.blocks(words, bits) * copies
@@ -137,11 +132,7 @@ def _features(
     small = sum(words * bits * copies for words, bits, copies in held if is_small(words, bits))
     narrow = max(config.weight_bits, config.activation_bits) <= _NARROW
     product = 0.5 if narrow and "MULT9X9" in target.dsp else 1.0
-    if isinstance(config, DenseConfig):
-        logic, multipliers = _dense_logic(config, small, product)
-    else:
-        assert isinstance(config, SparseConfig)
-        logic, multipliers = _sparse_logic(config, small, product)
+    logic, multipliers = kind.logic(config, small, product)
     features = {
         "lut": logic,
         "lut_logic": logic,
@@ -155,59 +146,6 @@ def _features(
     if "spram" in target.extra:
         features["spram"] = np.array([large], np.float64)
     return features
-
-
-def _take_large(config: MachineConfig, held: list[tuple[int, int, int]]) -> int:
-    """Single-port RAMs that the memories of weights and masks take, which leave the list."""
-    large = 0
-    assert isinstance(config, SparseConfig)
-    for words, bits in (
-        (config.weight_depth, config.weight_entry_bits),
-        (config.mask_depth, config.mask_entry_bits),
-    ):
-        if 0 < config.large_memory <= words:
-            each = 1 << max(0, (LARGE_BITS // bits).bit_length() - 1)
-            stored = (ceil_div(words, each), bits * each, config.lanes)
-            held.remove(stored)
-            large += ceil_div(stored[0], LARGE_WORDS) * ceil_div(stored[1], LARGE_BITS)
-    return large * config.lanes
-
-
-def _sparse_logic(
-    config: SparseConfig, small: int, product: float
-) -> tuple[FloatArray, FloatArray]:
-    lanes, posts = config.lanes, config.post_units
-    bits = config.weight_bits + config.lane_activation_bits
-    more_rows = lanes * (config.width - 1)
-    logic = [
-        1,
-        lanes,
-        lanes * bits,
-        lanes * config.chunk,
-        lanes * config.chunk * config.masks,
-        more_rows,
-        more_rows * bits,
-        posts,
-        posts * config.activation_bits,
-        posts * config.hard_sigmoid,
-        posts * config.reset_first,
-        posts * config.cell_functions,
-        posts * config.delta,
-        small,
-    ]
-    # A multiplier per lane; four in a post unit, and one more for wide sums; one in a serial one.
-    each = 1 if config.compact else 4 + ceil_div(max(0, config.sum_bits - _SUM_BITS), 17)
-    multipliers = [config.mac_units * product + each * posts]
-    return np.array(logic, np.float64), np.array(multipliers, np.float64)
-
-
-def _dense_logic(config: DenseConfig, small: int, product: float) -> tuple[FloatArray, FloatArray]:
-    rows = config.slices * config.width
-    logic = [1, config.mac_units * config.sum_bits, rows, small]
-    # One for each product, and in each row four, and one more for wide sums.
-    each = 4 + ceil_div(max(0, config.sum_bits - _SUM_BITS), 17)
-    multipliers = [config.mac_units * product, each * rows, 1]
-    return np.array(logic, np.float64), np.array(multipliers, np.float64)
 
 
 @cache

@@ -1,15 +1,10 @@
 """The memories of a machine, listed without its Verilog where that can be said in a few lines."""
 
-from functools import cache
-
-from sparnn.gen.machines.verilog import kept_verilog
-from sparnn.gen.synth.memories import memories
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
-from sparnn.hdl.emit import TOP_MODULE
-from sparnn.hdl.machine import MachineConfig, Target
+from sparnn.hdl.machine import Target
 from sparnn.hdl.sparse.config import SparseConfig
 
-__all__ = ["TABLE", "machine_memories", "plain_memories"]
+__all__ = ["TABLE", "Held", "is_plain", "plain_memories"]
 
 Held = tuple[tuple[int, int, int], ...]
 
@@ -31,14 +26,9 @@ _POST_QUEUES, _BUS_QUEUE = ((8, 32), (16, 16), (16, 16)), 8
 _CONSTANT, _TAGS = 2, 8
 
 
-@cache
-def machine_memories(config: MachineConfig) -> Held:
-    """(words, bits, copies) of every memory array."""
-    if isinstance(config, SparseConfig) and all(
-        getattr(config, name, value) == value for name, value in _PLAIN.items()
-    ):
-        return plain_memories(config)
-    return tuple(memories(kept_verilog(config), TOP_MODULE))
+def is_plain(config: SparseConfig) -> bool:
+    """Whether :func:`plain_memories` knows them."""
+    return all(getattr(config, name) == value for name, value in _PLAIN.items())
 
 
 def plain_memories(config: SparseConfig) -> Held:

@@ -15,9 +15,13 @@ from sparnn.sim.network.network import IntegerNetwork
 
 from .dense import blocks as dense_blocks
 from .dense.place import place as place_dense
+from .dense.program import DensePlacement
+from .dense.program import memory_needs as dense_needs
 from .shared.placement import FITTED_STEPS, Outputs, Placement
 from .sparse import blocks as sparse_blocks
 from .sparse.place import place as place_sparse
+from .sparse.program import SparsePlacement
+from .sparse.program import memory_needs as sparse_needs
 
 __all__ = ["BACKENDS", "Backend", "backend"]
 
@@ -52,6 +56,10 @@ class Backend(ABC):
         :func:`~sparnn.gen.machines.dense.place.place`."""
 
     @abstractmethod
+    def needs(self, placed: Any, steps: int) -> Mapping[str, int]:
+        """Entries of each memory for runs of so many steps, by the parameter of the machine."""
+
+    @abstractmethod
     def lines(self, config: Any) -> list[str]:
         """A machine in a few lines, for people."""
 
@@ -81,6 +89,9 @@ class _Sparse(Backend):
                 f"for one, such as --config dense64"
             )
         return place_sparse(network, config, outputs, fit=fit, steps=steps, activity=activity)
+
+    def needs(self, placed: SparsePlacement, steps: int) -> Mapping[str, int]:
+        return sparse_needs(placed, steps)
 
     def lines(self, config: SparseConfig) -> list[str]:
         split = " with split scales" if config.split_scales else ""
@@ -113,6 +124,9 @@ class _Dense(Backend):
         streams: int = 1,
     ) -> Placement:
         return place_dense(network, config, outputs, fit=fit, steps=steps, streams=streams)
+
+    def needs(self, placed: DensePlacement, steps: int) -> Mapping[str, int]:
+        return dense_needs(placed, steps)
 
     def lines(self, config: DenseConfig) -> list[str]:
         return [

@@ -15,7 +15,7 @@ from sparnn.gen.cli.main import main
 from sparnn.gen.estimate.boards import board_estimates
 from sparnn.gen.estimate.cycles import loop_cycles, run_cycles
 from sparnn.gen.estimate.estimate import estimate
-from sparnn.gen.fit.structure import machine_memories
+from sparnn.gen.fit.kinds import kind_of
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.presets import dense_preset
 from sparnn.gen.machines.dense.program import model_layers
@@ -86,7 +86,7 @@ def test_memories_are_those_of_the_verilog(options: dict[str, int]) -> None:
     config = replace(load_config("tiny"), columns=64, store_depth=256, **options)
     posts = {"post_units": 1, "max_v": config.lanes}
     config = load_config(None, **{**vars(config), **posts, **options})
-    found = sorted(machine_memories(config))
+    found = sorted(kind_of(config.MACHINE).memories(config))
     verilog = sorted(memories(machine_verilog(config), "sparnn"))
 
     def counted(all_of_them: list[tuple[int, int, int]]) -> dict[tuple[int, int], int]:
