@@ -67,7 +67,7 @@ class Model:
     def proto(self) -> ModelProto:
         """The model with the weights as they are now."""
         if self._read.cut is None:
-            return float_model(self.module.network)
+            return _sized_as(float_model(self.module.network), self._read.model)
         graph = self._read.cut.graph
         own = {number for part in self._read.cut.parts for number in part.nodes}
         nodes = [node for number, node in enumerate(graph.nodes) if number not in own]
@@ -96,6 +96,18 @@ class Model:
         model = self.proto()
         onnx.checker.check_model(model)
         Path(path).write_bytes(model.SerializeToString(deterministic=True))
+
+
+def _sized_as(model: ModelProto, original: ModelProto) -> ModelProto:
+    """The model with the sizes that the original's inputs and outputs have in its file."""
+    for own, others in (
+        (model.graph.input, original.graph.input),
+        (model.graph.output, original.graph.output),
+    ):
+        types = {value.name: value.type for value in others}
+        for value in own:
+            value.type.CopyFrom(types[value.name])
+    return model
 
 
 def load(

@@ -92,6 +92,9 @@ def test_the_machine_gives_what_the_module_gave(chain: tuple[Path, Path], tmp_pa
     pruning = train.GradualPruning(model.module, 0.5)
     given = tuned(model, chain[1], pruning=pruning)
     model.save(tmp_path / "tuned.onnx")
+    before, after = onnx.load(chain[0]).graph, onnx.load(tmp_path / "tuned.onnx").graph
+    assert list(after.input) == list(before.input)
+    assert list(after.output) == list(before.output)
     with torch.no_grad():
         ours = model.module(torch.from_numpy(np.stack([one.x for one in given])))
     np.testing.assert_array_equal(machine(tmp_path / "tuned.onnx", chain[1], delta=0.03), ours)
