@@ -51,7 +51,7 @@ NO_CXX     := sparnn: error: no C++ compiler on PATH: install g++ or clang++ (De
 NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: apt install perl).
 
 .DEFAULT_GOAL := help
-.PHONY: help demo soc test lint format typecheck pytest coverage docs tables bench bench-examples
+.PHONY: help demo soc test lint format typecheck pytest deep coverage docs tables bench bench-examples
 .PHONY: zoo cocotb faults formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
 
 help:
@@ -60,6 +60,7 @@ help:
 	@echo 'make test        ruff, mypy on the installed package, all tests'
 	@echo 'make lint        ruff and mypy only; make format lets ruff rewrite'
 	@echo 'make pytest      the tests only; ARGS="tests/gen -k cli" narrows them'
+	@echo 'make deep        the tests that take longest, which make pytest leaves out'
 	@echo 'make coverage    the tests, and which branches they take: build/coverage/index.html'
 	@echo 'make cocotb      every bench in cocotb, in all shapes (long): JUnit XML in build/cocotb'
 	@echo 'make faults      hundreds of faults on the machine behind its bus, and what became of each'
@@ -91,6 +92,9 @@ test: lint pytest
 pytest: $(STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
+deep: $(STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m deep $(ARGS)
+
 coverage: $(STAMP)
 	@mkdir -p build
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup --cov --cov-report=term:skip-covered \
@@ -98,7 +102,7 @@ coverage: $(STAMP)
 
 # The long ones are no tests of `make test`: their files are named here.
 cocotb: $(STAMP)
-	SPARNN_JUNIT=build/cocotb $(BIN)/python -m pytest -n $(JOBS) --junit-xml build/cocotb/pytest.xml \
+	SPARNN_JUNIT=build/cocotb $(BIN)/python -m pytest -n $(JOBS) -m "deep or not deep" --junit-xml build/cocotb/pytest.xml \
 	  tests/system/test_cocotb.py tests/system/benches/bus_crossings.py \
 	  tests/driver/simulated.py $(ARGS)
 

@@ -44,6 +44,7 @@ def test_thresholds_of_zero(name):
                 assert np.array_equal(a.h, b.h)
 
 
+@pytest.mark.deep
 def test_the_machine_with_thresholds_of_zero(tmp_path):
     """What the RTL of `compile --delta 0` computes is what the ordinary golden model does."""
     samples = EXAMPLES / "digits" / "calibrate.npz"

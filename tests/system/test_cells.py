@@ -33,6 +33,7 @@ def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
     simulated(*compiled(CELLS[name](), tmp_path, FULL))
 
 
+@pytest.mark.deep
 @pytest.mark.xdist_group("peepholes")
 @pytest.mark.parametrize("name", [name for name in CELLS if name.startswith("peepholes")])
 def test_peepholes_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:

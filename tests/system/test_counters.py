@@ -6,7 +6,7 @@ from sparnn.gen.bench.masr import MasrOptions, masr_point
 from sparnn.gen.bench.workload import masr_workload
 
 
-@pytest.mark.parametrize("unfolded", [True, False])
+@pytest.mark.parametrize("unfolded", [True, pytest.param(False, marks=pytest.mark.deep)])
 def test_lost_slots(unfolded: bool) -> None:
     """masr_point itself asserts that the counted pairs are the golden model's useful MACs."""
     workload = masr_workload(hidden=30, steps=6, seed=3)
@@ -16,7 +16,9 @@ def test_lost_slots(unfolded: bool) -> None:
     assert point.lost["tail"] > 0
 
 
-@pytest.mark.parametrize(("width", "masks"), [(4, True), (2, False)])
+@pytest.mark.parametrize(
+    ("width", "masks"), [(4, True), pytest.param(2, False, marks=pytest.mark.deep)]
+)
 def test_lost_slots_of_wide_lanes(width: int, masks: bool) -> None:
     """Rows that are pruned together: zeros are multiplied only where there are no masks."""
     workload = masr_workload(hidden=40, steps=6, seed=3, block=4)

@@ -61,6 +61,7 @@ def test_bit_exact(comparison, design, lanes, changes):
     assert least <= run.cycles <= least + 6 * (80 + 40 * (changes.get("queue_depth") == 1))
 
 
+@pytest.mark.deep
 def test_linear_layer(comparison):
     """A layer without hidden half, step after step."""
     none = dict.fromkeys(("w_h", "mult_h", "shift_h", "bias_h"))
@@ -90,6 +91,7 @@ def test_sums_without_a_scale_of_their_own(directions, seed):
     assert prepare(workload, seed).network.layers[-1].sum_shift == 0
 
 
+@pytest.mark.deep
 def test_compare():
     """All three on the same integers, and what is relative to EIE."""
     comparison = prepare(masr_workload(hidden=19, inputs=43, steps=6, seed=0, directions=2), 0)

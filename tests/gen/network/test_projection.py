@@ -73,6 +73,7 @@ def test_equal_to_the_recurrence(layers: int, directions: int, bias: bool, tmp_p
     np.testing.assert_allclose(got, projected(weights, x), atol=2e-6)
 
 
+@pytest.mark.deep
 @pytest.mark.xdist_group("dense")
 def test_to_verilog(tmp_path: Path) -> None:
     """Bit exact, and near the recurrence."""

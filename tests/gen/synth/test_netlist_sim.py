@@ -164,6 +164,7 @@ def test_registers_move_into_block_rams_and_multipliers() -> None:
     assert result.cells["TRELLIS_FF"] <= 32 + 1 + 2 * 7
 
 
+@pytest.mark.deep
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A small machine's netlist runs a network, bit exact; a family without models is refused."""
     g = Graph(5)
