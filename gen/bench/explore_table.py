@@ -1,5 +1,5 @@
 """Runs of `sparnn explore` as a table of docs/results: `python -m sparnn.gen.bench.explore_table
-RESULT.json=SECONDS...`, with files that `--json` wrote and the time that the models took."""
+NAME:RESULT.json=SECONDS...`, with files that `--json` wrote and the time that the models took."""
 
 import argparse
 import datetime
@@ -25,11 +25,13 @@ _COLUMNS = [
 ]
 
 
-def explore_table(runs: Sequence[tuple[Mapping[str, Any], float]], date: str) -> dict[str, Any]:
-    """The table of some runs, each with the seconds that its models took."""
+def explore_table(
+    runs: Sequence[tuple[str, Mapping[str, Any], float]], date: str
+) -> dict[str, Any]:
+    """The table of some runs, each with its name and the seconds that its models took."""
     rows = [
         {
-            "model": "/".join(Path(run["model"]).parts[-2:]),
+            "model": name,
             "points": run["points"],
             "seconds": seconds,
             "failed": sum(run["failed"].values()),
@@ -37,9 +39,9 @@ def explore_table(runs: Sequence[tuple[Mapping[str, Any], float]], date: str) ->
             "simulated": run["simulated"],
             "exact": "yes" if run["bit_exact"] else "NO",
             "synthesized": run["synthesized"],
-            **{name: _said(run["errors"][name]) for name in ("cycles", "lut")},
+            **{what: _said(run["errors"][what]) for what in ("cycles", "lut")},
         }
-        for run, seconds in runs
+        for name, run, seconds in runs
     ]
     return {
         "provenance": {
@@ -59,12 +61,17 @@ def _said(errors: Sequence[float]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the table of some files."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("runs", nargs="+", metavar="RESULT.json=SECONDS")
+    parser.add_argument("runs", nargs="+", metavar="NAME:RESULT.json=SECONDS")
     parser.add_argument("--date", default=datetime.date.today().isoformat())
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     pairs = [one.rpartition("=") for one in options.runs]
-    runs = [(json.loads(Path(file).read_text("utf-8")), float(time)) for file, _, time in pairs]
+    runs = [
+        (name, run, float(seconds))
+        for where, _, seconds in pairs
+        for name, _, file in [where.partition(":")]
+        for run in json.loads(Path(file).read_text(encoding="utf-8"))
+    ]
     table = {"tables": {"runs": explore_table(runs, options.date)}}
     text = json.dumps(table, indent=1, ensure_ascii=False)
     options.json.write_text(text + "\n", encoding="utf-8")
