@@ -16,9 +16,9 @@ from torch import nn
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
-from audio import BANDS, RATE, STEP, bands, features, frames  # noqa: E402
-from common import arguments, export, fit, keep  # noqa: E402
-from judge import quality  # noqa: E402
+from audio import BANDS, RATE, STEP, bands, features, frames
+from common import arguments, export, fit, keep
+from judge import quality
 
 UNITS = 48
 FRAMES = 128

@@ -15,7 +15,7 @@ from torch import nn
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from common import arguments, export, fit, keep, read_ts  # noqa: E402
+from common import arguments, export, fit, keep, read_ts
 
 UNITS = 64
 

@@ -17,7 +17,7 @@ from torch import nn
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))
 
-from common import arguments, export, fit, keep  # noqa: E402
+from common import arguments, export, fit, keep
 
 LANGUAGES = ("en", "de", "fr", "es", "it", "nl")
 #: The letters in the order of the embedding, 0 is none.

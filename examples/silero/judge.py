@@ -6,7 +6,7 @@ import sys
 HERE = pathlib.Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from compare import array, compare  # noqa: E402
+from compare import array, compare
 
 
 def same(outputs, data):

@@ -16,8 +16,8 @@ from torch import nn
 HERE = pathlib.Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "denoiser")]
 
-from audio import BANDS, RATE, STEP, features, frames  # noqa: E402
-from common import arguments, export, fit, keep  # noqa: E402
+from audio import BANDS, RATE, STEP, features, frames
+from common import arguments, export, fit, keep
 
 #: One voice for each, the first two are one person's.
 LANGUAGES = ("en", "es", "fr", "it", "ru")

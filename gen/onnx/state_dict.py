@@ -105,6 +105,7 @@ def _tensors(path: Path) -> Mapping[str, FloatArray]:
             raise SparnnError(f"{path} has {size} bytes; files up to {_MOST} are read")
         found = {}
         with safe_open(path, framework="numpy") as file:
+            # The file is no mapping: it has keys() and cannot be iterated.
             for name in file.keys():  # noqa: SIM118
                 kind = file.get_slice(name).get_dtype()
                 if kind not in _TYPES and not name.endswith("num_batches_tracked"):

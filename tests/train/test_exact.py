@@ -8,16 +8,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="needs PyTorch: pip install 'sparnn[train]'")
 
-from sparnn.gen.bench.random_networks import (  # noqa: E402
+from sparnn.gen.bench.random_networks import (
     random_held,
     random_initial,
     random_network,
     random_thresholds,
     random_x,
 )
-from sparnn.sim.golden.layers import run_network  # noqa: E402
-from sparnn.sim.network.network import IntegerNetwork  # noqa: E402
-from sparnn.train.chain import run_integers  # noqa: E402
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.network.network import IntegerNetwork
+from sparnn.train.chain import run_integers
 
 
 def drawn(seed: int) -> tuple[np.random.Generator, IntegerNetwork]:
