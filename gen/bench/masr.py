@@ -39,11 +39,14 @@ __all__ = [
     "LayerRun",
     "MasrOptions",
     "MasrPoint",
+    "PlacedLayer",
     "every_output",
     "masr_config",
     "masr_layout",
     "masr_point",
     "masr_points",
+    "measure_layer",
+    "place_layer",
     "run_layer",
 ]
 
@@ -224,13 +227,24 @@ def masr_points(
         yield masr_point(drawn, size, options, seed=workload.get("seed", 0))
 
 
-def masr_point(
-    workload: Workload, lanes: int, options: MasrOptions | None = None, *, seed: int = 0
-) -> MasrPoint:
-    """Run a workload on one machine, all steps in one RUN, and compare with the golden model."""
-    options = options or MasrOptions()
-    directions = len(workload.network.layers)
-    config = masr_config(lanes, directions, options, counters=1)
+@dataclass(frozen=True, eq=False)
+class PlacedLayer:
+    """MASR's layer in the memories of a machine, and what it is to do.
+
+    placed: for the machine as small as it may be. x: the quantized sequence, [step, input]. trace:
+        of the golden model. activity: of the sample by which lanes were evened.
+    """
+
+    layout: NetworkLayout
+    placed: SparsePlacement
+    x: IntArray
+    trace: NetworkTrace
+    activity: Sequence[BoolArray]
+
+
+def place_layer(workload: Workload, lanes: int, options: MasrOptions) -> PlacedLayer:
+    """Quantize a workload and place it on a machine of so many lanes that counts its slots."""
+    config = masr_config(lanes, len(workload.network.layers), options, counters=1)
     sample = InputSequence(workload.sample, {})
     network = quantize_network(
         workload.network,
@@ -240,7 +254,6 @@ def masr_point(
         split_scales=options.has_split_scales,
     ).network
     x, _ = quantize(workload.x, network.layers[0].f_x, config.activation_bits)
-    trace = run_network(network, x)
     activity = measure_activity(network, [sample])
     layout = masr_layout(network, config, options, activity)
     placed = place(
@@ -252,8 +265,22 @@ def masr_point(
         layout=layout,
         activity=activity,
     )
-    config = placed.config
-    run = run_layer(replace(placed, unfolded=options.unfolded), x, trace, activity=activity)
+    placed = replace(placed, unfolded=options.unfolded)
+    return PlacedLayer(layout, placed, x, run_network(network, x), activity)
+
+
+def masr_point(
+    workload: Workload, lanes: int, options: MasrOptions | None = None, *, seed: int = 0
+) -> MasrPoint:
+    """Run a workload on one machine, all steps in one RUN, and compare with the golden model."""
+    return measure_layer(place_layer(workload, lanes, options or MasrOptions()), seed=seed)
+
+
+def measure_layer(layer: PlacedLayer, *, seed: int = 0) -> MasrPoint:
+    """Run a placed layer, all steps in one RUN, and compare with the golden model."""
+    layout, placed, x, trace = layer.layout, layer.placed, layer.x, layer.trace
+    network, config, lanes = placed.network, placed.config, placed.config.lanes
+    run = run_layer(placed, x, trace, activity=layer.activity)
     cycles, slots = run.cycles, run.slots
     assert sum(slots.values()) == lanes * cycles
     zeros = config.width * slots[Counter.PAIR] - trace.useful_macs
@@ -270,7 +297,7 @@ def masr_point(
         width=config.width,
         masks=config.masks,
         macs=config.mac_units,
-        directions=directions,
+        directions=len(network.layers),
         post_units=config.post_units,
         v=1 << layout.layers[0].v_log2,
         chunk=config.chunk,

@@ -50,7 +50,10 @@ def test_accuracy_at_eight_bits(name, reference, points, tmp_path):
 
 # The other networks of tests/examples run on the same Verilog.
 @pytest.mark.xdist_group("examples")
-@pytest.mark.parametrize("name", ["lstm", "gru", "lstm_pruned60"])
+@pytest.mark.parametrize(
+    "name",
+    ["lstm", *(pytest.param(one, marks=pytest.mark.deep) for one in ("gru", "lstm_pruned60"))],
+)
 def test_verilog(name, machine_file, tmp_path):
     compile_model(
         DIGITS / f"{name}.onnx",

@@ -57,6 +57,7 @@ def found(logits, labels):
     return float(np.mean(logits.mean(axis=1).argmax(axis=1) == labels))
 
 
+@pytest.mark.deep
 def test_integers_on_all_utterances(tmp_path):
     """Eight bits cost at most two points of a hundred on the held-out utterances."""
     out = tmp_path / "out"

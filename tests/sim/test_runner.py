@@ -96,7 +96,8 @@ def test_idle_and_stalled_host(digits):
     assert rough.useful_macs == plain.useful_macs
 
 
-def test_waves(echo, tmp_path):
+def test_waves(echo, tmp_path, monkeypatch):
+    monkeypatch.setenv("SPARNN_BUILD", "quick")
     binary = build_driver(echo, waves=True)
     options = {"--waves": tmp_path / "w.vcd"}
     answer, _, problem = run_driver(binary, np.arange(50, dtype=np.uint32), 50, options)
@@ -105,6 +106,7 @@ def test_waves(echo, tmp_path):
     assert "$enddefinitions" in (tmp_path / "w.vcd").read_text()
 
 
+@pytest.mark.deep
 def test_random_networks_on_one_machine(tmp_path):
     """All cells, states in and out, sequences longer than the store: on the Verilog itself."""
     config = load_config(

@@ -36,7 +36,9 @@ def test_the_machines_cover_the_corners() -> None:
     assert {sum_limbs(machine) for machine in machines} == {2, 3}
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    "machine", [*MACHINES[:2], *(pytest.param(one, marks=pytest.mark.deep) for one in MACHINES[2:])]
+)
 def test_random_networks(machine: int, tmp_path: Path) -> None:
     for network in range(NETWORKS):
         case = run_case(machine, network, tmp_path, compact_machine)

@@ -21,6 +21,8 @@ from sparnn.sim.verilator.hardware import run_sequences
 #: Seeds of machines that are small, so that they build fast, and cover the corners below.
 MACHINES = (27, 155, 174, 266, 295, 306, 364, 448, 49)
 NETWORKS = 5
+#: Those of them that take longest to build.
+LONGEST = {306, 448}
 
 #: Of the extremes: several clusters, several groups in each, V up to 2, queues that fill at once.
 CONFIG = SparseConfig(
@@ -75,7 +77,10 @@ def test_the_machines_cover_the_corners():
     assert values("delta") == {0, 1}
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    "machine",
+    [pytest.param(one, marks=[pytest.mark.deep] if one in LONGEST else []) for one in MACHINES],
+)
 def test_random_networks(machine, tmp_path):
     for network in range(NETWORKS):
         replay = f"replay: python -m sparnn.gen.bench.regress --case {machine}:{network}"

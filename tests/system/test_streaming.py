@@ -38,7 +38,9 @@ def test_the_machines_cover_the_corners():
     assert max(one.mask_slots for one in machines if one.masks) > 1
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    "machine", [MACHINES[0], *(pytest.param(one, marks=pytest.mark.deep) for one in MACHINES[1:])]
+)
 def test_random_networks(machine, tmp_path, monkeypatch):
     monkeypatch.setenv("SPARNN_BUILD", "quick")
     for network in range(NETWORKS):

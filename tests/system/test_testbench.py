@@ -61,6 +61,7 @@ def test_cocotb_bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         run_bench(out, "test_sparnn", "sparnn", ("sparnn.v",))
 
 
+@pytest.mark.deep
 def test_cocotb_bench_with_weights_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,7 +140,7 @@ def answers(verilog: str, folder: Path) -> np.ndarray:
     return answer
 
 
-@pytest.mark.parametrize("family", ["ecp5", "ice40"])
+@pytest.mark.parametrize("family", ["ecp5", pytest.param("ice40", marks=pytest.mark.deep)])
 def test_cells_compute_what_the_design_does(family: str, tmp_path: Path) -> None:
     for name in ("rtl", "netlist"):
         (tmp_path / name).mkdir()

@@ -105,7 +105,14 @@ def test_place_and_route_gives_clock_and_path_by_block() -> None:
     assert any("slowest path" in line for line in report.lines())
 
 
-@pytest.mark.parametrize("name", [name for name, target in TARGETS.items() if target.pnr])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.deep] if name == "nexus" else [])
+        for name, target in TARGETS.items()
+        if target.pnr
+    ],
+)
 def test_every_family_with_open_tools_is_placed_and_routed(name: str) -> None:
     """Blocks kept apart, carry chains and multipliers among them; pads around the whole alone."""
     target = TARGETS[name]

@@ -13,7 +13,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tile_folder(tmp_path_factory, SMALL)
 
 
-@pytest.fixture(scope="session", params=NARROW)
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(n, marks=[pytest.mark.deep] if n == 2 else []) for n in NARROW],
+)
 def narrow(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> tuple[Path, DenseConfig]:

@@ -196,7 +196,7 @@ def random_layer(rng: random.Random, kind: str, **fixed: int) -> Layer:
     return Layer(cell, neurons, holes, rng.randrange(1, 4), rng.randrange(20), rng.random() < 0.5)
 
 
-@pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.4, 0.4)])
+@pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.4, 0.6)])
 @pytest.mark.parametrize("kind", ["lstm", "gru", "rnn", "linear"])
 def test_random_layers(kind: str, idle: float, stall: float) -> None:
     rng = random.Random(f"{kind} {idle} {stall}")
@@ -210,7 +210,7 @@ def test_kinds_in_turn(idle: float, stall: float) -> None:
     check(layers, idle=idle, stall=stall, config=SparseConfig(activation_bits=8))
 
 
-@pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.4, 0.4)])
+@pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.4, 0.6)])
 def test_a_gru_that_resets_first(idle: float, stall: float) -> None:
     rng = random.Random(f"reset first {idle} {stall}")
     layers = []

@@ -130,7 +130,7 @@ both = pytest.mark.parametrize("unit", [PostUnit, SerialPostUnit])
 
 
 @both
-@pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.5, 0.0), (0.0, 0.7), (0.4, 0.4)])
+@pytest.mark.parametrize(("idle", "stall"), [(0.0, 0.0), (0.4, 0.6)])
 def test_layers_in_turn(idle: float, stall: float, unit: type[PostUnit | SerialPostUnit]) -> None:
     rng = random.Random(f"{idle} {stall}")
     kinds = [*GATES, *GATES, *reversed(GATES)] if unit is PostUnit else [*GATES]
