@@ -1,6 +1,6 @@
 """A network on a device: real numbers in, real numbers out, in the model's names and layout."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,20 @@ from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import load_compiled, quantize_sequence
 from sparnn.sim.host.answers import expected_words, parse_results
 from sparnn.sim.host.outputs import hardware_outputs
-from sparnn.sim.host.packets import constant_states, sequence_packets
+from sparnn.sim.host.packets import (
+    constant_states,
+    sequence_packets,
+    state_map,
+    state_packets,
+)
 from sparnn.sim.host.program import MachineProgram, Run
 from sparnn.sim.network.arrays import assemble_outputs, check_inputs, sequences_of
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.verilator.hardware import EXTERNAL, IMAGE, load_program, read_image
 
-from .jobs import JobTransport
+from .jobs import JobTransport, StatePlaces
 from .states import State, parse_states, state_questions
+from .stream import Stream
 from .transport import Transport
 
 __all__ = ["Device"]
@@ -45,6 +51,7 @@ class Device:
         self._loaded: tuple[MachineProgram, IntegerNetwork, Mapping[str, Any]] | None = None
         self.saturated = 0
         self.cycles = 0
+        self._mapped = False  # the transport knows how to read states
 
     def load(self, folder: Path | str) -> None:
         """Check that the machine is the folder's, and load the network.
@@ -72,6 +79,7 @@ class Device:
             self._transport.keep_weights(read_image(folder / EXTERNAL))
         self._transport.exchange(image, 0, len(image))
         self._loaded = program, network, manifest["io"]
+        self._mapped = False
 
     def run(
         self, inputs: Arrays | npt.NDArray[Any], *, state: State | None = None
@@ -89,6 +97,66 @@ class Device:
         SimulationError: no network is loaded, an input is not what the model takes, or the device
             does not answer as it should.
         """
+        return self._run(inputs, state or {}, None)
+
+    def stream(self, state: State | None = None) -> Stream:
+        """A sequence that comes in pieces; there may be any number, which take turns.
+
+        Parameters
+        ----------
+        state: to begin with, as :meth:`state` gives it; that of the network without it.
+
+        Raises
+        ------
+        SimulationError: no network is loaded, it has layers that run backwards or thresholds of
+            differences, or the memory is too small.
+        """
+        program, network, _ = self._network()
+        for layer in network.layers:
+            if layer.reverse:
+                raise SimulationError(
+                    f"layer {layer.name!r} runs from the last step to the first: its sequences "
+                    "cannot come in pieces, run them whole"
+                )
+            if layer.delta_x or layer.delta_h:
+                raise SimulationError(
+                    f"layer {layer.name!r} has thresholds of differences: what was sent of it is "
+                    "not kept with the states; run whole sequences, or compile with --delta 0"
+                )
+        initial = {**constant_states(network), **(state or {})}
+        transport = self._transport
+        if not any(one.has_hidden for one in program.layers):
+            return Stream(lambda inputs: self._run(inputs, {}, None, one=True))
+        if not isinstance(transport, JobTransport):
+            return Stream(self._moving_states(initial))
+        states = np.concatenate(state_packets(program, initial))
+        if not self._mapped:
+            transport.keep_map(state_map(program), len(states))
+            self._mapped = True
+        places = transport.keep_states(states)
+        return Stream(lambda inputs: self._run(inputs, {}, places))
+
+    def _moving_states(
+        self, state: State
+    ) -> Callable[[Arrays | npt.NDArray[Any]], dict[str, npt.NDArray[np.float32]]]:
+        """Runs a stream whose states the host puts into the machine and takes out again."""
+
+        def run(inputs: Arrays | npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float32]]:
+            nonlocal state
+            outputs = self._run(inputs, state, None, one=True)
+            state = self.state()
+            return outputs
+
+        return run
+
+    def _run(
+        self,
+        inputs: Arrays | npt.NDArray[Any],
+        state: State,
+        places: StatePlaces | None,
+        *,
+        one: bool = False,
+    ) -> dict[str, npt.NDArray[np.float32]]:
         program, network, io = self._network()
         names = list(dict.fromkeys(entry["name"] for entry in io["inputs"]))
         if not isinstance(inputs, Mapping):
@@ -96,16 +164,29 @@ class Device:
         arrays = check_inputs(dict(inputs), "the inputs", io, network.input_sizes)
         parts, runs = [], list[Run]()
         self.saturated = 0
-        for number, one in enumerate(sequences_of(arrays, io)):
-            fed = quantize_sequence(network, one)
+        sequences = sequences_of(arrays, io)
+        if (places is not None or one) and len(sequences) != 1:
+            raise SimulationError(
+                f"{len(sequences)} sequences were given to one stream: make a stream for each"
+            )
+        for number, sequence in enumerate(sequences):
+            fed = quantize_sequence(network, sequence)
             self.saturated += fed.saturated
-            initial = {**constant_states(network), **fed.initial, **(state or {})}
-            words, more = sequence_packets(program, number, fed.x, initial)
+            known = {} if places is not None else constant_states(network)
+            initial = {**known, **fed.initial, **state}
+            words, more = sequence_packets(
+                program, number, fed.x, initial, resume=places is not None
+            )
             parts.append(words)
             runs += more
         expected = expected_words(program, runs)
         longest = max(run.steps for run in runs) * program.step_bound
-        answer = self._transport.exchange(np.concatenate(parts), expected, longest)
+        packets = np.concatenate(parts)
+        if places is None:
+            answer = self._transport.exchange(packets, expected, longest)
+        else:
+            assert isinstance(self._transport, JobTransport)
+            answer = self._transport.exchange(packets, expected, longest, places)
         results = parse_results(program, runs, answer)
         self.cycles = sum(result.cycles for result in results)
         return assemble_outputs(io, [hardware_outputs(io, result) for result in results])

@@ -1,12 +1,13 @@
 """A machine that reads and writes memory by itself: jobs, as docs/interface.md says."""
 
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.hdl.bus.faults import Fault
+from sparnn.hdl.bus.faults import Fault, Part
 from sparnn.hdl.bus.table import BUS_VERSION, MAGIC, REGISTERS
 from sparnn.hdl.common.check import crc_words
 from sparnn.hdl.host.protocol import IMAGE_VERSION, identity
@@ -15,7 +16,7 @@ from sparnn.sim.errors import SimulationError
 
 from .transport import Words
 
-__all__ = ["ArrayMemory", "JobTransport", "Memory", "Registers", "job_words"]
+__all__ = ["ArrayMemory", "JobTransport", "Memory", "Registers", "StatePlaces", "job_words"]
 
 _OFFSETS = {register.name: register.offset for register in REGISTERS}
 _MASKS = {
@@ -74,6 +75,19 @@ def job_words(config: MachineConfig, packets: npt.NDArray[np.integer[Any]]) -> W
     return np.append(words, np.uint32(crc_words(words)))
 
 
+@dataclass
+class StatePlaces:
+    """Where the states of a stream lie in memory: words from its first one on.
+
+    Members
+    -------
+    now: the last job left them there. then: the next one puts its own there.
+    """
+
+    now: int
+    then: int
+
+
 class JobTransport:
     """Packets as jobs in memory that both sides see.
 
@@ -99,7 +113,8 @@ class JobTransport:
         self._address = address
         self._patience = patience
         self._config: MachineConfig | None = None
-        self._kept = 0  # words at the end of the memory, of weights
+        self._kept = 0  # words at the end of the memory: weights, states
+        self._state_words = 0
 
     def read(self, name: str) -> int:
         """A register by its name in hdl/bus/table.py, or a field of it: ``STATUS.BUSY``."""
@@ -142,6 +157,7 @@ class JobTransport:
                 f"({wanted:08x}): compile the model for this one, or build the folder's Verilog"
             )
         self._config = config
+        self._kept = self._state_words = 0
         self.reset()
 
     def keep_weights(self, words: Words) -> None:
@@ -162,12 +178,62 @@ class JobTransport:
             )
         self._memory.put(first, words)
         self._kept = self._memory.words - first
-        address = self._address + 4 * first
-        self.write("WEIGHTS_LO", address & 0xFFFFFFFF)
-        self.write("WEIGHTS_HI", address >> 32)
+        self._point("WEIGHTS", first)
 
-    def exchange(self, words: Words, expected: int, cycles: int) -> Words:
+    def keep_map(self, reads: Words, state_words: int) -> None:
+        """Put the packets that read all states into memory, once for all streams.
+
+        Parameters
+        ----------
+        state_words: of the states that they read, as packets that write them.
+        """
+        assert self._config is not None, "connect comes first"
+        reads = job_words(self._config, reads)
+        first = self._reserve(len(reads))
+        self._memory.put(first, reads)
+        self._point("MAP", first)
+        self.write("MAP_WORDS", len(reads))
+        self._state_words = state_words + 2
+        self.write("STATE_WORDS", self._state_words)
+
+    def keep_states(self, states: Words) -> StatePlaces:
+        """Make room for the states of a stream, and put these there: packets that write them.
+
+        Raises
+        ------
+        SimulationError: the memory is too small.
+        """
+        assert self._config is not None, "connect comes first"
+        assert len(states) + 2 == self._state_words, "keep_map comes first"
+        first = self._reserve(2 * self._state_words)
+        self._memory.put(first, job_words(self._config, states))
+        return StatePlaces(first, first + self._state_words)
+
+    def _reserve(self, words: int) -> int:
+        """The first of so many words that no job uses."""
+        if self._kept + words > self._memory.words:
+            raise SimulationError(
+                f"{self.name}: {words} words of states do not fit the {self._memory.words} words "
+                f"of memory, {self._kept} of which are kept: give more, or make fewer streams"
+            )
+        self._kept += words
+        return self._memory.words - self._kept
+
+    def _point(self, name: str, first: int) -> None:
+        """An address into its registers: of a word of the memory."""
+        address = self._address + 4 * first
+        self.write(f"{name}_LO", address & 0xFFFFFFFF)
+        self.write(f"{name}_HI", address >> 32)
+
+    def exchange(
+        self, words: Words, expected: int, cycles: int, places: StatePlaces | None = None
+    ) -> Words:
         """See :class:`~sparnn.driver.transport.Transport`.
+
+        Parameters
+        ----------
+        places: of the states that the job begins with, and of those that it leaves. When it has
+            run they change their roles.
 
         Raises
         ------
@@ -181,10 +247,12 @@ class JobTransport:
                 f"the {self._memory.words} words of memory: give more, or run fewer sequences"
             )
         self._memory.put(0, job)
-        destination = self._address + 4 * len(job)
-        for name, address in (("SOURCE", self._address), ("DESTINATION", destination)):
-            self.write(f"{name}_LO", address & 0xFFFFFFFF)
-            self.write(f"{name}_HI", address >> 32)
+        self._point("SOURCE", 0)
+        self._point("DESTINATION", len(job))
+        self.write("STATES", 0 if places is None else 3)
+        if places is not None:
+            self._point("STATE_IN", places.now)
+            self._point("STATE_OUT", places.then)
         self.write("SOURCE_WORDS", len(job))
         self.write("CAPACITY", expected)
         if self.read("TIMEOUT"):  # of the machine's own silence
@@ -194,6 +262,8 @@ class JobTransport:
         self._wait("IRQ_STATUS", 3, "the job has not ended")
         if self.read("STATUS.FAILED"):
             raise self._failure()
+        if places is not None:
+            places.now, places.then = places.then, places.now
         written = self.read("WRITTEN")
         return self._memory.get(len(job), written)
 
@@ -218,6 +288,8 @@ class JobTransport:
         code = self.read("ERROR.CODE")
         address = self.read("ERROR_ADDRESS_HI") << 32 | self.read("ERROR_ADDRESS_LO")
         text = Fault(code).text if code in list(Fault) else f"error {code}"
+        if part := self.read("ERROR.PART"):
+            text += f" ({Part(part).text})"
         error = SimulationError(
             f"{self.name}: {text} (word {self.read('ERROR_WORD')}, address {address:#x})"
         )

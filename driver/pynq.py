@@ -17,6 +17,7 @@ from sparnn.hdl.bus.top import VLNV
 from .device import Device
 from .jobs import JobTransport
 from .states import State
+from .stream import Stream
 from .transport import Words
 
 __all__ = ["BufferMemory", "SparnnIP"]
@@ -82,6 +83,10 @@ class SparnnIP(DefaultIP):
     def state(self) -> State:
         """States that the last sequence left; see :meth:`~sparnn.driver.device.Device.state`."""
         return self._device.state()
+
+    def stream(self, state: State | None = None) -> Stream:
+        """A sequence in pieces; see :meth:`~sparnn.driver.device.Device.stream`."""
+        return self._device.stream(state)
 
     def reset(self) -> None:
         """Reset the machine's control; the network stays loaded."""

@@ -22,7 +22,7 @@ FLOORS = (
     ("sim/cycles", "sim/verilator"),
     ("sim/session",),
     ("sim/runner", "driver/transport"),
-    ("driver/jobs", "driver/serial", "driver/states"),
+    ("driver/jobs", "driver/serial", "driver/states", "driver/stream"),
     ("driver/mapped", "driver/simulated", "driver/device"),
     ("driver/pynq",),
     ("gen/targets", "gen/network", "gen/output"),

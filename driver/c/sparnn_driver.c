@@ -34,9 +34,11 @@ static const uint16_t input_order[] = SPARNN_NETWORK_INPUT_ORDER;
 
 /* Jobs ----------------------------------------------------------------------------------------- */
 
-/* A job that is being written into memory. `room`: none of its words was left out. */
+/* A job that is being written into memory, from its word `first` on. `room`: none of its words was
+ * left out. */
 typedef struct {
     sparnn_device *device;
+    uint32_t first;
     uint32_t words;
     uint32_t check;
     int room;
@@ -53,21 +55,25 @@ static const uint32_t check_steps[16] = {
 static void put(job_writer *job, uint32_t word) {
     uint32_t check;
 
-    if (job->words >= job->device->words) {
+    if (job->first + job->words >= job->device->words) {
         job->room = 0;
         return;
     }
     check = job->check ^ word;
-    job->device->memory[job->words++] = word;
+    job->device->memory[job->first + job->words++] = word;
     for (int part = 0; part < 8; part++)
         check = check >> 4 ^ check_steps[check & 15];
     job->check = check;
 }
 
-static job_writer begin(sparnn_device *device) {
-    job_writer job = {device, 0, 0xFFFFFFFFu, 1};
+static job_writer begin_at(sparnn_device *device, uint32_t first) {
+    job_writer job = {device, first, 0, 0xFFFFFFFFu, 1};
     put(&job, SPARNN_IDENTITY);
     return job;
+}
+
+static job_writer begin(sparnn_device *device) {
+    return begin_at(device, 0);
 }
 
 static void put_header(job_writer *job, uint32_t opcode, uint32_t argument) {
@@ -88,6 +94,11 @@ static int wait_for(sparnn_device *device, uint32_t offset, uint32_t mask) {
     return SPARNN_SILENT;
 }
 
+static void set_address(sparnn_device *device, uint32_t offset, uint64_t address) {
+    SPARNN_WRITE(device, offset, (uint32_t)address);
+    SPARNN_WRITE(device, offset + 4, (uint32_t)(address >> 32));
+}
+
 /* Runs the job; its answer may have so many words. */
 static int run_job(job_writer *job, uint32_t expected) {
     sparnn_device *device = job->device;
@@ -101,11 +112,9 @@ static int run_job(job_writer *job, uint32_t expected) {
     device->written = 0;
     destination = device->address + 4 * (uint64_t)job->words;
     SPARNN_TO_DEVICE(device->memory, 4 * job->words);
-    SPARNN_WRITE(device, SPARNN_REG_SOURCE_LO, (uint32_t)device->address);
-    SPARNN_WRITE(device, SPARNN_REG_SOURCE_HI, (uint32_t)(device->address >> 32));
+    set_address(device, SPARNN_REG_SOURCE_LO, device->address);
     SPARNN_WRITE(device, SPARNN_REG_SOURCE_WORDS, job->words);
-    SPARNN_WRITE(device, SPARNN_REG_DESTINATION_LO, (uint32_t)destination);
-    SPARNN_WRITE(device, SPARNN_REG_DESTINATION_HI, (uint32_t)(destination >> 32));
+    set_address(device, SPARNN_REG_DESTINATION_LO, destination);
     SPARNN_WRITE(device, SPARNN_REG_CAPACITY, expected);
     SPARNN_WRITE(device, SPARNN_REG_IRQ_STATUS, SPARNN_IRQ_STATUS_DONE | SPARNN_IRQ_STATUS_ERROR);
     SPARNN_WRITE(device, SPARNN_REG_CONTROL, SPARNN_CONTROL_START);
@@ -153,8 +162,7 @@ int sparnn_load(sparnn_device *device, const uint32_t *image) {
 int sparnn_keep_weights(sparnn_device *device, uint64_t address) {
     if (address % (SPARNN_STREAM_BITS / 8))
         return SPARNN_BAD_ARGUMENT;
-    SPARNN_WRITE(device, SPARNN_REG_WEIGHTS_LO, (uint32_t)address);
-    SPARNN_WRITE(device, SPARNN_REG_WEIGHTS_HI, (uint32_t)(address >> 32));
+    set_address(device, SPARNN_REG_WEIGHTS_LO, address);
     return sparnn_reset(device); /* what the machine has read of the weights before is forgotten */
 }
 #endif
@@ -191,7 +199,8 @@ static void put_step(job_writer *job, const int16_t *x) {
     }
 }
 
-int sparnn_run(sparnn_device *device, const int16_t *x, uint32_t steps, int carry_on) {
+/* A run of steps of one sequence; `flag`: of RUN. */
+static int run_steps(sparnn_device *device, const int16_t *x, uint32_t steps, uint32_t flag) {
     const uint32_t step_words = SPARNN_NETWORK_INPUT_WORDS * SPARNN_STORE_WORDS;
     job_writer job = begin(device);
     uint32_t expected = 2;
@@ -207,11 +216,15 @@ int sparnn_run(sparnn_device *device, const int16_t *x, uint32_t steps, int carr
                        SPARNN_PACKED_STORE ? step_words : steps * step_words);
         put_step(&job, x + step * SPARNN_NETWORK_INPUTS);
     }
-    put_header(&job, SPARNN_OPCODE_RUN, (carry_on ? 0 : SPARNN_RUN_RESET) | steps);
+    put_header(&job, SPARNN_OPCODE_RUN, flag | steps);
     for (int layer = 0; layer < SPARNN_NETWORK_LAYERS; layer++)
         if (layers[layer].emits)
             expected += (layers[layer].emits_last ? 1 : steps) * (1u + layers[layer].units);
     return run_job(&job, expected);
+}
+
+int sparnn_run(sparnn_device *device, const int16_t *x, uint32_t steps, int carry_on) {
+    return run_steps(device, x, steps, carry_on ? 0 : SPARNN_RUN_RESET);
 }
 
 int sparnn_output(const sparnn_device *device, int layer, uint32_t step, int32_t *values) {
@@ -308,3 +321,84 @@ int sparnn_set_states(sparnn_device *device, const uint32_t *states) {
     }
     return job.words == before ? SPARNN_OK : run_job(&job, 0);
 }
+
+/* Streams -------------------------------------------------------------------------------------- */
+
+#if SPARNN_STATES_WORDS > 2
+#ifdef SPARNN_RUN_ANEW
+#define RUN_STREAM SPARNN_RUN_ANEW
+#else
+#define RUN_STREAM 0
+#endif
+
+/* Packets for the states in one memory: those that read them, or write zeros. */
+static void put_entries(job_writer *job, int reads, uint32_t target, uint32_t index,
+                        uint32_t address, uint32_t entries, uint32_t words) {
+    put_place(job, target, index, address);
+    put_header(job, reads ? SPARNN_OPCODE_READ : SPARNN_OPCODE_WRITE,
+               reads ? entries : entries * words);
+    for (uint32_t word = 0; !reads && word < entries * words; word++)
+        put(job, 0);
+}
+
+/* The packets that read all states, or those that make them zero, at the end of memory, which ends
+ * `spare` words earlier from then on. They are what the machine itself writes into a stream's
+ * places. */
+static int put_all(sparnn_device *device, int reads, uint32_t spare, uint64_t *address) {
+    job_writer job;
+
+    if (spare > device->words)
+        return SPARNN_NO_ROOM;
+    job = begin_at(device, device->words - spare);
+    for (const layer_info *layer = layers; layer < layers + SPARNN_NETWORK_LAYERS; layer++) {
+        if (layer->hidden < 0)
+            continue;
+        put_entries(&job, reads, SPARNN_TARGET_STORE, 0, (uint32_t)layer->hidden, layer->words,
+                    SPARNN_STORE_WORDS);
+        for (uint32_t unit = 0; unit < SPARNN_POST_UNITS && layer->cell >= 0; unit++)
+            put_entries(&job, reads, SPARNN_TARGET_STATE, unit, (uint32_t)layer->cell,
+                        layer->words, SPARNN_STATE_WORDS);
+    }
+    put(&job, ~job.check);
+    SPARNN_TO_DEVICE(device->memory + job.first, 4 * job.words);
+    device->words = job.first;
+    *address = device->address + 4 * (uint64_t)job.first;
+    return SPARNN_OK;
+}
+
+int sparnn_open_streams(sparnn_device *device) {
+    uint64_t address;
+    int status = put_all(device, 1, SPARNN_MAP_WORDS, &address);
+
+    if (status != SPARNN_OK)
+        return status;
+    set_address(device, SPARNN_REG_MAP_LO, address);
+    SPARNN_WRITE(device, SPARNN_REG_MAP_WORDS, SPARNN_MAP_WORDS);
+    SPARNN_WRITE(device, SPARNN_REG_STATE_WORDS, SPARNN_STATES_WORDS);
+    return SPARNN_OK;
+}
+
+int sparnn_new_stream(sparnn_device *device, sparnn_stream *stream) {
+    int status = put_all(device, 0, 2 * SPARNN_STATES_WORDS, &stream->now);
+
+    stream->then = stream->now + 4 * SPARNN_STATES_WORDS;
+    return status;
+}
+
+int sparnn_run_stream(sparnn_device *device, sparnn_stream *stream, const int16_t *x,
+                      uint32_t steps) {
+    uint64_t before = stream->now;
+    int status;
+
+    set_address(device, SPARNN_REG_STATE_IN_LO, stream->now);
+    set_address(device, SPARNN_REG_STATE_OUT_LO, stream->then);
+    SPARNN_WRITE(device, SPARNN_REG_STATES, SPARNN_STATES_LOAD | SPARNN_STATES_SAVE);
+    status = run_steps(device, x, steps, RUN_STREAM);
+    SPARNN_WRITE(device, SPARNN_REG_STATES, 0);
+    if (status == SPARNN_OK) {
+        stream->now = stream->then;
+        stream->then = before;
+    }
+    return status;
+}
+#endif

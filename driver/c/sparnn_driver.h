@@ -67,6 +67,30 @@ int sparnn_keep_weights(sparnn_device *device, uint64_t address);
  * in the machine, else from zero. At most SPARNN_NETWORK_MAX_STEPS. */
 int sparnn_run(sparnn_device *device, const int16_t *x, uint32_t steps, int carry_on);
 
+#if SPARNN_STATES_WORDS > 2
+/* A sequence that comes in pieces. There may be any number of them, which take turns: the machine
+ * reads the states of each from memory and writes them back by itself. Each has two places, which
+ * take turns too, so a call that fails has changed nothing and can be repeated. */
+typedef struct {
+    uint64_t now, then; /* where its states are, and where the next ones go */
+} sparnn_stream;
+
+/* Words of memory that so many streams take of a device's. */
+#define SPARNN_STREAMS_WORDS(streams) (SPARNN_MAP_WORDS + 2 * SPARNN_STATES_WORDS * (streams))
+
+/* Prepares the device for streams, once, after sparnn_open: what reads the states of this network
+ * goes to the end of its memory. */
+int sparnn_open_streams(sparnn_device *device);
+
+/* A new stream, with states of zero, at the end of what is left of the device's memory. */
+int sparnn_new_stream(sparnn_device *device, sparnn_stream *stream);
+
+/* The next steps of a stream: else as sparnn_run. Of a machine with deltas all of a vector is sent
+ * at the beginning of each call. */
+int sparnn_run_stream(sparnn_device *device, sparnn_stream *stream, const int16_t *x,
+                      uint32_t steps);
+#endif
+
 /* A step of a layer's output in the last run: values[units], integers of format
  * SPARNN_LAYERn_F_OUT. Of layers that emit their last step alone that is step 0. */
 int sparnn_output(const sparnn_device *device, int layer, uint32_t step, int32_t *values);

@@ -16,6 +16,7 @@ from sparnn.hdl.host.protocol import (
 )
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.host.answers import answered_words
+from sparnn.sim.host.packets import state_map, state_packets
 from sparnn.sim.host.program import MachineProgram
 
 __all__ = ["header_text"]
@@ -126,6 +127,9 @@ def _network(program: MachineProgram) -> list[str]:
         ),
         "/* Words that answer to reading all states. */",
         _define("NETWORK_STATE_WORDS", _state_words(program)),
+        "/* Words of a stream's states in memory, and of what reads them there. */",
+        _define("STATES_WORDS", sum(map(len, state_packets(program, {}))) + 2),
+        _define("MAP_WORDS", len(state_map(program)) + 2),
         "/* Above 1: vectors and states of so many sequences lie one after the other; read outputs",
         "   from the store. */",
         _define("NETWORK_STREAMS", program.streams),

@@ -13,7 +13,10 @@ from .packets import AnswerFollower, PacketFollower
 
 __all__ = ["StreamPort", "axi_stream_ports"]
 
-ANSWER = data.StructLayout({"word": 32, "last": 1})
+#: Bits of TID: which stream a packet, and what the machine answers to it, belongs to.
+STREAM_ID_BITS = 8
+
+ANSWER = data.StructLayout({"word": 32, "last": 1, "id": STREAM_ID_BITS})
 
 #: What ends an answer that a soft reset has cut short.
 CUT = Response.ERROR << ARGUMENT_BITS
@@ -23,10 +26,12 @@ def axi_stream_ports(link_words: int) -> dict[str, wiring.Member]:
     """The ports of both streams, by their AXI names."""
     return {
         "s_axis_tdata": In(32 * link_words),
+        "s_axis_tid": In(STREAM_ID_BITS),
         "s_axis_tlast": In(1),
         "s_axis_tvalid": In(1),
         "s_axis_tready": Out(1),
         "m_axis_tdata": Out(32),
+        "m_axis_tid": Out(STREAM_ID_BITS),
         "m_axis_tlast": Out(1),
         "m_axis_tvalid": Out(1),
         "m_axis_tready": In(1),
@@ -36,6 +41,8 @@ def axi_stream_ports(link_words: int) -> dict[str, wiring.Member]:
 class StreamPort(wiring.Component):
     """Packet words straight through; the answers get TLAST where the machine has said all.
 
+    An answer has the TID of the packet that it is to: the machine answers a packet before it takes
+    the next one. What a TID means is the host's; a packet whose TID changes is a fault, TRUNCATED.
     TLAST of the answers is with the last word of DONE, of DATA and of ERROR, so a run's results and
     its DONE are one packet. A TLAST that comes inside a packet to the machine is a fault,
     TRUNCATED, and an ERROR of the machine another, REFUSED; neither stops the streams. A soft reset
@@ -115,7 +122,13 @@ class StreamPort(wiring.Component):
             packets.took.eq(self.rx.valid & self.rx.ready),
             packets.word.eq(self.s_axis_tdata),
         ]
-        m.d.sync += ended.eq(packets.took & self.s_axis_tlast)
+        stream_id, changed = Signal(STREAM_ID_BITS), Signal()
+        m.d.sync += [
+            ended.eq(packets.took & self.s_axis_tlast),
+            changed.eq(packets.took & packets.inside & (self.s_axis_tid != stream_id)),
+        ]
+        with m.If(packets.took):
+            m.d.sync += stream_id.eq(self.s_axis_tid)
 
         # Out.
         m.d.comb += [
@@ -123,12 +136,14 @@ class StreamPort(wiring.Component):
             buffer.i.valid.eq(Mux(reset, open_, self.tx.valid)),
             buffer.i.payload.word.eq(Mux(reset, CUT, self.tx.payload)),
             buffer.i.payload.last.eq(reset | answers.last),
+            buffer.i.payload.id.eq(stream_id),
             self.tx.ready.eq(buffer.i.ready & ~reset),
             answers.took.eq(self.tx.valid & self.tx.ready),
             answers.word.eq(self.tx.payload),
             self.m_axis_tvalid.eq(buffer.o.valid),
             self.m_axis_tdata.eq(buffer.o.payload.word),
             self.m_axis_tlast.eq(buffer.o.payload.last),
+            self.m_axis_tid.eq(buffer.o.payload.id),
             buffer.o.ready.eq(self.m_axis_tready),
             self.done.eq(buffer.o.valid & self.m_axis_tready & buffer.o.payload.last),
         ]
@@ -146,7 +161,7 @@ class StreamPort(wiring.Component):
             self.erred.eq(0),
         ]
         m.d.comb += self.failed.eq(self.fault != Fault.NONE)
-        with m.If(~self.failed & (refused | (ended & packets.inside))):
+        with m.If(~self.failed & (refused | (ended & packets.inside) | changed)):
             m.d.sync += [
                 self.erred.eq(1),
                 self.fault.eq(Mux(refused, Fault.REFUSED, Fault.TRUNCATED)),

@@ -2,7 +2,7 @@
 
 from enum import IntEnum
 
-__all__ = ["Fault"]
+__all__ = ["Fault", "Part"]
 
 
 class Fault(IntEnum):
@@ -28,6 +28,19 @@ class Fault(IntEnum):
     def text(self) -> str:
         """A sentence for people: what happened, and what to do."""
         return _TEXTS[self]
+
+
+class Part(IntEnum):
+    """What was at work: the parts of a job, in the order LOAD, JOB, SAVE."""
+
+    JOB = 0  #: the job's own packets
+    LOAD = 1  #: the states from STATE_IN
+    SAVE = 2  #: the states to STATE_OUT, asked for by the packets at MAP
+
+    @property
+    def text(self) -> str:
+        """For people, behind what happened."""
+        return ("", "while the states were read", "while the states were written")[self]
 
 
 _TEXTS = {

@@ -7,17 +7,33 @@ from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from .faults import Fault
+from sparnn.hdl.host.protocol import identity
+from sparnn.hdl.machine import MachineConfig
+
+from .faults import Fault, Part
 from .feed import LEAST_WORDS, JobFeeder
 from .geometry import WORD_COUNT_BITS, MemoryGeometry
 from .job_counters import JobCounters
 from .packets import AnswerFollower
+from .state_writer import StateWriter
 
-__all__ = ["JobEngine", "job_layout"]
+__all__ = ["JobEngine", "part_layout"]
+
+#: What the registers say of a job, and their bits.
+JOB = {
+    "source": 64,
+    "words": 32,
+    "destination": 64,
+    "capacity": 32,
+    "load": 1,
+    "save": 1,
+    "state_in": 64,
+    "state_out": 64,
+}
 
 
-def job_layout(geometry: MemoryGeometry) -> dict[str, int]:
-    """What the job registers say, and the bits that the engine keeps of each."""
+def part_layout(geometry: MemoryGeometry) -> dict[str, int]:
+    """What a part of a job has, and the bits that the engine keeps of each."""
     return {
         "source": geometry.address_bits,
         "words": WORD_COUNT_BITS,
@@ -35,51 +51,52 @@ class JobEngine(wiring.Component):
     taken the last word, is at rest and the memory has acknowledged its last word of answer. The
     machine is at rest where it takes a word and none is offered, and offers none itself.
 
+    Around it there may be two parts more, which are jobs like it. With ``load`` the words at
+    ``state_in`` come first: they write the states that the job begins with. With ``save`` those at
+    ``map`` come last: they read the states that it leaves, and :class:`StateWriter` turns what is
+    answered into words for ``state_out`` that a later job can load.
+
     The first thing that goes wrong ends the job: no burst begins any more, those that have begun
     come to their end, the answers up to there are written (but for WRITE), the interrupt is raised
     and nothing starts until a soft reset, which also drops the job that waits. The reset holds the
     machine in reset for :attr:`RESET_CYCLES`; its memories keep what they hold.
 
-    Latency: the first burst is asked for three cycles after ``start``. Flow control: streams.
+    Latency: the first burst is asked for four cycles after ``start``. Flow control: streams.
 
     Parameters
     ----------
-    identity, link_words: of the machine. geometry: of the memory. weights: it reads them from
-    memory.
+    config: of the machine, which may read its weights from memory. geometry: of the memory.
 
     Members
     -------
-    start: the job of source, words, destination and capacity, 64 or 32 bits each as in the
-        registers; while ``ready``. timeout: as the register.
+    start: the job of source, words, destination, capacity, load, save, state_in and state_out, as
+        in the registers; while ``ready``. timeout: as the register.
+    map, map_words, state_words: as the registers; they stand while a job is at work.
     soft_reset: at any time. machine_reset: resets the machine.
     rx: Out(stream), tx: In(stream), the machine's. read_*, write_*: reader and writer.
-    ready, busy, failed, resetting, fault, error_word, error_address, jobs, written: as in the
+    ready, busy, failed, resetting, fault, part, error_word, error_address, jobs, written: as in the
         registers. done, erred: one cycle, for the interrupt.
     cycles, read_beats, write_beats, read_stalls, write_stalls: of the last job.
-    damaged: only with ``weights``: those that the machine has read do not match their check.
+    damaged: only of a machine that reads its weights: they do not match their check.
     """
 
     #: Cycles that a soft reset keeps the machine in reset: more than the registers on its way.
     RESET_CYCLES = 16
 
-    def __init__(
-        self, identity: int, link_words: int, geometry: MemoryGeometry, *, weights: bool = False
-    ) -> None:
-        self._identity, self._link_words = identity, link_words
-        self._weights = weights
-        self._geometry = geometry
+    def __init__(self, config: MachineConfig, geometry: MemoryGeometry) -> None:
+        self._config, self._geometry = config, geometry
         address = geometry.address_bits
         super().__init__(
             {
                 "start": In(1),
-                "source": In(64),
-                "words": In(32),
-                "destination": In(64),
-                "capacity": In(32),
+                **{name: In(bits) for name, bits in JOB.items()},
+                "map": In(64),
+                "map_words": In(32),
+                "state_words": In(32),
                 "timeout": In(32),
                 "soft_reset": In(1),
                 "machine_reset": Out(1, init=1),
-                "rx": Out(stream.Signature(32 * link_words)),
+                "rx": Out(stream.Signature(32 * config.link_words)),
                 "tx": In(stream.Signature(32)),
                 "read_start": Out(1),
                 "read_address": Out(address),
@@ -104,6 +121,7 @@ class JobEngine(wiring.Component):
                 "failed": Out(1),
                 "resetting": Out(1),
                 "fault": Out(Fault),
+                "part": Out(Part),
                 "error_word": Out(WORD_COUNT_BITS),
                 "error_address": Out(address),
                 "jobs": Out(16),
@@ -112,8 +130,12 @@ class JobEngine(wiring.Component):
                 "erred": Out(1),
                 **{name: Out(32) for name in JobCounters.NAMES},
             }
-            | ({"damaged": In(1)} if weights else {})
+            | ({"damaged": In(1)} if config.stream_bits else {})
         )
+
+    @property
+    def config(self) -> MachineConfig:
+        return self._config
 
     @property
     def geometry(self) -> MemoryGeometry:
@@ -121,10 +143,11 @@ class JobEngine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        work = _Work(self, job_layout(self._geometry))
+        work = _Work(self)
         cleared = ResetInserter(self.machine_reset)
         m.submodules.feeder = cleared(work.feeder)
         m.submodules.follower = cleared(work.follower)
+        m.submodules.states = cleared(work.states)
         m.submodules.counters = work.counters
         wiring.connect(m, wiring.flipped(self.read_words), work.feeder.words_in)
         wiring.connect(m, work.feeder.beats, wiring.flipped(self.rx))
@@ -142,43 +165,57 @@ class JobEngine(wiring.Component):
 
     def _queue(self, m: Module, work: "_Work") -> None:
         """Take the job that waits while the work before is at work."""
-        given = {name: getattr(self, name) for name in work.layout}
         m.d.comb += self.ready.eq(~work.waiting & ~self.failed & ~self.resetting)
         with m.If(self.start & self.ready):
             m.d.sync += [
                 work.waiting.eq(1),
-                *(work.waits[name].eq(given[name]) for name in work.layout),
+                *(work.waits[name].eq(getattr(self, name)) for name in JOB),
             ]
 
     def _move(self, m: Module, work: "_Work") -> None:
         """Connect what the job's words and the answers pass through."""
         m.d.comb += [
-            self.read_address.eq(work.job["source"]),
-            self.read_count.eq(work.job["words"]),
-            self.write_address.eq(work.job["destination"]),
+            self.read_address.eq(work.given["source"]),
+            self.read_count.eq(work.given["words"]),
+            self.write_address.eq(work.given["destination"]),
             self.read_start.eq(work.begins),
             self.write_start.eq(work.begins),
             work.feeder.start.eq(work.begins),
-            work.feeder.words.eq(work.job["words"]),
+            work.feeder.words.eq(work.given["words"]),
             work.feeder.enable.eq(work.working),
-            work.full.eq(self.written == work.job["capacity"]),
-            self.write_words.valid.eq(self.tx.valid & work.working & ~work.full),
-            self.write_words.payload.eq(self.tx.payload),
-            self.tx.ready.eq(
-                (self.write_words.ready & work.working & ~work.full) | work.discarding
+            work.saving.eq(work.part == Part.SAVE),
+            work.full.eq(work.put == work.given["capacity"]),
+            work.offers.eq(Mux(work.saving, work.states.words.valid, self.tx.valid)),
+            self.write_words.valid.eq(work.offers & work.working & ~work.full),
+            self.write_words.payload.eq(
+                Mux(work.saving, work.states.words.payload, self.tx.payload)
             ),
+            work.room.eq(self.write_words.ready & work.working & ~work.full),
+            self.tx.ready.eq(
+                Mux(work.saving, work.states.answers.ready & work.working, work.room)
+                | work.discarding
+            ),
+            work.states.start.eq(work.begins & work.saving),
+            work.states.took.eq(self.rx.valid & self.rx.ready),
+            work.states.word.eq(self.rx.payload),
+            work.states.answers.valid.eq(self.tx.valid & work.saving & work.working),
+            work.states.answers.payload.eq(self.tx.payload),
+            work.states.words.ready.eq(work.room & work.saving),
+            work.states.finish.eq(work.resting),
             work.takes.eq(self.write_words.valid & self.write_words.ready),
             work.follower.took.eq(self.tx.valid & self.tx.ready),
             work.follower.word.eq(self.tx.payload),
             work.resting.eq(work.feeder.done & self.rx.ready & ~self.tx.valid),
         ]
         with m.If(work.takes):
-            m.d.sync += self.written.eq(self.written + 1)
+            m.d.sync += work.put.eq(work.put + 1)
+            with m.If(work.part == Part.JOB):
+                m.d.sync += self.written.eq(self.written + 1)
 
     def _count(self, m: Module, work: "_Work") -> None:
         """Count the cycles of a job, and those in which nothing moves."""
         m.d.comb += [
-            work.counters.begin.eq(work.begins),
+            work.counters.begin.eq(work.begins & work.fresh),
             work.counters.read_beat.eq(self.read_beat),
             work.counters.write_beat.eq(self.write_beat),
             work.counters.read_stall.eq(
@@ -204,17 +241,17 @@ class JobEngine(wiring.Component):
         ]
 
     def _judge(self, m: Module, work: "_Work") -> None:
-        """Say whether the job's sizes and places are possible, a cycle after it was taken."""
+        """Say whether the part's sizes and places are possible, a cycle after they are given."""
         beyond = [
-            (work.job[start][2:] + work.job[count])[len(work.job[start]) - 2 :].any()
+            (work.given[start][2:] + work.given[count])[len(work.given[start]) - 2 :].any()
             for start, count in (("source", "words"), ("destination", "capacity"))
         ]
         m.d.sync += [
-            work.sizes.eq(~work.wide & (work.job["words"] >= LEAST_WORDS)),
+            work.sizes.eq(~work.wide & (work.given["words"] >= LEAST_WORDS)),
             work.places.eq(
                 ~work.far
-                & ~work.job["source"][:2].any()
-                & ~work.job["destination"][:2].any()
+                & ~work.given["source"][:2].any()
+                & ~work.given["destination"][:2].any()
                 & ~Cat(beyond).any()
             ),
         ]
@@ -225,16 +262,22 @@ class JobEngine(wiring.Component):
             with m.If(self.read_error):
                 work.fail(m, Fault.READ, work.feeder.taken)
             with m.Elif(self.write_error):
-                work.fail(m, Fault.WRITE, self.written, answer=True)
+                work.fail(m, Fault.WRITE, work.put, answer=True)
             with m.Elif(work.feeder.fault != Fault.NONE):
                 m.d.comb += [work.wrong.eq(work.feeder.fault), work.at.eq(work.feeder.taken - 1)]
-            with m.Elif(work.takes & work.follower.refused):
-                work.fail(m, Fault.REFUSED, self.written, answer=True)
-            with m.Elif(self.tx.valid & work.full):
-                work.fail(m, Fault.CAPACITY, self.written, answer=True)
+            with m.Elif(work.takes & work.follower.refused & ~work.saving):
+                work.fail(m, Fault.REFUSED, work.put, answer=True)
+            with m.Elif(work.saving & work.states.wrong):
+                work.fail(m, Fault.REFUSED, work.put, answer=True)
+            with m.Elif(work.offers & work.full):
+                # A job without room for answers may still meet a packet that is refused.
+                what = Mux(work.follower.refused & ~work.saving, Fault.REFUSED, Fault.CAPACITY)
+                m.d.comb += [work.wrong.eq(what), work.at.eq(work.put), work.of_answer.eq(1)]
+            with m.Elif(work.ends & work.saving & ~work.full):
+                work.fail(m, Fault.SIZE, work.put, answer=True)
             with m.Elif(work.counters.expired):
                 work.fail(m, Fault.TIMEOUT, work.feeder.taken)
-            if self._weights:
+            if self._config.stream_bits:
                 with m.If(self.damaged):
                     work.fail(m, Fault.WEIGHTS, work.feeder.taken)
 
@@ -256,8 +299,9 @@ class JobEngine(wiring.Component):
                 self.erred.eq(1),
                 work.locates.eq(1),
                 self.fault.eq(work.wrong),
+                self.part.eq(work.part),
                 self.error_word.eq(work.at),
-                work.base.eq(Mux(work.of_answer, work.job["destination"], work.job["source"])),
+                work.base.eq(Mux(work.of_answer, work.given["destination"], work.given["source"])),
             ]
 
     def _run(self, m: Module, work: "_Work") -> None:
@@ -267,39 +311,77 @@ class JobEngine(wiring.Component):
             with m.If(work.waiting):
                 m.d.sync += [
                     work.waiting.eq(0),
-                    work.wide.eq(work.bits_beyond("words", "capacity")),
-                    work.far.eq(work.bits_beyond("source", "destination")),
-                    *(work.job[name].eq(work.waits[name]) for name in work.layout),
+                    *(work.job[name].eq(work.waits[name]) for name in JOB),
                     self.written.eq(0),
+                    work.fresh.eq(1),
+                    work.part.eq(Mux(work.waits["load"], Part.LOAD, Part.JOB)),
                 ]
-                m.next = "JUDGE"
+                m.next = "GIVE"
+        with self._state(m, work, "GIVE"):
+            self._give(m, work)
+            m.d.sync += work.put.eq(0)
+            m.next = "JUDGE"
         with self._state(m, work, "JUDGE"):
             m.next = "BEGIN"
         with self._state(m, work, "BEGIN", may_fail=True):
             with m.If(work.sizes & work.places):
                 m.d.comb += work.begins.eq(1)
+                m.d.sync += work.fresh.eq(0)
                 m.next = "WORK"
             with m.Else():
                 m.d.comb += work.wrong.eq(Mux(work.sizes, Fault.ALIGNMENT, Fault.SIZE))
         with self._state(m, work, "WORK", may_fail=True):
             m.d.comb += [work.working.eq(1), work.counters.count.eq(1)]
-            with m.If(work.resting):
+            m.d.comb += work.ends.eq(work.resting & (work.states.done | ~work.saving))
+            with m.If(work.ends):
                 m.next = "FLUSH"
         with self._state(m, work, "FLUSH", may_fail=True):
             m.d.comb += [work.counters.count.eq(1), self.write_finish.eq(1)]
             with m.If(self.write_error):
-                work.fail(m, Fault.WRITE, self.written, answer=True)
+                work.fail(m, Fault.WRITE, work.put, answer=True)
             with m.Elif(work.counters.expired):
                 work.fail(m, Fault.TIMEOUT, work.feeder.taken)
             with m.Elif(self.write_idle):
-                m.d.sync += [self.done.eq(1), self.jobs.eq(self.jobs + 1)]
-                m.next = "IDLE"
+                with m.If(work.part == Part.LOAD):
+                    m.d.sync += work.part.eq(Part.JOB)
+                    m.next = "GIVE"
+                with m.Elif((work.part == Part.JOB) & work.job["save"]):
+                    m.d.sync += work.part.eq(Part.SAVE)
+                    m.next = "GIVE"
+                with m.Else():
+                    m.d.sync += [self.done.eq(1), self.jobs.eq(self.jobs + 1)]
+                    m.next = "IDLE"
         with self._state(m, work, "STOP"):
             m.d.comb += [self.read_stop.eq(1), self.write_finish.eq(1), work.discarding.eq(1)]
             with m.If(self.read_idle & self.write_idle):
                 m.next = "FAILED"
         with self._state(m, work, "FAILED"):
             m.d.comb += [self.busy.eq(0), self.read_stop.eq(1), work.discarding.eq(1)]
+
+    def _give(self, m: Module, work: "_Work") -> None:
+        """Say what the part has: the bits that the engine keeps, and whether there are more."""
+        job, nothing = work.job, Const(0, 1)
+        parts = {
+            Part.LOAD: (job["state_in"], self.state_words, nothing, nothing),
+            Part.JOB: (job["source"], job["words"], job["destination"], job["capacity"]),
+            Part.SAVE: (self.map, self.map_words, job["state_out"], self.state_words),
+        }
+        with m.Switch(work.part):
+            for part, values in parts.items():
+                source, words, destination, capacity = values
+                with m.Case(part):
+                    m.d.sync += [
+                        *(work.given[n].eq(v) for n, v in zip(work.given, values, strict=True)),
+                        work.wide.eq(
+                            Cat(words[WORD_COUNT_BITS:], capacity[WORD_COUNT_BITS:]).any()
+                        ),
+                        work.far.eq(
+                            Cat(
+                                source[self._geometry.address_bits :],
+                                destination[self._geometry.address_bits :],
+                            ).any()
+                        ),
+                    ]
 
     def _recover(self, m: Module, work: "_Work") -> None:
         """The states of a soft reset: what has begun ends, then the machine is reset."""
@@ -320,6 +402,7 @@ class JobEngine(wiring.Component):
                 work.waiting.eq(0),
                 self.failed.eq(0),
                 self.fault.eq(Fault.NONE),
+                self.part.eq(Part.JOB),
                 self.error_word.eq(0),
                 self.error_address.eq(0),
                 self.jobs.eq(0),
@@ -347,26 +430,37 @@ class _Work:
     Members
     -------
     waits, waiting: the job that waits, as the registers say it, and whether work does.
-    job, wide, far: the job at work, and whether its sizes, its addresses have bits that the engine
-        has not. sizes, places: whether those that it has are possible.
-    begins, working: the job begins; words move. takes: a word of answer.
-    full: the answers have no room left. resting: the machine has taken all and is at rest.
+    job, part, fresh: the job at work, its part, and whether no part of it has begun.
+    given, wide, far: what the part has, and whether its sizes, its addresses have bits that the
+        engine has not. sizes, places: whether those that it has are possible.
+    begins, working: the part begins; words move. saving: they are states on their way to memory.
+    offers, room, takes: a word for memory is there, has a place, is taken. put: words so far.
+    full: there is no room left. resting: the machine has taken all and is at rest.
+    ends: and what it leaves has been written.
     discarding: answers of a job that has failed.
     wrong, at, of_answer: what goes wrong in this cycle, at which word of the job or its answer.
     locates, base: a cycle later the word's address is kept, from the first word's.
     hold: cycles that are left of the machine's reset.
     """
 
-    def __init__(self, engine: JobEngine, layout: dict[str, int]) -> None:
-        self.engine, self.layout = engine, layout
-        self.waits = {
-            name: Signal(len(getattr(engine, name)), name=f"waits_{name}") for name in layout
-        }
-        self.job = {name: Signal(bits, name=f"job_{name}") for name, bits in layout.items()}
+    def __init__(self, engine: JobEngine) -> None:
+        self.engine = engine
+        self.waits = {name: Signal(bits, name=f"waits_{name}") for name, bits in JOB.items()}
+        self.job = {name: Signal(bits, name=f"job_{name}") for name, bits in JOB.items()}
+        layout = part_layout(engine.geometry)
+        self.given = {name: Signal(bits, name=f"given_{name}") for name, bits in layout.items()}
+        self.part = Signal(Part)
+        self.fresh = Signal()
+        self.saving = Signal()
+        self.put = Signal(WORD_COUNT_BITS)
+        self.offers = Signal()
+        self.room = Signal()
+        self.ends = Signal()
         self.waiting = Signal()
         self.wide = Signal()
         self.far = Signal()
-        self.feeder = JobFeeder(engine._identity, engine._link_words)
+        self.feeder = JobFeeder(identity(engine.config), engine.config.link_words)
+        self.states = StateWriter(engine.config)
         self.follower, self.counters = AnswerFollower(), JobCounters()
         self.working = Signal()
         self.begins = Signal()
@@ -386,7 +480,3 @@ class _Work:
     def fail(self, m: Module, fault: Fault, word: Value, *, answer: bool = False) -> None:
         """The job ends with that fault at that word."""
         m.d.comb += [self.wrong.eq(fault), self.at.eq(word), self.of_answer.eq(answer)]
-
-    def bits_beyond(self, *names: str) -> Value:
-        """Whether the job that waits says more there than the engine has bits for."""
-        return Cat(self.waits[name][self.layout[name] :] for name in names).any()

@@ -20,7 +20,7 @@ __all__ = [
 #: What the first register reads: "SPRN", so that software knows what it talks to.
 MAGIC = 0x5350524E
 #: Of this table: a change that software would notice raises it.
-BUS_VERSION = 1
+BUS_VERSION = 2
 #: The registers take a window of so many address bits, 4 KiB.
 ADDRESS_BITS = 12
 #: Cycles without a word moved after which a job is given up; 2.7 s at 100 MHz.
@@ -189,7 +189,10 @@ REGISTERS: tuple[Register, ...] = (
         "ERROR",
         0x18,
         "The first thing that went wrong since the last soft reset.",
-        (Field("CODE", 0, 4, _READ, "What: a number of Fault (hdl/bus/faults.py), 0: nothing."),),
+        (
+            Field("CODE", 0, 4, _READ, "What: a number of Fault (hdl/bus/faults.py), 0: nothing."),
+            Field("PART", 8, 2, _READ, "Of what: 0 the job itself, 1 STATE_IN, 2 STATE_OUT."),
+        ),
     ),
     _word("ERROR_WORD", 0x1C, _READ, "Where: words into the job or into its answer.", jobs=False),
     _word("ERROR_ADDRESS_LO", 0x20, _READ, "Where in memory, low half.", jobs=True),
@@ -260,6 +263,27 @@ REGISTERS: tuple[Register, ...] = (
             ("HI", 0x68, "Address of the weights, high half."),
         )
     ),
+    Register(
+        "STATES",
+        0x6C,
+        "Where the states of a job come from and go to. The machine keeps them otherwise.",
+        (
+            Field("LOAD", 0, 1, _WRITE, "The job begins with the states at STATE_IN."),
+            Field("SAVE", 1, 1, _WRITE, "It writes those that it leaves to STATE_OUT."),
+        ),
+        jobs=True,
+    ),
+    *(
+        _word(f"{name}_{half}", offset + 4 * high, _WRITE, f"{text}, {side} half.", jobs=True)
+        for name, offset, text in (
+            ("STATE_IN", 0x70, "Address of the states that the job begins with"),
+            ("STATE_OUT", 0x78, "Address for the states that it leaves"),
+            ("MAP", 0x80, "Address of the packets that read all states of the network"),
+        )
+        for high, (half, side) in enumerate((("LO", "low"), ("HI", "high")))
+    ),
+    _word("MAP_WORDS", 0x88, _WRITE, "Their words, identity and check included.", jobs=True),
+    _word("STATE_WORDS", 0x8C, _WRITE, "Words of a sequence's states in memory.", jobs=True),
 )
 
 

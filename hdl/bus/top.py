@@ -181,9 +181,7 @@ class BusMachine(wiring.Component):
         config, geometry = self._config, self._geometry
         m.submodules.reader = self._reader = reader = AxiReader(geometry)
         m.submodules.writer = writer = AxiWriter(geometry)
-        m.submodules.jobs = jobs = JobEngine(
-            identity(config), config.link_words, geometry, weights=bool(config.stream_bits)
-        )
+        m.submodules.jobs = jobs = JobEngine(config, geometry)
         if not config.stream_bits:
             self._name(m, reader, axi_read_ports(geometry), "m_axi")
         self._name(m, writer, axi_write_ports(geometry), "m_axi")
@@ -223,11 +221,15 @@ class BusMachine(wiring.Component):
             registers.written_value.eq(jobs.written),
             registers.error_address_lo_value.eq(jobs.error_address[:32]),
             registers.error_address_hi_value.eq(jobs.error_address[32:]),
-            jobs.source[:32].eq(registers.source_lo_value),
-            jobs.source[32:].eq(registers.source_hi_value),
-            jobs.destination[:32].eq(registers.destination_lo_value),
-            jobs.destination[32:].eq(registers.destination_hi_value),
+            registers.error_part.eq(jobs.part),
+            jobs.load.eq(registers.states_load),
+            jobs.save.eq(registers.states_save),
+            jobs.map_words.eq(registers.map_words_value),
+            jobs.state_words.eq(registers.state_words_value),
         ]
+        for name in ("source", "destination", "state_in", "state_out", "map"):
+            halves = (getattr(registers, f"{name}_{half}_value") for half in ("lo", "hi"))
+            m.d.comb += getattr(jobs, name).eq(Cat(*halves))
         m.d.comb += [
             getattr(registers, f"{name}_value").eq(getattr(jobs, name))
             for name in JobCounters.NAMES

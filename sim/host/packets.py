@@ -31,6 +31,7 @@ __all__ = [
     "read_state_packets",
     "sequence_packets",
     "sequence_words",
+    "state_map",
     "state_packets",
     "write_packet",
 ]
@@ -86,6 +87,8 @@ def sequence_packets(
     number: int,
     x: npt.NDArray[np.integer],
     initial: Mapping[tuple[str, int], npt.NDArray[np.integer]] | None = None,
+    *,
+    resume: bool = False,
 ) -> tuple[Words, list[Run]]:
     """The words that run one sequence.
 
@@ -97,6 +100,7 @@ def sequence_packets(
     x: [steps, inputs], within the activation bits, in the network's order.
     initial: initial states by (role, layer), [units], all that are not zero: ``initial_h`` within
         the activation bits, ``initial_c`` within 16.
+    resume: go on from the states that the machine holds.
 
     Returns
     -------
@@ -125,7 +129,7 @@ def sequence_packets(
             f"for a machine with {_larger(config)}"
         )
     parts: list[Words] = []
-    reset = not initial
+    reset = not initial and not resume
     if initial:
         parts.extend(state_packets(program, initial))
     stored = sequence_words(program, values, f"sequence {number}")
@@ -217,6 +221,31 @@ def state_packets(
     if unknown:
         raise SimulationError(f"the network has no state {min(unknown)}: leave it out")
     return parts
+
+
+def state_map(program: MachineProgram) -> Words:
+    """The packets that read what :func:`state_packets` write, in the same order."""
+    config = program.config
+    parts = []
+
+    def read(target: Target, index: int, address: int, count: int) -> None:
+        packet = (
+            header(Opcode.SELECT, target << 20 | index),
+            header(Opcode.ADDRESS, address),
+            header(Opcode.READ, count),
+        )
+        parts.append(header_words(config, *packet))
+
+    for layer in program.layers:
+        fields = layer.descriptor
+        if layer.continues:
+            continue
+        if layer.has_hidden:
+            read(Target.STORE, 0, fields["hidden_base"], fields["out_words"])
+        if layer.has_state:
+            for unit in range(config.post_units):
+                read(Target.STATE, unit, fields["state_base"], fields["out_words"])
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
 
 
 def _reformat(values: IntArray, shift: int) -> IntArray:

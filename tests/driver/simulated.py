@@ -22,6 +22,11 @@ def test_outputs_states_and_faults(network, tmp_path):
         first = device.run(inputs[:4, :1])["y"]
         second = device.run(inputs[4:, :1], state=device.state())["y"]
         assert np.array_equal(np.concatenate([first, second]), expected[:, :1])
+        streams = [device.stream() for _ in range(4)]
+        for at, steps in ((0, 1), (1, 1), (2, 3)):
+            for one, stream in enumerate(streams):
+                part = np.s_[at : at + steps, one % 3 : one % 3 + 1]
+                assert np.array_equal(stream.run(inputs[part])["y"], expected[part])
         with pytest.raises(SimulationError, match="the machine refused a packet"):
             transport.exchange(np.array([7 << 28], np.uint32), 1, 1)
         with pytest.raises(SimulationError, match="the answer is longer than the room for it"):

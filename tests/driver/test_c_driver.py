@@ -152,6 +152,32 @@ def test_states_are_put_aside_and_back(library, network, integers):
     assert np.array_equal(session.outputs(1, len(second), 3), expected)
 
 
+def test_streams_take_turns(library, network, integers):
+    """Four streams, frame by frame; a call that fails is repeated."""
+    integer_network, x = integers
+    session = Session(library, network[0]).loaded()
+    assert session.call("open_streams") == 0
+    rng = np.random.default_rng(3)
+    sequences = rng.integers(-500, 500, (4, 5, x.shape[1]))
+    golden = [run_network(integer_network, one).layers[1].outputs for one in sequences]
+    streams = [np.zeros(2, np.uint64) for _ in sequences]
+    assert [session.call("new_stream", stream) for stream in streams] == [0] * 4
+    for step in range(5):
+        for one in rng.permutation(4):
+            frame = sequences[one, step : step + 1].astype(np.int16)
+            if step == 3:
+                session.device.damage = 4
+                assert session.call("run_stream", streams[one], frame, 1) == Fault.CHECK
+            assert session.call("run_stream", streams[one], frame, 1) == 0
+            assert np.array_equal(session.outputs(1, 1, 3)[0], golden[one][step])
+    assert session.device.values["STATES"] == 0
+    found = 0
+    while found == 0:
+        found = session.call("new_stream", np.zeros(2, np.uint64))
+    assert found == NO_ROOM
+    assert Session(library, network[0], words=8).call("open_streams") == NO_ROOM
+
+
 def test_faults_are_told_and_the_next_job_runs(library, network, integers):
     _, x = integers
     session = Session(library, network[0]).loaded()

@@ -1,5 +1,7 @@
 """The Python driver against a device in plain Python, and the golden model."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from support.job_device import JobDevice
@@ -57,6 +59,48 @@ def test_a_sequence_in_pieces(network, tmp_path):
     _, network_ = load_compiled(folder)
     assert {role for role, _ in state} == {"initial_h", "initial_c"}
     assert all(len(values) == network_.layers[layer].units for (_, layer), values in state.items())
+
+
+def test_streams_keep_their_states_in_memory(network, tmp_path):
+    folder, inputs = network
+    device, driver = loaded(folder)
+    whole = golden(folder, inputs, tmp_path)
+    streams = [driver.stream() for _ in range(4)]
+    for at in range(3):
+        for one, stream in enumerate(streams):
+            frame = inputs[at : at + 1, one % 3 : one % 3 + 1]
+            assert np.array_equal(stream.run(frame)["y"], whole[at : at + 1, one % 3 : one % 3 + 1])
+    # A job that fails, here in its states, can be repeated; another stream has lost nothing.
+    device.damage = 9
+    with pytest.raises(SimulationError, match=r"check .* does not match.*states were read"):
+        streams[0].run(inputs[3:, :1])
+    assert np.array_equal(streams[0].run(inputs[3:, :1])["y"], whole[3:, :1])
+    assert np.array_equal(streams[1].run(inputs[3:, 1:2])["y"], whole[3:, 1:2])
+    with pytest.raises(SimulationError, match="3 sequences were given to one stream"):
+        streams[2].run(inputs[:1])
+    # From states that the host knows.
+    driver.run(inputs[:2, :1])
+    later = driver.stream(driver.state())
+    assert np.array_equal(later.run(inputs[2:, :1])["y"], whole[2:, :1])
+    with pytest.raises(SimulationError, match=r"do not fit .* make fewer streams"):
+        [driver.stream() for _ in range(1000)]
+
+
+def test_streams_pass_through_a_host_without_memory(network, tmp_path):
+    folder, inputs = network
+    _, transport = fake(folder)
+    # A way to the machine that has no memory, such as a serial link.
+    plain = SimpleNamespace(
+        name="link", connect=transport.connect, exchange=transport.exchange, reset=transport.reset
+    )
+    driver = Device(plain)
+    driver.load(folder)
+    whole = golden(folder, inputs, tmp_path)
+    streams = [driver.stream() for _ in range(2)]
+    for at in (0, 1):
+        for one, stream in enumerate(streams):
+            frame = inputs[at : at + 1, one : one + 1]
+            assert np.array_equal(stream.run(frame)["y"], whole[at : at + 1, one : one + 1])
 
 
 def test_a_failed_job_is_told_and_the_next_one_runs(network):

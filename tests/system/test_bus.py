@@ -15,4 +15,4 @@ def test_jobs(tmp_path):
     top = BusMachine(CONFIG, Bus.AXI, MemoryGeometry(data_bits=64))
     (tmp_path / "sparnn_bus.v").write_text(bus_verilog(top))
     tests = run_bench(tmp_path, "bus_bench", BUS_MODULE, ("sparnn.v", "sparnn_bus.v"))
-    assert len(tests) == 12
+    assert len(tests) == 14

@@ -100,3 +100,45 @@ def test_tlast_inside_a_packet_is_a_fault():
         assert ctx.get(dut.error_word) == len(beats)
 
     run(dut, bench)
+
+
+def test_answers_have_the_tid_of_their_packet():
+    dut = StreamPort(1)
+    found = []
+
+    async def bench(ctx):
+        ctx.set(dut.rx.ready, 1)
+        ctx.set(dut.m_axis_tready, 1)
+        while ctx.get(dut.resetting):
+            await ctx.tick()
+        for stream_id in (3, 255, 0, 3):
+            ctx.set(dut.s_axis_tid, stream_id)
+            await offer(ctx, dut, header(Opcode.IDENTIFY, 0))
+            ctx.set(dut.s_axis_tid, 77)  # of a packet that the machine does not take yet
+            ctx.set(dut.rx.ready, 0)
+            ctx.set(dut.s_axis_tvalid, 1)
+            for word in [header(Response.DATA, 1), 9]:
+                ctx.set(dut.tx.payload, word)
+                ctx.set(dut.tx.valid, 1)
+                await ctx.tick()
+                ctx.set(dut.tx.valid, 0)
+                found.append((ctx.get(dut.m_axis_tid), ctx.get(dut.m_axis_tlast)))
+            ctx.set(dut.s_axis_tvalid, 0)
+            ctx.set(dut.rx.ready, 1)
+        assert ctx.get(dut.fault) == Fault.NONE
+        ctx.set(dut.s_axis_tid, 1)
+        await offer(ctx, dut, header(Opcode.WRITE, 2))
+        ctx.set(dut.s_axis_tid, 2)
+        await offer(ctx, dut, 0)
+        await ctx.tick().repeat(2)
+        assert ctx.get(dut.fault) == Fault.TRUNCATED
+
+    run(dut, bench)
+    assert found == [(one, last) for one in (3, 255, 0, 3) for last in (0, 1)]
+
+
+async def offer(ctx, dut, word):
+    ctx.set(dut.s_axis_tdata, word)
+    ctx.set(dut.s_axis_tvalid, 1)
+    await ctx.tick().until(dut.s_axis_tready)
+    ctx.set(dut.s_axis_tvalid, 0)

@@ -3,6 +3,7 @@
 import pytest
 from amaranth.hdl import Signal
 from support.proof import Properties, prove
+from support.small_network import CONFIG
 
 from sparnn.gen.errors import SparnnError
 from sparnn.hdl.bus.axi_lite import AxiLite
@@ -11,6 +12,7 @@ from sparnn.hdl.bus.axi_stream import StreamPort
 from sparnn.hdl.bus.axi_write import AxiWriter
 from sparnn.hdl.bus.feed import JobFeeder
 from sparnn.hdl.bus.geometry import MemoryGeometry
+from sparnn.hdl.bus.state_writer import StateWriter
 from sparnn.hdl.bus.wishbone import Wishbone
 
 #: Small queues: the rules do not depend on their depth.
@@ -87,6 +89,17 @@ def test_feeder(tmp_path):
     p = Properties(dut)
     p.stands(dut.beats.valid, dut.beats.ready, dut.beats.payload)
     p.given(~dut.start | ~dut.beats.valid)
+    prove(p, ports(dut), tmp_path)
+
+
+def test_state_writer(tmp_path):
+    dut = StateWriter(CONFIG)
+    p = Properties(dut)
+    p.stands(dut.words.valid, dut.words.ready, dut.words.payload)
+    # What is answered stands until it is taken, and nothing is asked meanwhile.
+    offered = p.before(dut.answers.valid & ~dut.answers.ready)
+    p.given(~offered | (dut.answers.valid & (dut.answers.payload == p.before(dut.answers.payload))))
+    p.given(~dut.took | (~dut.answers.valid & ~dut.words.valid))
     prove(p, ports(dut), tmp_path)
 
 

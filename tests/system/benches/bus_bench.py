@@ -15,8 +15,10 @@ from bus_support import JobHost, crc_words, job_words
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiResp
 from fault_cases import KINDS, Faults
+from state_cases import Streams
 
-from sparnn.hdl.bus.faults import Fault
+from sparnn.hdl.bus.faults import Fault, Part
+from sparnn.hdl.bus.table import BUS_VERSION
 from sparnn.hdl.host.protocol import IMAGE_VERSION, Opcode, Response, Target, header, identity
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.answers import expected_words, parse_results
@@ -67,7 +69,7 @@ async def registers_say_what_there_is(dut):
     host = JobHost(dut)
     await host.reset()
     assert await host.read("MAGIC") == 0x5350524E
-    assert await host.read("VERSION") == 1 | IMAGE_VERSION << 8
+    assert await host.read("VERSION") == BUS_VERSION | IMAGE_VERSION << 8
     assert await host.read("IDENTITY") == IDENTITY
     capabilities = await host.read("CAPABILITIES")
     assert capabilities & 1
@@ -221,6 +223,97 @@ async def memory_errors_stop_a_job(dut, shape):
     host.region.bad.add(0x8008)
     address, _ = await failing(host, job, Fault.WRITE, to=0x8004)
     assert address == 0x8004 // beat * beat
+
+
+@test()
+@cocotb.parametrize(shape=SHAPES[:2])
+async def streams_take_turns_by_states_in_memory(dut, shape):
+    """Four streams, frame by frame and in pieces, are four separate runs bit for bit."""
+    host = await started(dut, idle=shape[0], stall=shape[1])
+    streams = Streams(host, PROGRAM, NETWORK, 4, 5)
+    await streams.begin()
+    for steps in (1, 1, 3, 2):
+        for one in streams.rng.sample(range(4), 4):
+            await streams.step(one, steps)
+    # Two jobs queued, each with states of its own; then a job that goes on from what is on chip.
+    waiting = []
+    for number, one in enumerate((2, 0)):
+        job, runs, count = streams.job(one, 2)
+        await host.use_states(*streams.places[one])
+        await host.prepare(job, 0x1000 + 0x1000 * number, 0x8000 + 0x800 * number, count)
+        await host.write("CONTROL", 1)
+        waiting.append((one, runs, 0x8000 + 0x800 * number, count))
+    while await host.read("STATUS") & 1:
+        pass
+    for one, runs, place, count in waiting:
+        streams.check(one, 2, runs, host.words(place, count))
+    await host.use_states()
+    job, runs, count = streams.job(0, 1)
+    streams.check(0, 1, runs, await host.run(job, 0x1000, 0x8000, count))
+
+
+@test()
+async def what_goes_wrong_with_states_hurts_one_stream(dut):
+    host = await started(dut)
+    streams = Streams(host, PROGRAM, NETWORK, 4, 6)
+    await streams.begin()
+    for one in range(4):
+        await streams.step(one, 2)
+    each, (state, other) = streams.each, streams.places[1]
+    good = host.words(state, each)
+    beat = len(dut.m_axi_rdata) // 8
+
+    async def fails(fault, part, load=state, save=other, **registers):
+        job, _, count = streams.job(1, 1)
+        await host.use_states(load, save)
+        before = {name: await host.read(name) for name in registers}
+        for name, value in registers.items():
+            await host.write(name, value)
+        await host.prepare(job, 0x1000, 0x8000, count)
+        await host.write("CONTROL", 1)
+        while await host.read("STATUS") & 5 != 4:
+            pass
+        error = await host.read("ERROR")
+        assert (Fault(error & 15), Part(error >> 8)) == (fault, part)
+        address = await host.read("ERROR_ADDRESS_LO")
+        host.region.bad.clear()
+        await host.soft_reset()
+        for name, value in before.items():
+            await host.write(name, value)
+        host.put(state, good)
+        return address
+
+    last = state + 4 * each - 4
+    for word, bit in ((each - 1, 3), (5, 0), (1, 31)):
+        host.put(state, [*good[:word], good[word] ^ 1 << bit, *good[word + 1 :]])
+        await fails(Fault.REFUSED if word == 1 else Fault.CHECK, Part.LOAD)
+    host.put(state, [good[0] ^ 4, *good[1:]])
+    assert await fails(Fault.IDENTITY, Part.LOAD) == state
+    host.region.bad.add(last)
+    assert await fails(Fault.READ, Part.LOAD) == last // beat * beat
+    await fails(Fault.ALIGNMENT, Part.LOAD, load=state + 2)
+    await fails(Fault.SIZE, Part.LOAD, STATE_WORDS=2)
+    await fails(Fault.CHECK, Part.LOAD, STATE_WORDS=each - 1)
+    host.region.bad.add(other + 4)
+    await fails(Fault.WRITE, Part.SAVE)
+    await fails(Fault.ALIGNMENT, Part.SAVE, save=other + 1)
+    await fails(Fault.SIZE, Part.SAVE, MAP_WORDS=0)
+    await fails(Fault.ALIGNMENT, Part.SAVE, MAP_HI=1 << 31)
+    # Without states to begin with the number of words is that of what is left alone.
+    await fails(Fault.CAPACITY, Part.SAVE, STATE_WORDS=each - 1, load=None)
+    await fails(Fault.SIZE, Part.SAVE, STATE_WORDS=each + 1, load=None)
+    # Resets while a job is at work, the writing of states included.
+    for _ in range(12 if SLOW else 4):
+        job, _, count = streams.job(1, 1)
+        await host.use_states(state, other)
+        await host.prepare(job, 0x1000, 0x8000, count)
+        await host.write("CONTROL", 1)
+        await ClockCycles(dut.aclk, streams.rng.randrange(900))
+        await host.soft_reset()
+        assert host.words(state, each) == good
+    # No stream has lost anything, that one neither.
+    for one in range(4):
+        await streams.step(one, 3)
 
 
 @test()

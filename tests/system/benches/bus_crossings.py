@@ -38,7 +38,9 @@ def test_four_words_at_once(tmp_path):
     write_bench(tmp_path, DENSE)
     top = BusMachine(DENSE, Bus.AXI, GEOMETRIES["128"])
     (tmp_path / "sparnn_bus.v").write_text(bus_verilog(top))
-    tests = "results_equal|two_jobs|soft_reset|reset_in|memory_errors|counters"
+    tests = (
+        "results_equal|two_jobs|streams_take|what_goes|soft_reset|reset_in|memory_errors|counters"
+    )
     run_bench(tmp_path, "bus_bench", BUS_MODULE, SOURCES, tests=tests)
 
 

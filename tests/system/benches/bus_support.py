@@ -204,6 +204,12 @@ class JobHost(Host):
         await self.write("DESTINATION_LO", destination)
         await self.write("CAPACITY", capacity)
 
+    async def use_states(self, load=None, save=None):
+        """Where the next jobs' states come from and go to; None: nowhere."""
+        await self.write("STATES", (load is not None) | (save is not None) << 1)
+        await self.write("STATE_IN_LO", load or 0)
+        await self.write("STATE_OUT_LO", save or 0)
+
     async def run(self, job, source, destination, capacity):
         """Run a job to its end; the words of its answer. What is beside them has to stay."""
         guards = [GUARD] * GUARDS

@@ -1,7 +1,8 @@
 """Faults drawn from a seed, what becomes of each, and whether the machine goes on as before.
 
-Four streams take turns on the machine, each with states of its own that the host keeps. Each fault
-meets one of them; then that one and another go on, and have to be where the golden model is.
+Four streams take turns on the machine, each with states of its own that the host keeps, and four
+whose states the machine reads from memory and writes back. Each fault meets one of them; then that
+one and another go on, and have to be where the golden model is.
 """
 
 import random
@@ -11,6 +12,7 @@ import cocotb
 import numpy as np
 from bus_support import crc_words, job_words
 from cocotb.triggers import ClockCycles, SimTimeoutError, with_timeout
+from state_cases import Streams
 
 from sparnn.hdl.bus.faults import Fault
 from sparnn.hdl.host.protocol import identity
@@ -39,10 +41,14 @@ CHECKED = {
     "small capacity": {Fault.CAPACITY},
     "silent memory": {Fault.TIMEOUT},
     "impossible place": {Fault.ALIGNMENT},
+    "bit of a state in memory": BROKEN | {Fault.IDENTITY},
+    "read error of a state": {Fault.READ},
+    "write error of a state": {Fault.WRITE},
+    "impossible place of a state": {Fault.ALIGNMENT},
 }
 #: Kinds for which none is: words that are wrong and whose check is right.
 UNCHECKED = ("bit of an image, right check", "words exchanged, right check")
-RESETS = ("soft reset", "reset")
+RESETS = ("soft reset", "reset", "soft reset while states move")
 KINDS = (*CHECKED, *UNCHECKED, *RESETS)
 
 
@@ -70,12 +76,14 @@ class Faults:
         self.identity = identity(program.config)
         self.rng = random.Random(seed)
         self.streams = [Stream(network) for _ in range(STREAMS)]
+        self.by_memory = Streams(host, program, network, STREAMS, seed, length=4096)
         self.found = Counter()
 
     async def run(self, count):
         """Kind and outcome of each fault -> how often, of so many faults."""
         await self.host.write("TIMEOUT", PATIENCE)
         await self._load()
+        await self.by_memory.begin()
         for number in range(count):
             kind = KINDS[number % len(KINDS)]
             try:
@@ -88,6 +96,8 @@ class Faults:
         return self.found
 
     async def _meet(self, kind):
+        if "state" in kind:
+            return await self._meet_state(kind)
         victim, other = self.rng.sample(self.streams, 2)
         x = victim.draw(self.rng)
         words, runs = sequence_packets(self.program, 0, x, victim.states)
@@ -100,6 +110,39 @@ class Faults:
             outcome = await self._job(kind, words, count)
         for stream in (victim, other):
             await self._step(stream, stream.draw(self.rng))
+        return outcome
+
+    async def _meet_state(self, kind):
+        """A job goes wrong whose states come from memory and go back there."""
+        host, rng, streams = self.host, self.rng, self.by_memory
+        victim, other = rng.sample(range(STREAMS), 2)
+        place, to = streams.places[victim]
+        good = host.words(place, streams.each)
+        where = 4 * rng.randrange(streams.each)
+        if kind == "bit of a state in memory":
+            bad = list(good)
+            bad[where // 4] ^= 1 << rng.randrange(32)
+            host.put(place, bad)
+        elif kind == "read error of a state":
+            host.region.bad.add(place + where)
+        elif kind == "write error of a state":
+            host.region.bad.add(to + where)
+        job, _, count = streams.job(victim, 1)
+        wrong = rng.randint(1, 3) if kind.startswith("impossible") else 0
+        later = rng.random() < 0.5
+        await host.use_states(place + wrong * (not later), to + wrong * later)
+        if kind in RESETS:
+            outcome = await self._reset("soft reset", job, count, 900)
+        else:
+            await host.prepare(job, SOURCE, DESTINATION, count)
+            fault = await self._end()
+            outcome = fault.name if fault else "no error"
+            host.region.bad.clear()
+            host.put(place, good)
+            await self._recover(fault, image=False)
+        await host.use_states()
+        for stream in (victim, other):
+            await streams.step(stream)
         return outcome
 
     async def _job(self, kind, words, count):
@@ -182,17 +225,18 @@ class Faults:
             result.states[0], trace.layers[0].state
         )
 
-    async def _reset(self, kind, job, count):
+    async def _reset(self, kind, job, count, within=400):
         host = self.host
         await host.prepare(job, SOURCE, DESTINATION, count)
         await host.write("CONTROL", 1)
-        await ClockCycles(host.dut.aclk, self.rng.randrange(400))
+        await ClockCycles(host.dut.aclk, self.rng.randrange(within))
         if kind == "soft reset":
             await host.soft_reset()
         else:
             await host.reset()
             await host.write("TIMEOUT", PATIENCE)
             await self._load()
+            await self.by_memory.point()
         assert await host.read("STATUS") & 0xFFFF == 2
         return "reset"
 
@@ -204,9 +248,9 @@ class Faults:
         while True:
             status = await host.read("STATUS")
             if status & 5 == 4:  # failed, and no longer busy
-                return Fault(await host.read("ERROR"))
+                return Fault(await host.read("ERROR") & 15)
             if status & 5 == 5 and host.r_channel.pause:
-                return Fault(await host.read("ERROR"))  # a burst that memory does not give
+                return Fault(await host.read("ERROR") & 15)  # a burst that memory does not give
             if status >> 16 != jobs:
                 return Fault.NONE
 
