@@ -178,6 +178,7 @@ def compile_model(
         write_folder(folder, model, read, parts, verilog, estimate, around, options)
     host = () if read.cut is None else tuple(placement_lines(read.cut))
     host += tuple(f"fixed          {line}, in what was compiled" for line in read.notes)
+    host += tuple(f"recognized     {line}" for line in read.cells)
     host += tuple(f"warning        {line}" for line in export_warnings(read.model))
     return CompileSummary(output, tuple(parts), host, widths, len(verilog), estimate, phase)
 

@@ -10,7 +10,8 @@ import onnx
 from onnx.external_data_helper import uses_external_data
 
 from sparnn.gen.estimate.machine import ESTIMATE, MachineEstimate
-from sparnn.gen.graph.read import ReadModel, model_sizes
+from sparnn.gen.graph.inputs import model_sizes
+from sparnn.gen.graph.read import ReadModel
 from sparnn.gen.graph.write import write_graph
 from sparnn.gen.machines.bus import BusChoice
 from sparnn.gen.machines.emit import HEADER, VERILOG

@@ -16,11 +16,13 @@ from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import check_inputs, load_inputs, read_npz, sequences_of
 from sparnn.sim.session.whole import graph_feeds
 
-from .cut import Cut, cut, is_recurrent
+from .cut import Cut, is_recurrent
 from .host import evaluate
+from .inputs import model_sizes
 from .specialize import specialized
+from .take import take
 
-__all__ = ["ReadModel", "ReadPart", "model_sizes", "read_model"]
+__all__ = ["ReadModel", "ReadPart", "read_model"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,13 +35,14 @@ class ReadPart:
 
 @dataclass(frozen=True, eq=False)
 class ReadModel:
-    """A model. ``cut``: None where all of it is one network. ``notes``: what its inputs were fixed
-    to, for people."""
+    """A model. ``cut``: None where all of it is one network. For people: ``notes``, what its
+    inputs were fixed to, and ``cells``, what was taken for the operators of cells."""
 
     model: ModelProto
     parts: tuple[ReadPart, ...]
     cut: Cut | None
     notes: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
 
 
 def read_model(path: Path, calibrate: Path) -> ReadModel:
@@ -68,14 +71,16 @@ def read_model(path: Path, calibrate: Path) -> ReadModel:
         raise SparnnError(f"{path}: {error}") from error
     feeds = graph_feeds(arrays, model_sizes(model), str(calibrate))
     try:
-        found = cut(model, feeds)
+        taken = take(model, feeds)
     except SparnnError as error:
         # What the importer says of the whole is nearer to what the user has.
         raise SparnnError(f"{path}: {whole if is_recurrent(model) else error}") from error
-    names = [value.name for part in found.parts for value in part.model.graph.input]
-    tensors = evaluate(found.graph.model, feeds, list(dict.fromkeys(names)))
-    parts = tuple(ReadPart(part.network, _sequences(part.network, tensors)) for part in found.parts)
-    return ReadModel(model, parts, found, tuple(notes))
+    tensors: Sequence[Mapping[str, npt.NDArray[Any]]] = feeds
+    if taken.cut is not None:
+        names = [value.name for part in taken.cut.parts for value in part.model.graph.input]
+        tensors = evaluate(taken.cut.graph.model, feeds, list(dict.fromkeys(names)))
+    parts = tuple(ReadPart(one, _sequences(one, tensors)) for one in taken.networks)
+    return ReadModel(taken.model, parts, taken.cut, tuple(notes), taken.cells)
 
 
 def _sequences(
@@ -91,32 +96,3 @@ def _sequences(
             raise SparnnError(f"before the recurrent layers: {error}") from error
         found += sequences_of(checked, network.io)
     return found
-
-
-def model_sizes(model: ModelProto) -> dict[str, tuple[int | None, ...]]:
-    """Input -> the sizes that the model fixes, None where one is open.
-
-    Raises
-    ------
-    SparnnError: an input without a shape, or of no size.
-    """
-    weights = {tensor.name for tensor in model.graph.initializer}
-    sizes: dict[str, tuple[int | None, ...]] = {}
-    for value in model.graph.input:
-        if value.name in weights:
-            continue
-        tensor = value.type.tensor_type
-        if not tensor.HasField("shape"):
-            raise SparnnError(
-                f"graph input {value.name!r} has no shape; export the model with one (sizes may "
-                "stay open)"
-            )
-        sizes[value.name] = tuple(
-            int(dim.dim_value) if dim.HasField("dim_value") else None for dim in tensor.shape.dim
-        )
-        if any(size is not None and size < 1 for size in sizes[value.name]):
-            raise SparnnError(
-                f"graph input {value.name!r} has the sizes {list(sizes[value.name])}; every size "
-                "is at least 1, so export the model again"
-            )
-    return sizes

@@ -4,6 +4,7 @@ Exporters write `If` for questions that sizes or one scalar input answer: how ma
 how long the signal is, which sampling rate it has. With the sample inputs they have answers.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -136,6 +137,9 @@ def _folded(model: ModelProto) -> ModelProto:
             "recurrent layers stand in branches of the graph, which are decided by onnxscript: "
             "pip install 'sparnn[branches]'"
         ) from None
+    # What the optimizer leaves as it is, it says; it is not the user's concern.
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    logging.getLogger("onnx_ir").setLevel(logging.ERROR)
     try:
         found = onnxscript.optimizer.optimize(model)
     except Exception as error:  # whatever the optimizer raises of a file that it cannot take
@@ -166,6 +170,12 @@ def _undecided(model: ModelProto, original: ModelProto) -> str:
     way = "export the model with fixed shapes, without control flow"
     if set(asks) & scalars:
         way = f"give sample inputs that hold {', '.join(sorted(set(asks) & scalars))} as a scalar"
+    if first.op_type != "If":
+        return (
+            f"node {first.name!r} ({first.op_type}): a recurrent layer stands in its body, which "
+            "runs once for each step; export it on the whole sequence, in PyTorch nn.LSTM, nn.GRU "
+            "or nn.RNN instead of its cell in a scripted loop"
+        )
     what = f"depends on {', '.join(asks)}" if asks else "is not known before the model runs"
     return (
         f"node {first.name!r} ({first.op_type}): the recurrent layers stand in its body, and which "

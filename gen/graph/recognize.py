@@ -1,0 +1,97 @@
+"""Cells that stand as operators, unrolled or in the body of a loop, as recurrent nodes, proved."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from onnx import ModelProto
+
+from sparnn.gen.errors import SparnnError
+
+from .bodies import unlooped
+from .host import Arrays, evaluate
+from .inputs import drawn
+from .rolled import rolled
+
+__all__ = ["recognized"]
+
+#: Relative to the largest output, how far the two models may be apart.
+_NEAR = 1e-4
+#: The size of open axes in a second trial, which the sample inputs do not have.
+_OTHER = 7
+
+
+def recognized(
+    model: ModelProto, feeds: Sequence[Arrays]
+) -> tuple[ModelProto, list[str], list[str]]:
+    """The model with LSTM, GRU and RNN nodes in the place of cells that stand as operators.
+
+    It runs in ONNX Runtime beside the original, on the sample inputs, on drawn ones of the same
+    shape, and on drawn ones of other sizes where the model leaves sizes open.
+
+    Parameters
+    ----------
+    feeds: sample inputs.
+
+    Returns
+    -------
+    The model, as it is where there is no such cell; for people what was taken for what, and why
+    cells were not.
+
+    Raises
+    ------
+    SparnnError: what was found computes something else.
+    """
+    try:
+        made, notes = unlooped(model, feeds)
+        made, more, refused = rolled(made, feeds)
+    except SparnnError:  # of a model that ONNX Runtime does not run nothing is known
+        return model, [], []
+    notes += more
+    if notes:
+        _compare(model, made, [*feeds[:1], _again(feeds[0]), *_others(model)], notes)
+    return made, notes, refused
+
+
+def _again(feed: Arrays) -> Arrays:
+    """Inputs of the same shapes, with drawn values where they are real numbers."""
+    rng = np.random.default_rng(1)
+    return {
+        name: rng.normal(size=array.shape).astype(array.dtype) if array.dtype.kind == "f" else array
+        for name, array in feed.items()
+    }
+
+
+def _others(model: ModelProto) -> Sequence[Arrays]:
+    """Inputs of other sizes, where the model takes them."""
+    try:
+        found = drawn(model, _OTHER)
+        evaluate(model, [found], [value.name for value in model.graph.output])
+    except SparnnError:
+        return []
+    return [found]
+
+
+def _compare(
+    original: ModelProto, made: ModelProto, feeds: Sequence[Mapping[str, object]], notes: list[str]
+) -> None:
+    names = [value.name for value in original.graph.output]
+    wanted = evaluate(original, feeds, names)  # type: ignore[arg-type]
+    try:
+        found = evaluate(made, feeds, names)  # type: ignore[arg-type]
+    except SparnnError as error:
+        raise SparnnError(f"{_refusal(notes)} ({error})") from error
+    for before, after in zip(wanted, found, strict=True):
+        for name in names:
+            a, b = np.asarray(before[name]), np.asarray(after[name])
+            if a.shape != b.shape or np.abs(a - b).max(initial=0) > _NEAR * np.abs(a).max(
+                initial=0
+            ):
+                raise SparnnError(f"{_refusal(notes)} (output {name!r} differs)")
+
+
+def _refusal(notes: Sequence[str]) -> str:
+    return (
+        f"the model holds cells as single operators, but the operators that were found for them "
+        f"compute something else: {'; '.join(notes)}; export the model with the operators LSTM, "
+        "GRU or RNN"
+    )

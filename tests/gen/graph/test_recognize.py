@@ -1,0 +1,149 @@
+"""Cells that stand as operators become the recurrent nodes that they are, or are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, helper
+from support.onnx_builder import Graph
+from support.onnx_cells_unrolled import INPUTS, UNITS, Cell, looped, unrolled
+
+import sparnn
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.graph import recognize
+from sparnn.gen.graph.check import check_model
+from sparnn.gen.graph.inputs import drawn
+from sparnn.gen.graph.recognize import recognized
+from sparnn.gen.graph.take import take
+from sparnn.sim.host_model import HostModel
+
+KINDS = ["gru", "gru_before", "lstm", "lstm_joined", "rnn"]
+
+
+def operators(model: ModelProto) -> list[str]:
+    return [n.op_type for n in model.graph.node if n.op_type in ("GRU", "LSTM", "RNN")]
+
+
+def named(kind: str) -> str:
+    return kind.split("_")[0].upper()
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_unrolled_cells(kind: str, given: bool) -> None:
+    """`recognized` itself compares the two models."""
+    model = unrolled(kind, given=given)
+    made, notes, refused = recognized(model, [drawn(model)])
+    assert operators(made) == [named(kind)]
+    assert notes == [f"5 steps of {named(kind)} cells of {UNITS} units are one {named(kind)}"]
+    assert not refused
+    # Nothing of the steps is left.
+    assert not {"Sigmoid", "Mul", "Gemm", "Gather"} & {n.op_type for n in made.graph.node}
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_layers_and_directions(kind: str) -> None:
+    model = unrolled(kind, layers=2)
+    made, notes, _ = recognized(model, [drawn(model)])
+    assert operators(made) == [named(kind)] * 2
+    assert len(notes) == 2
+    whole = take(model, [drawn(model)]).whole
+    assert whole is not None
+    assert len(whole.layers) == 2
+    model = unrolled(kind, backwards=True)
+    made, _, _ = recognized(model, [drawn(model)])
+    (node,) = (n for n in made.graph.node if n.op_type == named(kind))
+    assert {a.name: helper.get_attribute_value(a) for a in node.attribute}[
+        "direction"
+    ] == b"reverse"
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm_joined"])
+def test_one_step_of_a_stream(kind: str) -> None:
+    model = unrolled(kind, 1, given=True)
+    made, notes, _ = recognized(model, [drawn(model)])
+    assert operators(made) == [named(kind)]
+    assert notes == [f"one step of {named(kind)} cells of {UNITS} units are one {named(kind)}"]
+
+
+@pytest.mark.parametrize("kind", ["gru_before", "lstm", "rnn"])
+@pytest.mark.parametrize("op", ["Scan", "Loop"])
+def test_bodies_of_loops(op: str, kind: str) -> None:
+    model = looped(op, kind)
+    made, notes, _ = recognized(model, [drawn(model)])
+    assert operators(made) == [named(kind)]
+    assert notes[0].startswith(op)
+    assert op not in {n.op_type for n in made.graph.node}
+
+
+def test_a_scan_that_goes_backwards() -> None:
+    model = looped("Scan", "gru", backwards=True)
+    made, _, _ = recognized(model, [drawn(model)])
+    assert operators(made) == ["GRU"]
+
+
+def test_weights_of_one_step_that_differ_make_two_nodes() -> None:
+    g = Graph(opset=12)
+    cells = [Cell(g, "gru"), Cell(g, "gru")]
+    states = [g.input("h0", ["batch", UNITS])]
+    x = g.input("x", ["batch", 4, INPUTS])
+    for t in range(4):
+        states = cells[t // 2].step(g.add("Gather", [x, g.const(t)], axis=1), states)
+    g.output(states[0], "h")
+    model = g.model()
+    made, _, _ = recognized(model, [drawn(model)])
+    assert operators(made) == ["GRU", "GRU"]
+
+
+def test_a_gate_that_no_cell_has_is_left(tmp_path: Path) -> None:
+    """σ(a) · tanh(b) alone, and a GRU whose candidate has a gate of its own squared."""
+    g = Graph(opset=12)
+    x = g.input("x", ["batch", INPUTS])
+    left = g.add("Sigmoid", [g.add("MatMul", [x, g.weights(INPUTS, UNITS)])])
+    right = g.add("Tanh", [g.add("MatMul", [x, g.weights(INPUTS, UNITS)])])
+    product = g.add("Mul", [left, right])
+    g.output(g.add("MatMul", [g.add("Mul", [product, left]), g.weights(UNITS, 2)]), "y")
+    model = g.model()
+    made, notes, _ = recognized(model, [drawn(model)])
+    assert not notes
+    assert not operators(made)
+
+
+def test_a_decoder_that_reads_its_output_is_refused(tmp_path: Path) -> None:
+    g = Graph(opset=12)
+    cell, head = Cell(g, "gru", 2), g.weights(UNITS, 2)
+    states = [g.input("h0", ["batch", UNITS])]
+    for _ in range(3):
+        states = cell.step(g.add("MatMul", [states[0], head]), states)
+    g.output(g.add("MatMul", [states[0], head]), "y")
+    onnx.save(g.model(), tmp_path / "m.onnx")
+    with pytest.raises(SparnnError, match=r"3 steps of cells: what a step reads depends on"):
+        check_model(tmp_path / "m.onnx")
+
+
+def test_what_computes_something_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = unrolled("gru")
+    made, notes, _ = recognized(model, [drawn(model)])
+    (weight,) = (t for t in made.graph.initializer if t.name.endswith("_R"))
+    array = onnx.numpy_helper.to_array(weight).copy()
+    array[0, 0, 0] += 0.1
+    weight.CopyFrom(onnx.numpy_helper.from_array(array, weight.name))
+    monkeypatch.setattr(recognize, "rolled", lambda *_: (made, notes, []))
+    with pytest.raises(SparnnError, match=r"compute something else: 5 steps of GRU .* differs"):
+        recognized(model, [drawn(model)])
+
+
+def test_compiled_and_compared(tmp_path: Path) -> None:
+    """From the file with its operators to the integers, beside ONNX Runtime."""
+    model = unrolled("lstm")
+    path = tmp_path / "m.onnx"
+    onnx.save(model, path)
+    x = np.random.default_rng(0).normal(size=(6, 5, INPUTS)).astype(np.float32)
+    made = sparnn.compile(path, calibrate={"x": x}, lanes=1, activation_bits=12)
+    assert any(line.startswith("recognized     5 steps of LSTM") for line in made.summary.lines())
+    wanted = HostModel(path, "the model").run({"x": x}, ["y", "h"])
+    session = sparnn.InferenceSession(made)
+    for name, array in zip(("y", "h"), session.run(["y", "h"], {"x": x}), strict=True):
+        assert np.abs(array - wanted[name]).max() < 0.05
+    assert check_model(path)[1].startswith("recognized     5 steps of LSTM cells")
