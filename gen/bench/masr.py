@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.presets import MOST_POST_UNITS, PRESETS, load_config
+from sparnn.gen.machines.presets import PRESETS, load_config, structure
 from sparnn.gen.machines.sparse.balance import Balance, HalfWork
 from sparnn.gen.machines.sparse.layout import NetworkLayout, lay_out
 from sparnn.gen.machines.sparse.packed_store import store_bits, store_memories
@@ -55,9 +55,8 @@ __all__ = [
 MASR_BITS = PRESETS["masr"]["weight_bits"]
 #: Sub-masks of a chunk whose size is given.
 _SUB_MASKS = 8
-#: From so many lanes on work is shared, and from so many multipliers on there are so many clusters:
-#: measured in docs/notes/sparse-array.md, "1,024 lanes".
-_SHARING_LANES, _MANY_MACS, _MANY_POST_UNITS = 256, 1024, 32
+#: From so many lanes on work is shared: measured in docs/notes/sparse-array.md, "1,024 lanes".
+_SHARING_LANES = 256
 #: Of a packed store; fewer where the layer's vectors are shorter.
 _VECTOR_WORDS = 64
 
@@ -75,8 +74,8 @@ class MasrOptions:
     width, masks: of the lanes.
     packed_store: masks and non-zero values in the store.
     sharing: lanes that have no work take a neighbour's; where nothing is said, on machines of so
-        many lanes that it gains a point. post_units: of the machine; where nothing is said, more
-        than others for the largest.
+        many lanes that it gains a point. post_units: of the machine; what follows from its lanes
+        where nothing is said.
     """
 
     v: int | None = None
@@ -104,13 +103,8 @@ class MasrOptions:
         """Whether lanes take a neighbour's work, on a machine of so many."""
         if self.sharing is not None:
             return self.sharing
-        several = lanes % (2 * (self.clusters(lanes) or MOST_POST_UNITS)) == 0
+        several = structure(lanes, post_units=self.post_units)["max_v"] > 1
         return lanes >= _SHARING_LANES and several and self.width == 1 and self.masks
-
-    def clusters(self, lanes: int) -> int | None:
-        """Post units of a machine of so many lanes; None: what follows from its lanes."""
-        many = lanes * self.width >= _MANY_MACS and lanes % _MANY_POST_UNITS == 0
-        return _MANY_POST_UNITS if many and self.post_units is None else self.post_units
 
 
 @dataclass(frozen=True)
@@ -187,7 +181,7 @@ def masr_config(
         packed_store=int(options.packed_store),
         split_scales=int(options.has_split_scales),
         sharing=int(options.shares(lanes)),
-        post_units=options.clusters(lanes),
+        post_units=options.post_units,
         **given,
     )
 

@@ -48,7 +48,7 @@ PRESETS: Mapping[str, Mapping[str, int]] = {
 #: that split a row's columns.
 LANES_PER_POST_UNIT = 16
 MACS_PER_POST = 32
-MOST_POST_UNITS = 16
+MOST_POST_UNITS = 32
 MOST_V = 16
 
 
@@ -64,7 +64,7 @@ def structure(lanes: int, *, width: int = 1, post_units: int | None = None) -> d
     """Legal ``post_units``, ``max_v`` and ``queue_depth`` for a number of lanes of a width.
 
     One post unit for each 16 lanes, or for 32 multipliers of wide ones, rounded down to a power of
-    two that divides the lanes, at most 16; ``max_v`` is the largest power of two up to 16 that
+    two that divides the lanes, at most 32; ``max_v`` is the largest power of two up to 16 that
     divides the lanes of a cluster. A queue holds two blocks of sums, and 8 at least.
     """
     if post_units is None:
