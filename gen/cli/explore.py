@@ -7,6 +7,8 @@ import typer
 
 from sparnn.gen.output.json_output import check_json, write_json
 
+from .options import Json, Scheduler, Workers
+
 __all__ = ["explore_command"]
 
 
@@ -42,14 +44,22 @@ def explore_command(
     synthesize: Annotated[
         int, typer.Option(min=0, metavar="N", help="Points that are synthesized.")
     ] = 0,
-    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes.")] = 2,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="A Dask scheduler in place of processes here."),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            metavar="D.npz",
+            help="Inputs and labels, once for each model: the outputs' quality counts as well.",
+        ),
     ] = None,
-    json: Annotated[
-        str | None, typer.Option(metavar="FILE|-", help="Write the result as JSON; - prints it.")
-    ] = None,
+    metric: Annotated[
+        str,
+        typer.Option(metavar="NAME|FILE.py:FUNCTION", help="Of --data, as for evaluate."),
+    ] = "accuracy",
+    workers: Workers = 2,
+    scheduler: Scheduler = None,
+    json: Json = None,
 ) -> None:
     """Which machine for my network: all of a grid on models, the best measured."""
     check_json(json)
@@ -63,9 +73,14 @@ def explore_command(
             f"{len(models)} models and --calibrate {len(calibrate)} times: name sample inputs once "
             "for each model, in the same order"
         )
+    if data and len(data) != len(models):
+        raise SparnnError(
+            f"{len(models)} models and --data {len(data)} times: name it once for each model, in "
+            "the same order"
+        )
     grid = read_space(space)
     found = []
-    for model, inputs in zip(models, calibrate, strict=True):
+    for number, (model, inputs) in enumerate(zip(models, calibrate, strict=True)):
         folder = output if len(models) == 1 else output / model.stem
         one = explore(
             model,
@@ -77,6 +92,8 @@ def explore_command(
             synthesize=synthesize,
             workers=workers,
             scheduler=scheduler,
+            data=data[number] if data else None,
+            metric=metric,
         )
         page = write_page(one, folder / "explore.html")
         if json != "-":

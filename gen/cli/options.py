@@ -18,9 +18,11 @@ __all__ = [
     "Masks",
     "Model",
     "OutputFolder",
+    "Scheduler",
     "SplitScales",
     "WeightBits",
     "Width",
+    "Workers",
     "print_lines",
     "within",
 ]
@@ -103,6 +105,11 @@ Model = Annotated[
 ]
 Json = Annotated[
     str | None, typer.Option(metavar="FILE|-", help="Write the report as JSON; - prints it.")
+]
+Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A Dask scheduler in place of processes here."),
 ]
 
 

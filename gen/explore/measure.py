@@ -1,6 +1,8 @@
-"""A point on its RTL: simulated on the sample inputs, or synthesized."""
+"""A point by itself: simulated on the sample inputs, synthesized, or its outputs evaluated."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 from sparnn.gen.boards import BOARDS
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.evaluate.evaluate import evaluate
 from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.synth.mapping import synthesize
 from sparnn.hdl.emit import TOP_MODULE
@@ -21,7 +24,7 @@ from sparnn.sim.runner import simulate
 from .models import placed_config
 from .space import Point
 
-__all__ = ["machine_toml", "simulate_point", "synthesize_point"]
+__all__ = ["evaluate_point", "machine_toml", "simulate_point", "synthesize_point"]
 
 #: What is simulated of sample inputs: cycles of a step change little behind that.
 _FEW = {"batch": 2, "time": 64}
@@ -44,21 +47,10 @@ def simulate_point(model: Path, calibrate: Path, point: Point) -> dict[str, Any]
     or ``reason``.
     """
     try:
-        config = placed_config(model, calibrate, point)
-        with tempfile.TemporaryDirectory(prefix="sparnn-explore-") as name:
-            folder = Path(name)
-            (folder / "machine.toml").write_text(machine_toml(config), encoding="utf-8")
-            compile_model(
-                model,
-                calibrate,
-                folder / "out",
-                config=str(folder / "machine.toml"),
-                prune=point.prune or None,
-                delta=point.delta,
-            )
-            inputs = folder / "x.npz"
-            np.savez(inputs, **_first(calibrate, read_manifest(folder / "out").get("io")))
-            report = simulate(folder / "out", inputs)
+        with _compiled(model, calibrate, point) as out:
+            inputs = out.parent / "x.npz"
+            np.savez(inputs, **_first(calibrate, read_manifest(out).get("io")))
+            report = simulate(out, inputs)
     except _REFUSALS as error:
         return {"reason": str(error)}
     return {
@@ -69,6 +61,36 @@ def simulate_point(model: Path, calibrate: Path, point: Point) -> dict[str, Any]
         "steps": report.steps,
         "sequences": report.sequences,
     }
+
+
+def evaluate_point(
+    model: Path, calibrate: Path, data: Path, metric: str, point: Point
+) -> dict[str, Any]:
+    """Compile for the point's machine and evaluate the golden model: ``quality``, or ``reason``."""
+    try:
+        with _compiled(model, calibrate, point) as out:
+            (result,) = evaluate(out, data, metric, backends=["golden"]).results
+    except _REFUSALS as error:
+        return {"reason": str(error)}
+    return {"quality": result.value}
+
+
+@contextmanager
+def _compiled(model: Path, calibrate: Path, point: Point) -> Iterator[Path]:
+    """The folder that compile writes for the point's machine; it goes afterwards."""
+    config = placed_config(model, calibrate, point)
+    with tempfile.TemporaryDirectory(prefix="sparnn-explore-") as name:
+        machine, out = Path(name) / "machine.toml", Path(name) / "out"
+        machine.write_text(machine_toml(config), encoding="utf-8")
+        compile_model(
+            model,
+            calibrate,
+            out,
+            config=str(machine),
+            prune=point.prune or None,
+            delta=point.delta,
+        )
+        yield out
 
 
 def _first(inputs: Path, io: Any) -> dict[str, Any]:

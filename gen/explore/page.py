@@ -41,7 +41,10 @@ def write_page(found: Exploration, path: Path) -> Path:
     text = environment.get_template("explore.html").render(
         found=found,
         failed=sorted(found.failed.items(), key=lambda one: -one[1]),
-        figures=[_scatter(found, name, title) for name, title in _AXES],
+        figures=[
+            _scatter(found, name, title)
+            for name, title in (*_AXES, *([("quality", found.metric)] if found.metric else []))
+        ],
         errors={name: _summary(errors) for name, errors in found.errors().items() if errors},
         rows=rows,
     )
@@ -82,7 +85,8 @@ def _scatter(found: Exploration, name: str, title: str) -> Markup:
             edgecolors=_MEASURED,
             label=f"simulated ({len(measured)})",
         )
-    axes.set(xscale="log", yscale="log", xlabel="cycles a step", ylabel=title)
+    scale = "linear" if name == "quality" else "log"
+    axes.set(xscale="log", yscale=scale, xlabel="cycles a step", ylabel=title)
     axes.grid(visible=True, alpha=0.3)
     axes.legend()
     text = io.StringIO()

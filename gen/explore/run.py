@@ -1,29 +1,31 @@
 """`sparnn explore`: every point on models, then the best and a sample of the others measured."""
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from sparnn.gen.campaign.cluster import Cluster, Piece, cluster
+from sparnn.gen.campaign.store import Store, code_digest
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.evaluate.metrics import find_metric
 from sparnn.gen.output.manifest import sha256
-from sparnn.sim.progress import progress
 
 from .front import front
-from .measure import machine_toml, simulate_point, synthesize_point
+from .measure import evaluate_point, machine_toml, simulate_point, synthesize_point
 from .models import model_points, placed_config
 from .space import Point, Space
-from .store import Store, code_digest
 
 __all__ = ["OBJECTIVES", "Exploration", "explore"]
 
 #: What is best where it is least.
 OBJECTIVES = ("cycles_per_step", "lut", "memory_bits")
 
-_MODELS, _SIMULATED, _SYNTHESIZED = "models", "simulated", "synthesized"
+_MODELS, _EVALUATED, _SIMULATED, _SYNTHESIZED = "models", "evaluated", "simulated", "synthesized"
+#: With an evaluation: its value, or less it where more is better.
+_LOSS = "loss"
 #: Points of the front that are printed.
 _SHOWN = 10
 #: Seed of the order in which points are taken that are measured beside the front.
@@ -41,6 +43,7 @@ class Exploration:
     failed: reason -> how many points have none.
     simulated, synthesized: index of a point -> what was measured.
     commands: index of a point of the front -> the command that compiles for it.
+    metric: by which points have a ``quality``; "" without an evaluation.
     """
 
     model: str
@@ -51,6 +54,7 @@ class Exploration:
     simulated: Mapping[int, Mapping[str, Any]]
     synthesized: Mapping[int, Mapping[str, Any]]
     commands: Mapping[int, str]
+    metric: str = ""
 
     def lines(self) -> list[str]:
         """For people."""
@@ -82,9 +86,10 @@ class Exploration:
         """One point, for people."""
         one = self.points[index]
         point = Point.of(one["point"])
+        quality = f"{self.metric} {one['quality']:.4g}, " if self.metric else ""
         return (
             f"{one['cycles_per_step']:,.0f} cycles a step, {one['lut']:,} LUT, "
-            f"{one['memory_bits'] / 8192:,.0f} KB: {point.text()}"
+            f"{one['memory_bits'] / 8192:,.0f} KB, {quality}{point.text()}"
         )
 
     def errors(self) -> dict[str, list[float]]:
@@ -110,6 +115,7 @@ class Exploration:
             "board": self.board,
             "points": len(self.points),
             "failed": dict(self.failed),
+            "metric": self.metric,
             "front": [
                 dict(self.points[index])
                 | {"command": self.commands[index]}
@@ -135,6 +141,8 @@ def explore(
     synthesize: int = 0,
     workers: int = 2,
     scheduler: str | None = None,
+    data: Path | None = None,
+    metric: str = "accuracy",
 ) -> Exploration:
     """Look at all points of a space.
 
@@ -146,6 +154,9 @@ def explore(
     points: at most so many of the grid, drawn with a fixed seed; None: all.
     simulate, synthesize: points that are measured, the front's first, then a seeded sample.
     workers: processes of the local cluster. scheduler: address of a Dask scheduler instead.
+    data, metric: by which every width, pruning and threshold is evaluated, as
+        :func:`~sparnn.gen.evaluate.evaluate.evaluate` does; then quality counts as well. More is
+        better of a metric of one's own.
 
     Raises
     ------
@@ -153,25 +164,17 @@ def explore(
     """
     model, calibrate = Path(model).resolve(), Path(calibrate).resolve()
     what = {"code": code_digest(), "model": sha256(model), "calibrate": sha256(calibrate)}
-    store = Store(Path(output), what)
+    store = Store(Path(output), "explore", what)
     all_points = list(space.points())
     if points is not None and points < len(all_points):
         all_points = random.Random(_SEED).sample(all_points, points)
-    groups: dict[Point, list[Point]] = {}
-    for point in all_points:
-        groups.setdefault(point.placed_as, []).append(point)
     board = space.board.name
-    with _cluster(workers, scheduler) as run:
-        work: list[tuple[Any, tuple[Any, ...]]] = [
-            (
-                [board, [one.as_dict() for one in group]],
-                (model_points, model, calibrate, board, group),
-            )
-            for group in groups.values()
-        ]
-        sizes = [len(group) for group in groups.values()]
-        modelled = run("Evaluating points", store, _MODELS, work, sizes)
-        found = [one for group in modelled for one in group]
+    objectives = OBJECTIVES
+    with cluster(workers, scheduler) as hands:
+        found = _on_models(hands, store, model, calibrate, board, all_points)
+        if data is not None:
+            _evaluate(hands, store, model, calibrate, Path(data).resolve(), metric, found)
+            objectives = (*OBJECTIVES, _LOSS)
         good = [one for one in found if "reason" not in one]
         failed: dict[str, int] = {}
         for one in found:
@@ -180,30 +183,92 @@ def explore(
         fitting = [index for index, one in enumerate(good) if not one["short"]]
         if not fitting:
             raise SparnnError(_nothing(good, failed, board))
-        best = [fitting[k] for k in front([good[index] for index in fitting], OBJECTIVES)]
+        best = [fitting[k] for k in front([good[index] for index in fitting], objectives)]
         others = [index for index in fitting if index not in set(best)]
         random.Random(_SEED).shuffle(others)
         measured = []
-        for kind, count, title, call in (
-            (_SIMULATED, simulate, "Simulating points", (simulate_point, model, calibrate)),
-            (
-                _SYNTHESIZED,
-                synthesize,
-                "Synthesizing points",
-                (synthesize_point, model, calibrate, board),
-            ),
+        for kind, count, title, function, more in (
+            (_SIMULATED, simulate, "Simulating points", simulate_point, ()),
+            (_SYNTHESIZED, synthesize, "Synthesizing points", synthesize_point, (board,)),
         ):
             some = _spread(best, others, count)
-            work = [
-                ([board, good[index]["point"]], (*call, Point.of(good[index]["point"])))
-                for index in some
+            chosen = [good[index]["point"] for index in some]
+            pieces = [
+                Piece([board, one], function, (model, calibrate, *more, Point.of(one)))
+                for one in chosen
             ]
-            results = run(title, store, kind, work, [1] * len(some))
-            measured.append(dict(zip(some, results, strict=True)))
-    commands = {
-        index: _command(store, model, calibrate, Point.of(good[index]["point"])) for index in best
-    }
-    return Exploration(model.name, board, good, best, failed, measured[0], measured[1], commands)
+            measured.append(dict(zip(some, hands.run(title, store, kind, pieces), strict=True)))
+    return Exploration(
+        model.name,
+        board,
+        good,
+        best,
+        failed,
+        *measured,
+        {
+            index: _command(store, model, calibrate, Point.of(good[index]["point"]))
+            for index in best
+        },
+        "" if data is None else metric,
+    )
+
+
+def _on_models(
+    hands: Cluster,
+    store: Store,
+    model: Path,
+    calibrate: Path,
+    board: str,
+    points: Sequence[Point],
+) -> list[dict[str, Any]]:
+    """What the models say of each point; those that one placement serves are one piece of work."""
+    groups: dict[Point, list[Point]] = {}
+    for point in points:
+        groups.setdefault(point.placed_as, []).append(point)
+    pieces = [
+        Piece(
+            [board, [one.as_dict() for one in group]],
+            model_points,
+            (model, calibrate, board, group),
+            len(group),
+        )
+        for group in groups.values()
+    ]
+    found = hands.run("Evaluating points", store, _MODELS, pieces)
+    return [one for group in found for one in group]
+
+
+def _evaluate(
+    hands: Cluster,
+    store: Store,
+    model: Path,
+    calibrate: Path,
+    data: Path,
+    metric: str,
+    found: list[dict[str, Any]],
+) -> None:
+    """Give every point its ``quality`` and ``loss``, or the reason why it has none. What numbers a
+    machine gives follows from a few of its values, so one point of each kind is evaluated."""
+    better = find_metric(metric).better
+    kinds: dict[Point, list[dict[str, Any]]] = {}
+    for one in found:
+        if "reason" not in one:
+            kinds.setdefault(Point.of(one["point"]).numbers_as, []).append(one)
+    pieces = [
+        Piece(
+            [sha256(data), metric, kind.as_dict()],
+            evaluate_point,
+            (model, calibrate, data, metric, Point.of(group[0]["point"])),
+        )
+        for kind, group in kinds.items()
+    ]
+    results = hands.run("Evaluating outputs", store, _EVALUATED, pieces)
+    for group, result in zip(kinds.values(), results, strict=True):
+        if "reason" not in result:
+            value = result["quality"]
+            result = result | {_LOSS: value if better == "less" else -value}
+        for one in group:
+            one |= result
 
 
 def _spread(best: Sequence[int], others: Sequence[int], count: int) -> list[int]:
@@ -241,62 +306,3 @@ def _command(store: Store, model: Path, calibrate: Path, point: Point) -> str:
         f"--config {quote(str(file))}"
         f"{prune}{delta} -o out"
     )
-
-
-_Work = Sequence[tuple[Any, tuple[Any, ...]]]
-_Run = Callable[[str, Store, str, _Work, Sequence[int]], list[Any]]
-
-
-@contextmanager
-def _cluster(workers: int, scheduler: str | None) -> Iterator[_Run]:
-    """A function that does pieces of work on Dask workers, but those whose results are there."""
-    try:
-        from distributed import Client, LocalCluster, as_completed
-    except ImportError:
-        raise SparnnError("sparnn explore needs Dask: pip install 'sparnn[explore]'") from None
-    if scheduler is None:
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            dashboard_address=None,
-            silence_logs=40,
-        )
-        client = Client(cluster)
-    else:
-        cluster = None
-        try:
-            client = Client(scheduler, timeout=10)
-        except (OSError, ValueError, TimeoutError):
-            raise SparnnError(
-                f"--scheduler {scheduler}: no Dask scheduler answers there; start one with "
-                "`dask scheduler`, or leave the option out"
-            ) from None
-
-    def run(title: str, store: Store, kind: str, work: _Work, sizes: Sequence[int]) -> list[Any]:
-        keys = [store.key(kind, content) for content, _ in work]
-        results = [store.get(kind, key) for key in keys]
-        missing = [index for index, one in enumerate(results) if one is None]
-        with progress(title, sum(sizes)) as advance:
-            advance(sum(sizes) - sum(sizes[index] for index in missing))
-            futures = {
-                client.submit(_call, *work[index][1], pure=False, retries=2): index
-                for index in missing
-            }
-            for future, value in as_completed(futures, with_results=True):
-                index = futures[future]
-                results[index] = value
-                store.put(kind, keys[index], value)
-                advance(sizes[index])
-        return results
-
-    try:
-        yield run
-    finally:
-        client.close()
-        if cluster is not None:
-            cluster.close()
-
-
-def _call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """On the worker."""
-    return function(*arguments)

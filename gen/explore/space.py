@@ -20,6 +20,8 @@ __all__ = ["AREA_ONLY", "DEFAULT_SPACE", "Point", "Space", "read_space"]
 #: activations that round to zero, so that all have the cycles of :data:`BITS`.
 AREA_ONLY = frozenset({"lut_memory", "large_memory", "counters", "weight_bits", "activation_bits"})
 BITS = {"weight_bits": 8, "activation_bits": 8}
+#: What of a machine its outputs depend on.
+NUMBERS = frozenset({"weight_bits", "activation_bits", "split_scales", "clip"})
 
 _SECTIONS = {"machine", "board", "grid", "network"}
 _NETWORK = ("prune", "delta")
@@ -71,6 +73,12 @@ class Point:
         kept = [pair for pair in self.values if pair[0] not in AREA_ONLY]
         values = tuple(sorted([*kept, *BITS.items()]))
         return Point(self.machine, values, self.prune, self.delta)
+
+    @property
+    def numbers_as(self) -> "Point":
+        """The same for all points whose machines give the same outputs."""
+        kept = tuple(pair for pair in self.values if pair[0] in NUMBERS)
+        return Point(self.machine, kept, self.prune, self.delta)
 
     def text(self) -> str:
         """For people."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 from support.onnx_builder import Graph
 
@@ -29,10 +30,19 @@ def arguments(tmp_path: Path) -> list[str]:
     g.output(g.squeeze(y, 1), "y")
     onnx.save(g.model(), tmp_path / "model.onnx")
     rng = np.random.default_rng(7)
-    np.savez(tmp_path / "x.npz", x=rng.normal(size=(9, 2, 4)).astype(np.float32))
+    samples = rng.normal(size=(9, 2, 4)).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=samples)
+    np.savez(
+        tmp_path / "data.npz", x=samples, target=float_outputs(tmp_path / "model.onnx", samples)
+    )
     (tmp_path / "space.toml").write_text(SPACE)
     files = ["model.onnx", "--calibrate", "x.npz", "--space", "space.toml", "-o", "found"]
     return [sys.executable, "-m", "sparnn.gen.cli", "explore", *files]
+
+
+def float_outputs(model: Path, samples: np.ndarray) -> np.ndarray:
+    (y,) = ort.InferenceSession(model).run(None, {"x": samples})
+    return y
 
 
 def results(folder: Path, kind: str) -> dict[str, int]:
@@ -50,6 +60,7 @@ def test_a_killed_run_goes_on(arguments: list[str], tmp_path: Path) -> None:
     before = results(tmp_path, "models")
     assert before
     again = [*arguments, "--simulate", "1", "--workers", "1", "--json", "found.json"]
+    again += ["--data", "data.npz", "--metric", "mse"]
     done = subprocess.run(
         again, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
     )
@@ -63,7 +74,11 @@ def test_a_killed_run_goes_on(arguments: list[str], tmp_path: Path) -> None:
     assert found["bit_exact"]
     (error,) = found["errors"]["cycles"]
     assert abs(error) < 0.5  # a network of 45 weights waits more than it multiplies
+    assert len(results(tmp_path, "evaluated")) == 2  # bits of weights alone matter to the outputs
+    quality = {one["point"]["values"]["weight_bits"]: one["quality"] for one in found["front"]}
+    assert 0 < quality[8] < quality[6]
     page = (tmp_path / "found" / "explore.html").read_text()
+    assert "<th>mse</th>" in page
     for one in found["front"]:
         assert one["command"] in page
         assert (tmp_path / one["command"].split("--config ")[1].split()[0]).is_file()

@@ -16,7 +16,16 @@ def test_preset_is_legal(name):
 
 @pytest.mark.parametrize(
     ("lanes", "post_units", "max_v"),
-    [(1, 1, 1), (3, 1, 1), (8, 1, 8), (12, 1, 4), (48, 2, 8), (64, 4, 16), (256, 16, 16), (1024, 32, 16)],
+    [
+        (1, 1, 1),
+        (3, 1, 1),
+        (8, 1, 8),
+        (12, 1, 4),
+        (48, 2, 8),
+        (64, 4, 16),
+        (256, 16, 16),
+        (1024, 32, 16),
+    ],
 )
 def test_structure(lanes, post_units, max_v):
     wanted = {"queue_depth": 8, "post_units": post_units, "max_v": max_v}

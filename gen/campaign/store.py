@@ -12,7 +12,6 @@ from sparnn.sim.verilator.cache import sources
 __all__ = ["Store", "code_digest"]
 
 _VERSION = 1
-_HEAD = "explore.json"
 
 
 def code_digest() -> str:
@@ -23,15 +22,19 @@ def code_digest() -> str:
 class Store:
     """A folder of results. Several processes and machines may share it: a file appears whole.
 
+    Parameters
+    ----------
+    campaign: what its results are of, a word. what: all that they depend on beside a piece of work.
+
     Raises
     ------
     SparnnError: the folder holds something else, or results of another version.
     """
 
-    def __init__(self, folder: Path, what: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, campaign: str, what: dict[str, Any]) -> None:
         self.folder = folder
         self._what = what | {"version": _VERSION}
-        head = folder / _HEAD
+        head = folder / f"{campaign}.json"
         if head.is_file():
             try:
                 found = json.loads(head.read_text(encoding="utf-8"))
@@ -40,7 +43,7 @@ class Store:
             if not isinstance(found, dict) or found.get("version") != _VERSION:
                 raise SparnnError(f"{folder} holds results of another version: name a new folder")
         elif folder.is_dir() and any(folder.iterdir()):
-            raise SparnnError(f"{folder} is not empty and holds no exploration: name a new folder")
+            raise SparnnError(f"{folder} is not empty and has no {head.name}: name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         _write(head, {"version": _VERSION})
 

@@ -1,0 +1,115 @@
+"""Pieces of work on Dask: processes here, or the workers of a scheduler elsewhere."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sparnn.gen.errors import SparnnError
+from sparnn.sim.progress import progress
+
+from .store import Store
+
+__all__ = ["Cluster", "Piece", "cluster"]
+
+#: A piece whose worker dies runs again so often.
+_RETRIES = 2
+#: Pieces that wait at each worker while work goes on without end.
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One call.
+
+    Members
+    -------
+    content: what the result is of, as JSON, beside what the store says of all.
+    function, arguments: of the module's top level, so that a worker finds it. size: for progress.
+    """
+
+    content: Any
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    size: int = 1
+
+
+class Cluster:
+    """Workers that are there; made by :func:`cluster`."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def run(self, title: str, store: Store, kind: str, pieces: Sequence[Piece]) -> list[Any]:
+        """Results of all pieces, in their order; those that the store has are not done again."""
+        from distributed import as_completed
+
+        keys = [store.key(kind, one.content) for one in pieces]
+        results = [store.get(kind, key) for key in keys]
+        missing = [index for index, one in enumerate(results) if one is None]
+        with progress(title, sum(one.size for one in pieces)) as advance:
+            advance(sum(one.size for one in pieces) - sum(pieces[k].size for k in missing))
+            futures = {self._submit(pieces[index]): index for index in missing}
+            for future, value in as_completed(futures, with_results=True):
+                index = futures[future]
+                results[index] = value
+                store.put(kind, keys[index], value)
+                advance(pieces[index].size)
+        return results
+
+    def follow(self, pieces: Iterator[Piece], until: float) -> Iterator[tuple[Piece, Any]]:
+        """Results of pieces without end, as they come, until a time (of :func:`time.time`): what
+        was begun by then is waited for."""
+        from distributed import as_completed
+
+        under_way = as_completed(with_results=True)
+        waiting: dict[Any, Piece] = {}
+
+        def begin() -> None:
+            piece = next(pieces, None) if time.time() < until else None
+            if piece is not None:
+                future = self._submit(piece)
+                waiting[future] = piece
+                under_way.add(future)
+
+        for _ in range(_AHEAD * max(1, len(self._client.scheduler_info()["workers"]))):
+            begin()
+        for future, value in under_way:
+            yield waiting.pop(future), value
+            begin()
+
+    def _submit(self, piece: Piece) -> Any:
+        return self._client.submit(piece.function, *piece.arguments, pure=False, retries=_RETRIES)
+
+
+@contextmanager
+def cluster(workers: int, scheduler: str | None) -> Iterator[Cluster]:
+    """Processes here, so many, or the workers of a scheduler at an address.
+
+    Raises
+    ------
+    SparnnError: Dask is not installed, or no scheduler answers.
+    """
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise SparnnError("several workers need Dask: pip install 'sparnn[explore]'") from None
+    here = None
+    if scheduler is None:
+        here = LocalCluster(
+            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=40
+        )
+    try:
+        client = Client(scheduler if here is None else here, timeout=10 if here is None else 60)
+    except (OSError, ValueError, TimeoutError):
+        raise SparnnError(
+            f"--scheduler {scheduler}: no Dask scheduler answers there; start one with "
+            "`dask scheduler`, or leave the option out"
+        ) from None
+    try:
+        yield Cluster(client)
+    finally:
+        client.close()
+        if here is not None:
+            here.close()
