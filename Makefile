@@ -163,7 +163,7 @@ fuzz: $(STAMP)
 	$(BIN)/python -m sparnn.gen.bench.fuzz $(ARGS)
 
 regress: $(STAMP)
-	$(BIN)/python -m sparnn.gen.bench.regress --minutes $(MINUTES) $(ARGS)
+	$(BIN)/sparnn regress --minutes $(MINUTES) $(ARGS)
 
 user: $(USER)
 

@@ -1,12 +1,8 @@
-"""`make regress`: random networks on random machines, RTL against the golden model, without end.
+"""A random network on a random machine, RTL against the golden model: a case of `sparnn regress`.
 
-A case is named MACHINE:NETWORK, two seeds. A machine's Verilog is built once for all its networks.
+A case is named MACHINE:NETWORK, two seeds.
 """
 
-import argparse
-import sys
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
@@ -42,7 +37,6 @@ from .random_networks import (
 __all__ = [
     "Case",
     "compact_machine",
-    "main",
     "random_machine",
     "run_case",
     "streaming_machine",
@@ -225,52 +219,3 @@ def _shorter_runs(rng: np.random.Generator, program: MachineProgram) -> MachineP
     if stuck or not rng.random() < 0.3:
         return program
     return replace(program, max_steps=min(program.max_steps, int(rng.integers(1, 5))))
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m sparnn.gen.bench.regress", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=0, help="first machine")
-    parser.add_argument("--networks", type=int, default=50, help="networks per machine")
-    parser.add_argument("--streaming", action="store_true", help="weights from external memory")
-    parser.add_argument("--case", metavar="MACHINE:NETWORK", help="replay one case")
-    arguments = parser.parse_args()
-    end = time.monotonic() + 60 * arguments.minutes
-    if arguments.case:
-        try:
-            machine, only = (int(part) for part in arguments.case.split(":"))
-        except ValueError:
-            print(
-                f"sparnn: error: --case {arguments.case!r} is not MACHINE:NETWORK, two numbers",
-                file=sys.stderr,
-            )
-            return 2
-        networks = [only]
-    else:
-        machine, networks = arguments.seed, list(range(arguments.networks))
-    make = streaming_machine if arguments.streaming else random_machine
-    done = failed = 0
-    while True:
-        with tempfile.TemporaryDirectory(prefix="sparnn-regress-") as folder:
-            for network in networks:
-                kind = " --streaming" * arguments.streaming
-                replay = f"python -m sparnn.gen.bench.regress{kind} --case {machine}:{network}"
-                try:
-                    case = run_case(machine, network, Path(folder), make)
-                except (SparnnError, ValueError, RuntimeError) as error:
-                    case = Case(f"{machine}:{network}", "", 0, str(error))
-                done += 1
-                failed += case.mismatch is not None
-                state = "ok" if case.mismatch is None else f"FAILED {case.mismatch}\n  {replay}"
-                print(f"{case.name}: {case.description}; {case.cycles} cycles: {state}", flush=True)
-                if time.monotonic() > end:
-                    break
-        machine += 1
-        if arguments.case or time.monotonic() > end:
-            break
-    print(f"{done - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

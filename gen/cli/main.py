@@ -44,6 +44,7 @@ from .options import (
     print_lines,
     within,
 )
+from .regress import regress_command
 from .synth import estimate_command, fit_command, synth_command
 
 __all__ = ["app", "main"]
@@ -293,6 +294,7 @@ app.command("estimate")(estimate_command)
 app.command("evaluate")(evaluate_command)
 app.command("explore")(explore_command)
 app.command("report")(report_command)
+app.command("regress")(regress_command)
 
 
 BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="ulx3s, icebreaker, …")]

@@ -83,7 +83,7 @@ def test_the_machines_cover_the_corners():
 )
 def test_random_networks(machine, tmp_path):
     for network in range(NETWORKS):
-        replay = f"replay: python -m sparnn.gen.bench.regress --case {machine}:{network}"
+        replay = f"replay: sparnn regress --case {machine}:{network}"
         try:
             case = run_case(machine, network, tmp_path)
         except Exception as error:
