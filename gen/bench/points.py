@@ -1,14 +1,17 @@
 """What the commands of `sparnn bench` measured, as they show and write it."""
 
+import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import typer
 
+from sparnn.gen.campaign.cluster import Piece, cluster
 from sparnn.gen.output.json_output import write_json
 
-__all__ = ["gather", "publish", "publish_rows"]
+__all__ = ["gather", "publish", "publish_rows", "spread"]
 
 #: Of a point that has just been measured; the table and the file have all.
 _SHOWN = (
@@ -38,6 +41,46 @@ def gather(points: Iterable[Mapping[str, Any]], json_file: str | None) -> list[M
         shown = {name: point[name] for name in _SHOWN if name in point}
         print(", ".join(f"{name} {_text(value)}" for name, value in shown.items()), file=sys.stderr)
     return rows
+
+
+def spread(
+    function: Callable[..., Iterable[Any]],
+    sizes: Sequence[int],
+    *others: Any,
+    workers: int,
+    scheduler: str | None,
+    **named: Any,
+) -> Iterator[dict[str, Any]]:
+    """Points of a function of a list of sizes; on several workers, which take a size each, as they
+    come. A point is a mapping, or a dataclass that becomes one.
+
+    Raises
+    ------
+    SparnnError: no scheduler answers.
+    """
+    if workers == 1 and scheduler is None:
+        yield from map(_mapping, function(sizes, *others, **named))
+        return
+    pieces = [Piece(size, _points, (function, [size], others, named)) for size in sizes]
+    with cluster(min(workers, len(sizes)), scheduler) as hands:
+        for _, points in hands.follow(iter(pieces), math.inf):
+            yield from points
+
+
+def _points(
+    function: Callable[..., Iterable[Any]],
+    sizes: Sequence[int],
+    others: Sequence[Any],
+    named: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """On a worker."""
+    return [_mapping(point) for point in function(sizes, *others, **named)]
+
+
+def _mapping(point: Any) -> dict[str, Any]:
+    if isinstance(point, Mapping):
+        return dict(point)
+    return point.as_dict() if hasattr(point, "as_dict") else asdict(point)
 
 
 def publish(title: str, points: Sequence[Mapping[str, Any]], json_file: str | None) -> None:

@@ -98,7 +98,10 @@ def cluster(workers: int, scheduler: str | None) -> Iterator[Cluster]:
     here = None
     if scheduler is None:
         here = LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", silence_logs=40
+            n_workers=workers,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",
+            silence_logs=40,
         )
     try:
         client = Client(scheduler if here is None else here, timeout=10 if here is None else 60)

@@ -12,11 +12,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from sparnn.gen.bench.points import gather, publish
+from sparnn.gen.bench.points import gather, publish, spread
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.output.json_output import check_json
 
-from .options import Json, within
+from .options import Json, Scheduler, Workers, within
 
 __all__ = [
     "Balance",
@@ -218,10 +218,10 @@ def masr_command(
     ] = None,
     json: Json = None,
     plot: Plot = None,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
 ) -> None:
     """MASR's layer on machines of several sizes: cycles, utilization, where the slots go."""
-    from dataclasses import asdict
-
     from sparnn.gen.bench.masr import MasrOptions, masr_points
     from sparnn.gen.bench.masr_plot import plot_utilization
     from sparnn.gen.synth.plot import check_plot
@@ -229,7 +229,8 @@ def masr_command(
     check_json(json)
     if plot is not None:
         check_plot(plot)
-    points = masr_points(
+    points = spread(
+        masr_points,
         lanes or [macs // width for macs in _MASR_MACS],
         MasrOptions(
             width=width,
@@ -254,6 +255,8 @@ def masr_command(
         seed=seed,
         directions=directions,
         block=block,
+        workers=workers,
+        scheduler=scheduler,
     )
     settings = {
         "block": block,
@@ -261,7 +264,7 @@ def masr_command(
         "rotate": rotate,
         "schedule": schedule.value,
     }
-    rows = gather((asdict(point) | settings for point in points), json)
+    rows = gather((point | settings for point in points), json)
     if plot is not None:
         plot_utilization(rows, plot)
     publish("MASR's layer", rows, json)

@@ -1,15 +1,16 @@
 """`sparnn bench delta`: differences from step to step."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
 
-from sparnn.gen.bench.points import gather, publish
+from sparnn.gen.bench.points import gather, publish, spread
 from sparnn.gen.output.json_output import check_json
 
 from .bench import ListCommand, Seed
 from .bench_accuracy import bench_app
-from .options import Json, within
+from .options import Json, Scheduler, Workers, within
 
 __all__ = ["bench_app", "delta_command"]
 
@@ -36,13 +37,22 @@ def delta_command(
         int, typer.Option(callback=within(2, 512), metavar="T", help="Steps of the sequence.")
     ] = 48,
     seed: Seed = 0,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     json: Json = None,
 ) -> None:
     """A GRU with drawn weights, sent differences: cycles at a stated share of elements not sent."""
     check_json(json)
     from sparnn.gen.bench.delta import delta_points
 
-    points = gather(
-        delta_points(network, macs, width=width, sparsity=sparsity, steps=steps, seed=seed), json
+    points = spread(
+        partial(delta_points, network),
+        macs,
+        width=width,
+        sparsity=sparsity,
+        steps=steps,
+        seed=seed,
+        workers=workers,
+        scheduler=scheduler,
     )
-    publish(f"Deltas on {network}", points, json)
+    publish(f"Deltas on {network}", gather(points, json), json)

@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from sparnn.gen.bench.points import publish
+from sparnn.gen.bench.points import publish, spread
 from sparnn.gen.output.json_output import check_json
 
 from .bench import ListCommand, Seed, Steps, bench_app
-from .options import Json, within
+from .options import Json, Scheduler, Workers, within
 
 __all__ = [
     "bench_app",
@@ -88,13 +88,16 @@ def sharp_command(
     steps: Steps = 25,
     seed: Seed = 0,
     rtl: Simulate = True,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
     json: Json = None,
 ) -> None:
     """SHARP's measure: utilization of the dense machines over hidden sizes."""
     from sparnn.gen.bench.sharp import sharp_points
 
     check_json(json)
-    points = sharp_points(
+    points = spread(
+        sharp_points,
         macs,
         hidden,
         cell=cell.value,
@@ -105,8 +108,10 @@ def sharp_command(
         steps=steps,
         seed=seed,
         simulate=rtl,
+        workers=workers,
+        scheduler=scheduler,
     )
-    publish("Dense machines", [point.as_dict() for point in points], json)
+    publish("Dense machines", list(points), json)
 
 
 @bench_app.command("schedules", cls=ListCommand)

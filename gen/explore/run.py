@@ -186,7 +186,7 @@ def explore(
         best = [fitting[k] for k in front([good[index] for index in fitting], objectives)]
         others = [index for index in fitting if index not in set(best)]
         random.Random(_SEED).shuffle(others)
-        measured = []
+        measured: list[Mapping[int, Mapping[str, Any]]] = []
         for kind, count, title, function, more in (
             (_SIMULATED, simulate, "Simulating points", simulate_point, ()),
             (_SYNTHESIZED, synthesize, "Synthesizing points", synthesize_point, (board,)),
@@ -198,18 +198,12 @@ def explore(
                 for one in chosen
             ]
             measured.append(dict(zip(some, hands.run(title, store, kind, pieces), strict=True)))
+    commands = {
+        index: _command(store, model, calibrate, Point.of(good[index]["point"])) for index in best
+    }
+    said = "" if data is None else metric
     return Exploration(
-        model.name,
-        board,
-        good,
-        best,
-        failed,
-        *measured,
-        {
-            index: _command(store, model, calibrate, Point.of(good[index]["point"]))
-            for index in best
-        },
-        "" if data is None else metric,
+        model.name, board, good, best, failed, measured[0], measured[1], commands, said
     )
 
 

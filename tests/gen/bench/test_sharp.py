@@ -30,6 +30,15 @@ def test_points(sparnn: Sparnn) -> None:
         assert 0.5 < one["utilization"] < 1 or one["macs"] == 4096
 
 
+def test_several_workers_say_the_same(sparnn: Sparnn) -> None:
+    sizes = ("--macs", "1024", "4096", "--hidden", "64")
+    command = ("bench", "sharp", *sizes, "--model", "--json", "-")
+    alone, several = (sparnn(*command, *more) for more in ((), ("--workers", "2")))
+    assert several.returncode == 0, several.stderr
+    points = [json.loads(one.stdout) for one in (alone, several)]
+    assert points[0] == sorted(points[1], key=lambda one: one["macs"])
+
+
 def test_unknown_size(sparnn: Sparnn) -> None:
     done = sparnn("bench", "sharp", "--macs", "5", "--hidden", "64", "--model")
     assert done.returncode == 2
