@@ -169,7 +169,7 @@ def explore(
     if points is not None and points < len(all_points):
         all_points = random.Random(_SEED).sample(all_points, points)
     board = space.board.name
-    objectives = OBJECTIVES
+    objectives: Sequence[str] = OBJECTIVES
     with cluster(workers, scheduler) as hands:
         found = _on_models(hands, store, model, calibrate, board, all_points)
         if data is not None:
