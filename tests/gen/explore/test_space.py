@@ -6,7 +6,6 @@ import pytest
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.explore.front import front
 from sparnn.gen.explore.space import Point, read_space
-from sparnn.gen.explore.store import Store
 
 
 def test_every_combination_once(tmp_path):
@@ -66,18 +65,3 @@ def test_front():
         assert again != dominated, index
     assert [points[k]["a"] for k in kept] == sorted({points[k]["a"] for k in kept})
     assert front([], ["a"]) == []
-
-
-def test_results_are_of_their_code_and_network(tmp_path):
-    one, other = (Store(tmp_path / "r", {"model": name}) for name in "ab")
-    one.put("models", one.key("models", [1]), 5)
-    assert one.get("models", one.key("models", [1])) == 5
-    assert other.get("models", other.key("models", [1])) is None
-    assert one.get("models", one.key("models", [2])) is None
-    (tmp_path / "other").mkdir()
-    (tmp_path / "other" / "file").touch()
-    with pytest.raises(SparnnError, match="holds no exploration"):
-        Store(tmp_path / "other", {})
-    (tmp_path / "r" / "explore.json").write_text('{"version": 0}')
-    with pytest.raises(SparnnError, match="results of another version"):
-        Store(tmp_path / "r", {})
