@@ -14,7 +14,7 @@ def test_results_are_of_their_code_and_network(tmp_path):
     assert one.get("models", one.key("models", [2])) is None
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "file").touch()
-    with pytest.raises(SparnnError, match="has no explore.json"):
+    with pytest.raises(SparnnError, match=r"has no explore\.json"):
         Store(tmp_path / "other", "explore", {})
     (tmp_path / "r" / "explore.json").write_text('{"version": 0}')
     with pytest.raises(SparnnError, match="results of another version"):
