@@ -143,13 +143,24 @@ def find_steps(graph: Graph, tensors: Tensors) -> list[Step]:
 
 def _activated(graph: Graph, name: str) -> bool:
     """Whether a candidate's function is applied to a tensor."""
-    return any(graph.nodes[k].op_type in ("Relu", "Tanh") for k in graph.readers.get(name, ()))
+    return bool(_readers(graph, name) & {"Relu", "Tanh"})
 
 
 def _multiplied(graph: Graph, name: str) -> bool:
     """Whether a tensor is multiplied by a matrix, perhaps beside others."""
-    readers = (graph.nodes[k].op_type for k in graph.readers.get(name, ()))
-    return any(op in ("Concat", "Gemm", "MatMul") for op in readers)
+    return bool(_readers(graph, name) & {"Concat", "Gemm", "MatMul"})
+
+
+def _readers(graph: Graph, name: str) -> set[str]:
+    """The operators that read a tensor, behind those that leave it as it is."""
+    found: set[str] = set()
+    for number in graph.readers.get(name, ()):
+        node = graph.nodes[number]
+        if node.op_type in ("Cast", "Dropout", "Identity", "Where"):
+            found |= _readers(graph, node.output[0])
+        else:
+            found.add(node.op_type)
+    return found
 
 
 def _simple(node: NodeProto, value: Value) -> Step | None:
@@ -163,10 +174,8 @@ def _simple(node: NodeProto, value: Value) -> Step | None:
     return Step("RNN", node.op_type, {"h": argument}, None, state=atom)
 
 
-def _sampled(
-    graph: Graph, feeds: Sequence[Arrays]
-) -> tuple[dict[str, Array], dict[str, tuple[int, ...]]]:
-    """The constants, and the shapes of all other tensors."""
+def _sampled(graph: Graph, feeds: Sequence[Arrays]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """The constants, and all other tensors on the first sample inputs."""
     constants = {name: numpy_helper.to_array(one) for name, one in graph.weights.items()}
     fixed, others = list[str](), list[str]()
     for number, node in enumerate(graph.nodes):
@@ -174,8 +183,7 @@ def _sampled(
     given = {value.name: np.asarray(feeds[0][value.name]) for value in graph.inputs}
     found = evaluate(graph.model, feeds[:1], [*fixed, *others])[0]
     constants |= {name: np.asarray(found[name]) for name in fixed}
-    shapes = {name: np.asarray(found[name]).shape for name in others}
-    return constants, shapes | {name: one.shape for name, one in given.items()}
+    return constants, given | {name: np.asarray(found[name]) for name in others}
 
 
 class _Emitter:

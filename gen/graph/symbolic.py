@@ -138,13 +138,14 @@ class Tensors:
 
     Parameters
     ----------
-    constants: tensors whose value is the same for every sequence. shapes: of the others, on the
-        sample inputs.
+    constants: tensors whose value is the same for every sequence. samples: the others, on the
+        sample inputs; only their shapes and types are read.
     """
 
-    def __init__(self, constants: Mapping[str, Array], shapes: Mapping[str, Sequence[int]]):
+    def __init__(self, constants: Mapping[str, Array], samples: Mapping[str, Array]):
         self.constants = constants
-        self.shapes = {name: tuple(shape) for name, shape in shapes.items()}
+        self.shapes = {name: array.shape for name, array in samples.items()}
+        self.types = {name: array.dtype for name, array in samples.items()}
         self.values: dict[str, Value] = {}
         #: Tensor -> the tensors that it joins along an axis that is not the last one.
         self.joined: dict[str, tuple[int, tuple[Value, ...]]] = {}
@@ -463,6 +464,21 @@ def _same(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Found:
     return [Value(shape, value.parts)]
 
 
+def _cast(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Found:
+    """Only to the type that the tensor has."""
+    same = tensors.types.get(node.input[0]) == tensors.types.get(node.output[0])
+    return _same(tensors, node, attributes) if same else None
+
+
+def _where(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Found:
+    """Only by a condition that is the same everywhere, as masks are that mask nothing."""
+    condition = tensors.constants.get(node.input[0])
+    if condition is None or not condition.size or condition.any() != condition.all():
+        return None
+    value = tensors.value(node.input[1] if condition.any() else node.input[2])
+    return None if value is None else [value]
+
+
 def _transpose(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Found:
     """Only what moves axes of size 1."""
     perm = [int(one) for one in attributes.get("perm", ())]
@@ -471,6 +487,7 @@ def _transpose(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Fou
 
 _RULES: Mapping[str, Callable[[Tensors, NodeProto, Attributes], Found]] = {
     "Add": _sum((1.0, 1.0)),
+    "Cast": _cast,
     "Concat": _concat,
     "Dropout": _same,
     "Flatten": _same,
@@ -488,4 +505,5 @@ _RULES: Mapping[str, Callable[[Tensors, NodeProto, Attributes], Found]] = {
     "Sum": _sum(()),
     "Transpose": _transpose,
     "Unsqueeze": _same,
+    "Where": _where,
 } | dict.fromkeys(FUNCTIONS, _function)

@@ -42,6 +42,27 @@ def test_unrolled_cells(kind: str, given: bool) -> None:
     assert not {"Sigmoid", "Mul", "Gemm", "Gather"} & {n.op_type for n in made.graph.node}
 
 
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
+def test_casts_and_masks_that_change_nothing(kind: str) -> None:
+    """As Keras 3 exports its layers with PyTorch behind it."""
+    model = unrolled(kind)
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    for node in nodes:
+        if node.op_type in ("Sigmoid", "Tanh", "Gather"):
+            name = node.output[0]
+            node.output[0] = f"{name}_own"
+            kept = helper.make_node("Cast", [f"{name}_own"], [f"{name}_cast"], to=1)
+            mask = helper.make_node("Where", ["always", f"{name}_cast", "nothing"], [name])
+            model.graph.node.extend([node, kept, mask])
+        else:
+            model.graph.node.append(node)
+    for name, value in (("always", np.array([True])), ("nothing", np.zeros(1, np.float32))):
+        model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    made, _, _ = recognized(model, [drawn(model)])
+    assert operators(made) == [named(kind)]
+
+
 @pytest.mark.parametrize("kind", ["gru", "lstm"])
 def test_layers_and_directions(kind: str) -> None:
     model = unrolled(kind, layers=2)
