@@ -116,6 +116,11 @@ class MachineConfig(ABC):
         return 0
 
     @property
+    def parity(self) -> int:
+        """1: words of weights, masks and states have parity, and a port tells of damage."""
+        return 0
+
+    @property
     def delta(self) -> int:
         """1: lanes see differences from step to step instead of activations."""
         return 0
@@ -176,8 +181,8 @@ class MachineConfig(ABC):
 
     @property
     def unused(self) -> frozenset[str]:
-        """Parameters and descriptor fields that mean nothing on this machine, and are no part of
-        its identity."""
+        """Parameters and descriptor fields that mean nothing on this machine, or nothing to images,
+        and are no part of its identity."""
         return frozenset()
 
     def identity_text(self) -> str:

@@ -17,21 +17,23 @@ class PlacedMachine(wiring.Component):
     Parameters
     ----------
     link_words: words that the machine takes at once.
-    stream_bits: of its words of external memory, 0: it reads none.
+    stream_bits: of its words of external memory, 0: it reads none. parity: it has parity.
 
     Members
     -------
     rx, tx: the machine's streams. requests, words, damaged: its ports to external memory.
+    wrong: with ``parity``: a word that it read is damaged.
     """
 
-    def __init__(self, link_words: int = 1, stream_bits: int = 0) -> None:
-        self._stream_bits = stream_bits
+    def __init__(self, link_words: int = 1, stream_bits: int = 0, parity: int = 0) -> None:
+        self._stream_bits, self._parity = stream_bits, parity
         super().__init__(
             {
                 "rx": In(stream.Signature(32 * link_words)),
                 "tx": Out(stream.Signature(32)),
             }
             | memory_members(stream_bits)
+            | ({"wrong": Out(1)} if parity else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -55,4 +57,6 @@ class PlacedMachine(wiring.Component):
                 self.words.ready.eq(machine.words.ready),
                 self.damaged.eq(machine.damaged),
             ]
+        if self._parity:
+            m.d.comb += self.wrong.eq(machine.wrong)
         return m

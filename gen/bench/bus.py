@@ -1,7 +1,8 @@
-"""What stands around the machine on a bus, synthesized alone for ECP5: `python -m
+"""What stands around the machine on a bus, and what parity costs: `python -m
 sparnn.gen.bench.bus`.
 
-The machine itself is an empty box. With ``--json`` the figures go into docs/results.
+Around an empty box, synthesized alone for ECP5; and a whole machine with and without parity. With
+``--json`` the figures go into docs/results.
 """
 
 import argparse
@@ -17,9 +18,10 @@ from sparnn.gen.synth.mapping import synthesize
 from sparnn.gen.targets import find_target
 from sparnn.hdl.bus.geometry import MemoryGeometry
 from sparnn.hdl.bus.top import BUS_MODULE, Bus, BusMachine, bus_verilog
-from sparnn.hdl.emit import TOP_MODULE
+from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.sparse.config import SparseConfig
 
-__all__ = ["bus_area", "main"]
+__all__ = ["bus_area", "main", "parity_area"]
 
 _BOX = f"""(* blackbox *)
 module {TOP_MODULE} (
@@ -30,12 +32,20 @@ module {TOP_MODULE} (
 endmodule
 """
 _SHAPES = ((Bus.AXI, 32), (Bus.AXI, 64), (Bus.AXI, 128), (Bus.AXI_STREAM, 0), (Bus.WISHBONE, 64))
+#: Families, and columns of a mask.
+_MACHINES = (("ecp5", 32), ("ecp5", 16), ("xilinx7", 32), ("xilinx7", 16))
 _COLUMNS = [
     {"title": "bus", "text": "{bus}"},
     {"title": "memory data", "text": "{memory}"},
     {"title": "LUT4", "text": "{lut:,}"},
     {"title": "FF", "text": "{ff:,}"},
     {"title": "block RAM", "text": "{bram}"},
+]
+_PARITY_COLUMNS = [
+    {"title": "family", "text": "{family}"},
+    {"title": "chunk", "text": "{chunk}"},
+    {"title": "parity", "text": "{parity}"},
+    *_COLUMNS[2:],
 ]
 
 
@@ -53,12 +63,27 @@ def bus_area(bus: Bus, data_bits: int) -> dict[str, Any]:
     }
 
 
+def parity_area(family: str, chunk: int, parity: int) -> dict[str, Any]:
+    """The same of a machine of eight lanes, whose masks have so many columns, without a bus."""
+    target = find_target(family)
+    config = SparseConfig(chunk=chunk, parity=parity)
+    netlist = synthesize(machine_verilog(config), TOP_MODULE, target, flat=True, netlist=False)
+    total = target.count(netlist.cells)
+    return {
+        "family": family,
+        "chunk": chunk,
+        "parity": "yes" if parity else "no",
+        **{name: total[name] for name in ("lut", "ff", "bram")},
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, help="Write the table there.")
     options = parser.parse_args(arguments)
-    rows = [bus_area(bus, bits) for bus, bits in _SHAPES]
-    for row in rows:
+    areas = [bus_area(bus, bits) for bus, bits in _SHAPES]
+    parities = [parity_area(*shape, parity) for shape in _MACHINES for parity in (0, 1)]
+    for row in (*areas, *parities):
         print(row)
     if options.json is not None:
         versions = ", ".join(
@@ -70,8 +95,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "date": datetime.date.today().isoformat(),
             "versions": versions,
         }
-        table = {"provenance": provenance, "columns": _COLUMNS, "rows": rows}
-        text = json.dumps({"tables": {"area": table}}, indent=1)
+        tables = {
+            name: {"provenance": provenance, "columns": columns, "rows": rows}
+            for name, columns, rows in (
+                ("area", _COLUMNS, areas),
+                ("parity", _PARITY_COLUMNS, parities),
+            )
+        }
+        text = json.dumps({"tables": tables}, indent=1)
         options.json.write_text(text + "\n", encoding="utf-8")
 
 

@@ -16,6 +16,7 @@ _PLAIN = {
     "compact": 0,
     "large_memory": 0,
     "stream_bits": 0,
+    "parity": 0,
 }
 #: Words of the tables of σ and tanh, and bits of an entry.
 TABLE = (256, 26)

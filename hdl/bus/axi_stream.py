@@ -53,7 +53,7 @@ class StreamPort(wiring.Component):
 
     Parameters
     ----------
-    link_words: packet words of a beat to the machine.
+    link_words: packet words of a beat to the machine. parity: its memories have parity.
 
     Members
     -------
@@ -61,14 +61,15 @@ class StreamPort(wiring.Component):
     soft_reset: at any time. machine_reset: resets the machine.
     busy, failed, resetting, fault, jobs: as the registers. error_word: beats that had come, of
         TRUNCATED, or words that had left, of REFUSED, since the last reset.
+    wrong: with ``parity``: a word that the machine read does not match it.
     done: a word with TLAST leaves, for one cycle. erred: something went wrong, for one cycle.
     """
 
     #: Cycles that a soft reset keeps the machine in reset: more than the registers on its way.
     RESET_CYCLES = 16
 
-    def __init__(self, link_words: int) -> None:
-        self._link_words = link_words
+    def __init__(self, link_words: int, *, parity: bool = False) -> None:
+        self._link_words, self._parity = link_words, parity
         super().__init__(
             {
                 **axi_stream_ports(link_words),
@@ -85,6 +86,7 @@ class StreamPort(wiring.Component):
                 "done": Out(1),
                 "erred": Out(1),
             }
+            | ({"wrong": In(1)} if parity else {})
         )
 
     @property
@@ -167,6 +169,13 @@ class StreamPort(wiring.Component):
                 self.fault.eq(Mux(refused, Fault.REFUSED, Fault.TRUNCATED)),
                 self.error_word.eq(Mux(refused, words, beats)),
             ]
+        if self._parity:
+            with m.If(~self.failed & self.wrong):
+                m.d.sync += [
+                    self.erred.eq(1),
+                    self.fault.eq(Fault.PARITY),
+                    self.error_word.eq(beats),
+                ]
         with m.If(reset):
             m.d.sync += [
                 beats.eq(0),

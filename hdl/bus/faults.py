@@ -23,6 +23,7 @@ class Fault(IntEnum):
     TRUNCATED = 9  #: the words end inside a packet
     TIMEOUT = 10  #: no word moved for TIMEOUT cycles
     WEIGHTS = 11  #: weights that the machine read do not match their check
+    PARITY = 12  #: a word of weights, masks or states in the machine does not match its parity
 
     @property
     def text(self) -> str:
@@ -59,4 +60,6 @@ _TEXTS = {
     "TIMEOUT is shorter than a run",
     Fault.WEIGHTS: "the weights in memory do not match their check: write weights.bin there again, "
     "and its address to WEIGHTS",
+    Fault.PARITY: "a word of weights, masks or states in the machine was damaged: load the network "
+    "again, and begin with states from memory or zero",
 }

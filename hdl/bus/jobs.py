@@ -77,6 +77,7 @@ class JobEngine(wiring.Component):
     ready, busy, failed, resetting, fault, part, error_word, error_address, jobs, written: as in the
         registers. done, erred: one cycle, for the interrupt.
     cycles, read_beats, write_beats, read_stalls, write_stalls: of the last job.
+    wrong: only of a machine with parity: a word that it read does not match it, for a cycle.
     damaged: only of a machine that reads its weights: they do not match their check.
     """
 
@@ -131,6 +132,7 @@ class JobEngine(wiring.Component):
                 **{name: Out(32) for name in JobCounters.NAMES},
             }
             | ({"damaged": In(1)} if config.stream_bits else {})
+            | ({"wrong": In(1)} if config.parity else {})
         )
 
     @property
@@ -236,6 +238,8 @@ class JobEngine(wiring.Component):
             work.counters.timeout.eq(self.timeout),
         ]
         m.d.comb += self.resetting.eq(self.machine_reset)
+        if self._config.parity:
+            m.d.comb += work.struck.eq(self.wrong)
         m.d.comb += [
             getattr(self, name).eq(getattr(work.counters, name)) for name in work.counters.NAMES
         ]
@@ -280,6 +284,8 @@ class JobEngine(wiring.Component):
             if self._config.stream_bits:
                 with m.If(self.damaged):
                     work.fail(m, Fault.WEIGHTS, work.feeder.taken)
+            with m.If(work.struck):
+                work.fail(m, Fault.PARITY, work.feeder.taken)
 
     def _fail(self, m: Module, work: "_Work") -> None:
         """Keep what went wrong and the word, and a cycle later the word's address."""
@@ -339,6 +345,8 @@ class JobEngine(wiring.Component):
             m.d.comb += [work.counters.count.eq(1), self.write_finish.eq(1)]
             with m.If(self.write_error):
                 work.fail(m, Fault.WRITE, work.put, answer=True)
+            with m.Elif(work.struck):  # some cycles after the word was read
+                work.fail(m, Fault.PARITY, work.feeder.taken)
             with m.Elif(work.counters.expired):
                 work.fail(m, Fault.TIMEOUT, work.feeder.taken)
             with m.Elif(self.write_idle):
@@ -436,7 +444,7 @@ class _Work:
     begins, working: the part begins; words move. saving: they are states on their way to memory.
     offers, room, takes: a word for memory is there, has a place, is taken. put: words so far.
     full: there is no room left. resting: the machine has taken all and is at rest.
-    ends: and what it leaves has been written.
+    ends: and what it leaves has been written. struck: the machine has read a damaged word.
     discarding: answers of a job that has failed.
     wrong, at, of_answer: what goes wrong in this cycle, at which word of the job or its answer.
     locates, base: a cycle later the word's address is kept, from the first word's.
@@ -456,6 +464,7 @@ class _Work:
         self.offers = Signal()
         self.room = Signal()
         self.ends = Signal()
+        self.struck = Signal()
         self.waiting = Signal()
         self.wide = Signal()
         self.far = Signal()

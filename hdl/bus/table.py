@@ -142,6 +142,7 @@ REGISTERS: tuple[Register, ...] = (
                 _READ,
                 "It reads and writes memory by itself; else words come in a stream.",
             ),
+            Field("PARITY", 1, 1, _READ, "Its words of weights, masks and states have parity."),
             Field("LINK_WORDS", 8, 8, _READ, "Packet words that the machine takes at once."),
             Field("DATA_BITS", 16, 10, _READ, "Width of the memory's data, 0 without jobs."),
             Field("QUEUE", 28, 4, _READ, "Jobs that may wait while one is at work."),
@@ -284,6 +285,14 @@ REGISTERS: tuple[Register, ...] = (
     ),
     _word("MAP_WORDS", 0x88, _WRITE, "Their words, identity and check included.", jobs=True),
     _word("STATE_WORDS", 0x8C, _WRITE, "Words of a sequence's states in memory.", jobs=True),
+    _word(
+        "PARITY",
+        0x90,
+        _READ,
+        "Cycles in which the machine read a word that does not match its parity, since the last "
+        "hard reset.",
+        jobs=False,
+    ),
 )
 
 

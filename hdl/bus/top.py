@@ -132,12 +132,16 @@ class BusMachine(wiring.Component):
         port = self._jobs(m, registers) if bus.jobs else self._streams(m, registers)
 
         m.submodules.machine = machine = DomainRenamer("machine")(
-            PlacedMachine(config.link_words, config.stream_bits)
+            PlacedMachine(config.link_words, config.stream_bits, config.parity)
         )
         wiring.connect(m, port.rx, machine.rx)
         wiring.connect(m, machine.tx, port.tx)
         if config.stream_bits:
             self._share_master(m, registers, port, machine)
+        if config.parity:
+            m.d.comb += port.wrong.eq(machine.wrong)
+            with m.If(machine.wrong):
+                m.d.sync += registers.parity_value.eq(registers.parity_value + 1)
         m.d.comb += [
             ClockSignal("sync").eq(self.aclk),
             ResetSignal("sync").eq(~self.aresetn),
@@ -151,6 +155,7 @@ class BusMachine(wiring.Component):
             registers.version_image.eq(IMAGE_VERSION),
             registers.identity_value.eq(identity(config)),
             registers.capabilities_jobs.eq(bus.jobs),
+            registers.capabilities_parity.eq(config.parity),
             registers.capabilities_link_words.eq(config.link_words),
             registers.capabilities_data_bits.eq(self._geometry.data_bits if bus.jobs else 0),
             registers.capabilities_queue.eq(QUEUE if bus.jobs else 0),
@@ -172,7 +177,9 @@ class BusMachine(wiring.Component):
         return m
 
     def _streams(self, m: Module, registers: RegisterBlock) -> StreamPort:
-        m.submodules.port = port = StreamPort(self._config.link_words)
+        m.submodules.port = port = StreamPort(
+            self._config.link_words, parity=bool(self._config.parity)
+        )
         for name, member in axi_stream_ports(self._config.link_words).items():
             self._join(m, name, getattr(port, name), member)
         return port

@@ -95,6 +95,11 @@ class SparseConfig(MachineConfig):
     stream_bits: bits of a word of external memory, 32-512, from which the machine reads masks and
         weights by itself: the lanes' memories are rings that are refilled while it runs, and
         ``mask_depth`` and ``weight_depth`` their sizes, powers of two. 0: the host loads them.
+    parity: 1 gives each word of the memories of weights, masks and cell states a bit of parity, and
+        the machine a port that tells of words that do not match theirs; 0 does not. Free where
+        words fill nine-bit bytes of block RAM (weights of 8 bits, states; masks of ``chunk`` + 4
+        bits are one bit too wide for that at a ``chunk`` of 32). Not with ``large_memory`` and
+        ``compact``.
     large_memory: a lane's memories of weights and of masks that have so many entries or more are of
         one port and without initial values, as large memories are (SPRAM of iCE40 UP); 0: none.
     """
@@ -139,6 +144,7 @@ class SparseConfig(MachineConfig):
         "backwards": (0, 1),
         "compact": (0, 1),
         "stream_bits": (0, 512),
+        "parity": (0, 1),
         "large_memory": (0, 1 << 20),
     }
 
@@ -178,6 +184,7 @@ class SparseConfig(MachineConfig):
     backwards: int = 1
     compact: int = 0
     stream_bits: int = 0
+    parity: int = 0
     large_memory: int = 0
 
     def __post_init__(self) -> None:
@@ -232,6 +239,16 @@ class SparseConfig(MachineConfig):
             f"columns = {self.columns} is not a multiple of chunk = {self.chunk}",
         )
         self._check_width()
+        require(
+            not (self.parity and self.large_memory),
+            "parity = 1 needs memories that begin with zeros, which large ones do not; set parity "
+            "= 0, or large_memory = 0",
+        )
+        require(
+            not (self.parity and self.compact),
+            "compact = 1 has its states among other words, without parity; set parity = 0, or "
+            "compact = 0",
+        )
         require(
             not self.delta or self.activation_bits <= MOST_DELTA_BITS,
             f"delta = 1 multiplies differences of a bit more than activations, the machine has "
@@ -318,7 +335,7 @@ class SparseConfig(MachineConfig):
     @property
     def unused(self) -> frozenset[str]:
         """What belongs to options that the machine has not."""
-        found: set[str] = set()
+        found: set[str] = {"parity"}
         if not self.delta:
             found |= {"delta", "reference_depth", *DELTA_FIELDS}
         found |= {*BASE_FIELDS} if self.stream_bits else {"stream_bits", *RING_FIELDS}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Array, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -42,6 +42,8 @@ class SparseMachine(wiring.Component):
     requests, words, damaged: of a machine whose weights come from external memory; see
         :class:`~sparnn.hdl.sparse.refill.sections.SectionReader` and
         :class:`~sparnn.hdl.sparse.refill.dealer.WordDealer`.
+    wrong: only of a machine with ``parity``: a word of weights, masks or states that was read does
+        not match it; once for each cycle in which any was read, seven cycles later at most.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -52,6 +54,7 @@ class SparseMachine(wiring.Component):
                 "tx": Out(stream.Signature(32)),
             }
             | memory_members(config.stream_bits)
+            | ({"wrong": Out(1)} if config.parity else {})
         )
 
     @property
@@ -167,7 +170,7 @@ class SparseMachine(wiring.Component):
         for kind in loaded:
             m.d.comb += load[f"{kind}_en"].eq(parts.host.write_en[kind])
         dealer = self._refill(m, parts.host) if config.stream_bits else None
-        state_data, counter_data = [], []
+        state_data, counter_data, wrong = [], [], []
         for number in range(config.post_units):
             cluster = place(m, f"cluster{number}", cluster_signature(config), CLUSTER_MODULE)
             m.d.comb += [
@@ -200,6 +203,8 @@ class SparseMachine(wiring.Component):
                     cluster.dealt.eq(dealer.dealt),
                     dealer.rooms.word_select(number, 2 * config.cluster_lanes).eq(cluster.rooms),
                 ]
+            if config.parity:
+                wrong.append(cluster.wrong)
             state_data.append(cluster.state_read.data)
             if config.counters:
                 m.d.comb += [
@@ -207,6 +212,8 @@ class SparseMachine(wiring.Component):
                     cluster.counters.addr.eq(parts.host.read_addr),
                 ]
                 counter_data.append(cluster.counters.data)
+        if wrong:
+            m.d.sync += self.wrong.eq(Cat(wrong).any())
         m.d.comb += parts.host.state_data.eq(Array(state_data)[parts.host.read_index])
         if config.counters:
             with m.If(parts.host.read_counters):

@@ -5,8 +5,32 @@ import pytest
 
 from sparnn.driver.device import Device
 from sparnn.driver.simulated import simulated_device
+from sparnn.gen.compile import compile_model
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import run_golden
+
+RING_WITHOUT_MASKS = "stream_bits = 64\nmasks = 0\nwidth = 2"
+
+
+@pytest.mark.parametrize("options", ["sharing = 1", "stream_bits = 64", RING_WITHOUT_MASKS])
+def test_parity_is_silent_where_nothing_is_damaged(network, tmp_path, options):
+    """Each kind of memory of a lane, words from external memory included."""
+    folder, inputs = network
+    text = "lanes = 4\npost_units = 2\nmax_v = 2\nactivation_bits = 10\ncolumns = 32\nparity = 1\n"
+    depths = "mask_depth = 512\nweight_depth = 2048\n"
+    (tmp_path / "machine.toml").write_text(text + depths + options)
+    np.savez(tmp_path / "x.npz", x=inputs)
+    compiled = tmp_path / "out"
+    model, config = folder / "model.onnx", str(tmp_path / "machine.toml")
+    compile_model(model, tmp_path / "x.npz", compiled, config=config, bus="axi", bus_bits=64)
+    run_golden(compiled, tmp_path / "x.npz", tmp_path / "y.npz")
+    with simulated_device(compiled) as transport, np.load(tmp_path / "y.npz") as outputs:
+        device = Device(transport)
+        device.load(compiled)
+        assert np.array_equal(device.run({"x": inputs})["y"], outputs["y"])
+        device.stream().run(inputs[:1, :1])
+        assert transport.read("CAPABILITIES.PARITY") == 1
+        assert transport.read("PARITY") == 0
 
 
 def test_outputs_states_and_faults(network, tmp_path):

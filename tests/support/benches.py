@@ -27,6 +27,7 @@ def run_bench(
     *,
     tests: str | None = None,
     parameters: dict[str, str] | None = None,
+    inside: bool = False,
 ) -> list[str]:
     """Build Verilog files of a folder and run a module of tests/system/benches on them.
 
@@ -35,6 +36,7 @@ def run_bench(
     Parameters
     ----------
     tests: a pattern; only the tests that it matches. parameters: of the environment.
+    inside: the bench reaches what is inside of the machine, its memories too.
 
     Returns
     -------
@@ -59,7 +61,10 @@ def run_bench(
             sources=[folder / source for source in sources],
             hdl_toplevel=top,
             build_dir=build,
-            build_args=["-Wno-lint", "-Wno-style", "--no-public-flat-rw", "--public-depth", "1"],
+            build_args=[
+                *("-Wno-lint", "-Wno-style"),
+                *(() if inside else ("--no-public-flat-rw", "--public-depth", "1")),
+            ],
             timescale=("1ns", "1ns"),
             log_file=folder / "build.log",
         )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Signal, signed
+from amaranth.hdl import Cat, Module, Signal, signed
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -61,6 +61,7 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
             if config.stream_bits
             else {}
         )
+        | ({"wrong": Out(1)} if config.parity else {})
         | ({"busy": In(1), "counters": In(counter_read_signature())} if config.counters else {})
     )
 
@@ -86,6 +87,7 @@ class Cluster(wiring.Component):
     state_read: host read of the cell state, a cycle later than the post unit's; only between runs.
     dealt, rooms: only with weights from external memory: a word of it for a lane, and of each lane
         whether its rings, of weights and of masks, have room.
+    wrong: only with ``parity``: a word of masks, weights or states that was read is damaged.
     busy, counters: only with ``counters``: a run is under way; host read of the counters.
     out: stream of one 16-bit output per broadcast word.
     """
@@ -136,6 +138,9 @@ class Cluster(wiring.Component):
             post.state_read.addr.eq(self.state_read.addr),
         ]
         m.d.comb += self.state_read.data.eq(post.state_read.data)
+        if config.parity:
+            found = [post.wrong, *(lane.wrong for lane, _ in placed)]
+            m.d.sync += self.wrong.eq(Cat(found).any())
         if config.counters:
             m.submodules.counters = counters = SlotCounters(config)
             m.d.sync += counters.counting.eq(self.busy)

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.counting import group_counts
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.common.parity_memory import plain_bits
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import MASK_ALIGNMENT
 
@@ -88,6 +89,7 @@ class ChunkFetch(wiring.Component):
     busy: a chunk is there; low while the next half has to wait.
     chunks: stream of chunks, also ready where none is valid.
     drop: In(1). The chunk that is offered is taken back.
+    wrong: Out(1), with ``parity``: a mask word does not match its parity.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -106,6 +108,7 @@ class ChunkFetch(wiring.Component):
                 "drop": In(1),
                 "chunks": Out(stream.Signature(chunk_layout(config))),
             }
+            | ({"wrong": Out(1)} if config.parity else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -151,6 +154,11 @@ class ChunkFetch(wiring.Component):
             ]
         with m.If(self.start):
             m.d.sync += [read_valid.eq(0), word_valid.eq(0)]
+        if self._config.parity:
+            parity = Signal()
+            with m.If(move):
+                m.d.sync += parity.eq(read.parity)
+            m.d.sync += self.wrong.eq(move & word_valid & (plain_bits(word).xor() ^ parity))
 
     def _place(self, m: Module, words: _Words) -> Value:
         """Cycle 2: the word gets its place in the local copy, and waits for its vector.

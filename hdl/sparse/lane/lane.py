@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from amaranth.hdl import Module, Mux, signed
+from amaranth.hdl import Cat, Module, Mux, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -45,6 +45,7 @@ def lane_signature(config: SparseConfig) -> wiring.Signature:
         | ({"move": In(1)} if config.width > 1 else {})
         | ({} if config.masks else {"plan": In(row_plan_layout(config))})
         | ({"slot": Out(Slot)} if config.counters else {})
+        | ({"wrong": Out(1)} if config.parity else {})
         | sharing_members(config)
     )
 
@@ -85,6 +86,7 @@ class Lane(wiring.Component):
         :class:`~sparnn.hdl.sparse.lane.counted_fetch.CountedFetch`.
     partial_sum: the popped sum one cycle later, zero if none was popped.
     slot: what the cycle before was used for; only on a machine with ``counters``.
+    wrong: only on a machine with ``parity``: a word of masks or weights that was read is damaged.
     sharing, neighbor_load_en, neighbor_broadcast_en, to_neighbor, from_neighbor: only on a machine
         with ``sharing``; see :class:`~sparnn.hdl.sparse.lane.pairs.PairStage`.
     """
@@ -149,6 +151,9 @@ class Lane(wiring.Component):
             self.arrived.eq(sums.arrived),
             self.partial_sum.eq(sums.partial_sum),
         ]
+        if config.parity:
+            found = [part.wrong for part in (fetch, pairs) if hasattr(part, "wrong")]
+            m.d.sync += self.wrong.eq(Cat(found).any())
         if config.counters:
             m.d.sync += self.slot.eq(
                 Mux((pairs.slot == Slot.IDLE) & (fetch.busy | scan.busy), Slot.EMPTY, pairs.slot)

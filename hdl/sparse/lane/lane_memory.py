@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
 
 from sparnn.hdl.common.numbers import ceil_div
+from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["LARGE_BITS", "lane_memory"]
@@ -18,7 +19,8 @@ LARGE_BITS = 16
 def lane_memory(
     m: Module, name: str, config: SparseConfig, *, shape: Any, depth: int
 ) -> tuple[Any, Any]:
-    """A memory in ``m``, and its ports: of the host (``en``, ``addr``, ``data``) and of the lane.
+    """A memory in ``m``, and its ports: of the host (``en``, ``addr``, ``data``) and of the lane,
+    with ``parity`` beside ``data`` where the machine has it.
 
     Latency: ``data`` of the lane's port one cycle after ``addr``; ``en`` is high unless driven. The
     lane's port holds nothing useful after a cycle in which the host writes, which never happens
@@ -27,6 +29,8 @@ def lane_memory(
     With ``large_memory`` both share one port of a memory without initial values, as large ones
     have it (SB_SPRAM256KA). Entries of half a word or less lie in a word beside each other.
     """
+    if config.parity:
+        return parity_memory(m, name, shape=shape, depth=depth, attrs={"no_rw_check": 1})
     if not config.large_memory or depth < config.large_memory:
         words = memory.Memory(shape=shape, depth=depth, init=[], attrs={"no_rw_check": 1})
         m.submodules[name] = words

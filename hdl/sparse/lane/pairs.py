@@ -88,6 +88,8 @@ class PairStage(wiring.Component):
     oldest: In, the position of the oldest weight that no sub-mask taken here is in front of.
     held, base: In. Weights are kept from that position on.
 
+    wrong: Out(1), with ``parity``: a word of weights does not match its parity.
+
     With ``sharing``, for the lane beside this one, which holds other columns of the same rows
     (hdl/sparse/lane/guest.py):
 
@@ -128,6 +130,7 @@ class PairStage(wiring.Component):
                     "load_en": In(1),
                 }
             )
+            | ({"wrong": Out(1)} if config.parity else {})
             | sharing_members(config)
         )
 
@@ -353,6 +356,12 @@ class PairStage(wiring.Component):
             word_out.eq(memories.activations.data),
             activation.eq(word_out.word_select(element, config.lane_activation_bits).as_signed()),
         ]
+        if config.parity:
+            parity = Signal()
+            m.d.sync += [
+                parity.eq(memories.weights.parity),
+                self.wrong.eq(~nothing[_OUTPUT - 1] & (weights_out.xor() ^ parity)),
+            ]
         entry: Value = weights_out
         if config.weight_slots > 1:
             placed = later(m, "weight_place", place, 2)

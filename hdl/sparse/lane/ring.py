@@ -7,6 +7,7 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["LoopPlaces", "Ring", "weight_places_members", "whole_words"]
@@ -25,7 +26,8 @@ class Ring:
 
     Members
     -------
-    read: the memory's read port, by the place in the ring. Data one cycle after its address.
+    read: the memory's read port, by the place in the ring. Data, and ``parity``,
+        one cycle after its address.
     written: the position of the word that comes next; a word is there in the cycle after it came.
     oldest: to be driven: the position of the first word that is still needed.
     room: a register: ``config.ring_reserve`` words are free.
@@ -43,10 +45,15 @@ class Ring:
         word: Value,
         write: Value,
     ) -> None:
-        ring = memory.Memory(shape=shape, depth=words, init=[], attrs={"no_rw_check": 1})
-        m.submodules[name] = ring
-        port = ring.write_port()
-        self.read = ring.read_port()
+        port: Any
+        if config.parity:
+            attrs = {"no_rw_check": 1}
+            port, self.read = parity_memory(m, name, shape=shape, depth=words, attrs=attrs)
+        else:
+            ring = memory.Memory(shape=shape, depth=words, init=[], attrs={"no_rw_check": 1})
+            m.submodules[name] = ring
+            port = ring.write_port()
+            self.read = ring.read_port()
         self.written = Signal(range(2 * words), name=f"{name}_written")
         self.oldest = Signal(range(2 * words), name=f"{name}_oldest")
         self.room = Signal(name=f"{name}_room")

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.counting import group_counts
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.common.parity_memory import plain_bits
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .activation_masks import activation_mask
@@ -72,6 +73,7 @@ class RingFetch(wiring.Component):
                 "drop": In(1),
                 "chunks": Out(stream.Signature(chunk_layout(config))),
             }
+            | ({"wrong": Out(1)} if config.parity else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -212,6 +214,14 @@ class RingFetch(wiring.Component):
                 word.half_end.eq(last),
                 word.final.eq(last | (place == slots - 1)),
                 word.empty.eq(found.empty),
+            ]
+        if config.parity:
+            # A word of the ring and its parity, in the cycle after a mask of it was taken.
+            whole, looks = Signal(len(plain_bits(found)) + 1, reset_less=True), Signal()
+            m.d.sync += [
+                whole.eq(Cat(plain_bits(found), ring.read.parity)),
+                looks.eq(move & word.follows),
+                self.wrong.eq(looks & whole.xor()),
             ]
         with m.If(begins | word.back):
             m.d.sync += [

@@ -97,6 +97,7 @@ class CellUpdater(wiring.Component):
                 "i": In(stream.Signature(joined_row_layout())),
                 "o": Out(stream.Signature(signed(PREACTIVATION_BITS))),
             }
+            | ({"wrong": Out(1)} if config.parity else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -162,6 +163,8 @@ class CellUpdater(wiring.Component):
         pair = data.StructLayout({"u": signed(bits), "v": signed(bits)})
         m.submodules.candidates = candidates = SmallFifo(pair, self.NEURONS)
         wiring.connect(m, wiring.flipped(self.load), state.load)
+        if self._config.parity:
+            m.d.comb += self.wrong.eq(state.wrong)
         wiring.connect(m, wiring.flipped(self.read), state.read)
         wiring.connect(m, queue.o, wiring.flipped(self.o))
         return Units(activation, state, rounder, queue, candidates)

@@ -35,4 +35,5 @@ def post_signature(config: SparseConfig) -> wiring.Signature:
             "state_read": In(state_read_signature(config)),
         }
         | ({"anew": In(1)} if config.delta else {})
+        | ({"wrong": Out(1)} if config.parity else {})
     )

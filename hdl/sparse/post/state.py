@@ -1,12 +1,16 @@
 """The cell states of one post unit: LSTM ``c``, GRU ``s``."""
 
+from typing import Any
+
 from amaranth.hdl import Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.common.delay import later
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.sparse.config import SparseConfig
 
 __all__ = ["StateMemory", "state_load_signature", "state_read_signature"]
@@ -49,6 +53,7 @@ class StateMemory(wiring.Component):
     write, new: In(1), In(signed(16)). Stored at the writing index, which advances.
     skip: In(1). Both indices advance.
     load, read: the host's ports.
+    wrong: Out(1), with ``parity``: a state that was used is damaged.
     """
 
     #: Index, memory, output register.
@@ -71,19 +76,23 @@ class StateMemory(wiring.Component):
                 "load": In(state_load_signature(config)),
                 "read": In(state_read_signature(config)),
             }
+            | ({"wrong": Out(1)} if config.parity else {})
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         # The reading index stands still for cycles before and after its entry is written, and the
         # entry is read again in each of them: what a collision returns is never used.
-        m.submodules.memory = memory = Memory(
-            shape=signed(PREACTIVATION_BITS),
-            depth=self._config.state_depth,
-            init=[],
-            attrs={"no_rw_check": 1} | self._config.memory_style(self._config.state_depth),
-        )
-        write, read = memory.write_port(), memory.read_port()
+        depth = self._config.state_depth
+        shape = signed(PREACTIVATION_BITS)
+        attrs: dict[str, Any] = {"no_rw_check": 1} | self._config.memory_style(depth)
+        write: Any
+        read: Any
+        if self._config.parity:
+            write, read = parity_memory(m, "memory", shape=shape, depth=depth, attrs=attrs)
+        else:
+            m.submodules.memory = memory = Memory(shape=shape, depth=depth, init=[], attrs=attrs)
+            write, read = memory.write_port(), memory.read_port()
         reading, writing = Signal.like(self.base), Signal.like(self.base)
         value = Signal(signed(PREACTIVATION_BITS), reset_less=True)
         cleared = Signal()
@@ -97,6 +106,14 @@ class StateMemory(wiring.Component):
         ]
         # Nothing between the memory and its register: the block RAM's own does.
         m.d.sync += [value.eq(read.data), cleared.eq(self.zero)]
+        if self._config.parity:
+            parity, uses = Signal(), Signal()
+            asked = later(m, "asked", self.read.en, self.READ_LATENCY)
+            m.d.comb += uses.eq((self.next & ~cleared) | (asked & self.read.en))
+            m.d.sync += [
+                parity.eq(read.parity),
+                self.wrong.eq(uses & (value.xor() ^ parity)),
+            ]
         # The host's address takes the reading index, which every layer begins anew.
         with m.If(self.read.en):
             m.d.sync += reading.eq(self.read.addr)

@@ -39,6 +39,7 @@ class PostUnit(wiring.Component):
     state_load: In ``en``, ``addr``, ``data``.
     state_read: ``en`` and ``addr`` in, ``data`` out three cycles later. All three only while no
         layer runs.
+    wrong: Out(1), on a machine with ``parity``: a state that was read is damaged.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -78,6 +79,8 @@ class PostUnit(wiring.Component):
             cell.start.eq(self.start),
             cell.fresh.eq(self.fresh),
         ]
+        if self._config.parity:
+            m.d.comb += self.wrong.eq(cell.wrong)
         # The program is there cycles before the first row: a register less far away than its word.
         m.d.sync += join.apart.eq(self.program.kind == Kind.GRU)
         return m

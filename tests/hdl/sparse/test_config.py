@@ -47,6 +47,7 @@ LIMITS = {
     "backwards": (0, 1),
     "compact": (0, 1),
     "stream_bits": (0, 512),
+    "parity": (0, 1),
     "large_memory": (0, 1 << 20),
 }
 

@@ -3,6 +3,8 @@
 `make cocotb` runs it; `make test` takes tests/system/test_bus.py, one shape each.
 """
 
+from dataclasses import replace
+
 import pytest
 from support.benches import run_bench
 from support.small_network import CONFIG, write_bench
@@ -55,3 +57,12 @@ def test_streams(tmp_path):
     write_bench(tmp_path)
     (tmp_path / "sparnn_bus.v").write_text(bus_verilog(BusMachine(CONFIG, Bus.AXI_STREAM)))
     run_bench(tmp_path, "stream_bench", BUS_MODULE, SOURCES, parameters=SLOW)
+
+
+def test_parity(tmp_path):
+    """Bits that flip in the machine's memories."""
+    config = replace(CONFIG, parity=1)
+    write_bench(tmp_path, config)
+    top = BusMachine(config, Bus.AXI, GEOMETRIES["64"])
+    (tmp_path / "sparnn_bus.v").write_text(bus_verilog(top))
+    run_bench(tmp_path, "parity_bench", BUS_MODULE, SOURCES, inside=True)
