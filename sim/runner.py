@@ -1,12 +1,14 @@
 """Simulates a compiled folder and compares it with the golden model and the float reference."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from sparnn.hdl.host.protocol import Counter
 
 from .golden.run import golden_sequences, load_compiled, quantize_sequence
 from .golden.saturation import TensorSaturation, saturation, together
@@ -39,6 +41,8 @@ class SimulationReport:
     utilization: ``useful_macs / (mac_units * cycles)``.
     max_abs_error, sqnr_db: the hardware's outputs against the float reference; None where there is
         no error to speak of.
+    slots: of a machine with counters, the share of lanes times cycles by what became of them
+        (docs/measures.md).
     saturation: the tensors that saturated, counted by the golden model: those of the hardware where
         it is bit exact.
     load_cycles: loading of the image.
@@ -61,6 +65,7 @@ class SimulationReport:
     simulated_cycles: int
     simulated_cycles_per_second: float
     saturation: tuple[TensorSaturation, ...] = ()
+    slots: Mapping[str, float] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -101,6 +106,7 @@ class _PartRun:
     mac_units: int
     driver: DriverRun
     saturation: list[TensorSaturation]
+    slots: Mapping[Counter, int]
 
 
 def simulate(
@@ -172,7 +178,15 @@ def simulate(
         simulated_cycles=simulated,
         simulated_cycles_per_second=simulated / max(seconds, 1e-6),
         saturation=tuple(together(one for run in runs for one in run.saturation)),
+        slots=_slots([run.slots for run in runs]),
     )
+
+
+def _slots(counted: Sequence[Mapping[Counter, int]]) -> dict[str, float]:
+    """Counted slots of all runs as shares, by the counters' names; empty without counters."""
+    sums = _added(counted)
+    total = sum(sums.values())
+    return {one.name.lower(): value / total for one, value in sums.items()} if total else {}
 
 
 def _parts(whole: Whole | None) -> int:
@@ -232,4 +246,9 @@ def _run_part(
         mac_units=program.config.mac_units,
         driver=driver,
         saturation=saturation(network, sequences, traces),
+        slots=_added([result.slots for result in results]),
     )
+
+
+def _added(counted: Sequence[Mapping[Counter, int]]) -> dict[Counter, int]:
+    return {one: sum(slots.get(one, 0) for slots in counted) for one in Counter}

@@ -54,6 +54,9 @@ class LoopCycles:
     first: cycles of a sequence's first step, before which the state is zero, and of beginning.
     steady: cycles of each further step; 0 where the layers run one step.
     macs: products of all weights that are not zero, in a step.
+    pairs, longest: in a step, the lanes' cycles with a weight and an activation that are not zero,
+        on the sample inputs, and one for each row without any; of all lanes together, and of the
+        lane that has the most. 0 on a machine whose lanes all work at once.
     mode: how its weights come from external memory (docs/external-memory.md), "" where they do not.
     reading: cycles that the memory takes for them, once in a step or once in a run.
     """
@@ -64,6 +67,8 @@ class LoopCycles:
     macs: int
     mode: str = ""
     reading: float = 0.0
+    pairs: float = 0.0
+    longest: float = 0.0
 
     @property
     def step(self) -> float:
@@ -157,7 +162,23 @@ def _sparse(placed: SparsePlacement, loop: tuple[int, ...], activity: Activity) 
     ]
     first = max(estimate_cycles(quiet, config, v_log2, waits), least)
     single = placed.single[loop[0]]
-    return LoopCycles(loop, first + _BEGIN, 0.0 if single else steady, _macs(layers))
+    each = _per_lane(halves, config.lanes >> v_log2)
+    return LoopCycles(
+        loop,
+        first + _BEGIN,
+        0.0 if single else steady,
+        _macs(layers),
+        pairs=float(each.sum()),
+        longest=float(each.max()),
+    )
+
+
+def _per_lane(halves: Sequence[HalfRows], groups: int) -> npt.NDArray[np.float64]:
+    """Pairs of each lane in a step, [groups, V], a cycle for each."""
+    found = np.zeros((groups, halves[0].pairs.shape[2]))
+    for half in halves:
+        np.add.at(found, half.group, half.pairs.mean(axis=0))
+    return found
 
 
 def _broadcast(placed: SparsePlacement, loop: Sequence[int]) -> float:

@@ -1,6 +1,7 @@
 """`sparnn report`: a compiled folder as one self-contained HTML page."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import jinja2
 import numpy as np
+import onnx
 from markupsafe import Markup
 
 from sparnn.gen.errors import SparnnError
@@ -15,11 +17,13 @@ from sparnn.gen.estimate.machine import ESTIMATE
 from sparnn.gen.evaluate.evaluate import layers_of
 from sparnn.sim.golden.run import read_manifest
 
-from .figures import Bar, bars, flow
+from .figures import Bar, Box, bars, flow, machine, stacked
 
 __all__ = ["Section", "report"]
 
 _SUFFICIENT_DB = 60.0
+#: Kinds of operators that the figure names for a stage.
+_OPERATORS = 6
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def report(
         _graph(folder, manifest),
         _memories(estimate),
         _cycles(estimate),
+        _use(estimate),
         _slots(estimate, simulated),
         *(_quality(folder, data)),
         _boards(estimate),
@@ -97,11 +102,23 @@ def _graph(folder: Path, manifest: Mapping[str, Any]) -> Section:
                 name = f"machine, part {Path(stage['part']).name}"
                 stages.append(("machine", name, _layers(read_manifest(folder / stage["part"]))))
             else:
-                stages.append(("host", "host, ONNX Runtime", list(stage["outputs"])))
+                name = "host, ONNX Runtime"
+                stages.append(("host", name, _operators(folder / stage["host"])))
     figure = Markup(flow("What runs where, in order", stages))
     rows = [(name, "; ".join(inside)) for _, name, inside in stages]
-    note = "Stages in their order: parts of the machine with their layers, and what the host gives."
-    return Section("graph", "Graph", note, figure, ("stage", "layers or outputs"), rows)
+    note = "Stages in their order: parts of the machine with layers, the host with its operators."
+    return Section("graph", "Graph", note, figure, ("stage", "layers or operators"), rows)
+
+
+def _operators(model: Path) -> list[str]:
+    """What the host runs, the most frequent operators first."""
+    try:
+        counted = Counter(node.op_type for node in onnx.load(model).graph.node)
+    except Exception as error:  # protobuf's own, among others
+        raise SparnnError(f"{model} cannot be read ({error}); compile the model again") from None
+    found = [f"{count} {name}" for name, count in counted.most_common(_OPERATORS)]
+    more = len(counted) - len(found)
+    return found + [f"and {more} others"] * bool(more)
 
 
 def _layers(manifest: Mapping[str, Any]) -> list[str]:
@@ -111,29 +128,56 @@ def _layers(manifest: Mapping[str, Any]) -> list[str]:
     ]
 
 
+#: Where the machine's memories are, by the words in their parameters' names; the rest is control's.
+_PLACES = (
+    ("store", "Store", "inputs and states", ("store", "input")),
+    ("lanes", "Lanes", "", ("weight", "mask", "column", "tile")),
+    (
+        "post",
+        "Post units",
+        "requantize, σ, tanh, states",
+        ("parameter", "state", "row", "cell", "table"),
+    ),
+)
+
+
 def _memories(estimate: Mapping[str, Any]) -> Section:
     rows: list[Bar] = []
     for name, (need, have) in estimate["memories"].items():
         rows.append((name, need / have, f"{need:,} of {have:,} ({100 * need / have:.0f} %)"))
-    note = "Entries of each of the machine's memories that the network takes, for one step."
+    left = {name: share for name, share, _ in rows}
+    boxes: list[Box] = []
+    for place, title, what, words in _PLACES:
+        own = [name for name in left if any(word in name for word in words)]
+        if place == "lanes":
+            what = f"{estimate['lanes']} lanes, {estimate['mac_units']} MAC units"
+        boxes.append((title, what, [(name.removesuffix("_depth"), left.pop(name)) for name in own]))
+    control: Box = (
+        "Control",
+        "runs the layers",
+        [(name.removesuffix("_depth"), share) for name, share in left.items()],
+    )
+    note = (
+        "Values go from the store to the lanes, their sums to the post units, and what those make "
+        "of them back. Each memory is drawn as full as the network makes it, for one step; of "
+        "several parts, the fullest."
+    )
     return Section(
         "memories",
         "Machine and memories",
         note,
-        Markup(bars("How full the machine's memories are", rows)),
+        Markup(machine("The machine, and how full its memories are", boxes, control)),
         ("memory", "filled"),
         [(name, text) for name, _, text in rows],
     )
 
 
-def _loops(estimate: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Name, cycles a step and useful share of the multipliers, of each loop."""
+def _loops(estimate: Mapping[str, Any]) -> list[tuple[str, float, Mapping[str, Any]]]:
+    """Name, cycles a step, and what else is known, of each loop."""
     found = []
     for part in estimate["parts"]:
         for loop in part:
-            cycles = loop["steady"] or loop["first"]
-            share = loop["macs"] / (estimate["mac_units"] * cycles)
-            found.append((" + ".join(loop["names"]), cycles, share))
+            found.append((" + ".join(loop["names"]), loop["steady"] or loop["first"], loop))
     return found
 
 
@@ -152,27 +196,71 @@ def _cycles(estimate: Mapping[str, Any]) -> Section:
     )
 
 
+_EXPECTED = ("a pair that is not zero", "lanes that have less to do", "starts, tails and waits")
+#: The hardware's counters (docs/measures.md), what each means.
+_COUNTED = {
+    "pair": "a pair that is not zero",
+    "stall": "no room for a partial sum",
+    "empty": "no pair found in time",
+    "idle": "waits while others of its cluster work",
+    "tail": "the whole cluster waits",
+}
+
+
 def _slots(estimate: Mapping[str, Any], simulated: Mapping[str, Any] | None) -> Section:
-    rows: list[Bar] = [
-        (name, min(1.0, share), f"{100 * share:.0f} % with a weight")
-        for name, _, share in _loops(estimate)
-    ]
-    note = (
-        "Share of the multipliers' slots for which there is a weight that is not zero; the others "
-        "are starts, tails and uneven lanes. Zero activations are skipped: it may exceed 100 %."
-    )
+    """What the multipliers' cycles go to: counted in the hardware, else as the model expects it."""
+    counted = {} if simulated is None else simulated.get("slots", {})
+    if counted:
+        causes = tuple(_COUNTED.values())
+        bars_of = [("simulated, all", [counted[name] for name in _COUNTED])]
+        note = "Lanes times cycles of the simulation, counted by the machine itself."
+    else:
+        causes = _EXPECTED
+        bars_of = [
+            (name, _expected(estimate, cycles, loop)) for name, cycles, loop in _loops(estimate)
+        ]
+        note = (
+            "Expected on the sample inputs, in a step. A machine whose file has counters = 1 "
+            "counts it in the simulation, stalls by their cause."
+        )
     if simulated is not None:
         useful = simulated["utilization"]
-        rows.append(("simulated, all", useful, f"{100 * useful:.1f} % useful"))
-        note += " The last bar is measured: pairs of a weight and an activation that are not zero."
+        note += f" Simulated: {100 * useful:.1f} % useful."
+    rows = [(name, *(f"{100 * share:.1f} %" for share in shares)) for name, shares in bars_of]
     return Section(
         "slots",
         "Where the slots go",
         note,
-        Markup(bars("Use of the multipliers by layer", rows)),
-        ("layer", "slots"),
-        [(name, text) for name, _, text in rows],
+        Markup(stacked("What the multipliers' cycles go to", causes, bars_of)),
+        ("layer", *causes),
+        rows,
     )
+
+
+def _expected(estimate: Mapping[str, Any], cycles: float, loop: Mapping[str, Any]) -> list[float]:
+    """Shares of a loop's slots: useful, uneven, the rest."""
+    lanes = estimate["lanes"]
+    if not loop.get("pairs"):  # all lanes work at once: what is not useful is padding and waiting
+        useful = min(1.0, loop["macs"] / (estimate["mac_units"] * cycles))
+        return [useful, 0.0, 1.0 - useful]
+    useful = min(1.0, loop["pairs"] / (lanes * cycles))
+    uneven = min(1.0 - useful, loop["longest"] / cycles - loop["pairs"] / (lanes * cycles))
+    return [useful, uneven, 1.0 - useful - uneven]
+
+
+def _use(estimate: Mapping[str, Any]) -> Section:
+    """Utilization by layer, weights alone."""
+    rows: list[Bar] = []
+    for name, cycles, loop in _loops(estimate):
+        share = loop["macs"] / (estimate["mac_units"] * cycles)
+        rows.append((name, min(1.0, share), f"{100 * share:.0f} % of the slots"))
+    note = (
+        "Weights that are not zero for each of the multipliers' slots. Zero activations are "
+        "skipped, so it may exceed 100 %."
+    )
+    figure = Markup(bars("Use of the multipliers by layer", rows))
+    table = [(name, text) for name, _, text in rows]
+    return Section("use", "Utilization by layer", note, figure, ("layer", "weights"), table)
 
 
 def _quality(folder: Path, data: Path | None) -> list[Section]:

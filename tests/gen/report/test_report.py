@@ -11,9 +11,10 @@ import pytest
 
 from sparnn.gen.cli.main import main
 from sparnn.gen.compile import compile_model
+from sparnn.gen.report.report import report
 
 DIGITS = Path(__file__).parents[3] / "examples" / "digits"
-SECTIONS = ["graph", "memories", "cycles", "slots", "noise", "saturation", "boards"]
+SECTIONS = ["graph", "memories", "cycles", "use", "slots", "noise", "saturation", "boards"]
 #: For a browser that is not the user's own: no network, no profile.
 HEADLESS = ("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking")
 
@@ -60,15 +61,17 @@ def test_every_figure_is_there(page: Path) -> None:
     parsed = Page(text)
     assert [one["id"] for one in parsed.all("section")] == SECTIONS
     labels = [str(one["aria-label"]) for one in parsed.all("svg")]
-    assert len(labels) == 7
-    assert len(parsed.all("table")) == 7
+    assert len(labels) == 8
+    assert len(parsed.all("table")) == 8
     # By keyboard: links to every section, figures and tables that take the focus.
     links = [str(one["href"]) for one in parsed.all("a")]
     assert links[1:] == [f"#{name}" for name in SECTIONS]
     assert all(one["tabindex"] == "0" for one in parsed.all("figure"))
-    assert len(parsed.all("summary")) == 7
+    assert len(parsed.all("summary")) == 8
     assert "gru: gru, 8 inputs" in text or "gru, 8 to 64" in text
-    assert "50.0 % useful" in text
+    assert "Simulated: 50.0 % useful" in text
+    assert "lanes that have less to do" in text
+    assert "how full its memories are" in text
     assert re.search(r"[0-9.]+ dB", text)
     assert "µs at 50 MHz" in text
 
@@ -87,9 +90,35 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     if chromium is None:
         pytest.skip("needs Chromium on PATH")
-    command = [chromium, *HEADLESS, f"--user-data-dir={tmp_path}", "--dump-dom", page.as_uri()]
-    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
-    assert shown.count("<svg") == 7
+    options = [f"--user-data-dir={tmp_path}", "--enable-logging=stderr", "--dump-dom"]
+    command = [chromium, *HEADLESS, *options, page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert [
+        one["id"] for one in Page(done.stdout.partition("<body>")[2]).all("section")
+    ] == SECTIONS
+    assert done.stdout.count("<svg") == 8
+    assert "CONSOLE" not in done.stderr  # errors and warnings of the page
+
+
+def test_slots_that_the_machine_counted(page: Path, tmp_path: Path) -> None:
+    shares = {"pair": 0.5, "stall": 0.1, "empty": 0.1, "idle": 0.2, "tail": 0.1}
+    measured = tmp_path / "report.json"
+    measured.write_text(json.dumps({"utilization": 0.5, "slots": shares}))
+    report(page.parent / "out", tmp_path / "r.html", simulation=measured)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "counted by the machine itself" in text
+    assert "no room for a partial sum: 10.0%" in text
+    assert "lanes that have less to do" not in text
+
+
+def test_a_graph_names_the_operators_of_the_host(tmp_path: Path) -> None:
+    spoken = DIGITS.parent / "spoken"
+    compile_model(spoken / "gru.onnx", spoken / "calibrate.npz", tmp_path / "out", lanes=2)
+    report(tmp_path / "out", tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "1 Conv" in text
+    assert "1 Softmax" in text
+    assert "machine, part 0" in text
 
 
 def test_without_data_and_damaged(page: Path, capsys, tmp_path: Path) -> None:
