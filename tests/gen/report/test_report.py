@@ -93,9 +93,7 @@ def test_a_browser_shows_it(page: Path, tmp_path: Path) -> None:
     options = [f"--user-data-dir={tmp_path}", "--enable-logging=stderr", "--dump-dom"]
     command = [chromium, *HEADLESS, *options, page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert [
-        one["id"] for one in Page(done.stdout.partition("<body>")[2]).all("section")
-    ] == SECTIONS
+    assert re.findall(r'<section id="(\w+)"', done.stdout) == SECTIONS
     assert done.stdout.count("<svg") == 8
     assert "CONSOLE" not in done.stderr  # errors and warnings of the page
 
