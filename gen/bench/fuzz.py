@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from onnx import ModelProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.graph.check import check_model
@@ -82,7 +82,70 @@ def _seeds() -> list[ModelProto]:
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
         model.ir_version = 8
         models.append(model)
-    return [*models, _branched(models[0])]
+    return [*models, _branched(models[0]), _unrolled(), _scanned()]
+
+
+def _weights() -> list[TensorProto]:
+    """Of an RNN that stands as single operators, and its first state."""
+    rng = np.random.default_rng(1)
+    shapes = (("w", (3, 5)), ("r", (5, 5)), ("h", (2, 5)))
+    return [
+        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
+        for name, shape in shapes
+    ]
+
+
+def _step(x: str, h: str, out: str) -> list[NodeProto]:
+    return [
+        helper.make_node("MatMul", [x, "w"], [f"{out}_x"]),
+        helper.make_node("MatMul", [h, "r"], [f"{out}_h"]),
+        helper.make_node("Add", [f"{out}_x", f"{out}_h"], [f"{out}_sum"]),
+        helper.make_node("Tanh", [f"{out}_sum"], [out]),
+    ]
+
+
+def _unrolled() -> ModelProto:
+    """An RNN whose six steps stand as single operators."""
+    nodes, h = [], "h"
+    weights = _weights()
+    for t in range(6):
+        weights.append(numpy_helper.from_array(np.array(t), f"t{t}"))
+        nodes.append(helper.make_node("Gather", ["x", f"t{t}"], [f"x{t}"], axis=0))
+        nodes += _step(f"x{t}", h, f"h{t}")
+        h = f"h{t}"
+    return _model(nodes, weights, h, [2, 5])
+
+
+def _scanned() -> ModelProto:
+    """An RNN whose step is the body of a Scan."""
+    kind = TensorProto.FLOAT
+    body = helper.make_graph(
+        [*_step("step", "before", "after"), helper.make_node("Identity", ["after"], ["each"])],
+        "body",
+        [
+            helper.make_tensor_value_info("before", kind, [2, 5]),
+            helper.make_tensor_value_info("step", kind, [2, 3]),
+        ],
+        [helper.make_tensor_value_info(name, kind, [2, 5]) for name in ("after", "each")],
+    )
+    node = helper.make_node("Scan", ["h", "x"], ["last", "out"], body=body, num_scan_inputs=1)
+    return _model([node], _weights(), "out", [6, 2, 5])
+
+
+def _model(
+    nodes: list[NodeProto], weights: list[TensorProto], out: str, shape: list[int]
+) -> ModelProto:
+    kind = TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", kind, [6, 2, 3])],
+        [helper.make_tensor_value_info(out, kind, shape)],
+        weights,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    model.ir_version = 8
+    return model
 
 
 def _branched(model: ModelProto) -> ModelProto:

@@ -97,6 +97,8 @@ def _scan(graph: Graph, node: NodeProto, feeds: Sequence[Arrays]) -> _Walk | Non
     out_axes = attributes.get("scan_output_axes", [0] * outputs)
     out_backwards = attributes.get("scan_output_directions", [0] * outputs)
     samples = _outside(graph, [*node.input, *_captured(graph, body)], feeds)
+    if not _arrays(samples):
+        return None
     given = dict(zip([value.name for value in body.input], node.input, strict=True))
     inside: dict[str, Array] = {}
     walked = {}
@@ -126,6 +128,8 @@ def _loop(graph: Graph, node: NodeProto, feeds: Sequence[Arrays]) -> _Walk | Non
     count, condition, *first = node.input
     captured = _captured(graph, body)
     samples = _outside(graph, [*node.input, *captured], feeds)
+    if not _arrays(samples):
+        return None
     number, going, *names = (value.name for value in body.input)
     always, *results = (value.name for value in body.output)
     made = {name: one for one in body.node for name in one.output}
@@ -203,7 +207,12 @@ def _outside(graph: Graph, names: Sequence[str], feeds: Sequence[Arrays]) -> dic
     found = {n: numpy_helper.to_array(graph.weights[n]) for n in wanted if n in graph.weights}
     inner = [name for name in wanted if name not in given and name not in found]
     computed = evaluate(graph.model, feeds[:1], inner)[0] if inner else {}
-    return found | given | {name: np.asarray(one) for name, one in computed.items()}
+    return found | given | computed
+
+
+def _arrays(samples: Mapping[str, Any]) -> bool:
+    """Whether none is a sequence of tensors."""
+    return all(isinstance(one, np.ndarray) for one in samples.values())
 
 
 def _followed(
@@ -220,8 +229,6 @@ def _followed(
     outputs: Sequence[tuple[str, str, int, bool]],
 ) -> _Walk | None:
     """Follow the body as a graph of its own, on one step of the samples."""
-    if any(isinstance(array, list) for array in samples.values()):
-        return None  # sequences of tensors
     captured = {name: samples[name] for name in _captured(graph, body)}
     fixed = {
         name: array for name, array in captured.items() if graph.maker.get(name, -1) in graph.fixed

@@ -182,8 +182,10 @@ def _sampled(graph: Graph, feeds: Sequence[Arrays]) -> tuple[dict[str, Array], d
         (fixed if number in graph.fixed else others).extend(name for name in node.output if name)
     given = {value.name: np.asarray(feeds[0][value.name]) for value in graph.inputs}
     found = evaluate(graph.model, feeds[:1], [*fixed, *others])[0]
-    constants |= {name: np.asarray(found[name]) for name in fixed}
-    return constants, given | {name: np.asarray(found[name]) for name in others}
+    # Sequences of tensors are none.
+    known = {name: one for name, one in found.items() if isinstance(one, np.ndarray)}
+    constants |= {name: known[name] for name in fixed if name in known}
+    return constants, given | {name: known[name] for name in others if name in known}
 
 
 class _Emitter:
