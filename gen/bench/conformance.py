@@ -5,7 +5,8 @@ Each case is one small model with drawn weights. ``machine``: the importer takes
 ``with the host``: the graph is cut; ``refused``: with the reason. The error is the largest one of
 the float path, what sparnn made of the file written back as ONNX, against ONNX Runtime on the file
 itself (with layout = 1, which that does not run, against ONNX's reference). ``--write`` puts the
-table into docs/results/conformance.json and docs/results/conformance.md.
+table, and one of the tests that onnx ships (:mod:`.node_tests`), into docs/results/conformance.json
+and docs/results/conformance.md.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from sparnn.gen.onnx.reader import network_of
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.host_model import HostModel
 
+from .node_tests import node_test_row, node_tests
 from .tables import write_pages
 
 __all__ = ["Case", "cases", "main", "row"]
@@ -371,7 +373,9 @@ def _with_host(case: Case, names: Sequence[str]) -> Arrays:
     return {name: known[name] for name in names}
 
 
-def content(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def content(
+    rows: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """The content of docs/results/conformance.json."""
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("onnx", "onnxruntime")
@@ -391,7 +395,18 @@ def content(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         ],
         "rows": [dict(one) for one in rows],
     }
-    return {"tables": {"operators": table}}
+    names = {
+        "provenance": table["provenance"],
+        "columns": [
+            {"title": "test", "text": "{test}"},
+            {"title": "computed by", "text": "{where}"},
+            {"title": "error, float", "text": "{error:.1e}"},
+            {"title": "SQNR, integers", "text": "{golden}"},
+            {"title": "why not", "text": "{why}"},
+        ],
+        "rows": [dict(one) for one in tests],
+    }
+    return {"tables": {"operators": table, "node_tests": names}}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -403,7 +418,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         error = f"{one['error']:.1e}" if "error" in one else ""
         print(f"{one['of']:8} {one['option']:45} {one['where']:14} {error:8} {one['why'][:90]}")
     if options.write:
-        text = json.dumps(content(rows), indent=1, ensure_ascii=False)
+        tests = [node_test_row(one) for one in node_tests()]
+        text = json.dumps(content(rows, tests), indent=1, ensure_ascii=False)
         RESULTS.write_text(text + "\n", encoding="utf-8")
         write_pages(Path())
 

@@ -32,6 +32,8 @@ from sparnn.sim.errors import SimulationError
 __all__ = ["Found", "main", "mutated", "tried"]
 
 _SECONDS, _BYTES = 10, 1 << 30
+#: Seconds of the clock after which a case hangs.
+_WAIT = 240
 _REFUSED = (SparnnError, ConfigurationError, SimulationError)
 #: Names that a hostile file may write to or read from.
 _OUTSIDE = ("../outside", "/etc/passwd", "../../x.bin", "a/../../b")
@@ -362,7 +364,9 @@ def mutated(number: int) -> tuple[str, bytes, bytes]:
 
 def _child(folder: Path, pipe: int) -> None:
     """Read the case; what was wrong goes into the pipe."""
-    signal.alarm(3 * _SECONDS)
+    # A processor that other work keeps busy takes its time; what waits for something ends too.
+    resource.setrlimit(resource.RLIMIT_CPU, (2 * _SECONDS, 2 * _SECONDS))
+    signal.alarm(_WAIT)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     wrong = ""
     for read in (

@@ -1,19 +1,17 @@
 """The importer: equal to ONNX Runtime, or refused by name."""
 
-import importlib
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 from support.float_networks import check, onnx_runtime, run_float
 from support.onnx_builder import feeds_for, single
 from support.onnx_graphs import SUPPORTED
 from support.onnx_random import random_model
 
+from sparnn.gen.bench.node_tests import node_test_row, node_tests
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.onnx.reader import import_onnx, network_of
 
@@ -106,28 +104,6 @@ def test_layout_1_is_layout_0_transposed(tmp_path: Path) -> None:
 # The node tests that the onnx package ships.
 
 
-def node_tests() -> list[tuple[str, Any, list[Any], list[Any]]]:
-    found = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for name, class_name in (("lstm", "LSTM"), ("gru", "GRU"), ("rnn", "RNN")):
-            module = importlib.import_module(f"onnx.backend.test.case.node.{name}")
-            original = module.expect
-
-            def keep(node: Any, inputs: Any, outputs: Any, name: str) -> None:
-                found.append((name, node, list(inputs), list(outputs)))
-
-            try:
-                module.expect = keep
-                cases = getattr(module, class_name)
-                for attribute in dir(cases):
-                    if attribute.startswith("export"):
-                        getattr(cases, attribute)()
-            finally:
-                module.expect = original
-    return found
-
-
 NODE_TESTS_REFUSED = {
     "test_gru_reverse": "linear_before_reset = 0 .* direction = reverse",
     "test_gru_bidirectional": "linear_before_reset = 0 .* direction = bidirectional",
@@ -138,29 +114,22 @@ def test_onnx_node_tests(tmp_path: Path) -> None:
     cases = node_tests()
     assert len(cases) >= 12
     accepted = 0
-    for name, node, inputs, outputs in cases:
-        names = [n for n in node.input if n]
-        feeds = dict(zip(names, inputs, strict=True))
-        x = names[0]
-        out = [n for n in node.output if n]
-        graph = helper.make_graph(
-            [node],
-            name,
-            [helper.make_tensor_value_info(x, TensorProto.FLOAT, feeds[x].shape)],
-            [
-                helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape)
-                for n, a in zip(out, outputs, strict=True)
-            ],
-            [numpy_helper.from_array(feeds[n], n) for n in names[1:]],
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 22)], ir_version=8)
-        if name in NODE_TESTS_REFUSED:
-            with pytest.raises(SparnnError, match=NODE_TESTS_REFUSED[name]):
-                network_of(model)
+    for one in cases:
+        if one.name in NODE_TESTS_REFUSED:
+            with pytest.raises(SparnnError, match=NODE_TESTS_REFUSED[one.name]):
+                network_of(one.model)
             continue
-        network = network_of(model)
-        got = run_float(network, {x: feeds[x]}, tmp_path)
-        for key, array in zip(out, outputs, strict=True):
-            np.testing.assert_allclose(got[key], array, rtol=1e-4, atol=1e-5, err_msg=name)
+        got = run_float(network_of(one.model), dict(one.x), tmp_path)
+        for key, array in one.outputs.items():
+            np.testing.assert_allclose(got[key], array, rtol=1e-4, atol=1e-5, err_msg=one.name)
         accepted += 1
     assert accepted >= 15
+
+
+def test_onnx_node_tests_in_integers() -> None:
+    """Two of them; docs/results/conformance.md has all."""
+    cases = {one.name: one for one in node_tests()}
+    for name, where in (("test_gru_reverse", "with the host"), ("test_lstm_defaults", "machine")):
+        row = node_test_row(cases[name])
+        assert row["where"] == where
+        assert row["golden_db"] > 25
