@@ -203,6 +203,7 @@ def latency_row(board: Board, network: str, examples: Path) -> dict[str, Any]:
             return entry | {"error": str(error)}
     return entry | {
         "lanes": config.lanes,
+        "width": config.width,
         "bit_exact": report.bit_exact,
         "cycles_per_step": report.cycles_per_step,
         "step_latency_us": report.cycles_per_step / board.machine_mhz,
@@ -215,8 +216,10 @@ def latency_line(entry: Mapping[str, Any]) -> str:
     start = f"| {entry['board']} | {entry['network']} "
     if "error" in entry:
         return f"{start}| | | {entry['mhz']:g} | | refused: {entry['error']} | {entry['date']} |"
+    width = entry.get("width", 1)  # entries of before there were wide lanes have none
+    lanes = f"{entry['lanes']}" if width == 1 else f"{entry['lanes']} x {width}"
     return (
-        f"{start}| {entry['lanes']} | {entry['cycles_per_step']:.1f} | {entry['mhz']:g} | "
+        f"{start}| {lanes} | {entry['cycles_per_step']:.1f} | {entry['mhz']:g} | "
         f"{entry['step_latency_us']:.1f} | {entry['predicted']} | {entry['date']} |"
     )
 

@@ -23,6 +23,8 @@ from .workload import masr_workload
 __all__ = ["block_rows", "main"]
 
 RESULTS = Path("docs/results/masr.json")
+#: Most multipliers of a machine that is synthesized as well.
+_SYNTHESIZED = 64
 #: Multipliers of each machine, rows that are pruned together, and steps of a run.
 _MACS, _BLOCKS, _STEPS = (64, 256, 1024), (4, 8), 60
 _COLUMNS = [
@@ -32,14 +34,17 @@ _COLUMNS = [
     {"title": "V", "text": "{v}"},
     {"title": "cycles a step", "text": "{cycles_per_step:,.0f}"},
     {"title": "utilization", "text": "{utilization_percent:.1f} %"},
-    {"title": "LUT4", "text": "{lut:,}"},
+    {"title": "LUT4", "text": "{lut}"},
     {"title": "Mbit of memory", "text": "{megabits:.2f}"},
-    {"title": "cycles x LUT4, of one row", "text": "{relative:.2f}"},
+    {"title": "cycles x LUT4, of one row", "text": "{relative}"},
     {"title": "bit exact", "text": "{bit_exact}"},
 ]
 
 
 def _luts(config: SparseConfig) -> int:
+    """0 where synthesis would take hours: larger machines repeat the blocks of the smallest."""
+    if config.mac_units > _SYNTHESIZED:
+        return 0
     target = TARGETS["ecp5"]
     verilog = kept_verilog(config)
     report = synth_verilog(verilog, TOP_MODULE, target, target.default_device, pnr=False)
@@ -76,9 +81,9 @@ def block_rows(
                     "cycles_per_step": point.cycles_per_step,
                     "utilization_percent": 100 * point.utilization,
                     "lost": dict(point.lost),
-                    "lut": lut,
+                    "lut": f"{lut:,}" if lut else "",
                     "megabits": sum(words * bits * copies for words, bits, copies in held) / 1e6,
-                    "relative": point.cycles * lut / base,
+                    "relative": f"{point.cycles * lut / base:.2f}" if lut else "",
                     "bit_exact": "yes" if point.bit_exact else "NO",
                 }
 

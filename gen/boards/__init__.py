@@ -48,7 +48,7 @@ _ALL: tuple[Board, ...] = (
         high={"esp32_gpio0": Pin("esp32", 0, "gpio0")},
         device="85k",
         flash="openFPGALoader -b ulx3s sparnn.bit",
-        machine={"lanes": 8, **_LEAST},
+        machine={"lanes": 8, "width": 8, **_LEAST},
     ),
     SerialBoard(
         name="ecpix5",
@@ -68,7 +68,7 @@ _ALL: tuple[Board, ...] = (
         reset=Pin("rst"),
         device="um5g-85k",
         flash="openFPGALoader -b ecpix5 sparnn.bit",
-        machine={"lanes": 8, **_LEAST},
+        machine={"lanes": 8, "width": 8, **_LEAST},
     ),
     SerialBoard(
         name="icebreaker",

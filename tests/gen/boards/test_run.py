@@ -39,7 +39,9 @@ def network(tmp_path_factory):
     onnx.save(g.model(), folder / "model.onnx")
     rng = np.random.default_rng(7)
     np.savez(folder / "x.npz", x=rng.normal(size=(9, 3, 4)).astype(np.float32))
-    compile_model(folder / "model.onnx", folder / "x.npz", folder / "out", config="ulx3s", lanes=2)
+    compile_model(
+        folder / "model.onnx", folder / "x.npz", folder / "out", config="ulx3s", lanes=2, width=1
+    )
     return folder / "out", folder / "x.npz"
 
 

@@ -109,7 +109,7 @@ def test_nothing_is_said_of_what_nobody_measured() -> None:
 
 
 def test_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    arguments = ["--board", "ulx3s", "--lanes", "2", "--frame-ms", "0.05"]
+    arguments = ["--board", "ulx3s", "--lanes", "2", "--width", "1", "--frame-ms", "0.05"]
     arguments += ["--calibrate", str(DIGITS / "calibrate.npz")]
     with pytest.raises(SystemExit) as stopped:
         main(["estimate", str(DIGITS / "gru.onnx"), *arguments])
@@ -139,7 +139,7 @@ def test_without_sample_inputs_a_graph_is_cut_on_drawn_ones(tmp_path: Path) -> N
     )[0]  # fmt: skip
     graph.output(graph.add("Softmax", [y], axis=3), "p")
     onnx.save(graph.model(), tmp_path / "m.onnx")
-    found = estimate(tmp_path / "m.onnx", board="ulx3s", lanes=1)
+    found = estimate(tmp_path / "m.onnx", board="ulx3s", lanes=1, width=1)
     assert not found.chosen.measured
     assert found.chosen.step > 300
 

@@ -85,12 +85,15 @@ def test_command_writes_a_machine_that_compile_takes(checkout, capsys, tmp_path)
     assert "machine        2 lanes" in said
     config = load_config(str(machine))
     report = json.loads(run(capsys, model, "--board", "ulx3s", "--lanes", 2, "--json", "-"))
-    assert report["config"] == asdict(config)
+    board = report["config"]  # of wide lanes
+    assert board["width"] == 8
+    assert board | {"width": 1, "weight_depth": config.weight_depth} == asdict(config)
     assert report["device"] == "LFE5U-85F-6"
     assert set(report["predicted"]) == FOUND
     # The network's weights, and hardly more.
     network = 64 * 4 * (8 + 64) + 10 * 64
     assert network <= 2 * config.weight_depth < 1.1 * network
+    assert network <= 16 * board["weight_depth"]
     assert all(report["predicted"][name] <= most for name, most in report["available"].items())
 
 
