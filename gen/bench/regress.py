@@ -73,7 +73,9 @@ def random_machine(seed: int) -> SparseConfig:
     )
     packed = {"packed_store": int(rng.integers(0, 2)), "dense_rows": 256, "vector_words": 1}
     delta = int(rng.random() < 0.3 and config.activation_bits <= MOST_DELTA_BITS)
-    return replace(config, delta=delta, reference_depth=256, **packed)
+    # Drawn apart, so that a seed's other values are those that they were.
+    peepholes = int(np.random.default_rng([seed, 3]).random() < 0.3)
+    return replace(config, delta=delta, reference_depth=256, peepholes=peepholes, **packed)
 
 
 def compact_machine(seed: int) -> SparseConfig:
@@ -94,6 +96,7 @@ def compact_machine(seed: int) -> SparseConfig:
         reset_first=0,
         cell_functions=0,
         clip=0,
+        peepholes=0,
         compact=1,
         backwards=backwards,
         large_memory=int(rng.choice([0, 64])),

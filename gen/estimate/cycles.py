@@ -38,6 +38,7 @@ _LONG, _SHORT = 72, 40
 _NEURON = {"lstm": 5.0, "gru": 6.0, "gru_gates": 3.0, "gru_candidate": 3.0}
 _NEURON_BY_ACTIVATION = {"identity": 1.0, "relu": 1.0}
 _NEURON_OTHER = 1.3
+_NEURON_PEEPHOLE = 25.0
 #: Cycles of a serial post unit: for a row of the input half, and for a neuron in the hidden half
 #: (docs/post.md, "Serial").
 _SERIAL_ROW = 9.7
@@ -260,6 +261,8 @@ def _rows(
 
 
 def _neuron(layer: IntegerLayer) -> Any:  # a mean, where the model counts
+    if layer.w_c is not None:
+        return _NEURON_PEEPHOLE
     least = _NEURON_BY_ACTIVATION.get(layer.activation, _NEURON_OTHER)
     return _NEURON.get(layer.kind, least)
 

@@ -44,7 +44,11 @@ def plain_memories(config: SparseConfig) -> Held:
         (config.queue_places, config.lane_sum_bits, lanes),
         (config.parameter_depth, config.entry_bits(Target.PARAMETER) - _CONSTANT, posts),
         (config.rows, PREACTIVATION_BITS, posts),
-        (config.state_depth, PREACTIVATION_BITS, posts << config.reset_first),
+        (
+            config.state_depth,
+            PREACTIVATION_BITS,
+            posts * (1 + config.reset_first + config.peepholes),
+        ),
         (TABLE[0] << config.hard_sigmoid, TABLE[1], posts),
         *((words, bits, posts) for words, bits in _POST_QUEUES),
         (16 if config.cluster_lanes > 1 else 8, config.sum_bits + _TAGS, posts),

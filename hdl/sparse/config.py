@@ -12,6 +12,7 @@ from .descriptor import (
     BASE_FIELDS,
     DELTA_FIELDS,
     DESCRIPTOR,
+    PEEPHOLE_FIELDS,
     RING_FIELDS,
     SECTION,
     MaskFlag,
@@ -84,12 +85,13 @@ class SparseConfig(MachineConfig):
     cell_functions: 1 has σ, ReLU and identity beside tanh behind the candidates of GRUs and LSTMs
         and the states of LSTMs; 0 refuses them.
     clip: 1 clips what σ and tanh read, where a layer says so; 0 refuses it.
+    peepholes: 1 has what LSTMs with peepholes need; 0 refuses them.
     backwards: 1 has what layers that run from the last step to the first need, and sums of two
         layers; 0 refuses them. ``threads`` of 2 need it.
     compact: 1 has a post unit that works on a row at a time (docs/post.md, "Serial"), and no
         registers that only shorten the wires of large arrays: for few lanes in small FPGAs at low
-        clocks. Needs ``post_units`` of 1, and ``reset_first``, ``cell_functions`` and ``clip``
-        of 0.
+        clocks. Needs ``post_units`` of 1, and ``reset_first``, ``cell_functions``, ``clip`` and
+        ``peepholes`` of 0.
     split_scales: 1 scales positive and negative weights of a row apart (MASR), by factors of 1 to 3
         beside its masks; 0 has one scale for both.
     stream_bits: bits of a word of external memory, 32-512, from which the machine reads masks and
@@ -140,6 +142,7 @@ class SparseConfig(MachineConfig):
         "reset_first": (0, 1),
         "cell_functions": (0, 1),
         "clip": (0, 1),
+        "peepholes": (0, 1),
         "split_scales": (0, 1),
         "backwards": (0, 1),
         "compact": (0, 1),
@@ -180,6 +183,7 @@ class SparseConfig(MachineConfig):
     reset_first: int = 0
     cell_functions: int = 0
     clip: int = 0
+    peepholes: int = 0
     split_scales: int = 0
     backwards: int = 1
     compact: int = 0
@@ -219,11 +223,11 @@ class SparseConfig(MachineConfig):
             "compact = 1 has no cells of GRUs that reset before the product; "
             "set reset_first = 0, or compact = 0",
         )
-        for name in ("cell_functions", "clip"):
+        for name in ("cell_functions", "clip", "peepholes"):
             require(
                 not (self.compact and getattr(self, name)),
-                f"compact = 1 has one function of candidates and states, tanh, and no clip; set "
-                f"{name} = 0, or compact = 0",
+                f"compact = 1 has one function of candidates and states, tanh, no clip and no "
+                f"peepholes; set {name} = 0, or compact = 0",
             )
         require(
             self.chunk % self.sub_chunk == 0 and self.chunk > self.sub_chunk,
@@ -338,6 +342,8 @@ class SparseConfig(MachineConfig):
         found: set[str] = {"parity"}
         if not self.delta:
             found |= {"delta", "reference_depth", *DELTA_FIELDS}
+        if not self.peepholes:
+            found |= {"peepholes", *PEEPHOLE_FIELDS}
         found |= {*BASE_FIELDS} if self.stream_bits else {"stream_bits", *RING_FIELDS}
         return frozenset(found)
 

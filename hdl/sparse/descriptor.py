@@ -11,6 +11,7 @@ __all__ = [
     "DELTA_FIELDS",
     "DESCRIPTOR",
     "MASK_ALIGNMENT",
+    "PEEPHOLE_FIELDS",
     "RING_FIELDS",
     "SECTION",
     "WEIGHT_ALIGNMENT",
@@ -35,6 +36,9 @@ MASK_ALIGNMENT, WEIGHT_ALIGNMENT = 32, 128
 
 #: Fields that only a machine with ``delta`` reads.
 DELTA_FIELDS = ("delta_x", "delta_h", "reference_base")
+
+#: Fields that only a machine with ``peepholes`` reads.
+PEEPHOLE_FIELDS = ("peephole", "cell_shift")
 
 #: Fields that lanes read whose weights come from external memory, and those that the others read
 #: in their place.
@@ -94,6 +98,8 @@ DESCRIPTOR = Descriptor(
         "candidate": Field(13, 24, 2),  # what g or n goes through, a CellFunction
         "cell": Field(13, 26, 2),  # what an LSTM's new state goes through
         "clip": Field(15, 0, 15),  # the largest argument of σ and tanh, in 2^-11
+        "peephole": Field(15, 15, 1),  # an LSTM with peepholes
+        "cell_shift": Field(15, 16, 5),  # n of their weights in docs/numerics.md
         "out_stride": Field(14, 0, 16),  # store words from one step's outputs to the next one's
     }
 )

@@ -193,6 +193,7 @@ class SparseMachine(wiring.Component):
                 cluster.lane_program,
                 cluster.collector_program,
                 cluster.post_program,
+                *([cluster.peephole_program] if config.peepholes else []),
             ):
                 for name in program.shape().members:
                     m.d.comb += program[name].eq(parts.layer[name])

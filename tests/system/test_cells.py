@@ -8,7 +8,7 @@ from support.onnx_cells import CELLS
 
 from sparnn.gen.errors import SparnnError
 
-#: For cells that only the dense machine has.
+#: The dense machine has peepholes too.
 DENSE = """
 machine = "dense"
 lanes = 8
@@ -24,7 +24,7 @@ peepholes = 1
 streams = 2
 """
 #: Cells that differ in the hardware.
-MODELS = [name for name in CELLS if name.startswith(("hard", "reset", "function", "clip_"))]
+MODELS = [name for name in CELLS if name.startswith(("hard", "reset", "function", "clip_", "peep"))]
 
 
 @pytest.mark.xdist_group("full")
@@ -36,7 +36,7 @@ def test_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
 @pytest.mark.deep
 @pytest.mark.xdist_group("peepholes")
 @pytest.mark.parametrize("name", [name for name in CELLS if name.startswith("peepholes")])
-def test_peepholes_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
+def test_dense_peepholes_from_onnx_to_verilog(name: str, tmp_path: Path) -> None:
     simulated(*compiled(CELLS[name](), tmp_path, DENSE))
 
 
@@ -51,11 +51,6 @@ def test_streams_from_onnx_to_verilog(tmp_path: Path) -> None:
         compiled(CELLS["affine_rnn"](), tmp_path, MACHINE, streams=2)
 
 
-def test_the_sparse_machine_has_no_peepholes(tmp_path: Path) -> None:
-    with pytest.raises(SparnnError, match=r"sparse machine does not compute; .* --config dense64"):
-        compiled(CELLS["peepholes"](), tmp_path, MACHINE)
-
-
 @pytest.mark.parametrize(
     ("name", "option"),
     [
@@ -63,6 +58,7 @@ def test_the_sparse_machine_has_no_peepholes(tmp_path: Path) -> None:
         ("hard_lstm", "hard_sigmoid"),
         ("function_relu_lstm", "cell_functions"),
         ("clip_lstm", "clip"),
+        ("peepholes", "peepholes"),
     ],
 )
 def test_the_machine_lacks_the_cells(name: str, option: str, tmp_path: Path) -> None:

@@ -37,8 +37,8 @@ _CELL_OPTIONS = {
 }
 #: Options that a machine has without being asked.
 _ALWAYS = {"dense": ("backwards",)}
-#: Machine -> a preset of the other one, for what this one does not compute.
-_OTHER = {"sparse": ("dense", "dense64"), "dense": ("sparse", "masr")}
+#: Machine -> the one that computes what this one does not, and a preset of it.
+_OTHER = {"dense": ("sparse", "masr")}
 
 
 def cell_options(network: IntegerNetwork, config: MachineConfig) -> dict[str, int]:
@@ -93,11 +93,11 @@ def check_machine(network: IntegerNetwork, config: MachineConfig) -> None:
             )
     known = {field.name for field in fields(config)}
     this = config.MACHINE
-    other, preset = _OTHER[this]
     for name, need in _needed(network).items():
         if name in _ALWAYS.get(this, ()):
             continue
         if need and name not in known:
+            other, preset = _OTHER[this]
             raise SparnnError(
                 f"the network has {_CELL_OPTIONS[name]}, which the {this} machine does not "
                 f"compute; compile for a {other} one, such as --config {preset}"

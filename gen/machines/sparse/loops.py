@@ -12,7 +12,7 @@ __all__ = ["loops"]
 _COMMON = (
     *("kind", "activation", "candidate", "cell", "clip"),
     *("units", "inputs", "f_x", "f_pre", "f_state", "f_out", "out_bits"),
-    *("delta_x", "delta_h"),
+    *("delta_x", "delta_h", "cell_shift"),
 )
 
 
@@ -47,5 +47,6 @@ def _alike(first: IntegerLayer, second: IntegerLayer) -> bool:
     return (
         not first.reverse
         and second.reverse
+        and (first.w_c is None) == (second.w_c is None)
         and all(getattr(first, name) == getattr(second, name) for name in _COMMON)
     )

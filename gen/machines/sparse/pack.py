@@ -111,9 +111,9 @@ def pack_loop(
             assert layer.bias_h is not None
             ordered = layer.w_h[:, neurons][:, :, neurons]
             halves.append(_pack_half(ordered, layout, config, 1, layer.factors_h))
-            parameters.append(
-                _parameters(layer.mult_h, layer.shift_h, layer.bias_h, layout, config)
-            )
+            # In place of the hidden half's bias, which is 0 there; g has no peephole.
+            bias = layer.bias_h if layer.w_c is None else np.insert(layer.w_c, 2, 0, axis=0)
+            parameters.append(_parameters(layer.mult_h, layer.shift_h, bias, layout, config))
     weight_counts = np.sum([half.weight_counts for half in halves], axis=0)
     stored = _one_after_the_other([(half.weights, half.weight_counts) for half in halves])
     weights = _lengthened(stored, WEIGHT_ALIGNMENT)

@@ -280,6 +280,8 @@ def _fields(placed: SparsePlacement, number: int, index: int, bases: _Bases) -> 
             "delta_h": layer.delta_h or 0,
             "reference_base": bases.reference,
         }
+    if config.peepholes:
+        fields |= {"peephole": int(layer.w_c is not None), "cell_shift": layer.cell_shift}
     return fields | {
         "pre_shift": layer.f_pre - 12,
         "state_shift": layer.f_state - 12,

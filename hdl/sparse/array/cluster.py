@@ -20,7 +20,7 @@ from sparnn.hdl.sparse.lane.ports import (
 )
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
 from sparnn.hdl.sparse.post.state import state_read_signature
-from sparnn.hdl.sparse.post.tags import POST_PROGRAM, ROW_TAG, row_sum_layout
+from sparnn.hdl.sparse.post.tags import PEEPHOLE_PROGRAM, POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.sparse.post.unit import PostUnit
 
 from .collector import Collector, rows_in_flight
@@ -56,6 +56,7 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
             "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
         }
         | ({"anew": In(1)} if config.delta else {})
+        | ({"peephole_program": In(PEEPHOLE_PROGRAM)} if config.peepholes else {})
         | (
             {"dealt": In(dealt_layout(config)), "rooms": Out(2 * config.cluster_lanes)}
             if config.stream_bits
@@ -79,6 +80,7 @@ class Cluster(wiring.Component):
     lane_program, collector_program, post_program: static between two ``start`` pulses.
     start: begins a layer.
     fresh: its states start at zero.
+    peephole_program: only with ``peepholes``: as ``post_program``.
     anew: only with ``delta``: the totals of its rows start at zero as well.
     tokens, broadcast, broadcast_en: steps and activations; ``broadcast_en`` has one bit per lane
         position modulo ``max_v``.
@@ -124,6 +126,8 @@ class Cluster(wiring.Component):
 
         if config.delta:
             m.d.comb += post.anew.eq(here.anew)
+        if config.peepholes:
+            m.d.comb += post.peephole_program.eq(here.peephole_program)
 
         placed = self._place_lanes(m, here, collector, tree)
         if config.sharing:
@@ -170,6 +174,8 @@ class Cluster(wiring.Component):
         m.d.sync += here.lane_load.eq(here.load)
         if config.delta:
             m.d.sync += here.anew.eq(self.anew)
+        if config.peepholes:
+            m.d.sync += here.peephole_program.eq(self.peephole_program)
 
     def _place_lanes(
         self, m: Module, here: "_Arrived", collector: Collector, tree: ReductionTree
@@ -278,3 +284,4 @@ class _Arrived:
         self.post_program = Signal(POST_PROGRAM)
         self.fresh = Signal()
         self.anew = Signal()
+        self.peephole_program = Signal(PEEPHOLE_PROGRAM)

@@ -12,7 +12,7 @@ from sparnn.hdl.common.read_ahead import ReadAhead
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, Kind
 from sparnn.hdl.sparse.array.vectors import vector_word_layout
 from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.descriptor import BASE_FIELDS, DELTA_FIELDS, DESCRIPTOR, RING_FIELDS
+from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 
 from .last_step import LAST_STEP_PROGRAM, LastStep
 
@@ -410,10 +410,9 @@ def _by_word(names: Iterable[str]) -> dict[int, dict[str, tuple[int, int]]]:
 
 def _kept(config: SparseConfig) -> list[str]:
     """Descriptor fields that a machine keeps; the others are constants of its, zero."""
-    constant = set() if config.backwards else {"reverse", "add_stored", "sum_shift"}
-    if not config.delta:
-        constant |= {*DELTA_FIELDS}
-    constant |= {*(BASE_FIELDS if config.stream_bits else RING_FIELDS)}
+    constant = {*config.unused}
+    if not config.backwards:
+        constant |= {"reverse", "add_stored", "sum_shift"}
     if config.compact:  # one post unit
         constant |= {"tail"} | ({"v_log2"} if config.max_v == 1 else set())
     return [name for name in DESCRIPTOR.fields if name not in constant]

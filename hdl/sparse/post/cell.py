@@ -56,6 +56,8 @@ class CellUpdater(wiring.Component):
       their sum becomes ``c'``, is stored, and goes back for its tanh; that starts ``o · tanh(c')``.
     - GRU: ``r`` and ``z`` are queued; an ``r`` and the row of ``n`` start ``r · v_n``; with ``u_n``
       it goes to the activation unit; ``n`` starts ``z · s`` and then ``(32768 - z) · n``.
+    - LSTM with peepholes: its ``o`` comes when ``c'`` is written, so ``g`` starts ``i · g``, the
+      tanh of ``c'`` is kept, and ``o`` starts the last product; one neuron at a time.
     - RNN and linear: the answer, or the row itself, is the output.
     - With ``cell_functions``, an answer of ReLU or identity is what was asked, which goes through
       the activation unit beside its request.
@@ -76,6 +78,8 @@ class CellUpdater(wiring.Component):
     fresh: In(1), with ``start``: the states of the first step are zero.
     load: the host's port that writes a state (hdl/sparse/post/state.py).
     read: the host's port that reads a state.
+    peephole, new, written: with ``peepholes``; In(1), static: an LSTM whose o waits for the new
+        state; Out(signed(16)), Out(1): a state that is written.
     i: In(stream of :func:`joined_row_layout`).
     o: Out(stream of signed(16)), one item per neuron or hole.
     """
@@ -98,6 +102,11 @@ class CellUpdater(wiring.Component):
                 "o": Out(stream.Signature(signed(PREACTIVATION_BITS))),
             }
             | ({"wrong": Out(1)} if config.parity else {})
+            | (
+                {"peephole": In(1), "new": Out(signed(PREACTIVATION_BITS)), "written": Out(1)}
+                if config.peepholes
+                else {}
+            )
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -110,11 +119,22 @@ class CellUpdater(wiring.Component):
         rows = self._take_rows(m, layer, units, end)
         answers = sort_answers(m, self._config, layer, units)
         gates = keep_gates(m, answers, self.NEURONS)
+        waiting = self.peephole if self._config.peepholes else None
         products = multiply(
-            m, self._config, self.program.state_base, layer, units, answers, gates, rows.skip
+            m,
+            self._config,
+            self.program.state_base,
+            layer,
+            units,
+            answers,
+            gates,
+            rows.skip,
+            waiting,
         )
         add_products(m, layer, units, self.program.state_up, end, products)
         self._emit(m, layer, units, end, rows, answers, products)
+        if self._config.peepholes:
+            m.d.comb += [self.new.eq(units.state.new), self.written.eq(units.state.write)]
         return m
 
     def _decode(self, m: Module) -> Layer:

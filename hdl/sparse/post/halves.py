@@ -15,13 +15,15 @@ from .tags import ROW_TAG
 __all__ = ["HalfJoin", "joined_row_layout"]
 
 
-def joined_row_layout() -> data.StructLayout:
+def joined_row_layout(*, weight: bool = False) -> data.StructLayout:
     """A row of a neuron that completes: ``sum`` and ``hidden`` in format f_pre.
 
-    sum: ``sat16(u + v)``; where the halves are kept apart, ``u`` alone. hidden: ``v``.
+    sum: ``sat16(u + v)``; where the halves are kept apart, ``u`` alone. hidden: ``v``. weight: of
+    the row's peephole, where it is asked for.
     """
     half = signed(PREACTIVATION_BITS)
-    return data.StructLayout({"sum": half, "hidden": half, "tag": ROW_TAG})
+    layout = {"sum": half, "hidden": half, "tag": ROW_TAG}
+    return data.StructLayout(layout | ({"weight": half} if weight else {}))
 
 
 class HalfJoin(wiring.Component):
@@ -56,8 +58,8 @@ class HalfJoin(wiring.Component):
             {
                 "start": In(1),
                 "apart": In(1),
-                "i": In(stream.Signature(half_row_layout())),
-                "o": Out(stream.Signature(joined_row_layout())),
+                "i": In(stream.Signature(half_row_layout(config))),
+                "o": Out(stream.Signature(joined_row_layout(weight=bool(config.peepholes)))),
             }
         )
 
@@ -106,4 +108,9 @@ class HalfJoin(wiring.Component):
                 total.eq(first + second),
                 hidden.eq(row.value),
             ]
+        if self._config.peepholes:
+            weight = Signal(half, reset_less=True)
+            m.d.comb += self.o.payload.weight.eq(weight)
+            with m.If(advance):
+                m.d.sync += weight.eq(row.weight)
         return m

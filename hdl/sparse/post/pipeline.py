@@ -201,8 +201,12 @@ def multiply(
     answers: Answers,
     gates: Gates,
     skip: Value,
+    peephole: Value | None,
 ) -> Products:
-    """Answers start multiplications; one may start in each cycle."""
+    """Answers start multiplications; one may start in each cycle.
+
+    peephole: whether o of this LSTM waits for the new state; None on a machine without such.
+    """
     bits = PREACTIVATION_BITS
     state, candidates, result = units.state, units.candidates, answers.result
     is_f, is_n, is_reset = answers.is_f, answers.is_n, answers.is_reset
@@ -214,6 +218,16 @@ def multiply(
     with m.If(answers.is_g | is_n):
         m.d.sync += gn_kept.eq(result)
     m.d.sync += second.eq(is_n)
+    update: Value = answers.is_o
+    output: Value = answers.is_c
+    if peephole is not None:
+        late_g = Signal()  # g is kept by then
+        c_kept = Signal(signed(bits), reset_less=True)  # tanh(c'), until o is there
+        m.d.sync += late_g.eq(answers.is_g)
+        with m.If(answers.is_c):
+            m.d.sync += c_kept.eq(result)
+        update = Mux(peephole, late_g, update)
+        output = Mux(peephole, answers.is_o, output)
 
     # Cycle 0: the start. accumulate: f · c or z · s. update: i · g or (32768 - z) · n.
     # reset: r · v_n. emit: o · tanh(c') or r · s.
@@ -227,9 +241,9 @@ def multiply(
         gates.reset.eq(gates.r_waits & candidates.o.valid & may_reset),
         candidates.o.ready.eq(gates.reset),
         steps[0].accumulate.eq(is_f | is_n),
-        steps[0].update.eq(answers.is_o | second),
+        steps[0].update.eq(update | second),
         steps[0].reset.eq(gates.reset),
-        steps[0].emit.eq(answers.is_c | is_reset),
+        steps[0].emit.eq(output | is_reset),
         state.next.eq(is_f | is_n | is_reset),
     ]
     m.d.sync += [steps[k].eq(steps[k - 1]) for k in range(1, NEW + 1)]
@@ -249,11 +263,14 @@ def multiply(
     with m.Elif(steps[0].update):
         m.d.sync += a.eq(Mux(layer.lstm, i_kept, rest))
     with m.Else():
-        m.d.sync += a.eq(z)
+        m.d.sync += a.eq(z if peephole is None else Mux(peephole, result, z))
     with m.If(steps[0].accumulate | is_reset):
         m.d.sync += b.eq(state.value)
     with m.Elif(steps[0].update):
         m.d.sync += b.eq(gn_kept)
+    if peephole is not None:
+        with m.Elif(peephole):
+            m.d.sync += b.eq(c_kept)
     with m.Elif(answers.from_back):
         m.d.sync += b.eq(result)
     with m.Else():

@@ -9,7 +9,7 @@ from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .state import state_load_signature, state_read_signature
-from .tags import POST_PROGRAM, row_sum_layout
+from .tags import PEEPHOLE_PROGRAM, POST_PROGRAM, row_sum_layout
 
 __all__ = ["post_signature"]
 
@@ -36,4 +36,5 @@ def post_signature(config: SparseConfig) -> wiring.Signature:
         }
         | ({"anew": In(1)} if config.delta else {})
         | ({"wrong": Out(1)} if config.parity else {})
+        | ({"peephole_program": In(PEEPHOLE_PROGRAM)} if config.peepholes else {})
     )

@@ -1,6 +1,6 @@
 """Row sums become 16-bit pre-activation halves: multiply, shift, round, add the bias, saturate."""
 
-from amaranth.hdl import Cat, Module, Signal, signed, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,9 +33,12 @@ _LIMB_BITS = 17
 _QUOTIENT_BITS = PREACTIVATION_BITS + 1
 
 
-def half_row_layout() -> data.StructLayout:
-    """One half of a row in format f_pre, and its tag."""
-    return data.StructLayout({"value": signed(PREACTIVATION_BITS), "tag": ROW_TAG})
+def half_row_layout(config: SparseConfig) -> data.StructLayout:
+    """One half of a row in format f_pre, and its tag; on a machine with ``peepholes`` also the
+    weight of the row's peephole, 0 where there is none."""
+    layout = {"value": signed(PREACTIVATION_BITS), "tag": ROW_TAG}
+    weight = {"weight": signed(PREACTIVATION_BITS)} if config.peepholes else {}
+    return data.StructLayout(layout | weight)
 
 
 class Requantizer(wiring.Component):
@@ -56,6 +59,8 @@ class Requantizer(wiring.Component):
     load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`). Only while no row is inside.
         ``mult`` is within 16384 … 32767, or 0 with the shift ``ZERO_SHIFT``, which means nothing
         else.
+    peephole: In(1), with ``peepholes``, static in a layer: the bias of a row of the hidden half is
+        the weight of its peephole, and nothing is added.
     i: In(stream of :func:`row_total_layout`).
     o: Out(stream of :func:`half_row_layout`). A hole passes in its place with value 0.
     """
@@ -73,8 +78,9 @@ class Requantizer(wiring.Component):
                     )
                 ),
                 "i": In(stream.Signature(row_total_layout(config))),
-                "o": Out(stream.Signature(half_row_layout())),
+                "o": Out(stream.Signature(half_row_layout(config))),
             }
+            | ({"peephole": In(1)} if config.peepholes else {})
         )
 
     @property
@@ -187,6 +193,14 @@ class Requantizer(wiring.Component):
         # The last stage.
         biased = Signal(signed(_QUOTIENT_BITS + 1))
         value = Signal(signed(PREACTIVATION_BITS), reset_less=True)
+        if self._config.peepholes:
+            is_weight = Signal()
+            weight = Signal.like(bias, name="weight", reset_less=True)
+            m.d.comb += is_weight.eq(self.peephole & tags[-2].half & ~tags[-2].hole)
+            with m.If(advance):
+                m.d.sync += weight.eq(Mux(is_weight, bias, 0))
+            m.d.comb += self.o.payload.weight.eq(weight)
+            bias = Mux(is_weight, 0, bias)
         m.d.comb += biased.eq(add_with_carry(shifter.floor, bias, shifter.up))
         with m.If(advance):
             with m.If(tags[-2].hole):

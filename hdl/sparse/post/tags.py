@@ -4,9 +4,9 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.descriptor import DESCRIPTOR
+from sparnn.hdl.sparse.descriptor import DESCRIPTOR, PEEPHOLE_FIELDS
 
-__all__ = ["POST_PROGRAM", "ROW_TAG", "row_sum_layout", "row_total_layout"]
+__all__ = ["PEEPHOLE_PROGRAM", "POST_PROGRAM", "ROW_TAG", "row_sum_layout", "row_total_layout"]
 
 #: half: 0 input, 1 hidden. gate: in the cell's gate order. last_gate: last row of this neuron.
 #: hole: an empty position, which makes output 0 in the final half and uses no parameter and no
@@ -44,6 +44,9 @@ POST_PROGRAM = DESCRIPTOR.layout(
         "clip",
     )
 )
+
+#: What it reads beside them on a machine with ``peepholes``.
+PEEPHOLE_PROGRAM = DESCRIPTOR.layout(PEEPHOLE_FIELDS)
 
 
 def row_sum_layout(config: SparseConfig) -> data.StructLayout:

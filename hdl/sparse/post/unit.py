@@ -9,6 +9,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 
 from .cell import CellUpdater
 from .halves import HalfJoin, joined_row_layout
+from .peephole import Peephole
 from .ports import post_signature
 from .requantize import Requantizer
 from .totals import RowTotals
@@ -19,8 +20,9 @@ __all__ = ["PostUnit"]
 class PostUnit(wiring.Component):
     """Row sums of one cluster in, neuron outputs out: docs/post.md.
 
-    Requantizer, join of the halves, cell; with ``delta`` the totals of the rows before them. One
-    row per cycle; ``sums.ready`` is two gates behind a register.
+    Requantizer, join of the halves, cell; with ``delta`` the totals of the rows before them, with
+    ``peepholes`` what adds the states' shares before the cell. One row per cycle;
+    ``sums.ready`` is two gates behind a register.
 
     Parameters
     ----------
@@ -32,6 +34,7 @@ class PostUnit(wiring.Component):
         the layer's last output is taken.
     start: In(1), a pulse while nothing is inside, at least 4 cycles before the first sum.
     fresh: In(1), with ``start``: all states are zero in the first step.
+    peephole_program: In(:data:`PEEPHOLE_PROGRAM`), likewise, on a machine with ``peepholes``.
     anew: In(1), with ``start``, on a machine with ``delta``: so are all totals of rows.
     sums: In(stream of :func:`row_sum_layout`), in the order of docs/machine.md.
     out: Out(stream of signed(16)), one item per word of every step, 0 for a hole.
@@ -65,7 +68,25 @@ class PostUnit(wiring.Component):
         else:
             wiring.connect(m, wiring.flipped(self.sums), requantizer.i)
         wiring.connect(m, requantizer.o, join.i)
-        wiring.connect(m, join.o, buffer.i)
+        if self._config.peepholes:
+            m.submodules.peephole = peephole = Peephole(self._config)
+            wiring.connect(m, join.o, peephole.i)
+            wiring.connect(m, peephole.o, buffer.i)
+            m.d.comb += [
+                requantizer.peephole.eq(self.peephole_program.peephole),
+                peephole.program.eq(self.peephole_program),
+                peephole.base.eq(self.program.state_base),
+                peephole.start.eq(self.start),
+                peephole.fresh.eq(self.fresh),
+                peephole.load.en.eq(self.state_load.en),
+                peephole.load.addr.eq(self.state_load.addr),
+                peephole.load.data.eq(self.state_load.data),
+                peephole.written.eq(cell.written),
+                peephole.new.eq(cell.new),
+                cell.peephole.eq(self.peephole_program.peephole),
+            ]
+        else:
+            wiring.connect(m, join.o, buffer.i)
         wiring.connect(m, buffer.o, cell.i)
         wiring.connect(m, cell.o, wiring.flipped(self.out))
         wiring.connect(m, wiring.flipped(self.parameter_load), requantizer.load)
@@ -80,7 +101,8 @@ class PostUnit(wiring.Component):
             cell.fresh.eq(self.fresh),
         ]
         if self._config.parity:
-            m.d.comb += self.wrong.eq(cell.wrong)
+            of_peepholes = peephole.wrong if self._config.peepholes else 0
+            m.d.comb += self.wrong.eq(cell.wrong | of_peepholes)
         # The program is there cycles before the first row: a register less far away than its word.
         m.d.sync += join.apart.eq(self.program.kind == Kind.GRU)
         return m

@@ -77,7 +77,7 @@ def test_results_keep_the_promise(checkout: Path) -> None:
     "options",
     [
         {},
-        {"lanes": 4, "hard_sigmoid": 1, "reset_first": 1},
+        {"lanes": 4, "hard_sigmoid": 1, "reset_first": 1, "peepholes": 1},
         {"lanes": 4, "width": 4, "delta": 1, "activation_bits": 10},
         {"lanes": 8, "width": 2, "masks": 0, "counters": 1, "post_units": 2, "max_v": 2},
     ],

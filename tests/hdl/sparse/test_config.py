@@ -41,6 +41,7 @@ LIMITS = {
     "reset_first": (0, 1),
     "cell_functions": (0, 1),
     "clip": (0, 1),
+    "peepholes": (0, 1),
     "delta": (0, 1),
     "reference_depth": (2, 1 << 20),
     "split_scales": (0, 1),

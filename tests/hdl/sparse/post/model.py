@@ -77,6 +77,9 @@ class Cell:
     candidate: str = "tanh"
     function: str = "tanh"
     clip: int = 32767
+    #: Of an LSTM with peepholes: weights of i, f and o for each state, and their shift.
+    peepholes: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    cell_shift: int = 0
 
     def sigma(self, value: int) -> int:
         return self.apply("sigmoid", value, self.f_pre)[0]
@@ -92,11 +95,15 @@ class Cell:
         """The output of the neuron whose state has this index, from its gates' halves."""
         pre = [sat(a + b) for a, b in zip(u, v, strict=True)]
         if self.kind == "lstm":
-            i, f, o = (self.sigma(pre[gate]) for gate in (0, 1, 3))
+            w_i, w_f, w_o = self.peepholes.get(index, (0, 0, 0))
+            before = self.states.get(index, 0)
+            i = self.sigma(sat(pre[0] + rne(w_i * before, self.cell_shift)))
+            f = self.sigma(sat(pre[1] + rne(w_f * before, self.cell_shift)))
             g, form = self.apply(self.candidate, pre[2], self.f_pre)
             p = rne(i * g, form - self.f_state)
-            state = sat(rne(f * self.states.get(index, 0) + p, 15))
+            state = sat(rne(f * before + p, 15))
             self.states[index] = state
+            o = self.sigma(sat(pre[3] + rne(w_o * state, self.cell_shift)))
             value, _ = self.apply(self.function, state, self.f_state, 32767)
             return out(o * value, self.out_shift, self.bits)
         if self.kind == "gru":

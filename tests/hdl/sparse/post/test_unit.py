@@ -43,7 +43,10 @@ def sums_of(
         for tag in step_tags(gates, layer.neurons, layer.holes, hidden):
             psum = rng.randrange(least, most) if tag["hole"] else next(numbers)
             items.append({"psum": psum, "tag": tag})
-        halves = [quantized(s, p) for s, p in zip(psums, parameters, strict=True)]
+        added = parameters
+        if layer.cell.peepholes:  # the biases of the hidden half are none
+            added = parameters[:rows] + [(*one[:2], 0) for one in parameters[rows:]]
+        halves = [quantized(s, p) for s, p in zip(psums, added, strict=True)]
         u, v = halves[:rows], halves[rows:] if hidden else [0] * rows
         for index in range(layer.neurons):
             gate = slice(gates * index, gates * (index + 1))
@@ -71,6 +74,11 @@ def check(
         layer.cell.states = states
         count = GATES[layer.cell.kind] * layer.neurons * (1 + (layer.cell.kind != "linear"))
         parameters = [random_parameter(rng) for _ in range(count)]
+        for index in range(layer.neurons) if layer.cell.peepholes else ():
+            w_i, w_f, w_o = layer.cell.peepholes[layer.base + index]
+            place = 4 * (layer.neurons + index)
+            for row, weight in enumerate((w_i, w_f, 0, w_o), place):
+                parameters[row] = (*parameters[row][:2], weight)
         bases.append(len(memory))
         memory += parameters
         plan.append(sums_of(layer, parameters, config, rng))
@@ -101,6 +109,10 @@ def check(
             while done < number:
                 await ctx.tick()
             ctx.set(dut.program, {**layer.program(), "parameter_base": bases[number]})
+            if config.peepholes:
+                cell = layer.cell
+                of_state = {"peephole": bool(cell.peepholes), "cell_shift": cell.cell_shift}
+                ctx.set(dut.peephole_program, of_state)
             ctx.set(dut.start, 1)
             ctx.set(dut.fresh, layer.fresh)
             await ctx.tick()
