@@ -131,6 +131,7 @@ typecheck: $(STAMP)
 
 docs: $(PAGES)
 	$(BIN)/python -m mkdocs build --strict --site-dir build/site $(ARGS)
+	$(BIN)/python -m sparnn.gen.bench.register_pages build/site/registers
 
 tables: $(USER)
 	$(BIN)/python -m sparnn.gen.bench.tables $(ARGS)

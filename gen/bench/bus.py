@@ -1,7 +1,7 @@
 """What stands around the machine on a bus, and what parity costs: `python -m
 sparnn.gen.bench.bus`.
 
-Around an empty box, synthesized alone for ECP5; and a whole machine with and without parity. With
+Around an empty box, synthesized alone for ECP5; and blocks with and without parity. With
 ``--json`` the figures go into docs/results.
 """
 
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from sparnn.gen.machines.presets import load_machine
+from sparnn.gen.machines.sparse.blocks import BLOCKS
 from sparnn.gen.synth.mapping import synthesize
 from sparnn.gen.targets import find_target
 from sparnn.hdl.bus.geometry import MemoryGeometry
 from sparnn.hdl.bus.top import BUS_MODULE, Bus, BusMachine, bus_verilog
-from sparnn.hdl.emit import TOP_MODULE, machine_verilog
+from sparnn.hdl.emit import TOP_MODULE
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.hdl.verilog import modules_verilog
 
 __all__ = ["bus_area", "main", "parity_area"]
 
@@ -32,8 +34,14 @@ module {TOP_MODULE} (
 endmodule
 """
 _SHAPES = ((Bus.AXI, 32), (Bus.AXI, 64), (Bus.AXI, 128), (Bus.AXI_STREAM, 0), (Bus.WISHBONE, 64))
-#: Families, and columns of a mask.
-_MACHINES = (("ecp5", 32), ("ecp5", 16), ("xilinx7", 32), ("xilinx7", 16))
+#: Families, blocks with memories that have parity, and columns of a mask.
+_BLOCKS = (
+    ("ecp5", "lane", 32),
+    ("ecp5", "lane", 16),
+    ("ecp5", "cell", 32),
+    ("xilinx7", "lane", 32),
+    ("xilinx7", "lane", 16),
+)
 _COLUMNS = [
     {"title": "bus", "text": "{bus}"},
     {"title": "memory data", "text": "{memory}"},
@@ -43,6 +51,7 @@ _COLUMNS = [
 ]
 _PARITY_COLUMNS = [
     {"title": "family", "text": "{family}"},
+    {"title": "block", "text": "{block}"},
     {"title": "chunk", "text": "{chunk}"},
     {"title": "parity", "text": "{parity}"},
     *_COLUMNS[2:],
@@ -63,15 +72,16 @@ def bus_area(bus: Bus, data_bits: int) -> dict[str, Any]:
     }
 
 
-def parity_area(family: str, chunk: int, parity: int) -> dict[str, Any]:
-    """The same of a machine of eight lanes, whose masks have so many columns, without a bus."""
+def parity_area(family: str, block: str, chunk: int, parity: int) -> dict[str, Any]:
+    """The same of a block of a sparse machine whose masks have so many columns."""
     target = find_target(family)
     config = SparseConfig(chunk=chunk, parity=parity)
-    netlist = synthesize(machine_verilog(config), TOP_MODULE, target, flat=True, netlist=False)
-    total = target.count(netlist.cells)
+    text = modules_verilog([(BLOCKS[block](config), "block")])
+    total = target.count(synthesize(text, "block", target, flat=True, netlist=False).cells)
     return {
-        "family": family,
-        "chunk": chunk,
+        "family": target.title,
+        "block": block,
+        "chunk": chunk if block == "lane" else "",
         "parity": "yes" if parity else "no",
         **{name: total[name] for name in ("lut", "ff", "bram")},
     }
@@ -82,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, help="Write the table there.")
     options = parser.parse_args(arguments)
     areas = [bus_area(bus, bits) for bus, bits in _SHAPES]
-    parities = [parity_area(*shape, parity) for shape in _MACHINES for parity in (0, 1)]
+    parities = [parity_area(*shape, parity) for shape in _BLOCKS for parity in (0, 1)]
     for row in (*areas, *parities):
         print(row)
     if options.json is not None:

@@ -1,7 +1,8 @@
 """Networks whose weights come from external memory: `bench memory`.
 
-A network of GRUs with drawn weights runs on a machine whose rings hold all of it (*resident*), its
-largest layer (*swapped*), or less (*streamed*), with a memory of stated bandwidth and latency.
+A network, of drawn weights or by its file, runs on a machine whose rings hold all of it
+(*resident*), its largest layer (*swapped*), or less (*streamed*), with a memory of stated bandwidth
+and latency.
 """
 
 import tempfile
@@ -33,8 +34,8 @@ from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import ExternalMemory, run_sequences
 from sparnn.sim.verilator.kept_runs import kept_run
 
-from .delta import INPUTS, drawn_gru, parse_gru
 from .masr import every_output
+from .memory_networks import named_network
 
 __all__ = ["MODES", "memory_points"]
 
@@ -72,13 +73,13 @@ def memory_points(
 
     Parameters
     ----------
+    network: see :func:`~sparnn.gen.bench.memory_networks.named_network`.
     prune_share: of the weights that are set to zero, by magnitude.
 
     Raises
     ------
     SparnnError: an unknown network or mode, or MACs that are no lanes of this width.
     """
-    layers, units = parse_gru(network)
     for mode in modes:
         if mode not in MODES:
             raise SparnnError(f"--mode {mode} is unknown: use {', '.join(MODES)}")
@@ -87,7 +88,7 @@ def memory_points(
             raise SparnnError(
                 f"--macs {count} is no multiple of --width {width}: a lane has {width} multipliers"
             )
-    work = _work(layers, units, prune_share, steps, seed)
+    work = _work(network, prune_share, steps, seed)
     for count in macs:
         for mode in modes:
             for rate in bytes_per_cycle:
@@ -103,7 +104,7 @@ def memory_points(
                         extra = steps * (point["cycles_per_step"] - without)
                         point["hidden_share"] = _hidden(placed, extra, rate)
                     yield {
-                        "network": network,
+                        "network": Path(network).name,
                         "mode": mode,
                         "macs": count,
                         "width": width,
@@ -124,12 +125,12 @@ def _hidden(placed: SparsePlacement, extra: float, rate: int) -> float:
     return 1 - max(0.0, extra - first) / sum(others)
 
 
-def _work(layers: int, units: int, share: float, steps: int, seed: int) -> _Work:
+def _work(name: str, share: float, steps: int, seed: int) -> _Work:
     rng = np.random.default_rng(seed)
-    drawn = drawn_gru(rng, layers, units)
+    drawn = named_network(name, rng)
     if share:
         drawn = prune(drawn, share)
-    sequence = InputSequence(rng.normal(size=(steps, INPUTS)), {})
+    sequence = InputSequence(rng.normal(size=(steps, drawn.layers[0].inputs)), {})
     integers = quantize_network(drawn, calibrate(drawn, [sequence]), 8, 8).network
     x, _ = quantize(sequence.x, integers.layers[0].f_x, integers.activation_bits)
     return _Work(integers, sequence, x)

@@ -20,7 +20,12 @@ _EIGHT, _LATENCY, _MODE = [8], [60], ["streamed"]
 @bench_app.command("memory", cls=ListCommand)
 def memory_command(
     network: Annotated[
-        str, typer.Option(metavar="gruLxU", help="A GRU of L layers of U units on 40 inputs.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="gruLxU: GRUs, L layers of U units on 40 inputs; masrLxU: plain layers of two "
+            "directions; or an .onnx file, on drawn inputs.",
+        ),
     ] = "gru2x768",
     macs: Annotated[
         list[int], typer.Option(callback=within(1, 1024), metavar="N...", help="MAC units.")
@@ -51,7 +56,7 @@ def memory_command(
     seed: Seed = 0,
     json: Json = None,
 ) -> None:
-    """A GRU with drawn weights, read from a modelled memory: cycles, bytes, bandwidth."""
+    """A network whose weights a modelled memory holds: cycles, bytes, bandwidth."""
     check_json(json)
     from sparnn.gen.bench.memory import memory_points
 

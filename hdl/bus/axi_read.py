@@ -4,25 +4,15 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from .bursts import address_ports, offer_bursts
 from .geometry import WORD_COUNT_BITS, MemoryGeometry
 
 __all__ = ["AxiReader", "axi_read_ports"]
 
-INCR = 0b01
-
 
 def axi_read_ports(geometry: MemoryGeometry) -> dict[str, wiring.Member]:
     """The master's ports, by their AXI names. All bursts have the ID 0."""
-    return {
-        "arid": Out(1),
-        "araddr": Out(geometry.address_bits),
-        "arlen": Out(8),
-        "arsize": Out(3),
-        "arburst": Out(2),
-        "arcache": Out(4),
-        "arprot": Out(3),
-        "arvalid": Out(1),
-        "arready": In(1),
+    return address_ports("ar", geometry) | {
         "rid": In(1),
         "rdata": In(geometry.data_bits),
         "rresp": In(2),
@@ -90,35 +80,21 @@ class AxiReader(wiring.Component):
         m.d.comb += halted.eq(self.stop | self.error)
 
         # Addresses: beats that are still to be asked for, and room in the queue for them.
-        ask_beat = Signal(geometry.address_bits - shift)  # address of the next burst, in beats
         to_ask = Signal(WORD_COUNT_BITS + 1)
         room = Signal(range(depth + 1), init=depth)
         to_come = Signal(range(depth + 1))  # beats asked for that have not come
-        length = Signal(range(geometry.burst + 1))
-        asks, pops = Signal(), Signal()
+        pops = Signal()
+        bursts = offer_bursts(m, geometry, self, "ar", to_ask)
+        asks, length = bursts.begins, bursts.length
+        m.d.comb += bursts.may.eq((to_ask != 0) & (room >= length) & ~halted)
         with m.If(self.start):
             head = self.address[2:shift] if lane_bits else Const(0, 1)
             m.d.sync += [
-                ask_beat.eq(self.address[shift:]),
+                bursts.beat.eq(self.address[shift:]),
                 to_ask.eq((self.words + head + (geometry.lanes - 1)) >> lane_bits),
             ]
-        m.d.comb += [
-            length.eq(geometry.burst_length(ask_beat, to_ask)),
-            asks.eq((to_ask != 0) & (room >= length) & (~self.arvalid | self.arready) & ~halted),
-            self.arsize.eq(shift),
-            self.arburst.eq(INCR),
-            self.arcache.eq(geometry.CACHE),
-        ]
-        with m.If(self.arready):
-            m.d.sync += self.arvalid.eq(0)
         with m.If(asks):
-            m.d.sync += [
-                self.arvalid.eq(1),
-                self.araddr.eq(Cat(Const(0, shift), ask_beat)),
-                self.arlen.eq(length - 1),
-                ask_beat.eq(ask_beat + length),
-                to_ask.eq(to_ask - length),
-            ]
+            m.d.sync += to_ask.eq(to_ask - length)
         with m.If(halted):
             m.d.sync += to_ask.eq(0)
 

@@ -6,25 +6,15 @@ from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.small_fifo import SmallFifo
 
+from .bursts import address_ports, offer_bursts
 from .geometry import MemoryGeometry
 
 __all__ = ["AxiWriter", "axi_write_ports"]
 
-INCR = 0b01
-
 
 def axi_write_ports(geometry: MemoryGeometry) -> dict[str, wiring.Member]:
     """The master's ports, by their AXI names. All bursts have the ID 0."""
-    return {
-        "awid": Out(1),
-        "awaddr": Out(geometry.address_bits),
-        "awlen": Out(8),
-        "awsize": Out(3),
-        "awburst": Out(2),
-        "awcache": Out(4),
-        "awprot": Out(3),
-        "awvalid": Out(1),
-        "awready": In(1),
+    return address_ports("aw", geometry) | {
         "wdata": Out(geometry.data_bits),
         "wstrb": Out(geometry.data_bits // 8),
         "wlast": Out(1),
@@ -133,41 +123,27 @@ class AxiWriter(wiring.Component):
             m.d.sync += write.addr.eq(write.addr + 1)
 
         # Bursts: one begins when the address before has been taken and all its data fetched.
-        next_beat = Signal(geometry.address_bits - shift)
-        length = Signal(range(geometry.burst + 1))
+        bursts = offer_bursts(m, geometry, self, "aw", level)
+        begins, length = bursts.begins, bursts.length
         open_ = Signal(range(geometry.outstanding + 1))  # bursts without answer
-        begins, fetches, answered = Signal(), Signal(), Signal()
+        fetches, answered = Signal(), Signal()
         rest = self.finish & ~filled.any()
         whole = Signal(range(geometry.burst + 1))
         m.submodules.lengths = lengths = SmallFifo(
             range(geometry.burst + 1), max(2, geometry.outstanding), registers=True
         )
         m.d.comb += [
-            whole.eq(geometry.burst_length(next_beat, geometry.burst)),
-            length.eq(Mux(level < whole, level, whole)),
-            begins.eq(
+            whole.eq(geometry.burst_length(bursts.beat, geometry.burst)),
+            bursts.may.eq(
                 (level != 0)
                 & ((level >= whole) | rest)
                 & (begun == 0)
-                & ~self.awvalid
                 & (open_ != geometry.outstanding)
                 & ~dropping
             ),
-            self.awsize.eq(shift),
-            self.awburst.eq(INCR),
-            self.awcache.eq(geometry.CACHE),
             lengths.push.eq(begins),
             lengths.data.eq(length),
         ]
-        with m.If(self.awready):
-            m.d.sync += self.awvalid.eq(0)
-        with m.If(begins):
-            m.d.sync += [
-                self.awvalid.eq(1),
-                self.awaddr.eq(Cat(Const(0, shift), next_beat)),
-                self.awlen.eq(length - 1),
-                next_beat.eq(next_beat + length),
-            ]
         with m.If(dropping):
             m.d.sync += level.eq(0)
         with m.Else():
@@ -210,7 +186,7 @@ class AxiWriter(wiring.Component):
             m.d.sync += self.error.eq(0)
         with m.If(self.start):
             m.d.sync += [
-                next_beat.eq(self.address[shift:]),
+                bursts.beat.eq(self.address[shift:]),
                 due_beat.eq(self.address[shift:]),
             ]
         with m.Elif(answered):

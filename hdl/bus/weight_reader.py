@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 from sparnn.hdl.common.memory_port import REQUEST
 from sparnn.hdl.common.small_fifo import SmallFifo
 
-from .axi_read import INCR, axi_read_ports
+from .axi_read import axi_read_ports
+from .bursts import offer_bursts
 from .geometry import MemoryGeometry
 
 __all__ = ["ReadShare", "WeightReader"]
@@ -63,37 +64,21 @@ class WeightReader(wiring.Component):
         halted = Signal()
         m.d.comb += halted.eq(self.stop | self.error)
 
-        beat = Signal(geometry.address_bits - shift)  # where the next burst begins
         to_ask = Signal(len(self.requests.payload.words))
         room, to_come = Signal(range(depth + 1), init=depth), Signal(range(depth + 1))
-        bursts = Signal(range(geometry.outstanding + 1))
-        length = Signal(range(geometry.burst + 1))
-        asks, ends = Signal(), Signal()
+        under_way = Signal(range(geometry.outstanding + 1))
+        ends = Signal()
+        bursts = offer_bursts(m, geometry, self, "ar", to_ask)
+        beat, asks, length = bursts.beat, bursts.begins, bursts.length
         m.d.comb += [
             self.requests.ready.eq((to_ask == 0) & ~halted),
-            length.eq(geometry.burst_length(beat, to_ask)),
-            asks.eq(
-                (to_ask != 0)
-                & (room >= length)
-                & (bursts != geometry.outstanding)
-                & (~self.arvalid | self.arready)
-                & ~halted
+            bursts.may.eq(
+                (to_ask != 0) & (room >= length) & (under_way != geometry.outstanding) & ~halted
             ),
             self.arid.eq(1),
-            self.arsize.eq(shift),
-            self.arburst.eq(INCR),
-            self.arcache.eq(geometry.CACHE),
         ]
-        with m.If(self.arready):
-            m.d.sync += self.arvalid.eq(0)
         with m.If(asks):
-            m.d.sync += [
-                self.arvalid.eq(1),
-                self.araddr.eq(Cat(Const(0, shift), beat)),
-                self.arlen.eq(length - 1),
-                beat.eq(beat + length),
-                to_ask.eq(to_ask - length),
-            ]
+            m.d.sync += to_ask.eq(to_ask - length)
         with m.Elif(self.requests.valid & self.requests.ready):
             m.d.sync += [
                 beat.eq(self.base[shift:] + self.requests.payload.address),
@@ -121,7 +106,7 @@ class WeightReader(wiring.Component):
         ]
         m.d.sync += [
             to_come.eq(to_come + Mux(asks, length, 0) - self.beat),
-            bursts.eq(bursts + asks - ends),
+            under_way.eq(under_way + asks - ends),
             room.eq(room - Mux(asks, length, 0) + taken),
         ]
         with m.If(self.beat):

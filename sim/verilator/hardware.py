@@ -105,6 +105,7 @@ def run_sequences(
     sequences: Sequence[tuple[npt.NDArray[np.integer], States]],
     *,
     waves: Path | None = None,
+    coverage: Path | None = None,
     idle: int = 0,
     stall: int = 0,
     seed: int = 0,
@@ -121,6 +122,8 @@ def run_sequences(
         streams take turns, those of equal length run together.
     verilog
         Another description of the same machine, such as its netlist.
+    coverage
+        Where Verilator's counts of lines, branches and bits go.
     memory
         Where masks and weights come from external memory.
     run
@@ -147,7 +150,9 @@ def run_sequences(
             runs.extend(more)
         longest = max(run.steps for run in runs)
         expected = expected_words(program, runs)
-    binary = build_driver(verilog or Path(folder) / VERILOG, waves=waves is not None)
+    binary = build_driver(
+        verilog or Path(folder) / VERILOG, waves=waves is not None, coverage=coverage is not None
+    )
     slowest = max(idle, stall)
     watchdog = 10000 + _WATCHDOG_FACTOR * longest * program.step_bound * 100 // (100 - slowest)
     options: dict[str, object] = {
@@ -165,6 +170,8 @@ def run_sequences(
             "--latency": memory.latency,
             "--under-way": memory.under_way,
         }
+    if coverage is not None:
+        options["--coverage"] = str(coverage.resolve())
     if waves is not None:
         options["--waves"] = str(waves.resolve())
     answer, driver, problem = (run or run_driver)(binary, np.concatenate(parts), expected, options)

@@ -57,6 +57,7 @@ _LANE_BODY = re.compile(rb"^module sparnn_lane\(.*?^endmodule", re.MULTILINE | r
 _LANE_INPUT = re.compile(rb"^  input (?!clk;|rst;)\w+(?=;$)", re.MULTILINE)
 _LANE_PART = re.compile(rb"^module \\sparnn_lane\.\S+ \([^;]*\);", re.MULTILINE)
 _WAVES = ["--trace-vcd", "-CFLAGS", "-DSPARNN_WAVES"]
+_COVERAGE = ["--coverage-line", "--coverage-toggle"]
 # A sparse lane is compiled once however many there are, so the best code costs little time. The
 # dense machine's blocks are long, and fill most of a build.
 _OPTIMIZE_LANES, _OPTIMIZE_OTHERS = "OPT_FAST=-O3", "OPT_FAST=-O1"
@@ -80,7 +81,12 @@ def _optimization(text: bytes) -> list[str]:
 
 
 def build_driver(
-    verilog: Path, *, waves: bool = False, driver: Path = DRIVER, top: str = "sparnn"
+    verilog: Path,
+    *,
+    waves: bool = False,
+    coverage: bool = False,
+    driver: Path = DRIVER,
+    top: str = "sparnn",
 ) -> Path:
     """The driver program for some Verilog with the top module `top`.
 
@@ -88,6 +94,8 @@ def build_driver(
     ----------
     waves
         Build it so that `--waves` can record; it is slower.
+    coverage
+        Build it so that `--coverage` can say which lines, branches and bits were reached.
     driver
         Its C++ source, which sees the top module as the class `Vsparnn`.
 
@@ -107,10 +115,11 @@ def build_driver(
         raise SimulationError(
             f"{verilog} cannot be read ({error.strerror}): compile the model again"
         ) from None
-    how = repr((top, waves, _optimization(text))).encode()
+    more = [*(_WAVES if waves else ()), *(_COVERAGE if coverage else ())]
+    how = repr((top, more, _optimization(text))).encode()
     key = _key(toolchain, text, driver.read_bytes(), how)
     folder = kept(
-        "verilated", key, lambda folder: _build(toolchain, text, waves, folder, driver, top)
+        "verilated", key, lambda folder: _build(toolchain, text, more, folder, driver, top)
     )
     drop_old(folder.parent, KEPT_BUILDS)
     return folder / "driver"
@@ -131,18 +140,18 @@ def _key(toolchain: Toolchain, *what: bytes) -> str:
 
 
 def _build(
-    toolchain: Toolchain, text: bytes, waves: bool, folder: Path, driver: Path, top: str
+    toolchain: Toolchain, text: bytes, more: list[str], folder: Path, driver: Path, top: str
 ) -> None:
-    """Write the program ``driver`` into a folder."""
+    """Write the program ``driver`` into a folder; ``more``: what it has beyond a plain run."""
     build = folder / "build"
     objects = build / "obj"
     build.mkdir()
-    # Waves need one model, so that one file holds them all.
-    clusters = not waves and len(_CLUSTER_COPY.findall(text)) > 1
+    # Waves and coverage need one model, so that one file holds them all.
+    clusters = not more and len(_CLUSTER_COPY.findall(text)) > 1
     hierarchical = clusters
     if clusters:
         text = _CLUSTER.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
-    if not waves and len(_TILE_COPY.findall(text)) > 2:
+    if not more and len(_TILE_COPY.findall(text)) > 2:
         hierarchical = True
         text = _TILE_BLOCK.sub(rb"\g<0>\n  /*verilator hier_block*/", text)
     text = _TILE_PART.sub(rb"\g<0>\n  /*verilator no_inline_module*/", text)
@@ -157,7 +166,7 @@ def _build(
     translate = [
         str(toolchain.verilator),
         *("--top-module", top, *_FLAGS),
-        *(_WAVES if waves else _HIERARCHICAL if hierarchical else []),
+        *(more or (_HIERARCHICAL if hierarchical else [])),
         *(_SHARED_LANES if clusters else []),
         *("-j", str(_JOBS), "sparnn.v", "driver.cpp"),
     ]
@@ -187,7 +196,7 @@ def _build(
         done = run(translate)
         if not done.returncode:
             # Verilator's own library takes longer to compile than a small machine.
-            how = repr((waves, hierarchical, _optimization(text)))
+            how = repr((more, hierarchical, _optimization(text)))
             runtime = _key(toolchain, how.encode())
             library = cache_folder() / "runtime" / runtime
             _copy(library.glob("*.o"), objects)  # newer than their sources, so they stay

@@ -68,4 +68,6 @@ def write_bench(folder: Path, config: MachineConfig = CONFIG) -> None:
     (folder / "sparnn.v").write_text(kept_verilog(config))
     (folder / "program.json").write_text(json.dumps(placed.program.to_dict()))
     placed.image.astype("<u4").tofile(folder / "image.bin")
+    if config.stream_bits:
+        placed.external.astype("<u4").tofile(folder / "weights.bin")
     integers.save(folder / "network.npz")

@@ -3,12 +3,15 @@
 //
 //   driver INPUT OUTPUT EXPECTED [--mark N] [--idle P] [--stall P] [--seed S] [--watchdog CYCLES]
 //          [--limit CYCLES] [--waves FILE]
+//          [--coverage FILE]
 //          [--memory FILE --bytes-per-cycle N --latency CYCLES --under-way BEATS]
 //
 // INPUT and OUTPUT hold little-endian 32-bit words. The run ends when all of INPUT has been taken and
 // EXPECTED words have come out; a little later, so that words too many are seen. --mark reports the
 // cycle in which word N of INPUT was taken. --idle and --stall: percentage of cycles in which rx is
 // idle and tx is not ready. --waves records the first 20,000 cycles after word N. --watchdog: cycles without any transfer after which the run is given up.
+//
+// --coverage: of a driver that was built to count, where Verilator's counts go.
 //
 // A machine that reads external memory, which FILE holds, finds what it asks for behind `requests`
 // and `words`: so many bytes per cycle, each word so many cycles after it was asked for, so many
@@ -40,6 +43,9 @@
 #ifdef SPARNN_WAVES
 #include "verilated_vcd_c.h"
 #endif
+#if VM_COVERAGE
+#include "verilated_cov.h"
+#endif
 
 namespace {
 
@@ -63,7 +69,7 @@ constexpr uint64_t kWaveCycles = 20000;
 constexpr uint64_t kClockCheckMask = (1 << 12) - 1;
 
 struct Options {
-    std::string input, output, waves, memory;
+    std::string input, output, waves, memory, coverage;
     uint64_t bytes_per_cycle = 8, latency = 60, under_way = 256;
     uint64_t expected = 0, mark = 0, watchdog = 1000000, limit = ~0ull, seed = 0;
     unsigned idle = 0, stall = 0;
@@ -97,6 +103,7 @@ Options parse(int argc, char** argv) {
         else if (name == "--watchdog") options.watchdog = number(argv[i + 1]);
         else if (name == "--limit") options.limit = number(argv[i + 1]);
         else if (name == "--waves") options.waves = argv[i + 1];
+        else if (name == "--coverage") options.coverage = argv[i + 1];
         else if (name == "--memory") options.memory = argv[i + 1];
         else if (name == "--bytes-per-cycle") options.bytes_per_cycle = number(argv[i + 1]);
         else if (name == "--latency") options.latency = number(argv[i + 1]);
@@ -314,6 +321,11 @@ int main(int argc, char** argv) {
     }
     const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
     top->final();
+#if VM_COVERAGE
+    if (!options.coverage.empty()) context->coveragep()->write(options.coverage);
+#else
+    if (!options.coverage.empty()) fail("this driver was built without coverage");
+#endif
 #ifdef SPARNN_WAVES
     if (!options.waves.empty()) trace.close();
 #endif

@@ -31,6 +31,7 @@ FOLDER = Path(os.environ["SPARNN_BENCH"])
 PROGRAM: MachineProgram = load_program(FOLDER)
 NETWORK = IntegerNetwork.load(FOLDER / "network.npz")
 IMAGE = np.fromfile(FOLDER / "image.bin", "<u4")
+WEIGHTS = np.fromfile(FOLDER / "weights.bin", "<u4") if PROGRAM.config.stream_bits else None
 X = np.random.default_rng(7).integers(-128, 128, (5, NETWORK.layers[0].inputs))
 IDENTITY = identity(PROGRAM.config)
 SLOW = "SPARNN_SLOW" in os.environ
@@ -46,7 +47,7 @@ def test(**options):
 
 async def started(dut, *, idle=0, stall=0):
     """A host with the network loaded by a job."""
-    host = JobHost(dut, idle=idle, stall=stall)
+    host = JobHost(dut, idle=idle, stall=stall, weights=WEIGHTS)
     await host.reset()
     await host.run(job_words(IDENTITY, IMAGE), 0x100, 0x8000, 0)
     return host

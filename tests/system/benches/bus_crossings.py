@@ -53,6 +53,17 @@ def test_wishbone(tmp_path):
     run_bench(tmp_path, "bus_bench", BUS_MODULE, SOURCES)
 
 
+@pytest.mark.parametrize("bus", [Bus.AXI, Bus.WISHBONE])
+def test_weights_from_memory(tmp_path, bus):
+    """Jobs, states and weights through one master."""
+    config = replace(CONFIG, stream_bits=64, mask_depth=512, weight_depth=512)
+    write_bench(tmp_path, config)
+    top = BusMachine(config, bus, GEOMETRIES["64"])
+    (tmp_path / "sparnn_bus.v").write_text(bus_verilog(top))
+    tests = "results_equal|two_jobs|streams_take|soft_reset|reset_in"
+    run_bench(tmp_path, "bus_bench", BUS_MODULE, SOURCES, tests=tests)
+
+
 def test_streams(tmp_path):
     write_bench(tmp_path)
     (tmp_path / "sparnn_bus.v").write_text(bus_verilog(BusMachine(CONFIG, Bus.AXI_STREAM)))

@@ -137,11 +137,16 @@ class Host:
         assert answer.resp == (AxiResp.SLVERR if refused else AxiResp.OKAY), name
 
 
-class JobHost(Host):
-    """And memory of 64 KiB."""
+#: Where weights lie that the machine reads by itself.
+WEIGHTS_AT = 0xE000
 
-    def __init__(self, dut, *, idle=0, stall=0):
+
+class JobHost(Host):
+    """And memory of 64 KiB, with the weights of a machine that reads them from there."""
+
+    def __init__(self, dut, *, idle=0, stall=0, weights=None):
         super().__init__(dut, idle)
+        self.weights = weights
         self.region = FaultyRegion(1 << 16)
         self.memory = AxiSlave(
             AxiBus.from_prefix(dut, "m_axi"),
@@ -161,6 +166,12 @@ class JobHost(Host):
                 channel.set_pause_generator(pauses(idle, next(seeds)))
         cocotb.start_soon(self._watch("ar"))
         cocotb.start_soon(self._watch("aw"))
+
+    async def reset(self):
+        await super().reset()
+        if self.weights is not None:
+            self.put(WEIGHTS_AT, self.weights)
+            await self.write("WEIGHTS_LO", WEIGHTS_AT)
 
     async def _watch(self, channel):
         """What is offered stands until it is taken, and no burst crosses 4 KiB."""
