@@ -115,6 +115,7 @@ def table(used, mhz, lanes):
 def main():
     parser = argparse.ArgumentParser(prog="python examples/soc/ulx3s.py", description=__doc__)
     parser.add_argument("--lanes", type=int, default=8)
+    parser.add_argument("--width", type=int, default=1, help="rows that a lane works on at once")
     parser.add_argument("--images", type=int, default=20, help="held-out images in the ROM")
     parser.add_argument("--built", action="store_true", help="report what is built already")
     parser.add_argument("--json", type=Path, help="write the table of docs/results there")
@@ -124,7 +125,7 @@ def main():
     gateware = output / "gateware"
     if not arguments.built:
         output.mkdir(parents=True, exist_ok=True)
-        build(make_system(output, arguments.lanes, arguments.images), gateware)
+        build(make_system(output, arguments.lanes, arguments.width, arguments.images), gateware)
     used, mhz = report((gateware / "build.log").read_text(encoding="utf-8"))
     for name, (count, most) in used.items():
         print(f"{name:<14} {count} of {most}")
@@ -136,7 +137,7 @@ def main():
     return 0 if mhz >= MHZ else 1
 
 
-def make_system(output, lanes, images):
+def make_system(output, lanes, width, images):
     """Compile the network, make the system, and put the program into its ROM."""
     network = output / "network"
     compile_model(
@@ -145,6 +146,7 @@ def make_system(output, lanes, images):
         network,
         config="ulx3s",
         lanes=lanes,
+        width=width,
         bus="axi",
         bus_bits=32,
     )
