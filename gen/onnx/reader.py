@@ -6,7 +6,7 @@ into layers (``onnx_recurrent``, ``onnx_linear``). What it does not know it refu
 dropped, and none is replaced by different mathematics.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,7 @@ def network_of(model: ModelProto) -> FloatNetwork:
     if graph.sparse_initializer:
         raise SparnnError("the model holds sparse initializers; store its weights as dense tensors")
     nodes = _needed(model)
+    _check_states(nodes, graph)
     read = {name for node in nodes for name in node.input} | {o.name for o in graph.output}
     values: dict[str, Value] = {}
     for tensor in graph.initializer:
@@ -189,6 +190,33 @@ def network_of(model: ModelProto) -> FloatNetwork:
     outputs = [_graph_output(info.name, values.get(info.name), chain) for info in graph.output]
     layers = chain.finish()
     return FloatNetwork(layers, {"inputs": _inputs(chain), "outputs": outputs})
+
+
+def _check_states(nodes: Sequence[NodeProto], graph: onnx.GraphProto) -> None:
+    """Refuse an initial state that the file itself says has another size than the layer.
+
+    Zeros are taken whatever their shape is, and this is how PyTorch's newer exporter leaves the
+    projection of an LSTM out.
+    """
+    sizes = {
+        value.name: value.type.tensor_type.shape.dim[-1].dim_value
+        for value in graph.value_info
+        if value.type.tensor_type.shape.dim
+    }
+    for node in nodes:
+        if node.op_type not in ("GRU", "LSTM", "RNN"):
+            continue
+        units = next((a.i for a in node.attribute if a.name == "hidden_size"), 0)
+        for role, name in zip(("initial_h", "initial_c"), node.input[5:7], strict=False):
+            size = sizes.get(name, 0)
+            if units and size and size != units:
+                raise refuse(
+                    node,
+                    f"{role} ({name!r}) has {size} features, but hidden_size is {units}: PyTorch's "
+                    "newer exporter writes an LSTM with proj_size so, without its projection, "
+                    "which is another network; give sparnn the module itself (sparnn.compile) or "
+                    "its state dict in safetensors",
+                )
 
 
 def _reason(error: Exception) -> str:

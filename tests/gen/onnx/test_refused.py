@@ -435,3 +435,20 @@ def test_external_data_missing(tmp_path: Path) -> None:
     (tmp_path / "weights").unlink()
     with pytest.raises(SparnnError, match="external data"):
         import_onnx(path)
+
+
+def test_a_projection_that_the_exporter_left_out() -> None:
+    """nn.LSTM with proj_size by PyTorch's newer exporter: ONNX Runtime does not run the file."""
+    g = Graph()
+    x = g.input("x", ["time", "batch", 4])
+    shape = g.add("Concat", [g.ints(1), g.add("Slice", [g.add("Shape", [x]), g.ints(1), g.ints(2)]),
+                             g.ints(10)], axis=0)  # fmt: skip
+    zeros = g.add("Expand", [g.const(np.zeros((), np.float32)), shape])
+    y, *_ = g.recurrent("LSTM", x, 4, 6, initial_c=zeros, outputs=3)
+    g.output(y, "y")
+    model = g.model(check=False)
+    model.graph.value_info.append(
+        helper.make_tensor_value_info(zeros, TensorProto.FLOAT, [1, "batch", 10])
+    )
+    with pytest.raises(SparnnError, match=r"initial_c .* has 10 features, but hidden_size is 6"):
+        network_of(model)
