@@ -23,9 +23,10 @@ FIELDS = [(one, field.name) for one in MACHINE_OF for field in fields(one)]
 
 
 def _documented(machine: type[MachineConfig]) -> set[str]:
-    """The names in the section Parameters of a class."""
-    assert machine.__doc__ is not None
-    section = machine.__doc__.split("Parameters\n    ----------\n")[1]
+    """The names in the section Parameters of the class that has the parameters."""
+    owner = next(one for one in machine.__mro__ if "RANGES" in vars(one))
+    assert owner.__doc__ is not None
+    section = owner.__doc__.split("Parameters\n    ----------\n")[1]
     items = re.findall(r"^    (\w[\w, ]*): ", section, re.MULTILINE)
     # A parameter may also be explained behind the one that it belongs to.
     items += re.findall(r"``(\w+)``: ", section)
