@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.hdl.host.protocol import Opcode, Response, Target, header
+from sparnn.hdl.host.protocol import Response, Target
 from sparnn.sim.host.answers import Reader, answered_words, layer_state, store_elements
-from sparnn.sim.host.packets import header_words
+from sparnn.sim.host.packets import read_packet
 from sparnn.sim.host.program import LayerProgram, MachineProgram
 
 from .transport import Words
@@ -29,22 +29,15 @@ def state_questions(program: MachineProgram) -> tuple[Words, int]:
     """The packets that read all states, and the words of the answer."""
     config = program.config
     parts, expected = [], 0
-
-    def read(target: Target, index: int, address: int, count: int) -> None:
-        packet = (
-            header(Opcode.SELECT, target << 20 | index),
-            header(Opcode.ADDRESS, address),
-            header(Opcode.READ, count),
-        )
-        parts.append(header_words(config, *packet))
-
     for _, layer in _holders(program):
         words = layer.descriptor["out_words"]
-        read(Target.STORE, 0, layer.descriptor["hidden_base"], words)
+        base = layer.descriptor["hidden_base"]
+        parts.append(read_packet(config, Target.STORE, 0, base, words))
         expected += 1 + words * answered_words(config)
         if layer.has_state:
             for unit, count in layer.state_entries(config.post_units):
-                read(Target.STATE, unit, layer.descriptor["state_base"], count)
+                base = layer.descriptor["state_base"]
+                parts.append(read_packet(config, Target.STATE, unit, base, count))
                 expected += 1 + count
     return np.concatenate(parts), expected
 

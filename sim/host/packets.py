@@ -28,6 +28,7 @@ __all__ = [
     "constant_states",
     "header_words",
     "packed_words",
+    "read_packet",
     "read_state_packets",
     "sequence_packets",
     "sequence_words",
@@ -223,28 +224,34 @@ def state_packets(
     return parts
 
 
+def read_packet(
+    config: MachineConfig, target: Target, index: int, address: int, count: int
+) -> Words:
+    """The words that ask for entries of one memory."""
+    return header_words(
+        config,
+        header(Opcode.SELECT, target << 20 | index),
+        header(Opcode.ADDRESS, address),
+        header(Opcode.READ, count),
+    )
+
+
 def state_map(program: MachineProgram) -> Words:
     """The packets that read what :func:`state_packets` write, in the same order."""
     config = program.config
     parts = []
-
-    def read(target: Target, index: int, address: int, count: int) -> None:
-        packet = (
-            header(Opcode.SELECT, target << 20 | index),
-            header(Opcode.ADDRESS, address),
-            header(Opcode.READ, count),
-        )
-        parts.append(header_words(config, *packet))
-
     for layer in program.layers:
         fields = layer.descriptor
         if layer.continues:
             continue
         if layer.has_hidden:
-            read(Target.STORE, 0, fields["hidden_base"], fields["out_words"])
+            place = Target.STORE, 0, fields["hidden_base"]
+            parts.append(read_packet(config, *place, fields["out_words"]))
         if layer.has_state:
-            for unit in range(config.post_units):
-                read(Target.STATE, unit, fields["state_base"], fields["out_words"])
+            parts += [
+                read_packet(config, Target.STATE, unit, fields["state_base"], fields["out_words"])
+                for unit in range(config.post_units)
+            ]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
 
 
@@ -263,13 +270,7 @@ def read_state_packets(program: MachineProgram) -> list[Words]:
         if layer.read_state:
             base = layer.descriptor["state_base"]
             for unit, count in layer.state_entries(program.config.post_units):
-                packet = header_words(
-                    program.config,
-                    header(Opcode.SELECT, Target.STATE << 20 | unit),
-                    header(Opcode.ADDRESS, base),
-                    header(Opcode.READ, count),
-                )
-                parts.append(packet)
+                parts.append(read_packet(program.config, Target.STATE, unit, base, count))
     return parts
 
 
@@ -290,12 +291,9 @@ def _read_sequences(program: MachineProgram, steps: int) -> list[Words]:
     parts = []
     for layer in program.layers:
         if layer.sequence_order:
-            packet = [
-                header(Opcode.SELECT, Target.STORE << 20),
-                header(Opcode.ADDRESS, layer.sequence_base),
-                header(Opcode.READ, layer.steps(steps) * layer.sequence_words),
-            ]
-            parts.append(header_words(program.config, *packet))
+            count = layer.steps(steps) * layer.sequence_words
+            place = Target.STORE, 0, layer.sequence_base
+            parts.append(read_packet(program.config, *place, count))
     return parts
 
 

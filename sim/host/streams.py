@@ -16,6 +16,7 @@ from sparnn.sim.aliases import IntArray, Words
 from .answers import Reader, SequenceResult, answered_words, layer_state, store_elements
 from .packets import (
     header_words,
+    read_packet,
     read_state_packets,
     sequence_words,
     state_packets,
@@ -87,12 +88,7 @@ def _group_packets(
         start += steps
         for layer in program.layers:
             for address, count in _places(program, layer, steps):
-                packet = (
-                    header(Opcode.SELECT, Target.STORE << 20),
-                    header(Opcode.ADDRESS, address),
-                    header(Opcode.READ, count),
-                )
-                parts.append(header_words(config, *packet))
+                parts.append(read_packet(config, Target.STORE, 0, address, count))
     for turn in range(len(group.numbers)):
         parts += read_state_packets(_of_stream(program, turn))
     return parts
