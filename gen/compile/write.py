@@ -21,7 +21,9 @@ from sparnn.gen.output.header import header_text
 from sparnn.gen.output.manifest import MANIFEST, file_hashes, manifest_text, network_section
 from sparnn.gen.output.testbench import write_testbench
 from sparnn.gen.quantize.features import unscaled_features
+from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import quantize_sequence
+from sparnn.sim.host_model import HostModel
 
 from .summary import CompiledPart
 
@@ -101,12 +103,13 @@ def _write_part(
     (folder / "program.json").write_text(
         json.dumps(program.to_dict(), indent=1) + "\n", encoding="utf-8"
     )
-    if part.pruned:
+    own = part.pruned or not _runs(folder / "model.onnx")
+    if own:
         content = float_model(unscaled_features(part.network)).SerializeToString(deterministic=True)
         (folder / "reference.onnx").write_bytes(content)
     sections: Mapping[str, Any] = {
         "io": part.quantized.io,
-        "reference": "reference.onnx" if part.pruned else "model.onnx",
+        "reference": "reference.onnx" if own else "model.onnx",
         **network_section(network, program),
     }
     text = manifest_text(
@@ -117,6 +120,15 @@ def _write_part(
         sections=sections,
     )
     (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _runs(model: Path) -> bool:
+    """Whether ONNX Runtime takes a model: it has no layout = 1, and asks for hidden_size."""
+    try:
+        HostModel(model, str(model))
+    except SimulationError:
+        return False
+    return True
 
 
 def _copy_model(model: Path, loaded: onnx.ModelProto, copy: Path) -> None:
