@@ -52,7 +52,7 @@ NO_PERL    := sparnn: error: perl is not on PATH: install it (Debian, Ubuntu: ap
 
 .DEFAULT_GOAL := help
 .PHONY: help demo soc test lint format typecheck pytest deep coverage docs tables bench bench-examples
-.PHONY: zoo cocotb faults formal bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
+.PHONY: zoo cocotb faults formal coverage-rtl bench-fpga liberty fuzz regress bitstream user venv check-machine stale-venv clean
 
 help:
 	@echo 'make demo        train-to-Verilog on the handwritten digits, simulated and compared'
@@ -65,6 +65,7 @@ help:
 	@echo 'make cocotb      every bench in cocotb, in all shapes (long): JUnit XML in build/cocotb'
 	@echo 'make faults      hundreds of faults on the machine behind its bus, and what became of each'
 	@echo 'make formal      the proofs of the buses'
+	@echo 'make coverage-rtl  which lines, branches and bits of the Verilog runs reach (long)'
 	@echo 'make docs        the documents as a site: build/site/index.html'
 	@echo 'make tables      the tables of README and docs from docs/results/*.json'
 	@echo 'make bench       figures of the simulator and of a large layer (long)'
@@ -107,10 +108,14 @@ cocotb: $(STAMP)
 	  tests/driver/simulated.py $(ARGS)
 
 faults: $(STAMP)
-	$(BIN)/python -m pytest tests/system/benches/faults.py $(ARGS)
+	$(BIN)/python -m pytest --junit-xml build/cocotb/faults.xml tests/system/benches/faults.py $(ARGS)
 
 formal: $(STAMP)
-	$(BIN)/python -m pytest tests/hdl/bus/test_proofs.py $(ARGS)
+	$(BIN)/python -m pytest --junit-xml build/cocotb/formal.xml tests/hdl/bus/test_proofs.py $(ARGS)
+
+# Verilator counts slow a build and a run down; quick builds suit short runs.
+coverage-rtl: $(STAMP)
+	SPARNN_BUILD=quick $(BIN)/python -m sparnn.gen.bench.coverage_rtl $(ARGS)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -13,6 +13,8 @@ import re
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -79,7 +81,7 @@ MACHINES: Mapping[str, MachineConfig] = {
 #: Whether its random networks have layers that run backwards.
 _BACKWARDS = {"sparse": True, "dense": False}
 #: Largest layer, and sequences of a network.
-_LARGEST, _SEQUENCES = 24, 3
+_LARGEST, _SEQUENCES = 16, 2
 
 KINDS = ("line", "branch", "toggle")
 #: Of a line in Verilator's file: its fields, and how often.
@@ -90,7 +92,10 @@ Counts = dict[tuple[str, str, str], int]
 _COLUMNS = [
     {"title": "machine", "text": "{machine}"},
     {"title": "module", "text": "{module}"},
-    *({"title": f"{kind}s", "text": f"{{{kind}}}"} for kind in KINDS),
+    *(
+        {"title": title, "text": f"{{{kind}}}"}
+        for kind, title in zip(KINDS, ("lines", "branches", "bits, up and down"), strict=True)
+    ),
     {"title": "reached", "text": "{share:.1%}"},
     {"title": "not reached", "text": "{missing:,}"},
 ]
@@ -167,7 +172,7 @@ def _run_network(
     for number in range(_SEQUENCES):
         states = constant_states(network) | (random_initial(rng, network) if number else {})
         sequences.append((random_x(rng, network, int(rng.integers(1, 9))), states))
-    idle, stall = (int(rng.integers(0, 80)) for _ in range(2))
+    idle, stall = (int(rng.integers(0, 30)) for _ in range(2))
     try:
         results, _ = run_sequences(
             folder, placed.program, sequences, idle=idle, stall=stall, seed=1, coverage=points
@@ -216,6 +221,11 @@ def _refuse(program: MachineProgram, folder: Path, points: Path) -> None:
     )
 
 
+def _cover_named(networks: int, seed: int, name: str) -> Counts:
+    with tempfile.TemporaryDirectory(prefix="sparnn-coverage-") as folder:
+        return dict(cover(MACHINES[name], networks, seed, Path(folder)))
+
+
 def _rows(machine: str, counts: Counts) -> Iterator[dict[str, Any]]:
     """All of a machine, then each module, those that lack most first."""
     modules = sorted({module for _, module, _ in counts})
@@ -238,15 +248,16 @@ def _rows(machine: str, counts: Counts) -> Iterator[dict[str, Any]]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--networks", type=int, default=40, help="Random networks of each machine.")
+    parser.add_argument("--networks", type=int, default=8, help="Random networks of each machine.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="Write the tables there.")
     parser.add_argument("--points", type=Path, help="Write all points that were not reached there.")
     options = parser.parse_args(arguments)
     rows, missing = [], []
-    for name, config in MACHINES.items():
-        with tempfile.TemporaryDirectory(prefix="sparnn-coverage-") as folder:
-            counts = cover(config, options.networks, options.seed, Path(folder))
+    with ProcessPoolExecutor(len(MACHINES)) as workers:
+        one = partial(_cover_named, options.networks, options.seed)
+        covered = list(workers.map(one, MACHINES))
+    for name, counts in zip(MACHINES, covered, strict=True):
         found = list(_rows(name, counts))
         rows += found
         missing += [f"{name} {' '.join(p)}" for p, count in sorted(counts.items()) if not count]

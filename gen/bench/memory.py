@@ -9,13 +9,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.estimate.cycles import loop_cycles, run_cycles
 from sparnn.gen.machines.presets import structure
+from sparnn.gen.machines.sparse.layout import lay_out
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.gen.machines.verilog import kept_verilog
@@ -56,6 +57,15 @@ class _Work:
     x: IntArray
 
 
+class _Lanes(NamedTuple):
+    """What the lanes are, and whether they are balanced."""
+
+    lanes: int
+    width: int
+    masks: bool
+    balance: bool
+
+
 def memory_points(
     network: str,
     macs: Sequence[int],
@@ -65,6 +75,7 @@ def memory_points(
     modes: Sequence[str] = ("streamed",),
     width: int = 1,
     masks: bool = True,
+    balance: bool = True,
     prune_share: float = 0.0,
     steps: int = 4,
     seed: int = 0,
@@ -74,6 +85,8 @@ def memory_points(
     Parameters
     ----------
     network: see :func:`~sparnn.gen.bench.memory_networks.named_network`.
+    balance: rows are dealt to lanes so that these are as long busy; else as they come, which takes
+        no time to work out.
     prune_share: of the weights that are set to zero, by magnitude.
 
     Raises
@@ -92,14 +105,13 @@ def memory_points(
     for count in macs:
         for mode in modes:
             for rate in bytes_per_cycle:
-                placed = _placed(work, count // width, width, masks, rate, mode, steps)
+                lanes = _Lanes(count // width, width, masks, balance)
+                placed = _placed(work, lanes, rate, mode, steps)
                 for cycles in latency:
                     memory = ExternalMemory(rate, cycles, BURSTS * BURST_BEATS)
                     point = _measured(work, placed, memory)
                     if mode == "swapped":
-                        resident = _placed(
-                            work, count // width, width, masks, rate, "resident", steps
-                        )
+                        resident = _placed(work, lanes, rate, "resident", steps)
                         without = _measured(work, resident, memory)["cycles_per_step"]
                         extra = steps * (point["cycles_per_step"] - without)
                         point["hidden_share"] = _hidden(placed, extra, rate)
@@ -109,6 +121,7 @@ def memory_points(
                         "macs": count,
                         "width": width,
                         "masks": int(masks),
+                        "balance": int(balance),
                         "density": 1 - prune_share,
                         "bytes_per_cycle": rate,
                         "latency": cycles,
@@ -136,10 +149,9 @@ def _work(name: str, share: float, steps: int, seed: int) -> _Work:
     return _Work(integers, sequence, x)
 
 
-def _placed(
-    work: _Work, lanes: int, width: int, masks: bool, rate: int, mode: str, steps: int
-) -> SparsePlacement:
+def _placed(work: _Work, wanted: _Lanes, rate: int, mode: str, steps: int) -> SparsePlacement:
     """The network on a machine whose rings make it that mode."""
+    lanes, width, masks = wanted.lanes, wanted.width, wanted.masks
     entry = 1 << clog2(width * work.network.weight_bits)
     machine = SparseConfig(
         **structure(lanes, width=width),
@@ -150,7 +162,9 @@ def _placed(
         stream_bits=max(32, entry, 8 * rate),
         chunk=max(SparseConfig.chunk, rate),
     )
-    placed = place(work.network, machine, [every_output(work.network)], fit=True, steps=steps)
+    layout = None if wanted.balance else lay_out(work.network, machine, balance=False)
+    outputs = [every_output(work.network)]
+    placed = place(work.network, machine, outputs, fit=True, steps=steps, layout=layout)
     if mode == "streamed":
         if "streamed" not in placed.modes:
             raise SparnnError("the network fits the rings, so that nothing is streamed: take more "

@@ -46,6 +46,9 @@ def memory_command(
         int, typer.Option(callback=within(1, 16), metavar="K", help="Multipliers of a lane.")
     ] = 1,
     masks: Annotated[bool, typer.Option(help="Whether rows have masks.")] = True,
+    balance: Annotated[
+        bool, typer.Option(help="Whether rows are dealt so that all lanes are as long busy.")
+    ] = True,
     prune: Annotated[
         float,
         typer.Option(callback=within(0, 0.99), metavar="P", help="Share of weights set to zero."),
@@ -69,6 +72,7 @@ def memory_command(
             modes=mode,
             width=width,
             masks=masks,
+            balance=balance,
             prune_share=prune,
             steps=steps,
             seed=seed,

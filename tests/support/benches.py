@@ -15,7 +15,7 @@ __all__ = ["BENCHES", "run_bench"]
 
 BENCHES = Path(__file__).parents[1] / "system" / "benches"
 
-#: `make cocotb` keeps the results of every bench there, as JUnit XML.
+#: `make cocotb` keeps the results of every bench there, as JUnit XML, and what it has met.
 KEPT = "SPARNN_JUNIT"
 
 
@@ -53,6 +53,11 @@ def run_bench(
         patch.setenv("COCOTB_LOG_LEVEL", "WARNING")  # the buses' models say much
         for name, value in (parameters or {}).items():
             patch.setenv(name, value)
+        reports = Path(os.environ[KEPT]).absolute() if KEPT in os.environ else None
+        label = f"{bench}_{top}_{folder.name}"
+        if reports is not None:
+            reports.mkdir(parents=True, exist_ok=True)
+            patch.setenv("SPARNN_CROSSINGS", str(reports / f"{label}.yml"))
         patch.setattr(sys, "path", [str(BENCHES), *sys.path])
         patch.delenv("PYTEST_CURRENT_TEST", raising=False)
         runner = get_runner("verilator")
@@ -78,10 +83,8 @@ def run_bench(
             log_file=log_file,
         )
         cases = list(ElementTree.parse(results).iter("testcase"))
-        if KEPT in os.environ:
-            reports = Path(os.environ[KEPT]).absolute()
-            reports.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(results, reports / f"{bench}_{top}_{folder.name}.xml")
+        if reports is not None:
+            shutil.copyfile(results, reports / f"{label}.xml")
         failed = [case.get("name") for case in cases if case.find("failure") is not None]
         log = log_file.read_text(encoding="utf-8")
         assert not failed, f"{failed}\n{log[-8000:]}"

@@ -15,7 +15,7 @@ from bus_support import JobHost, crc_words, job_words
 from cocotb.triggers import ClockCycles, RisingEdge, with_timeout
 from cocotbext.axi import AxiResp
 from fault_cases import KINDS, Faults
-from state_cases import Streams
+from state_cases import MAP_AT, Streams
 
 from sparnn.hdl.bus.faults import Fault, Part
 from sparnn.hdl.bus.table import BUS_VERSION
@@ -303,6 +303,19 @@ async def what_goes_wrong_with_states_hurts_one_stream(dut):
     # Without states to begin with the number of words is that of what is left alone.
     await fails(Fault.CAPACITY, Part.SAVE, STATE_WORDS=each - 1, load=None)
     await fails(Fault.SIZE, Part.SAVE, STATE_WORDS=each + 1, load=None)
+    # The packets that read the states are damaged, of another machine, or no such packets.
+    reads = host.words(MAP_AT, streams.reads)
+    elsewhere = MAP_AT + 0x800
+    for words, fault in (
+        ([*reads[:-1], reads[-1] ^ 1], Fault.CHECK),
+        (job_words(IDENTITY ^ 1, reads[1:-1]), Fault.IDENTITY),
+        (job_words(IDENTITY, [header(7, 3)]), Fault.REFUSED),
+        (job_words(IDENTITY, [header(Opcode.WRITE, 9)]), Fault.TRUNCATED),
+    ):
+        host.put(elsewhere, words)
+        await fails(fault, Part.SAVE, MAP_LO=elsewhere, MAP_WORDS=len(words))
+    host.region.bad.add(MAP_AT + 4)
+    await fails(Fault.READ, Part.SAVE)
     # Resets while a job is at work, the writing of states included.
     for _ in range(12 if SLOW else 4):
         job, _, count = streams.job(1, 1)

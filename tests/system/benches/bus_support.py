@@ -10,6 +10,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, FallingEdge, ReadOnly, RisingEdge
 from cocotbext.axi import AxiBus, AxiLiteBus, AxiLiteMaster, AxiResp, AxiSlave
 from cocotbext.axi.address_space import MemoryRegion
+from crossings import meet_fault, meet_job
 
 from sparnn.hdl.bus.table import REGISTERS
 from sparnn.hdl.common.check import crc_words
@@ -97,6 +98,7 @@ class Host:
 
     def __init__(self, dut, idle=0):
         self.dut = dut
+        self.states = 0
         Clock(dut.aclk, 10, unit="ns").start()
         dut.aresetn.value = 0
         if hasattr(dut, "wb_cyc"):
@@ -113,6 +115,7 @@ class Host:
 
     async def reset(self):
         self.dut.aresetn.value = 0
+        self.states = 0
         await ClockCycles(self.dut.aclk, 4)
         self.dut.aresetn.value = 1
         await self.wait_reset()
@@ -129,7 +132,10 @@ class Host:
     async def read(self, name):
         answer = await self.lite.read(OFFSETS[name], 4)
         assert answer.resp == AxiResp.OKAY
-        return int.from_bytes(answer.data, "little")
+        value = int.from_bytes(answer.data, "little")
+        if name == "ERROR" and value:
+            meet_fault(value)
+        return value
 
     async def write(self, name, value, *, at=0, size=4, refused=False):
         data = value.to_bytes(size, "little")
@@ -147,6 +153,7 @@ class JobHost(Host):
     def __init__(self, dut, *, idle=0, stall=0, weights=None):
         super().__init__(dut, idle)
         self.weights = weights
+        self.pauses, self.states = (idle, stall), 0
         self.region = FaultyRegion(1 << 16)
         self.memory = AxiSlave(
             AxiBus.from_prefix(dut, "m_axi"),
@@ -209,6 +216,8 @@ class JobHost(Host):
 
     async def prepare(self, job, source, destination, capacity, *, words=None):
         """Put a job into memory and say so in the registers."""
+        bits = len(self.dut.m_axi_rdata)
+        meet_job(bits, source, len(job), destination, capacity, self.pauses, self.states)
         self.put(source & ~3, job)
         await self.write("SOURCE_LO", source)
         await self.write("SOURCE_WORDS", len(job) if words is None else words)
@@ -217,7 +226,8 @@ class JobHost(Host):
 
     async def use_states(self, load=None, save=None):
         """Where the next jobs' states come from and go to; None: nowhere."""
-        await self.write("STATES", (load is not None) | (save is not None) << 1)
+        self.states = (load is not None) | (save is not None) << 1
+        await self.write("STATES", self.states)
         await self.write("STATE_IN_LO", load or 0)
         await self.write("STATE_OUT_LO", save or 0)
 
