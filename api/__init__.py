@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sparnn.gen.compile import CompileSummary
     from sparnn.sim.runner import SimulationReport
-    from sparnn.sim.session.session import Backend
+    from sparnn.sim.session.session import Backend, Hardware
     from sparnn.sim.session.session import InferenceSession as _Session
 
 __all__ = ["Compiled", "InferenceSession", "compile", "load"]
@@ -128,14 +128,58 @@ def load(folder: Path | str) -> Compiled:
 
 
 def InferenceSession(
-    compiled: Compiled | Path | str, backend: "Backend" = "golden", *, carry_state: bool = False
+    compiled: Compiled | Path | str,
+    backend: "Backend" = "golden",
+    *,
+    carry_state: bool = False,
+    target: str = "ecp5",
+    board: str = "ulx3s",
+    port: str = "sim",
 ) -> "_Session":
-    """A session of a compiled model: :class:`sparnn.sim.session.session.InferenceSession`."""
+    """A session of a compiled model: :class:`sparnn.sim.session.session.InferenceSession`.
+
+    Parameters
+    ----------
+    backend: ``golden``, the integer model; ``verilator``, the Verilog in simulation; ``netlist``,
+        the cells of an FPGA family in simulation, which needs what ``sparnn synth`` needs;
+        ``serial``, a board on a serial port, into which each call loads the network. All but the
+        first compare every value with the integer model.
+    target: of ``netlist``. board, port: of ``serial``; the port ``sim`` is the board's top in
+        simulation.
+
+    Raises
+    ------
+    SparnnError, SimulationError: something that has to be changed.
+    """
     from sparnn.sim.session.session import InferenceSession as Session
 
-    folder = compiled.folder if isinstance(compiled, Compiled) else compiled
+    folder = compiled.folder if isinstance(compiled, Compiled) else Path(compiled)
+    hardware = None
+    if backend == "netlist":
+        hardware = _on_netlist(folder, target)
+    elif backend == "serial":
+        hardware = _on_board(board, port)
     keep = compiled if isinstance(compiled, Compiled) else None
-    return Session(folder, backend, carry_state=carry_state, keep=keep)
+    return Session(folder, backend, carry_state=carry_state, hardware=hardware, keep=keep)
+
+
+def _on_netlist(folder: Path, target: str) -> "Hardware":
+    from sparnn.gen.synth.netlist_sim import netlist_file
+    from sparnn.sim.verilator.hardware import run_sequences
+
+    netlist = netlist_file(folder, target)
+    return lambda part, program, sequences: run_sequences(
+        part, program, sequences, verilog=netlist
+    )[0]
+
+
+def _on_board(board: str, port: str) -> "Hardware":
+    from sparnn.gen.boards.run import run_sequences_on, serial_board
+
+    found = serial_board(board)
+    return lambda part, program, sequences: (
+        run_sequences_on(found, port, part, program, sequences).results
+    )
 
 
 def _npz(arrays: Path | str | Arrays, file: Path) -> Path:

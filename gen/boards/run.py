@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sparnn.gen.errors import SparnnError
 from sparnn.hdl.board.clock import ClockPlan
@@ -17,22 +18,22 @@ from sparnn.hdl.board.top import BOARD_MODULE, BoardTop, board_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import golden_sequences, load_compiled, quantize_sequence
-from sparnn.sim.host.answers import expected_words, parse_results
+from sparnn.sim.host.answers import SequenceResult, expected_words, parse_results
 from sparnn.sim.host.board_link import BoardLink
 from sparnn.sim.host.outputs import hardware_outputs
 from sparnn.sim.host.packets import constant_states, sequence_packets
-from sparnn.sim.host.program import Run
+from sparnn.sim.host.program import MachineProgram, Run
 from sparnn.sim.host.serial_port import SerialPort, open_port
 from sparnn.sim.network.arrays import assemble_outputs, load_inputs, write_npz
 from sparnn.sim.reference import compare, run_reference
 from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.board import DIVISOR, simulated_board
-from sparnn.sim.verilator.hardware import IMAGE, load_program, read_image
+from sparnn.sim.verilator.hardware import IMAGE, States, load_program, read_image
 
 from . import SerialBoard, find_board
 from .check import lane_machine
 
-__all__ = ["RunReport", "run_on_board"]
+__all__ = ["BoardRun", "RunReport", "run_on_board", "run_sequences_on", "serial_board"]
 
 #: ``--port``: no board, but its top in simulation.
 SIMULATION = "sim"
@@ -121,43 +122,27 @@ def run_on_board(
     SparnnError, SimulationError: the board, the port, the folder, the inputs or the answers are not
         what they should be.
     """
-    board = find_board(board_name)
-    if not isinstance(board, SerialBoard):
-        raise SparnnError(
-            f"--board {board.name}: its machine is beside a processor, not behind a serial port: "
-            "run it from there, with sparnn.driver (docs/drivers.md)"
-        )
+    board = serial_board(board_name)
     folder = Path(folder)
     manifest, network = load_compiled(folder)
     io = manifest["io"]
     program = load_program(folder)
-    config = lane_machine(program, folder)
     sequences = load_inputs(inputs, io, network.input_sizes)
-    image = read_image(folder / IMAGE)
-    parts, runs = [], list[Run]()
-    for number, one in enumerate(quantize_sequence(network, each) for each in sequences):
-        states = {**constant_states(network), **one.initial}
-        words, more = sequence_packets(program, number, one.x, states)
-        parts.append(words)
-        runs.extend(more)
-    work = np.concatenate(parts)
-    expected = expected_words(program, runs)
+    fed = [quantize_sequence(network, each) for each in sequences]
+    states = [{**constant_states(network), **one.initial} for one in fed]
+    ran = run_sequences_on(
+        board,
+        port,
+        folder,
+        program,
+        [(one.x, own) for one, own in zip(fed, states, strict=True)],
+        baud=baud,
+        mhz=mhz,
+        patience=patience,
+        log=log,
+    )
+    results = ran.results
     machine_mhz = float(board.plan(mhz).output_mhz)
-    simulated = port == SIMULATION
-    longest = max(run.steps for run in runs) * program.step_bound
-    allowed = _FACTOR * longest / (_SIMULATED_HZ if simulated else machine_mhz * 1e6)
-    with _port(port, config, baud or board.baud, log) as opened:
-        link = BoardLink(opened, patience=patience)
-        link.open()
-        link.check_machine(config)
-        started = time.monotonic()
-        link.exchange(image, 0, title="Loading")
-        loaded = time.monotonic()
-        answer = link.exchange(work, expected, allowed=allowed, title="Running")
-        ended = time.monotonic()
-    if len(answer) < expected and not len(answer):
-        raise SimulationError(f"--port {port}: the machine did not answer within {patience:g} s")
-    results = parse_results(program, runs, answer)
     traces = golden_sequences(network, io, sequences)
     count, first = mismatches(program, results, traces)
     outputs = assemble_outputs(io, [hardware_outputs(io, result) for result in results])
@@ -165,7 +150,7 @@ def run_on_board(
         write_npz(output, outputs)
     reference = folder / manifest.get("reference", "model.onnx")
     quality = compare(run_reference(reference, inputs, io), outputs)
-    steps = sum(run.steps for run in runs)
+    steps = sum(len(one.x) for one in fed)
     cycles = sum(result.cycles for result in results)
     return RunReport(
         board=board.name,
@@ -180,10 +165,93 @@ def run_on_board(
         milliseconds_per_step=cycles / steps / machine_mhz / 1e3,
         max_abs_error=quality["max_abs_error"],
         sqnr_db=quality["sqnr_db"],
-        load_seconds=loaded - started,
-        run_seconds=ended - loaded,
-        words_sent=len(image) + len(work) + 1,
-        words_received=len(answer) + 2,
+        load_seconds=ran.load_seconds,
+        run_seconds=ran.run_seconds,
+        words_sent=ran.words_sent,
+        words_received=ran.words_received,
+    )
+
+
+def serial_board(name: str) -> SerialBoard:
+    """A board by its name.
+
+    Raises
+    ------
+    SparnnError: there is none, or it has no serial port.
+    """
+    board = find_board(name)
+    if not isinstance(board, SerialBoard):
+        raise SparnnError(
+            f"--board {board.name}: its machine is beside a processor, not behind a serial port: "
+            "run it from there, with sparnn.driver (docs/drivers.md)"
+        )
+    return board
+
+
+@dataclass(frozen=True, eq=False)
+class BoardRun:
+    """What a board answered; seconds and words as of :class:`RunReport`."""
+
+    results: list[SequenceResult]
+    load_seconds: float
+    run_seconds: float
+    words_sent: int
+    words_received: int
+
+
+def run_sequences_on(
+    board: SerialBoard,
+    port: str,
+    folder: Path,
+    program: MachineProgram,
+    sequences: Sequence[tuple[npt.NDArray[np.integer[Any]], States]],
+    *,
+    baud: int | None = None,
+    mhz: float | None = None,
+    patience: float = 10.0,
+    log: Path | None = None,
+) -> BoardRun:
+    """Load the image of a compiled folder into a board and run sequences.
+
+    Parameters
+    ----------
+    sequences: integers [steps, inputs], and initial states. The others: as of
+        :func:`run_on_board`.
+
+    Raises
+    ------
+    SparnnError, SimulationError: as there.
+    """
+    config = lane_machine(program, folder)
+    image = read_image(folder / IMAGE)
+    parts, runs = [], list[Run]()
+    for number, (x, states) in enumerate(sequences):
+        words, more = sequence_packets(program, number, x, states)
+        parts.append(words)
+        runs.extend(more)
+    work = np.concatenate(parts)
+    expected = expected_words(program, runs)
+    simulated = port == SIMULATION
+    longest = max(run.steps for run in runs) * program.step_bound
+    hertz = _SIMULATED_HZ if simulated else float(board.plan(mhz).output_mhz) * 1e6
+    with _port(port, config, baud or board.baud, log) as opened:
+        link = BoardLink(opened, patience=patience)
+        link.open()
+        link.check_machine(config)
+        started = time.monotonic()
+        link.exchange(image, 0, title="Loading")
+        loaded = time.monotonic()
+        allowed = _FACTOR * longest / hertz
+        answer = link.exchange(work, expected, allowed=allowed, title="Running")
+        ended = time.monotonic()
+    if len(answer) < expected and not len(answer):
+        raise SimulationError(f"--port {port}: the machine did not answer within {patience:g} s")
+    return BoardRun(
+        parse_results(program, runs, answer),
+        loaded - started,
+        ended - loaded,
+        len(image) + len(work) + 1,
+        len(answer) + 2,
     )
 
 

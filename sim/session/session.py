@@ -1,6 +1,6 @@
 """A compiled model that is called like one of ONNX Runtime's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,9 @@ import numpy.typing as npt
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import NetworkTrace, run_network
 from sparnn.sim.golden.run import load_compiled, output_integers, quantize_sequence
+from sparnn.sim.host.answers import SequenceResult
 from sparnn.sim.host.packets import constant_states
+from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.network.arrays import assemble_outputs, check_inputs, padded_steps, sequences_of
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.verilator.hardware import VERILOG, load_program, run_sequences
@@ -19,12 +21,16 @@ from sparnn.sim.verilator.hardware import VERILOG, load_program, run_sequences
 from .compare import mismatches
 from .whole import Arrays, Whole, graph_feeds
 
-__all__ = ["BACKENDS", "Backend", "InferenceSession", "Tensor"]
+__all__ = ["BACKENDS", "Backend", "Hardware", "InferenceSession", "Tensor"]
 
-Backend = Literal["golden", "verilator"]
-#: Backends: the integer golden model, and the emitted Verilog in simulation.
-BACKENDS: tuple[Backend, ...] = ("golden", "verilator")
+Backend = Literal["golden", "verilator", "netlist", "serial"]
+#: Backends: the integer golden model, the emitted Verilog in simulation, its netlist, a board.
+BACKENDS: tuple[Backend, ...] = ("golden", "verilator", "netlist", "serial")
 States = dict[tuple[str, int], npt.NDArray[np.int64]]
+#: A part's folder, its program, and sequences with their states -> what the hardware answers.
+Hardware = Callable[
+    [Path, MachineProgram, Sequence[tuple[npt.NDArray[np.int64], States]]], list[SequenceResult]
+]
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,14 @@ class InferenceSession:
         What `sparnn compile` wrote.
     backend
         `golden`: the integer model, which is the specification. `verilator`: the Verilog in
-        simulation, every value of which is compared with the golden model.
+        simulation, every value of which is compared with the golden model. Others are run by
+        `hardware`, and compared as well.
     carry_state
         Recurrent layers go on from where the last call ended, as a stream does that comes frame by
         frame; :meth:`reset` begins anew. Only of layers that run forwards.
 
+    hardware
+        Runs a part's sequences; by default the Verilog in simulation.
     keep
         Whatever has to live as long as the session: what owns a temporary folder.
 
@@ -78,12 +87,14 @@ class InferenceSession:
         backend: Backend = "golden",
         *,
         carry_state: bool = False,
+        hardware: Hardware | None = None,
         keep: object = None,
     ):
         if backend not in BACKENDS:
             raise SimulationError(f"backend {backend!r} is unknown: use one of {list(BACKENDS)}")
         self.folder, self.backend, self.carry_state = Path(folder), backend, carry_state
         self._keep = keep
+        self._hardware = hardware or self._simulate
         self._whole = Whole.of(self.folder)
         self._parts = [self.folder] if self._whole is None else self._whole.parts
         self._loaded = {part: load_compiled(part) for part in self._parts}
@@ -182,7 +193,7 @@ class InferenceSession:
         ]
         inputs = [one.x for one in fed]
         traces = [run_network(network, x, s) for x, s in zip(inputs, states, strict=True)]
-        if self.backend == "verilator":
+        if self.backend != "golden":
             self._compare(part, list(zip(inputs, states, strict=True)), traces)
         if self.carry_state:
             after = [_states(network, trace) for trace in traces]
@@ -198,10 +209,18 @@ class InferenceSession:
         traces: Sequence[NetworkTrace],
     ) -> None:
         program = load_program(part)
-        results, _ = run_sequences(part, program, sequences, verilog=self.folder / VERILOG)
+        results = self._hardware(part, program, sequences)
         count, first = mismatches(program, results, traces)
         if count:
             raise SimulationError(f"the hardware is not bit exact: {count} values, {first}")
+
+    def _simulate(
+        self,
+        part: Path,
+        program: MachineProgram,
+        sequences: Sequence[tuple[npt.NDArray[np.int64], States]],
+    ) -> list[SequenceResult]:
+        return run_sequences(part, program, sequences, verilog=self.folder / VERILOG)[0]
 
 
 def _states(network: IntegerNetwork, trace: NetworkTrace) -> States:

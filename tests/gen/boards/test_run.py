@@ -8,6 +8,7 @@ import onnx
 import pytest
 from support.onnx_builder import Graph
 
+import sparnn
 from sparnn.driver.device import Device
 from sparnn.driver.serial import SerialTransport
 from sparnn.gen.boards import SERIAL_BOARDS
@@ -43,6 +44,24 @@ def network(tmp_path_factory):
         folder / "model.onnx", folder / "x.npz", folder / "out", config="ulx3s", lanes=2, width=1
     )
     return folder / "out", folder / "x.npz"
+
+
+def test_a_session_on_a_board(network) -> None:
+    """The same outputs as the golden model's, state carried from call to call."""
+    folder, inputs = network
+    x = np.load(inputs)["x"][:, :1]
+    golden, board = (
+        sparnn.InferenceSession(folder, backend, carry_state=True)
+        for backend in ("golden", "serial")
+    )
+    for part in (x[:2], x[2:3]):
+        (expected,) = golden.run(None, {"x": part})
+        (found,) = board.run(None, {"x": part})
+        np.testing.assert_array_equal(found, expected)
+    with pytest.raises(SparnnError, match="the boards are ulx3s"):
+        sparnn.InferenceSession(folder, "serial", board="none")
+    with pytest.raises(SparnnError, match="beside a processor"):
+        sparnn.InferenceSession(folder, "serial", board="pynq_z2")
 
 
 def test_byte_for_byte(network, tmp_path, monkeypatch) -> None:

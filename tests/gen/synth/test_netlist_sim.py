@@ -12,6 +12,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from support.onnx_builder import Graph
 
+import sparnn
 from sparnn.gen.cli.main import main
 from sparnn.gen.compile import compile_model
 from sparnn.gen.synth.mapping import synthesize
@@ -192,3 +193,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             assert report["bit_exact"]
             assert report["steps"] == 8
     assert "sparnn: error: --target asic: unknown" in said.err
+    with np.load(samples) as arrays:
+        feeds = dict(arrays)
+    (expected,), (found,) = (
+        sparnn.InferenceSession(out, backend, target="ice40").run(None, feeds)
+        for backend in ("golden", "netlist")
+    )
+    np.testing.assert_array_equal(found, expected)
