@@ -37,7 +37,7 @@ _ALL: tuple[Board, ...] = (
         platform="amaranth_boards.ulx3s:ULX3S_85F_Platform",
         clock=Pin("clk25"),
         clock_mhz=25,
-        machine_mhz=50,
+        machine_mhz=80,
         lights={
             "idle": Pin("led", 0),
             "busy": Pin("led", 1),
@@ -57,7 +57,7 @@ _ALL: tuple[Board, ...] = (
         platform="amaranth_boards.ecpix5:ECPIX585Platform",
         clock=Pin("clk100"),
         clock_mhz=100,
-        machine_mhz=50,
+        machine_mhz=80,
         lights={
             "idle": Pin("rgb_led", 0, "g"),
             "busy": Pin("rgb_led", 1, "b"),
