@@ -11,7 +11,7 @@ from sparnn.hdl.common.small_fifo import SmallFifo
 from sparnn.hdl.host.protocol import Kind
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.control.dispatcher import Dispatcher
-from sparnn.hdl.sparse.descriptor import DELTA_FIELDS, DESCRIPTOR, RING_FIELDS
+from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 from tests.hdl.stream_helpers import plain, run
 
 #: From ``run``, or from the end of the layer before, to ``start``; with two threads one more, and
@@ -147,7 +147,7 @@ async def check_run(ctx, dut, outside, layers, steps, reset):
         backwards = layer["reverse"] or layer["paired"]
         fetched = FETCH_CYCLES + (threads > 1) + layer["paired"] * PARTNER_CYCLES
         assert waited == fetched + (1 + (steps - 1).bit_length() if backwards else 0)
-        seen = [name for name in DESCRIPTOR.fields if name not in {*DELTA_FIELDS, *RING_FIELDS}]
+        seen = [name for name in DESCRIPTOR.fields if name not in config.unused]
         shown = {name: ctx.get(dut.descriptor[name]) for name in seen}
         own = {name: second[name] for name in ("add_stored", "sum_shift", "last_layer")}
         wanted = DESCRIPTOR.decode(DESCRIPTOR.encode(layer | own))
