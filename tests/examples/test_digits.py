@@ -35,8 +35,8 @@ def float_accuracy(model):
     [
         ("lstm", "lstm", 0.01),
         ("lstm_torch_export_dynamo", "lstm", 0.01),
-        ("gru", "gru", 0.01),
-        ("rnn_relu", "rnn_relu", 0.01),
+        pytest.param("gru", "gru", 0.01, marks=pytest.mark.deep),
+        pytest.param("rnn_relu", "rnn_relu", 0.01, marks=pytest.mark.deep),
         ("lstm_pruned60", "lstm", 0.02),
     ],
 )

@@ -39,6 +39,7 @@ def test_the_file_is_what_the_weights_give() -> None:
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.deep
 @pytest.mark.xdist_group("rnnoise")
 def test_gains_of_speech_in_noise(tmp_path: Path) -> None:
     """Bit exact, and near the float network from end to end."""

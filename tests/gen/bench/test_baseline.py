@@ -34,7 +34,10 @@ def comparison():
     [
         ("eie", 4, {"index_bits": 1}),  # one group, and padding
         ("eie", 32, {}),
-        ("eie", 8, {"queue_depth": 1, "pipelined_broadcast": False, "entries_per_read": 1}),
+        pytest.param(
+            *("eie", 8, {"queue_depth": 1, "pipelined_broadcast": False, "entries_per_read": 1}),
+            marks=pytest.mark.deep,
+        ),
         ("ese", 8, {}),
     ],
 )
@@ -128,6 +131,7 @@ def test_memory_bits():
     }
 
 
+@pytest.mark.deep
 def test_synthesis(comparison, monkeypatch):
     """Macros are the memories of the configuration, once per element; the rest is cells."""
     config = baseline_config(comparison.network.layers[0], 100, 8, design="eie", **BITS)

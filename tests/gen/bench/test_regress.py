@@ -101,6 +101,7 @@ def test_results_stay(monkeypatch, tmp_path: Path):
     assert len(list((tmp_path / "kept" / "cases").glob("*.json"))) == 6
 
 
+@pytest.mark.deep
 def test_several_workers():
     """Workers say the same; none starts a machine that there is no time for."""
     alone = list(regress_cases("any", iter([11]), range(2), 5))

@@ -30,6 +30,7 @@ def test_points(sparnn: Sparnn) -> None:
         assert 0.5 < one["utilization"] < 1 or one["macs"] == 4096
 
 
+@pytest.mark.deep
 def test_several_workers_say_the_same(sparnn: Sparnn) -> None:
     sizes = ("--macs", "1024", "4096", "--hidden", "64")
     command = ("bench", "sharp", *sizes, "--model", "--json", "-")

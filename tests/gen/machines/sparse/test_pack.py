@@ -187,6 +187,7 @@ def test_images_hold_the_network(seed):
         assert not any(entry(words) for unit in parameters for words in unit)
 
 
+@pytest.mark.deep
 def test_a_large_layer_packs_in_seconds():
     rng = np.random.default_rng(1)
     w = rng.integers(-127, 128, (4, 800, 800)) * (rng.random((4, 800, 800)) < 0.33)
