@@ -406,7 +406,8 @@ async def long_bursts_keep_to_pages(dut):
 
 @test(timeout_time=30)
 async def faults_are_found_and_streams_go_on(dut):
-    """One of each kind; `make faults` has hundreds."""
+    """A few kinds, in `make cocotb` one of each; `make faults` has hundreds."""
     host = JobHost(dut)
     await host.reset()
-    assert (await Faults(host, PROGRAM, NETWORK, IMAGE, 3).run(len(KINDS))).total() == len(KINDS)
+    count = len(KINDS) if SLOW else 6
+    assert (await Faults(host, PROGRAM, NETWORK, IMAGE, 3).run(count)).total() == count
