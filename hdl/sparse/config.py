@@ -35,11 +35,8 @@ RING_DELAY = 8
 
 @dataclass(frozen=True, kw_only=True)
 class SparseConfig(SparseParameters):
-    """One sparse machine.
-
-    Parameters
-    ----------
-    Those of :class:`~sparnn.hdl.sparse.parameters.SparseParameters`.
+    """One sparse machine, of the parameters of
+    :class:`~sparnn.hdl.sparse.parameters.SparseParameters`.
 
     Raises
     ------
