@@ -14,7 +14,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.graph import recognize
 from sparnn.gen.graph.check import check_model
 from sparnn.gen.graph.inputs import drawn
-from sparnn.gen.graph.recognize import recognized
+from sparnn.gen.graph.recognize import near, recognized
 from sparnn.gen.graph.take import take
 from sparnn.sim.host_model import HostModel
 
@@ -168,3 +168,12 @@ def test_compiled_and_compared(tmp_path: Path) -> None:
     for name, array in zip(("y", "h"), session.run(["y", "h"], {"x": x}), strict=True):
         assert np.abs(array - wanted[name]).max() < 0.05
     assert check_model(path)[1].startswith("recognized     5 steps of LSTM cells")
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, 1.001])
+def test_outputs_that_are_no_numbers_are_not_near(wrong: float) -> None:
+    wanted = np.array([1.0, -0.5])
+    assert near(wanted, wanted + 1e-6)
+    assert not near(wanted, np.array([wrong, -0.5]))
+    assert not near(wanted, wanted[:1])
+    assert near(np.array([np.nan, 1.0]), np.array([np.nan, 1.0]))
