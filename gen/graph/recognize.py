@@ -1,10 +1,8 @@
 """Cells that stand as operators, unrolled or in the body of a loop, as recurrent nodes, proved."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from onnx import ModelProto
 
 from sparnn.gen.errors import SparnnError
@@ -12,14 +10,13 @@ from sparnn.gen.errors import SparnnError
 from .bodies import unlooped
 from .host import Arrays, evaluate
 from .inputs import drawn
+from .near import near
 from .rolled import rolled
 
-__all__ = ["near", "recognized"]
+__all__ = ["recognized"]
 
 #: Operators without one of which a model holds no cell.
 _TELLING = frozenset({"Loop", "Relu", "Scan", "Tanh"})
-#: Relative to the largest output, how far the two models may be apart.
-_NEAR = 1e-4
 #: The size of open axes in a second trial, which the sample inputs do not have.
 _OTHER = 7
 
@@ -94,14 +91,6 @@ def _others(model: ModelProto) -> Sequence[Arrays]:
     except SparnnError:
         return []
     return [found]
-
-
-def near(wanted: npt.NDArray[Any], found: npt.NDArray[Any]) -> bool:
-    """Whether two outputs are the same but for rounding; what is not finite has to be the same."""
-    largest = np.abs(wanted[np.isfinite(wanted)]).max(initial=0)
-    return wanted.shape == found.shape and np.allclose(
-        found, wanted, rtol=0, atol=_NEAR * largest, equal_nan=True
-    )
 
 
 def _compare(

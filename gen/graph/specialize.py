@@ -16,13 +16,11 @@ from onnx import GraphProto, ModelProto, NodeProto, numpy_helper
 from sparnn.gen.errors import SparnnError
 
 from .cut import RECURRENT
+from .near import near
 
 __all__ = ["has_branches", "specialized"]
 
 Arrays = Mapping[str, npt.NDArray[Any]]
-
-#: Relative to the largest output, how far the specialized model may be from the original one.
-_NEAR = 1e-4
 
 
 def specialized(model: ModelProto, arrays: Arrays) -> tuple[ModelProto, dict[str, Any], list[str]]:
@@ -199,8 +197,7 @@ def _compare(original: ModelProto, found: ModelProto, arrays: Arrays, given: Arr
             line = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise SparnnError(f"the model does not run on the sample inputs ({line})") from error
     for value, before, after in zip(original.graph.output, *results, strict=True):
-        most = np.abs(before).max(initial=0)
-        if before.shape != after.shape or np.abs(before - after).max(initial=0) > _NEAR * most:
+        if not near(before, after):
             raise SparnnError(
                 f"the output {value.name!r} is another one without the branches of the graph; "
                 "export the model without control flow"

@@ -14,7 +14,8 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.graph import recognize
 from sparnn.gen.graph.check import check_model
 from sparnn.gen.graph.inputs import drawn
-from sparnn.gen.graph.recognize import near, recognized
+from sparnn.gen.graph.near import near
+from sparnn.gen.graph.recognize import recognized
 from sparnn.gen.graph.take import take
 from sparnn.sim.host_model import HostModel
 
