@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sparnn.gen.energy.account import KINDS, memory_energy, sliced
+from sparnn.gen.energy.account import KINDS, banks_together, memory_energy, sliced
 from sparnn.gen.energy.cacti import NODES
 from sparnn.gen.energy.counting import Accesses, PortCounts, counting_verilog, counts_of
 from sparnn.hdl.baseline.array import baseline_verilog
@@ -18,10 +18,22 @@ from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
 from .masr import MASR_BITS
 from .workload import masr_workload
 
-__all__ = ["DESIGNS", "Counting", "EnergyPoint", "energy_points"]
+__all__ = ["DESIGNS", "OPTIONS", "Counting", "EnergyPoint", "energy_points"]
 
 BANK_BYTES = 1024
 """Of the variants in which memories that runs only read are divided into banks."""
+
+
+_DIVIDED = {"bank_bytes": BANK_BYTES, "sliced_copy": True}
+
+OPTIONS: Mapping[str, Mapping[str, Any]] = {
+    "ours": {},
+    "ours, banks and slices": _DIVIDED,
+    "ours, 4 rows": {"width": 4},
+    "ours, 4 rows, banks and slices": {"width": 4, **_DIVIDED},
+    "dense pass": {"masks": False},
+}
+"""What of ours is on, by the machine's name."""
 
 
 @dataclass(frozen=True)
@@ -112,14 +124,15 @@ def _ours(comparison: Comparison, lanes: int, v: int | None, **options: Any) -> 
 #: Of the workload without a zero: a dense pass computes with every weight and every activation.
 _NO_ZEROS = {"weight_density": 1.0, "hidden_density": 1.0, "input_density": 1.0}
 
-#: Machines by name, each with what its workload differs in, and how it runs.
-DESIGNS: Mapping[str, tuple[Mapping[str, Any], Callable[[Comparison, int, int | None], _Run]]] = {
-    "eie": ({}, lambda work, lanes, v: _baseline(work, lanes, "eie")),
-    "ese": ({}, lambda work, lanes, v: _baseline(work, lanes, "ese")),
-    "ours": ({}, _ours),
-    "ours, 4 rows": ({"block": 4}, lambda work, lanes, v: _ours(work, lanes, v, width=4)),
-    "dense pass": (_NO_ZEROS, lambda work, lanes, v: _ours(work, lanes, v, masks=False)),
+#: Workloads that differ from MASR's layer, by the machine's name.
+_CHANGES: Mapping[str, Mapping[str, Any]] = {
+    "dense pass": _NO_ZEROS,
+    "ours, 4 rows": {"block": 4},
+    "ours, 4 rows, banks and slices": {"block": 4},
 }
+
+DESIGNS = ("eie", *OPTIONS, "ese")
+"""Machines by name: the baselines, and ours with :data:`OPTIONS`."""
 
 
 def energy_points(
@@ -128,6 +141,7 @@ def energy_points(
     *,
     v: int | None = None,
     stored_steps: int = 333,
+    post_units: int | None = None,
     **workload: Any,
 ) -> Iterator[EnergyPoint]:
     """The named machines of so many multipliers, one after the other.
@@ -136,19 +150,25 @@ def energy_points(
     ----------
     v: lanes that share a row, of ours.
     stored_steps: that the memories hold.
+    post_units: of ours; what follows from its lanes by default.
     workload: see :func:`~sparnn.gen.bench.workload.masr_workload`.
     """
     seed = workload.get("seed", 0)
     drawn = prepare(masr_workload(directions=2, **workload), seed, stored_steps)
     for name in designs:
-        changes, run = DESIGNS[name]
+        changes = _CHANGES.get(name, {})
         work = drawn
         if changes:
             work = prepare(
                 masr_workload(directions=2, **{**workload, **changes}), seed, stored_steps
             )
-        useful = (work if name == "ours, 4 rows" else drawn).trace.useful_macs
-        yield _point(name, lanes, seed, len(drawn.x), useful, run(work, lanes, v))
+        useful = (work if "block" in changes else drawn).trace.useful_macs
+        run = (
+            _ours(work, lanes, v, post_units=post_units, **OPTIONS[name])
+            if name in OPTIONS
+            else _baseline(work, lanes, name)
+        )
+        yield _point(name, lanes, seed, len(drawn.x), useful, run)
 
 
 def _point(design: str, lanes: int, seed: int, steps: int, useful: int, run: _Run) -> EnergyPoint:
@@ -181,7 +201,7 @@ def _point(design: str, lanes: int, seed: int, steps: int, useful: int, run: _Ru
             "fresh": one.counts.fresh / steps,
             "writes": one.counts.writes / steps,
         }
-        for one in memory_energy(run.memories, NODES[0])
+        for one in memory_energy(banks_together(run.memories), NODES[0])
     ]
     return EnergyPoint(
         design=design,

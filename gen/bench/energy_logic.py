@@ -16,6 +16,7 @@ from sparnn.hdl.baseline.array import baseline_verilog
 from sparnn.hdl.emit import machine_verilog
 
 from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
+from .energy import OPTIONS
 from .workload import masr_workload
 
 __all__ = ["LogicPoint", "logic_points"]
@@ -84,12 +85,12 @@ def logic_points(
     liberty: Path,
     *,
     cycles: int = 1000,
-    designs: Sequence[str] = ("eie", "ours"),
+    designs: Sequence[str] = ("eie", "ours", "ours, banks and slices"),
     v: int | None = None,
     clock_gates: bool = False,
     **workload: Any,
 ) -> Iterator[LogicPoint]:
-    """EIE, then ours, on the same integers.
+    """Machines of :data:`~sparnn.gen.bench.energy.DESIGNS`, on the same integers.
 
     Parameters
     ----------
@@ -112,9 +113,10 @@ def _point(
     clock_gates: bool,
 ) -> LogicPoint:
     counts: Mapping[str, int]
-    if design == "ours":
+    if design in OPTIONS:
         gates = _Gates(machine_verilog, liberty, cycles, clock_gates)
-        _, run = our_run(comparison, lanes, replace(EIE_OPTIONS, v=v), gates)
+        options = replace(EIE_OPTIONS, v=v, **OPTIONS[design])
+        _, run = our_run(comparison, lanes // options.width, options, gates)
         counts, run_cycles, same = run.driver.counts, run.cycles, run.bit_exact
     else:
         gates = _Gates(baseline_verilog, liberty, cycles, clock_gates)

@@ -71,7 +71,7 @@ class MasrOptions:
     eight sub-masks.
     queue: partial sums that a lane may hold. split_scales: as the preset ``masr`` has them where
         nothing is said, but for lanes that have none.
-    width, masks: of the lanes.
+    width, masks: of the lanes. bank_bytes, sliced_copy: of their memories.
     packed_store: masks and non-zero values in the store.
     sharing: lanes that have no work take a neighbour's; where nothing is said, on machines of so
         many lanes that it gains a point. post_units: of the machine; what follows from its lanes
@@ -91,6 +91,8 @@ class MasrOptions:
     post_units: int | None = None
     width: int = 1
     masks: bool = True
+    bank_bytes: int = 0
+    sliced_copy: bool = False
 
     @property
     def has_split_scales(self) -> bool:
@@ -182,6 +184,8 @@ def masr_config(
         split_scales=int(options.has_split_scales),
         sharing=int(options.shares(lanes)),
         post_units=options.post_units,
+        bank_bytes=options.bank_bytes,
+        sliced_copy=int(options.sliced_copy),
         **given,
     )
 

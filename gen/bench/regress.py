@@ -15,7 +15,7 @@ from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.sparse.program import SparsePlacement
 from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.common.numbers import clog2
-from sparnn.hdl.sparse.config import MOST_DELTA_BITS, SparseConfig
+from sparnn.hdl.sparse.config import LEAST_BANK_BYTES, MOST_DELTA_BITS, SparseConfig
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.host.program import MachineProgram
@@ -46,6 +46,8 @@ __all__ = [
 LARGEST = 24
 #: Sequences per case; the first starts from zero, the others from random states.
 SEQUENCES = 3
+#: The stream of draws of banks and slices: one of which the few machines of the tests have all.
+_DIVIDED = 162
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,26 @@ class Case:
 
 def random_machine(seed: int) -> SparseConfig:
     """The machine of a seed: small memories, but enough for any network of :func:`run_case`."""
+    return _divided(seed, _machine(seed))
+
+
+def _divided(seed: int, machine: SparseConfig) -> SparseConfig:
+    """Perhaps in banks and slices; drawn apart, so that a seed's other values are those that they
+    were."""
+    rng = np.random.default_rng([seed, _DIVIDED])
+    banks, sliced = int(rng.choice([0, 0, 1, 2, 8])), int(rng.integers(0, 2))
+    if machine.large_memory:
+        banks = 0
+    bank = machine.weight_depth * machine.weight_entry_bits // 8 // max(1, banks)
+    most = machine.RANGES["bank_bytes"][1]
+    return replace(
+        machine,
+        bank_bytes=min(most, max(LEAST_BANK_BYTES, bank)) if banks else 0,
+        sliced_copy=sliced,
+    )
+
+
+def _machine(seed: int) -> SparseConfig:
     rng = np.random.default_rng(seed)
     config = random_config(
         rng,
@@ -83,8 +105,8 @@ def compact_machine(seed: int) -> SparseConfig:
     rng = np.random.default_rng([seed, 1])
     lanes, v_log2 = int(rng.integers(1, 4)), int(rng.integers(0, 2))
     backwards = int(rng.integers(0, 2))
-    machine = random_machine(seed)
-    return replace(
+    machine = _machine(seed)
+    machine = replace(
         machine,
         post_units=1,
         lanes=lanes << v_log2,
@@ -101,12 +123,13 @@ def compact_machine(seed: int) -> SparseConfig:
         backwards=backwards,
         large_memory=int(rng.choice([0, 64])),
     )
+    return _divided(seed, machine)
 
 
 def streaming_machine(seed: int) -> SparseConfig:
     """A machine whose weights come from external memory, with rings that few networks fit."""
     rng = np.random.default_rng([seed, 2])
-    machine = replace(random_machine(seed), sharing=0, split_scales=0)
+    machine = replace(_machine(seed), sharing=0, split_scales=0)
     least = max(32, machine.chunk * machine.masks, 1 << clog2(machine.weight_entry_bits))
     most = min(512, 8 * machine.chunk if machine.masks else 512)
     if least > most:  # a chunk too short for such entries
@@ -115,11 +138,12 @@ def streaming_machine(seed: int) -> SparseConfig:
     widths = [bits for bits in (32, 64, 128, 256, 512) if least <= bits <= most]
     machine = replace(machine, stream_bits=int(rng.choice(widths)))
     words = int(rng.choice([64, 128]))
-    return replace(
+    machine = replace(
         machine,
         mask_depth=words * (machine.stream_bits // machine.chunk or 1),
         weight_depth=words * machine.weight_slots,
     )
+    return _divided(seed, machine)
 
 
 def run_case(

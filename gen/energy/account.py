@@ -7,17 +7,28 @@ from dataclasses import dataclass, replace
 from .counting import PortCounts
 from .memories import LEAST_BITS, access_energy, banked_energy
 
-__all__ = ["KINDS", "MemoryEnergy", "is_memory", "kind_of", "memory_energy", "sliced"]
+__all__ = [
+    "KINDS",
+    "MemoryEnergy",
+    "banks_together",
+    "is_memory",
+    "kind_of",
+    "memory_energy",
+    "sliced",
+]
 
 #: What a memory holds, by its module and name.
 _KINDS = (
     ("pointers", re.compile(r":pointers_(even|odd)$")),
-    ("weights", re.compile(r":(weights|matrix)$")),
-    ("masks", re.compile(r":weight_masks$")),
+    ("weights", re.compile(r":(weights|matrix)(_\d+)?$")),
+    ("masks", re.compile(r":weight_masks(_\d+)?$")),
     ("activations", re.compile(r"_lane\.\w+:activation\w+$|_vector_lane:[xh]$")),
     ("store", re.compile(r"core\.store|core:store|core\.broadcaster")),
     ("sums", re.compile(r"sums|rows:|queue|join|totals|fifo|candidates|kept|halves")),
 )
+
+#: What distinguishes the banks of a memory.
+_BANK = re.compile(r"_\d+$")
 
 KINDS = (*(name for name, _ in _KINDS), "other")
 """What memories hold. ``weights``: EIE's and ESE's with the runs of zeros before them;
@@ -85,6 +96,24 @@ def memory_energy(
             )
         )
     return found
+
+
+def banks_together(memories: Sequence[PortCounts]) -> list[PortCounts]:
+    """The banks of a memory as one row: so many more copies, with the accesses of all."""
+    found: dict[tuple[str, str, int, int], PortCounts] = {}
+    for one in memories:
+        name = _BANK.sub("", one.memory)
+        key = (one.module, name, one.words, one.width)
+        before = found.get(key)
+        found[key] = replace(
+            one,
+            memory=name,
+            **{
+                count: getattr(one, count) + (getattr(before, count) if before else 0)
+                for count in ("copies", "reads", "fresh", "writes")
+            },
+        )
+    return list(found.values())
 
 
 def sliced(memories: Sequence[PortCounts], bits: int) -> list[PortCounts]:

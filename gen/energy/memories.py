@@ -8,6 +8,7 @@ from functools import cache
 from typing import Any
 
 from sparnn.gen.errors import SparnnError
+from sparnn.hdl.common.banked_memory import bank_count
 from sparnn.hdl.common.numbers import ceil_div
 
 from .cacti import BITS, BYTES, NODES, TABLE
@@ -71,8 +72,9 @@ def banked_energy(
     words: int, width: int, *, ports: str, node: int, bank_bytes: int
 ) -> AccessEnergy:
     """The same where a larger memory is divided into banks of at most so many bytes, of which an
-    access wakes one. The wires between banks are in no figure."""
-    banks = ceil_div(words * width, 8 * bank_bytes)
+    access wakes one. As in hardware there is a power of two of them. The wires between banks are in
+    no figure."""
+    banks = bank_count(words, width, bank_bytes)
     one = access_energy(ceil_div(words, banks), width, ports=ports, node=node)
     return replace(one, leakage_mw=banks * one.leakage_mw)
 

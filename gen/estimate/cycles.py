@@ -25,7 +25,7 @@ from sparnn.sim.cycles.dense import layer_cycles
 from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
 from sparnn.sim.network.network import IntegerLayer
 
-__all__ = ["LoopCycles", "loop_cycles", "run_cycles"]
+__all__ = ["LoopCycles", "half_vectors", "loop_cycles", "run_cycles"]
 
 #: From RUN to the first pair, and from the last row to its output, of a layer that begins.
 _BEGIN = 110
@@ -203,9 +203,12 @@ def _serial(placed: SparsePlacement, layers: Sequence[IntegerLayer]) -> float:
     )
 
 
-def _halves(placed: SparsePlacement, index: int, activity: Activity) -> list[HalfRows]:
-    """The input and the hidden half of a layer, with what they read."""
-    config, layer, place = placed.config, placed.network.layers[index], placed.layout.layers[index]
+def half_vectors(
+    placed: SparsePlacement, index: int, activity: Activity
+) -> list[tuple[npt.NDArray[np.int32], BoolArray, npt.NDArray[np.int64]]]:
+    """Of the input and of the hidden half of a layer: the weights, which elements of the vector
+    that they meet are not zero, or are sent, and the column of each position."""
+    layer, place = placed.network.layers[index], placed.layout.layers[index]
     read: list[tuple[npt.NDArray[np.int32], BoolArray, npt.NDArray[np.int64]]] = [
         (layer.w_x, _arriving(placed, index, activity), place.columns)
     ]
@@ -219,6 +222,13 @@ def _halves(placed: SparsePlacement, index: int, activity: Activity) -> list[Hal
             for (weights, _, columns), sent in zip(read, activity.sent[index], strict=False)
             if sent is not None
         ]
+    return read
+
+
+def _halves(placed: SparsePlacement, index: int, activity: Activity) -> list[HalfRows]:
+    """The input and the hidden half of a layer, with what they read."""
+    config, layer = placed.config, placed.network.layers[index]
+    read = half_vectors(placed, index, activity)
     halves = []
     for half, (weights, active, columns) in enumerate(read):
         rows = [_rows(placed, index, half, one, active, columns) for one in _apart(config, weights)]

@@ -17,6 +17,8 @@ _PLAIN = {
     "large_memory": 0,
     "stream_bits": 0,
     "parity": 0,
+    "bank_bytes": 0,
+    "sliced_copy": 0,
 }
 #: Words of the tables of σ and tanh, and bits of an entry.
 TABLE = (256, 26)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sparnn.hdl.arithmetic.formats import FACTOR_BITS
+from sparnn.hdl.common.banked_memory import bank_count
 from sparnn.hdl.common.numbers import clog2, is_power_of_two
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter
 from sparnn.hdl.machine import Target, require
@@ -18,13 +19,23 @@ from .descriptor import (
 )
 from .parameters import SparseParameters
 
-__all__ = ["MOST_DELTA_BITS", "RING_DELAY", "TAG_BITS", "TAG_KIND_BITS", "SparseConfig"]
+__all__ = [
+    "LEAST_BANK_BYTES",
+    "MOST_DELTA_BITS",
+    "RING_DELAY",
+    "TAG_BITS",
+    "TAG_KIND_BITS",
+    "SparseConfig",
+]
 
 #: Activation bits of a machine with ``delta``: differences fit 16.
 MOST_DELTA_BITS = 15
 
 #: Words of external memory that a lane's ring holds at least.
 LEAST_RING_WORDS = 64
+
+#: Bytes of the banks of a lane's memories: a few words of external memory at least.
+LEAST_BANK_BYTES = 256
 
 #: A tag says to which lane, ring and how many words of external memory go.
 TAG_BITS, TAG_KIND_BITS = 16, 2
@@ -115,6 +126,7 @@ class SparseConfig(SparseParameters):
             not (self.delta and self.compact),
             "compact = 1 has no sums of rows from step to step; set delta = 0, or compact = 0",
         )
+        self._check_banks()
         if self.packed_store:
             self._check_packed_store()
         if self.stream_bits:
@@ -134,6 +146,18 @@ class SparseConfig(SparseParameters):
                 f"{name} = 1 is of lanes of one row with masks of its own, the machine has "
                 f"{apart} = {getattr(self, apart)}; set {name} = 0, or {apart} = 1",
             )
+
+    def _check_banks(self) -> None:
+        require(
+            not self.bank_bytes or self.bank_bytes >= LEAST_BANK_BYTES,
+            f"bank_bytes = {self.bank_bytes} makes banks of a few words; use {LEAST_BANK_BYTES} or "
+            "more, or 0 for whole memories",
+        )
+        require(
+            not (self.bank_bytes and self.large_memory),
+            "bank_bytes divides memories into small ones, large_memory puts them into large ones; "
+            "set one of them to 0",
+        )
 
     def _check_packed_store(self) -> None:
         for name in ("store_depth", "vector_words"):
@@ -191,7 +215,7 @@ class SparseConfig(SparseParameters):
     @property
     def unused(self) -> frozenset[str]:
         """What belongs to options that the machine has not."""
-        found: set[str] = {"parity"}
+        found: set[str] = {"parity", "bank_bytes", "sliced_copy"}
         if not self.delta:
             found |= {"delta", "reference_depth", *DELTA_FIELDS}
         if not self.peepholes:
@@ -205,6 +229,10 @@ class SparseConfig(SparseParameters):
     def cluster_lanes(self) -> int:
         """Lanes S that share one post unit."""
         return self.lanes // self.post_units
+
+    def banks(self, words: int, bits: int) -> int:
+        """Banks of a lane's memory of weights or masks, a power of two; 1 where it is whole."""
+        return bank_count(words, bits, self.bank_bytes) if self.bank_bytes else 1
 
     @property
     def sub_chunks(self) -> int:

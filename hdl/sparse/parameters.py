@@ -81,6 +81,12 @@ class SparseParameters(MachineConfig):
         ``compact``.
     large_memory: a lane's memories of weights and of masks that have so many entries or more are of
         one port and without initial values, as large memories are (SPRAM of iCE40 UP); 0: none.
+    bank_bytes: a lane's memories of weights and of masks are banks of at most so many bytes, 256 or
+        more, a power of two of them, and a bank is read only where a pair or a mask needs it, which
+        saves energy in a chip; 0: they are whole, and read in every cycle. Not with
+        ``large_memory``.
+    sliced_copy: 1 has in a lane a memory for each of the ``post_units`` activations of a word of
+        its copy, of which a pair reads one; 0 has one memory, of which each cycle reads a word.
     """
 
     MACHINE: ClassVar = "sparse"
@@ -126,6 +132,8 @@ class SparseParameters(MachineConfig):
         "stream_bits": (0, 512),
         "parity": (0, 1),
         "large_memory": (0, 1 << 20),
+        "bank_bytes": (0, 1 << 16),
+        "sliced_copy": (0, 1),
     }
 
     lanes: int = 8
@@ -167,3 +175,5 @@ class SparseParameters(MachineConfig):
     stream_bits: int = 0
     parity: int = 0
     large_memory: int = 0
+    bank_bytes: int = 0
+    sliced_copy: int = 0

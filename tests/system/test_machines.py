@@ -75,6 +75,12 @@ def test_the_machines_cover_the_corners():
         assert values(name) == {0, 1}, name
     assert values("threads") == {1, 2}
     assert values("delta") == {0, 1}
+    # Memories in banks and slices, on lanes of every kind.
+    assert any(one.sharing and one.sliced_copy and one.bank_bytes for one in machines)
+    assert any(one.post_units > 1 and one.sliced_copy for one in machines)
+    assert any(one.width > 1 and one.masks and one.bank_bytes for one in machines)
+    assert any(not one.masks and one.bank_bytes for one in machines)
+    assert any(not one.sliced_copy and not one.bank_bytes for one in machines)
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,7 @@ def test_the_machines_cover_the_corners():
     assert {one.threads for one in machines} == {2}
     assert max(one.weight_slots for one in machines) > 1
     assert max(one.mask_slots for one in machines if one.masks) > 1
+    assert any(one.bank_bytes and one.sliced_copy for one in machines)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from amaranth.hdl import Array, Module, Mux, Shape, ShapeCastable, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import Out
 
+from sparnn.hdl.common.banked_memory import banked_memory
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.sparse.config import SparseConfig
@@ -20,7 +21,7 @@ def lane_memory(
     m: Module, name: str, config: SparseConfig, *, shape: Any, depth: int
 ) -> tuple[Any, Any]:
     """A memory in ``m``, and its ports: of the host (``en``, ``addr``, ``data``) and of the lane,
-    with ``parity`` beside ``data`` where the machine has it.
+    with ``parity`` beside ``data`` where the machine has it. With ``bank_bytes`` it is in banks.
 
     Latency: ``data`` of the lane's port one cycle after ``addr``; ``en`` is high unless driven. The
     lane's port holds nothing useful after a cycle in which the host writes, which never happens
@@ -29,21 +30,26 @@ def lane_memory(
     With ``large_memory`` both share one port of a memory without initial values, as large ones
     have it (SB_SPRAM256KA). Entries of half a word or less lie in a word beside each other.
     """
+    bits, attrs = Shape.cast(shape).width, {"no_rw_check": 1}
+    if config.bank_bytes:
+        banks, parity = config.banks(depth, bits), bool(config.parity)
+        return banked_memory(
+            m, name, shape=shape, depth=depth, banks=banks, attrs=attrs, parity=parity
+        )
     if config.parity:
-        return parity_memory(m, name, shape=shape, depth=depth, attrs={"no_rw_check": 1})
+        return parity_memory(m, name, shape=shape, depth=depth, attrs=attrs)
     if not config.large_memory or depth < config.large_memory:
-        words = memory.Memory(shape=shape, depth=depth, init=[], attrs={"no_rw_check": 1})
+        words = memory.Memory(shape=shape, depth=depth, init=[], attrs=attrs)
         m.submodules[name] = words
         return words.write_port(), words.read_port()
 
-    bits = Shape.cast(shape).width
     each = 1 << max(0, (LARGE_BITS // bits).bit_length() - 1)  # entries in a word
     low = each.bit_length() - 1
     words = memory.Memory(
         shape=data.ArrayLayout(bits, each),
         depth=ceil_div(depth, each),
         init=[],
-        attrs={"no_rw_check": 1, "ram_style": "huge"},
+        attrs=attrs | {"ram_style": "huge"},
     )
     m.submodules[name] = words
     write, read = words.write_port(granularity=1), words.read_port()

@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, signed
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.counting import (
@@ -19,8 +19,9 @@ from sparnn.hdl.sparse.config import SparseConfig
 
 from .guest import NO_GUEST, Host, own_product, take_guest
 from .lane_memory import lane_memory
+from .local_copy import local_copy
 from .neighbor import sharing_members
-from .ports import broadcast_layout, factors_layout, local_word_bits, refill_layout
+from .ports import broadcast_layout, factors_layout, refill_layout
 from .ring import Ring
 from .scan import sub_mask_layout
 from .slots import Slot
@@ -52,7 +53,7 @@ class _Memories(NamedTuple):
     """The lane's ports of its weights and activations."""
 
     weights: Any
-    activations: memory.ReadPort
+    activations: Any
     ring: Ring | None
 
 
@@ -163,13 +164,7 @@ class PairStage(wiring.Component):
                 load.data.eq(self.load_data),
                 load.en.eq(self.load_en),
             ]
-        m.submodules.activations = activations = memory.Memory(
-            shape=config.lane_entry_bits,
-            depth=4 << local_word_bits(config) + config.thread_bits + config.sharing,
-            init=[],
-            attrs={"no_rw_check": 1},
-        )
-        write, activation_read = activations.write_port(), activations.read_port()
+        write, activation_read = local_copy(m, config)
         m.d.comb += [
             write.addr.eq(
                 Cat(
@@ -280,7 +275,8 @@ class PairStage(wiring.Component):
         column; returns that, whether a pair is the neighbour's, and the weight's place in a word of
         the ring."""
         config, at_hand, width = self._config, issued.at_hand, self._config.sub_chunk
-        element_bits = clog2(config.post_units)
+        # With slices an activation's place in its word is a part of its address.
+        element_bits = 0 if config.sliced_copy else clog2(config.post_units)
         # Cycle 1: the weights below the pair in its sub-mask, and the pair's column.
         base = Signal(range(config.weight_depth), reset_less=True)
         column = Signal(len(at_hand.column) + clog2(width), reset_less=True)
@@ -341,6 +337,10 @@ class PairStage(wiring.Component):
             nothing.eq(Cat(~((issued.guest_here | issued.issue) & at_hand.work.any()), nothing)),
             ends.eq(Cat(self.commit, ends)),
         ]
+        if config.bank_bytes:
+            m.d.comb += memories.weights.en.eq(~nothing[_ADDRESS - 1])
+        if config.sliced_copy:
+            m.d.comb += memories.activations.en.eq(~nothing[_ADDRESS - 1])
         # Cycle 3: the memories' outputs. Cycle 4: a register behind each memory. Cycle 5: one
         # before the multiplier. On FPGAs both lie inside of the blocks, and what is between them
         # has a cycle of its own.

@@ -7,8 +7,9 @@ from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.numbers import clog2
-from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.sparse.config import SparseConfig
+
+from .lane_memory import lane_memory
 
 __all__ = ["LoopPlaces", "Ring", "weight_places_members", "whole_words"]
 
@@ -46,9 +47,8 @@ class Ring:
         write: Value,
     ) -> None:
         port: Any
-        if config.parity:
-            attrs = {"no_rw_check": 1}
-            port, self.read = parity_memory(m, name, shape=shape, depth=words, attrs=attrs)
+        if config.parity or config.bank_bytes:
+            port, self.read = lane_memory(m, name, config, shape=shape, depth=words)
         else:
             ring = memory.Memory(shape=shape, depth=words, init=[], attrs={"no_rw_check": 1})
             m.submodules[name] = ring

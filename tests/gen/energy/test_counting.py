@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from sparnn.gen.bench.eie import prepare
-from sparnn.gen.bench.energy import energy_points
+from sparnn.gen.bench.energy import BANK_BYTES, energy_points
+from sparnn.gen.bench.masr import MASR_BITS
 from sparnn.gen.bench.workload import masr_workload
 from sparnn.gen.energy.account import kind_of
 from sparnn.gen.energy.counting import counting_verilog
@@ -56,3 +57,16 @@ def test_counts():
     # Memory energy adds up.
     for node, kinds in point.memory_pj.items():
         assert sum(kinds.values()) <= point.ungated_pj[node]
+
+
+def test_banks_and_slices():
+    """Weights and activations are read for pairs alone, once each, and all banks are counted."""
+    name = "ours, banks and slices"
+    (point,) = energy_points(LANES, [name], stored_steps=0, post_units=2, **WORKLOAD)
+    assert point.bit_exact
+    rows = {row["memory"].partition(":")[2]: row for row in point.memories}
+    for memory in ("weights", "activations"):
+        assert STEPS * rows[memory]["reads"] == point.useful_macs
+    assert rows["weights"]["copies"] in (2 * LANES, 4 * LANES, 8 * LANES)
+    assert rows["weights"]["words"] * rows["weights"]["width"] <= 8 * BANK_BYTES
+    assert (rows["activations"]["copies"], rows["activations"]["width"]) == (2 * LANES, MASR_BITS)

@@ -50,6 +50,8 @@ LIMITS = {
     "stream_bits": (0, 512),
     "parity": (0, 1),
     "large_memory": (0, 1 << 20),
+    "bank_bytes": (0, 1 << 16),
+    "sliced_copy": (0, 1),
 }
 
 #: What else has to change for a parameter to reach its limit.
@@ -117,6 +119,8 @@ def test_beyond_the_limits(name: str) -> None:
         ({"masks": 0, "split_scales": 1}, ("split_scales = 1", "masks = 0", "masks = 1")),
         ({"width": 4, "sharing": 1}, ("sharing = 1", "width = 4", "set sharing = 0")),
         ({"masks": 0, "sharing": 1}, ("sharing = 1", "masks = 0")),
+        ({"bank_bytes": 255}, ("bank_bytes = 255", "use 256 or more")),
+        ({"bank_bytes": 1024, "large_memory": 512}, ("bank_bytes", "large_memory")),
         ({"columns": 500}, ("columns = 500", "chunk = 32")),
         ({"columns": 8}, ("columns = 8", "chunk = 32")),
         ({"packed_store": 1, "store_depth": 96}, ("store_depth = 96", "power of two")),

@@ -1,7 +1,7 @@
 """A whole lane against the plain sum over its rows."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from amaranth.sim import Simulator
@@ -282,3 +282,34 @@ def test_split_scales(density: float) -> None:
     for seed in range(3):
         work = make_work(config, seed, density, extreme=seed == 2)
         assert simulate(config, work, seed, stall=0.3)[0] == work.expected, f"seed {seed}"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"post_units": 4},
+        {"post_units": 1, "parity": 1},
+        {"post_units": 4, "width": 4},
+        {"post_units": 2, "width": 2, "masks": 0, "parity": 1},
+        {"post_units": 2, "split_scales": 1},
+    ],
+    ids=str,
+)
+def test_banks_and_slices(options: dict[str, int]) -> None:
+    """In cycles and sums the lane of one memory each."""
+    config = SparseConfig(
+        lanes=options["post_units"],
+        max_v=1,
+        chunk=16,
+        sub_chunk=4,
+        queue_depth=4,
+        **SMALL,
+        **options,
+    )
+    small = replace(config, bank_bytes=256, sliced_copy=1)
+    assert small.banks(small.weight_depth, small.weight_entry_bits) > 1
+    for seed, density in enumerate((0.2, 1.0)):
+        work = make_work(config, seed, density)
+        plain, banked = (simulate(one, work, seed, stall=0.3) for one in (config, small))
+        assert banked == plain
+        assert banked[0] == work.expected
