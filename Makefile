@@ -108,7 +108,7 @@ cocotb: $(STAMP)
 	  tests/driver/simulated.py $(ARGS)
 
 faults: $(STAMP)
-	$(BIN)/python -m pytest --junit-xml build/cocotb/faults.xml tests/system/benches/faults.py $(ARGS)
+	$(BIN)/python tests/system/benches/faults.py --junit build/cocotb/faults.xml $(ARGS)
 
 formal: $(STAMP)
 	$(BIN)/python -m pytest --junit-xml build/cocotb/formal.xml tests/hdl/bus/test_proofs.py $(ARGS)

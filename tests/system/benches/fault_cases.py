@@ -84,8 +84,10 @@ class Faults:
         await self.host.write("TIMEOUT", PATIENCE)
         await self._load()
         await self.by_memory.begin()
+        kinds = []
         for number in range(count):
-            kind = KINDS[number % len(KINDS)]
+            kinds = kinds or self.rng.sample(KINDS, len(KINDS))
+            kind = kinds.pop()
             try:
                 outcome = await with_timeout(cocotb.start_soon(self._meet(kind)), 2, "ms")
             except SimTimeoutError:
