@@ -20,7 +20,8 @@ from .model import Graph, reads
 from .nodes import Writer
 from .rolled import find_steps, tensors_of
 from .steps import Step
-from .symbolic import Atom, Linear, Tensors
+from .symbolic import Atom, Linear
+from .tensors import Tensors
 
 __all__ = ["unlooped"]
 

@@ -29,6 +29,7 @@ class Chain:
     inputs: of each step the atoms that it reads beside its state, in the order of ``weights``.
     initial: the state that the first step begins with; None where it is zero.
     weights, recurrent, biases: gate -> of each input, of the state, of both halves.
+    peepholes: gate -> of the cell state.
     """
 
     steps: list[Step]
@@ -37,6 +38,7 @@ class Chain:
     weights: dict[str, list[Array]]
     recurrent: dict[str, Array]
     biases: dict[str, tuple[Array, Array]]
+    peepholes: Mapping[str, Array]
 
     @property
     def kind(self) -> str:
@@ -61,6 +63,13 @@ class Chain:
         zero = np.zeros(units)
         b = [self.biases.get(n, (zero, zero))[half] for half in (0, 1) for n in names]
         return np.concatenate(w)[None], np.concatenate(r)[None], np.concatenate(b)[None]
+
+    def seen(self) -> Array | None:
+        """P of ONNX, of the gates i, o, f; None where no gate reads the cell state."""
+        if not any(one.any() for one in self.peepholes.values()):
+            return None
+        zero = np.zeros(self.units)
+        return np.concatenate([self.peepholes.get(name, zero) for name in "iof"])[None]
 
 
 def _table(step: Step) -> Table | None:
@@ -112,7 +121,7 @@ def begun(step: Step, previous: Atom | None) -> Chain | None:
     units = {gate: hidden.get(gate, np.zeros((size, size))) for gate in step.gates}
     if any(matrix.shape != (size, size) for matrix in units.values()) or not inputs:
         return None
-    return Chain([step], [inputs], previous, weights, units, _biases(step))
+    return Chain([step], [inputs], previous, weights, units, _biases(step), step.peepholes)
 
 
 def _fits(chain: Chain, step: Step, previous: Atom | None) -> tuple[list[Atom], Atom | None] | None:
@@ -124,6 +133,8 @@ def _fits(chain: Chain, step: Step, previous: Atom | None) -> tuple[list[Atom], 
     if table is None or step.kind != chain.kind or step.function != first.function:
         return None
     known = [gate for gate in step.gates if gate in chain.weights]
+    if not _same_peepholes(chain, step):
+        return None
     for gate, (own, hidden) in _biases(step).items():
         if gate not in chain.biases:
             continue
@@ -160,6 +171,16 @@ def _fits(chain: Chain, step: Step, previous: Atom | None) -> tuple[list[Atom], 
         left.remove(found)
         inputs.append(found)
     return None if left else (inputs, previous)
+
+
+def _same_peepholes(chain: Chain, step: Step) -> bool:
+    """Whether a step's gates read the cell state as the chain's do. From a cell state of zero the
+    output gate's alone is known."""
+    names = "o" if step.cell is None else "iof"
+    zero = np.zeros(chain.units)
+    return all(
+        _near(step.peepholes.get(name, zero), chain.peepholes.get(name, zero)) for name in names
+    )
 
 
 def chains_of(steps: Sequence[Step]) -> list[Chain]:

@@ -113,6 +113,10 @@ class Writer:
         arrays = zip("WRB", chain.stacked(), strict=True)
         weights = [self.const(f"{base}_{k}", one.astype(self.kind)) for k, one in arrays]
         inputs = [x, *weights, "", *states]
+        seen = chain.seen()
+        if seen is not None:
+            inputs += [""] * (7 - len(inputs))
+            inputs.append(self.const(f"{base}_P", seen.astype(self.kind)))
         while not inputs[-1]:
             inputs.pop()
         function = chain.steps[0].function

@@ -19,7 +19,8 @@ from .host import Arrays, evaluate
 from .model import Graph, reads
 from .nodes import Writer
 from .steps import Step, as_state, cell_state, step_of
-from .symbolic import Atom, Tensors, Value, plain
+from .symbolic import Atom, Value, plain
+from .tensors import Tensors
 
 __all__ = ["find_steps", "rolled", "tensors_of"]
 

@@ -1,7 +1,7 @@
 """One step of an LSTM, a GRU or an RNN, told by what its operators compute."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,8 @@ class Step:
     cell: the cell state that it begins with, or None.
     recurrent: of a GRU's candidate the hidden half, when the reset comes behind the product;
         before: the product is of the reset state.
+    peepholes: gate -> by what it multiplies the cell state, element by element; of a gate that
+        reads a state of zero nothing is known.
     """
 
     kind: str
@@ -45,6 +47,7 @@ class Step:
     cell: Atom | None = None
     recurrent: Linear | None = None
     before: bool = False
+    peepholes: Mapping[str, Array] = field(default_factory=dict)
     state: Atom | None = None
     new_cell: Atom | None = None
 
@@ -167,11 +170,19 @@ def _lstm(
     if found["c"].kind != tanh[0].kind:
         return None
     gates = {name: _argument(atom) for name, atom in {**found, "o": sigma[0]}.items()}
+    peepholes: dict[str, Array] = {}
+    for name, seen in (("i", old), ("f", old), ("o", new)):
+        gate = gates.get(name)
+        if gate is not None and seen in gate.terms and gate.terms[seen].ndim == 1:
+            terms = dict(gate.terms)
+            peepholes[name] = terms.pop(seen)
+            gates[name] = Linear(terms, gate.bias)
     if any(m.ndim == 1 for gate in gates.values() for m in gate.terms.values()):
-        return None  # peepholes among them
+        return None
     before = next((s for s in states.values() if old is not None and s.new_cell is old), None)
     previous = None if before is None else before.state
-    return Step("LSTM", tanh[0].kind, gates, previous, old, new_cell=new)
+    kind = tanh[0].kind
+    return Step("LSTM", kind, gates, previous, old, peepholes=peepholes, new_cell=new)
 
 
 def _gru(signs: Mapping[tuple[Atom, ...], int]) -> Step | None:

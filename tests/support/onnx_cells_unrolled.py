@@ -8,7 +8,7 @@ from .onnx_builder import Graph
 
 __all__ = ["INPUTS", "UNITS", "Cell", "looped", "unrolled"]
 
-INPUTS, UNITS = 4, 6
+INPUTS, UNITS, PROJECTED = 4, 6, 3
 
 
 class Cell:
@@ -18,22 +18,33 @@ class Cell:
     ----------
     kind: ``gru`` and ``lstm`` as PyTorch writes nn.GRUCell and nn.LSTMCell; ``gru_before``, which
         resets the state before the product, by matrices of input and state side by side;
-        ``lstm_joined``, whose gates are one product and one σ; ``rnn``.
+        ``lstm_joined``, whose gates are one product and one σ; ``lstm_peepholes``, whose gates read
+        the cell state; ``lstm_projected``, whose hidden state is a projection; ``rnn``.
     """
 
     def __init__(self, g: Graph, kind: str, inputs: int = INPUTS):
         self.g, self.kind = g, kind
-        rows = {"gru": 3, "gru_before": 2, "lstm": 4, "lstm_joined": 4, "rnn": 1}[kind] * UNITS
+        rows = {"gru": 3, "gru_before": 2, "lstm": 4, "rnn": 1}.get(kind, 4) * UNITS
         joined = kind in ("gru_before", "lstm_joined")
         self.w = [g.weights(rows, inputs + UNITS * joined), g.weights(rows)]
         if joined:
             self.more = [g.weights(UNITS, inputs + UNITS), g.weights(UNITS)]
         else:
-            self.more = [g.weights(rows, UNITS), g.weights(rows)]
+            self.more = [g.weights(rows, self.sizes[0]), g.weights(rows)]
+        if kind == "lstm_peepholes":
+            self.seen = [g.weights(UNITS) for _ in "ifo"]
+        if kind == "lstm_projected":
+            self.projection = g.weights(UNITS, PROJECTED)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Of the states."""
+        first = PROJECTED if self.kind == "lstm_projected" else UNITS
+        return [first, UNITS] if self.kind.startswith("lstm") else [first]
 
     @property
     def states(self) -> int:
-        return 2 if self.kind.startswith("lstm") else 1
+        return len(self.sizes)
 
     def step(self, x: str, states: Sequence[str]) -> list[str]:
         """The new states."""
@@ -79,6 +90,21 @@ class Cell:
         c = add("Add", [add("Mul", [i, add("Tanh", [g])]), add("Mul", [c, f])])
         return [add("Mul", [add("Tanh", [c]), o]), c]
 
+    def _lstm_peepholes(self, x: str, h: str, c: str) -> list[str]:
+        add = self.g.add
+        i, f, g, o = add("Split", [add("Add", self._both(x, h))], 4, axis=1)
+        i, f = (
+            add("Sigmoid", [add("Add", [gate, add("Mul", [c, seen])])])
+            for gate, seen in zip((i, f), self.seen, strict=False)
+        )
+        c = add("Add", [add("Mul", [f, c]), add("Mul", [i, add("Tanh", [g])])])
+        o = add("Sigmoid", [add("Add", [o, add("Mul", [self.seen[2], c])])])
+        return [add("Mul", [o, add("Tanh", [c])]), c]
+
+    def _lstm_projected(self, x: str, h: str, c: str) -> list[str]:
+        m, c = self._lstm(x, h, c)
+        return [self.g.add("MatMul", [m, self.projection]), c]
+
     def _rnn(self, x: str, h: str) -> list[str]:
         return [self.g.add("Tanh", [self.g.add("Add", self._both(x, h))])]
 
@@ -95,16 +121,19 @@ def unrolled(
     """
     g = Graph(opset=12)
     x = g.input("x", ["batch", steps, INPUTS])
-    cells = [Cell(g, kind, INPUTS if k == 0 else UNITS) for k in range(layers)]
+    cells = [Cell(g, kind)]
+    while len(cells) < layers:
+        cells.append(Cell(g, kind, cells[0].sizes[0]))
     states = []
     for k, cell in enumerate(cells):
         if given:
             names = [f"s{k}_{j}" for j in range(cell.states)]
-            states.append([g.input(name, ["batch", UNITS]) for name in names])
+            given_states = zip(names, cell.sizes, strict=True)
+            states.append([g.input(name, ["batch", size]) for name, size in given_states])
         else:
             batch = g.add("Slice", [g.add("Shape", [x]), g.ints(0), g.ints(1)])
-            shape = g.add("Concat", [batch, g.ints(UNITS)], axis=0)
-            states.append([g.add("ConstantOfShape", [shape])] * cell.states)
+            shapes = [g.add("Concat", [batch, g.ints(size)], axis=0) for size in cell.sizes]
+            states.append([g.add("ConstantOfShape", [shape]) for shape in shapes])
     found = {}
     order = range(steps)
     for t in reversed(order) if backwards else order:
@@ -134,9 +163,11 @@ def looped(op: str, kind: str, *, backwards: bool = False) -> ModelProto:
     def value(name: str, shape: Sequence[int | str] | None, kind: int = TensorProto.FLOAT):
         return helper.make_tensor_value_info(name, kind, shape)
 
-    results = [*(value(name, ["b", UNITS]) for name in states), value("each", ["b", UNITS])]
-    given = [value(name, ["b", UNITS]) for name in names]
-    firsts = [g.input(f"s{k}", ["batch", UNITS]) for k in range(cell.states)]
+    sizes = cell.sizes
+    given = [value(name, ["b", size]) for name, size in zip(names, sizes, strict=True)]
+    results = [value(name, ["b", size]) for name, size in zip(states, sizes, strict=True)]
+    results.append(value("each", ["b", sizes[0]]))
+    firsts = [g.input(f"s{k}", ["batch", size]) for k, size in enumerate(sizes)]
     x = g.input("x", ["time", "batch", INPUTS])
     body: GraphProto
     if op == "Scan":

@@ -19,7 +19,7 @@ from sparnn.gen.graph.recognize import recognized
 from sparnn.gen.graph.take import take
 from sparnn.sim.host_model import HostModel
 
-KINDS = ["gru", "gru_before", "lstm", "lstm_joined", "rnn"]
+KINDS = ["gru", "gru_before", "lstm", "lstm_joined", "lstm_peepholes", "rnn"]
 
 
 def operators(model: ModelProto) -> list[str]:
@@ -41,6 +41,39 @@ def test_unrolled_cells(kind: str, given: bool) -> None:
     assert not refused
     # Nothing of the steps is left.
     assert not {"Sigmoid", "Mul", "Gemm", "Gather"} & {n.op_type for n in made.graph.node}
+
+
+def test_peepholes_are_those_of_the_node() -> None:
+    """Also where the first step begins with zeros, from which nobody knows two of the three."""
+    for given in (False, True):
+        model = unrolled("lstm_peepholes", given=given)
+        made, _, _ = recognized(model, [drawn(model)])
+        (node,) = (n for n in made.graph.node if n.op_type == "LSTM")
+        assert len(node.input) == 8
+        (seen,) = (t for t in made.graph.initializer if t.name == node.input[7])
+        assert onnx.numpy_helper.to_array(seen).all()
+        assert take(model, [drawn(model)]).whole is not None
+
+
+def test_a_projection_is_folded(tmp_path: Path) -> None:
+    """h = P m from zeros on: an LSTM of m, whose recurrent weights are R P. From a given h nobody
+    knows m: the host runs the first step, and one step alone is refused."""
+    model = unrolled("lstm_projected")
+    made, notes, _ = recognized(model, [drawn(model)])
+    assert operators(made) == ["LSTM"]
+    assert notes == [f"5 steps of LSTM cells of {UNITS} units are one LSTM"]
+    model = unrolled("lstm_projected", given=True)
+    _, notes, _ = recognized(model, [drawn(model)])
+    assert notes == [f"4 steps of LSTM cells of {UNITS} units are one LSTM"]
+    for name, model in (
+        ("one step", unrolled("lstm_projected", 1, given=True)),
+        ("in its body", looped("Scan", "lstm_projected")),
+    ):
+        onnx.save(model, tmp_path / "m.onnx")
+        with pytest.raises(
+            SparnnError, match=f"an LSTM.* {name}.*export it with the operator LSTM"
+        ):
+            check_model(tmp_path / "m.onnx")
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
@@ -89,7 +122,7 @@ def test_one_step_of_a_stream(kind: str) -> None:
     assert notes == [f"one step of {named(kind)} cells of {UNITS} units are one {named(kind)}"]
 
 
-@pytest.mark.parametrize("kind", ["gru_before", "lstm", "rnn"])
+@pytest.mark.parametrize("kind", ["gru_before", "lstm", "lstm_peepholes", "rnn"])
 @pytest.mark.parametrize("op", ["Scan", "Loop"])
 def test_bodies_of_loops(op: str, kind: str) -> None:
     model = looped(op, kind)
