@@ -12,7 +12,8 @@ from sparnn.gen.machines.shared.placement import Placement
 from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.quantize.activity import Activity
 from sparnn.gen.quantize.deltas import delta_lines
-from sparnn.gen.quantize.quantize import Quantized, proposals, saturation_report
+from sparnn.gen.quantize.quantize import Quantized
+from sparnn.gen.quantize.reports import proposals, saturation_report
 from sparnn.gen.quantize.widths import Chosen
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.progress import Phases
@@ -63,9 +64,9 @@ class CompiledPart:
         lines += [
             f"deltas         {line}" for line in delta_lines(self.quantized.network, self.activity)
         ]
-        lines += [f"saturation     {line}" for line in saturation_report(self.quantized)]
+        lines += [f"saturation     {line}" for line in saturation_report(self.quantized.tensors)]
         if propose:
-            lines += [f"precision      {line}" for line in proposals(self.quantized)]
+            lines += [f"precision      {line}" for line in proposals(self.quantized.tensors)]
         if self.pruned:
             lines.append("pruned         by magnitude, without retraining: check the accuracy")
         return lines

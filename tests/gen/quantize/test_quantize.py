@@ -15,7 +15,9 @@ from sparnn.gen.network.model import FloatLayer, FloatNetwork
 from sparnn.gen.network.prune import prune
 from sparnn.gen.onnx.reader import import_onnx, network_of
 from sparnn.gen.quantize.calibrate import calibrate
-from sparnn.gen.quantize.quantize import proposals, quantize, requantizer, saturation_report
+from sparnn.gen.quantize.integers import requantizer
+from sparnn.gen.quantize.quantize import quantize
+from sparnn.gen.quantize.reports import proposals, saturation_report
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.golden.run import quantize_sequence
 from sparnn.sim.network.arrays import Sequence, load_inputs
@@ -175,7 +177,7 @@ def test_outliers_of_the_input_are_weighed_by_their_effect() -> None:
     report = next(t for t in narrow.tensors if t.tensor == "x")
     assert report.proposal is not None
     assert report.proposal > 8
-    assert any("--activation-bits" in line for line in proposals(narrow))
+    assert any("--activation-bits" in line for line in proposals(narrow.tensors))
     wide = quantize(network, ranges, 8, report.proposal)
     assert next(t for t in wide.tensors if t.tensor == "x").sqnr_db >= 30
     ((exact, got), _) = outputs(network, wide, given)
@@ -189,8 +191,8 @@ def test_saturation_is_reported() -> None:
     given[0].x[0] = 60.0  # rare, and gone a step later
     quantized = quantize(network, calibrate(network, given))
     saturated = [t for t in quantized.tensors if t.saturated]
-    assert len(saturation_report(quantized)) == len(saturated)
-    for line, t in zip(saturation_report(quantized), saturated, strict=True):
+    assert len(saturation_report(quantized.tensors)) == len(saturated)
+    for line, t in zip(saturation_report(quantized.tensors), saturated, strict=True):
         assert f"rnn0: {t.tensor} saturates in" in line
 
 
@@ -243,4 +245,4 @@ def test_silence_is_quantized() -> None:
     quantized = quantize(network, ranges)
     trace = run_network(quantized.network, np.zeros((4, 1), np.int64))
     assert not trace.output(1, "sequence").any()
-    assert proposals(quantized) == []
+    assert proposals(quantized.tensors) == []
