@@ -20,6 +20,7 @@ from .reference import compare, run_reference
 from .session.compare import mismatches
 from .session.golden import part_inputs
 from .session.whole import Arrays, Whole
+from .threads import one_thread
 from .verilator.hardware import VERILOG, DriverRun, load_program, run_sequences
 
 __all__ = ["SimulationReport", "simulate"]
@@ -109,6 +110,7 @@ class _PartRun:
     slots: Mapping[Counter, int]
 
 
+@one_thread()
 def simulate(
     folder: Path,
     inputs: Path,

@@ -24,6 +24,7 @@ from sparnn.sim.reference import compare, run_reference
 from sparnn.sim.session.golden import golden_part
 from sparnn.sim.session.session import InferenceSession
 from sparnn.sim.session.whole import Whole, graph_feeds
+from sparnn.sim.threads import one_thread
 
 from .layers import LayerQuality, layer_quality, part_network, rounded_model
 from .metrics import Metric, find_metric
@@ -88,6 +89,7 @@ class Evaluation:
         }
 
 
+@one_thread()
 def evaluate(
     folder: Path,
     data: Path,

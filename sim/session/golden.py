@@ -10,12 +10,14 @@ from sparnn.sim.golden.run import golden_outputs, load_compiled
 from sparnn.sim.golden.run import run_golden as run_part
 from sparnn.sim.golden.saturation import TensorSaturation, together
 from sparnn.sim.network.arrays import check_inputs, padded_steps, sequences_of, write_npz
+from sparnn.sim.threads import one_thread
 
 from .whole import Arrays, Whole
 
 __all__ = ["golden_part", "part_inputs", "run_golden"]
 
 
+@one_thread()
 def run_golden(folder: Path, inputs: Path, output: Path) -> list[TensorSaturation]:
     """Run the golden model, and where the graph was cut the host's pieces around it.
 
