@@ -95,7 +95,7 @@ def compile(
     calibrate: sample inputs by name, or the path of an npz file that holds them.
     output: the folder; a temporary one where none is given.
     options: of :func:`sparnn.gen.compile.compile_model`: config, lanes, prune, weight_bits,
-        activation_bits, split_scales, sqnr, calibration, streams, delta, delta_sqnr.
+        activation_bits, split_scales, sqnr, calibration, steps, streams, delta, delta_sqnr.
 
     Raises
     ------

@@ -16,7 +16,7 @@ FLOORS = (
     ("hdl/link", "hdl/sparse", "hdl/dense"),
     ("hdl/emit",),
     ("hdl/placed",),
-    ("hdl/baseline", "hdl/board", "hdl/bus", "sim/progress", "sim/host_model"),
+    ("hdl/baseline", "hdl/board", "hdl/bus", "sim/progress", "sim/threads", "sim/host_model"),
     ("sim/network",),
     ("sim/golden", "sim/host", "sim/reference"),
     ("sim/cycles", "sim/verilator"),

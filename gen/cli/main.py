@@ -39,6 +39,7 @@ from .options import (
     Model,
     OutputFolder,
     SplitScales,
+    Steps,
     WeightBits,
     Width,
     print_lines,
@@ -130,6 +131,7 @@ def compile_command(
             metavar="WAY", help="Of activations: mse, max, percentile or percentile:P; mse."
         ),
     ] = None,
+    steps: Steps = None,
     streams: Annotated[
         int,
         typer.Option(
@@ -175,6 +177,7 @@ def compile_command(
         masks=masks,
         sqnr=sqnr,
         calibration=calibration,
+        steps=steps,
         streams=streams,
         delta=delta,
         delta_sqnr=delta_sqnr,

@@ -20,6 +20,7 @@ __all__ = [
     "OutputFolder",
     "Scheduler",
     "SplitScales",
+    "Steps",
     "WeightBits",
     "Width",
     "Workers",
@@ -55,6 +56,15 @@ ActivationBits = Annotated[
 SplitScales = Annotated[
     bool | None,
     typer.Option(help="A scale each for the positive and the negative weights of a row."),
+]
+Steps = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Steps that one run has room for: as many as the longest sequence has, where layers "
+        "run backwards. Without it: 64, or as many as such a network's samples have.",
+    ),
 ]
 Width = Annotated[
     int | None,

@@ -38,6 +38,7 @@ from sparnn.gen.quantize.deltas import DeltaChoice, parse_delta
 from sparnn.gen.quantize.widths import DEFAULT_DB, Wanted, choose_widths
 from sparnn.hdl.bus.top import Bus
 from sparnn.sim.progress import Phases
+from sparnn.sim.threads import one_thread
 
 from .place import place_all
 from .summary import CompileSummary
@@ -46,6 +47,7 @@ from .write import write_folder
 __all__ = ["compile_model"]
 
 
+@one_thread()
 def compile_model(
     model: Path,
     calibrate: Path,
@@ -61,6 +63,7 @@ def compile_model(
     masks: bool | None = None,
     sqnr: float | None = None,
     calibration: str | None = None,
+    steps: int | None = None,
     streams: int = 1,
     delta: str | float | None = None,
     delta_sqnr: float | None = None,
@@ -86,6 +89,8 @@ def compile_model(
         :data:`~sparnn.gen.quantize.widths.DEFAULT_DB`, else wider ones are taken. Bits that are
         named, here or by ``config``, stay in any case.
     calibration: see :func:`~sparnn.gen.quantize.calibration.parse_calibration`.
+    steps: that a run has room for. By default :data:`FITTED_STEPS`, or as many as the longest
+        sample sequence has where layers run backwards, whose sequences cannot be split.
     streams: sequences that take turns, on a dense machine.
     delta, delta_sqnr: thresholds of differences, see
         :func:`~sparnn.gen.quantize.deltas.parse_delta`. Without them a machine from a file with
@@ -141,6 +146,7 @@ def compile_model(
         deltas=deltas,
         fit=not is_file(config),
         pruned=prune is not None and prune > 0,
+        steps=steps,
         streams=streams,
     )
     machine = parts[-1].placement.config
@@ -171,6 +177,7 @@ def compile_model(
         "sqnr": sqnr,
         "calibration": str(way),
         "streams": streams,
+        **({} if steps is None else {"steps": steps}),
         **({} if delta is None else {"delta": str(delta), "delta_sqnr": delta_sqnr}),
         **(around.options if around is not None else {}),
     }

@@ -1,18 +1,17 @@
 """All networks of a model on one machine."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
+from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.backend import backend
-from sparnn.gen.machines.shared.placement import FITTED_STEPS
-from sparnn.gen.machines.shared.steps import single_steps
+from sparnn.gen.machines.shared.layers import runs_step_by_step
+from sparnn.gen.machines.shared.steps import longest_run, single_steps
 from sparnn.gen.output.testbench import SEQUENCES
 from sparnn.gen.quantize.activity import measure_activity
 from sparnn.gen.quantize.deltas import DeltaChoice, with_thresholds
 from sparnn.gen.quantize.features import Fitted
 from sparnn.hdl.machine import MachineConfig
-from sparnn.sim.network.arrays import Sequence as InputSequence
-from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import Phases
 
 from .summary import CompiledPart
@@ -28,9 +27,15 @@ def place_all(
     deltas: DeltaChoice | None,
     fit: bool,
     pruned: bool,
+    steps: int | None,
     streams: int,
 ) -> list[CompiledPart]:
     """Place each network; with ``fit`` the machine grows to what the largest needs.
+
+    Parameters
+    ----------
+    steps: that a run has to have room for; None leaves it to
+        :func:`~sparnn.gen.machines.shared.steps.longest_run`.
 
     Raises
     ------
@@ -41,14 +46,20 @@ def place_all(
         if deltas is not None:
             with phase("Choosing thresholds"):
                 fitted = with_thresholds(fitted, deltas, single_steps(fitted.quantized.network))
-        placed = _place(fitted, machine, phase, fit=fit, pruned=pruned, streams=streams)
+        placed = _place(
+            fitted, machine, phase, fit=fit, pruned=pruned, steps=steps, streams=streams
+        )
         machine = placed.placement.config
         parts.append(placed)
     with phase("Placing"):  # on one machine for all, as the last one left it
-        return [
+        parts = [
             part if part.placement.config == machine else _moved(part, machine, streams)
             for part in parts
         ]
+    if steps is not None:
+        for part in parts:
+            _check_steps(part, steps)
+    return parts
 
 
 def _place(
@@ -58,6 +69,7 @@ def _place(
     *,
     fit: bool,
     pruned: bool,
+    steps: int | None,
     streams: int,
 ) -> CompiledPart:
     """Place one network; the machine grows where it may."""
@@ -71,7 +83,7 @@ def _place(
             quantized.io["outputs"],
             fit=fit,
             activity=activity,
-            steps=_longest_run(quantized.network, sequences),
+            steps=steps or longest_run(quantized.network, sequences),
             streams=streams,
         )
     samples = sequences[:SEQUENCES]
@@ -90,8 +102,13 @@ def _moved(part: CompiledPart, machine: MachineConfig, streams: int) -> Compiled
     return replace(part, placement=placement)
 
 
-def _longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:
-    """Steps to make room for: sequences that run backwards have to fit the store whole."""
-    if not any(layer.reverse for layer in network.layers):
-        return FITTED_STEPS
-    return max(FITTED_STEPS, *(len(sequence.x) for sequence in sequences))
+def _check_steps(part: CompiledPart, steps: int) -> None:
+    """Refuse a machine, taken as it is, whose store holds fewer steps. Where two layers take turns
+    every step is a run."""
+    most = part.placement.program.max_steps
+    if most < steps and not runs_step_by_step(part.placement.network):
+        raise SparnnError(
+            f"--steps {steps}: the machine's store_depth = {part.placement.config.store_depth} has "
+            f"room for {most} steps of this network; a machine from a file is taken as it is, so "
+            "raise store_depth there, or ask for fewer steps"
+        )

@@ -10,7 +10,7 @@ from sparnn.gen.fit.fit import shortage
 from sparnn.gen.fit.model import predict, unmeasured
 from sparnn.hdl.machine import MachineConfig
 
-__all__ = ["BoardEstimate", "board_estimates", "check_board"]
+__all__ = ["BoardEstimate", "board_estimates", "check_board", "too_small"]
 
 _UNITS = (("lut", "LUT"), ("ff", "FF"), ("dsp", "DSP"), ("bram", "block RAM"), ("spram", "SPRAM"))
 
@@ -82,6 +82,18 @@ def board_estimates(config: MachineConfig, boards: Sequence[str]) -> list[BoardE
             needs = predict(config, board.target)
         found.append(BoardEstimate(board, needs, shortage(needs, board.part), unknown))
     return found
+
+
+def too_small(least: MachineConfig, name: str) -> str:
+    """What keeps a machine from a board however large its memories become; "" where that is not
+    known. Only of block RAM larger memories always take as much or more: small ones are LUTs, and
+    large ones of iCE40 are elsewhere."""
+    board = BOARDS[name]
+    unknown = _unknown(least, board)
+    if unknown or "spram" in board.target.extra:
+        return unknown
+    short = shortage({"bram": predict(least, board.target)["bram"]}, board.part)
+    return short and f"at the least, {short}"
 
 
 def check_board(config: MachineConfig, name: str) -> None:

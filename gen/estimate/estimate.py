@@ -15,6 +15,7 @@ from sparnn.gen.graph.read import read_model
 from sparnn.gen.machines.backend import backend
 from sparnn.gen.machines.presets import is_file, load_machine
 from sparnn.gen.machines.shared.placement import Placement
+from sparnn.gen.machines.shared.steps import longest_run
 from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.onnx.reader import load_onnx
 from sparnn.gen.quantize.activity import BoolArray, measure_activity
@@ -25,8 +26,9 @@ from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.progress import progress
+from sparnn.sim.threads import one_thread
 
-from .boards import board_estimates
+from .boards import board_estimates, too_small
 from .machine import MachineEstimate, estimate_machine
 
 __all__ = ["Estimate", "estimate"]
@@ -151,6 +153,7 @@ class _Part:
         return self.kept[key]
 
 
+@one_thread()
 def estimate(
     model: Path,
     *,
@@ -215,18 +218,50 @@ def estimate(
         one = known[machine]
         return replace(one, boards=tuple(board_estimates(one.config, boards)))
 
+    def is_other(name: str, lanes: int, width: int) -> bool:
+        """Whether such lanes are not the board's own, and areas of them are known."""
+        try:
+            machine = machine_of(name, lanes, width)
+        except ConfigurationError:
+            return False  # the board's machine cannot have them
+        own = machine == machine_of(name, lanes, None)
+        return not own and not unmeasured(machine, BOARDS[name].target)
+
+    def never(name: str, lanes: int, width: int | None) -> str:
+        """What is too large for a board in any case: asked before anything is placed, which takes
+        longer."""
+        machine = machine_of(name, lanes, width)
+        for part in parts:
+            machine = backend(machine).least(part.integers(machine)[0].network, machine)
+        return too_small(machine, name)
+
+    def largest(
+        name: str, sizes: Sequence[tuple[int, int | None]]
+    ) -> tuple[list[MachineEstimate], str]:
+        """The machines of a board that fit it, of lanes and their rows, and why no larger one
+        does."""
+        fitting: list[MachineEstimate] = []
+        for lanes, width in sizes:
+            try:
+                stopped = never(name, lanes, width)
+                if stopped:
+                    return fitting, f"{lanes} lanes: {stopped}"
+                one = on(name, lanes, width, (name,))
+            except (SparnnError, ConfigurationError) as error:
+                return fitting, str(error)
+            stopped = one.boards[0].short or one.boards[0].unknown
+            if stopped:
+                return fitting, f"{lanes} lanes: {stopped}"
+            fitting.append(one)
+        return fitting, ""
+
     with progress("Estimating"):
         chosen = on(config or board, lanes, width, names)
         sizes = [(count, width) for count in ((lanes,) if lanes is not None else LANES)]
-        found = {name: _largest(name, on, sizes) for name in names}
+        found = {name: largest(name, sizes) for name in names}
         if lanes is None and width is None:
             for name, (fitting, _) in found.items():
-                wide = [  # asked before it is placed, which takes longer
-                    size
-                    for size in WIDE
-                    if not unmeasured(machine_of(name, *size), BOARDS[name].target)
-                ]
-                fitting += _largest(name, on, wide)[0]
+                fitting += largest(name, [size for size in WIDE if is_other(name, *size)])[0]
                 fitting.sort(key=lambda one: -one.step)
         beside = {}
         if config is None and lanes is None and width is None:
@@ -236,23 +271,6 @@ def estimate(
                 except (SparnnError, ConfigurationError):
                     continue  # a layer that this machine does not compute
     return Estimate(chosen, found, beside, frame_ms)
-
-
-def _largest(
-    name: str, on: Any, sizes: Sequence[tuple[int, int | None]]
-) -> tuple[list[MachineEstimate], str]:
-    """The machines of a board that fit it, of lanes and their rows, and why no larger one does."""
-    fitting: list[MachineEstimate] = []
-    for lanes, width in sizes:
-        try:
-            one = on(name, lanes, width, (name,))
-        except (SparnnError, ConfigurationError) as error:
-            return fitting, str(error)
-        stopped = one.boards[0].short or one.boards[0].unknown
-        if stopped:
-            return fitting, f"{lanes} lanes: {stopped}"
-        fitting.append(one)
-    return fitting, ""
 
 
 def _read(model: Path, calibrate: Path | None) -> list[_Part]:
@@ -286,7 +304,12 @@ def _placed(parts: Sequence[_Part], machine: MachineConfig, *, fit: bool) -> lis
     def place(part: _Part, fit: bool) -> Placement:
         quantized, activity = part.integers(machine)
         return backend(machine).place(
-            quantized.network, machine, quantized.io["outputs"], fit=fit, activity=activity
+            quantized.network,
+            machine,
+            quantized.io["outputs"],
+            fit=fit,
+            steps=longest_run(quantized.network, part.sequences),
+            activity=activity,
         )
 
     placements = []

@@ -19,6 +19,7 @@ from .dense.program import DensePlacement
 from .dense.program import memory_needs as dense_needs
 from .shared.placement import FITTED_STEPS, Outputs, Placement
 from .sparse import blocks as sparse_blocks
+from .sparse.place import least_machine
 from .sparse.place import place as place_sparse
 from .sparse.program import SparsePlacement
 from .sparse.program import memory_needs as sparse_needs
@@ -56,6 +57,10 @@ class Backend(ABC):
         :func:`~sparnn.gen.machines.dense.place.place`."""
 
     @abstractmethod
+    def least(self, network: IntegerNetwork, config: Any) -> MachineConfig:
+        """The machine enlarged to what a network needs at the least, however it is placed."""
+
+    @abstractmethod
     def needs(self, placed: Any, steps: int) -> Mapping[str, int]:
         """Entries of each memory for runs of so many steps, by the parameter of the machine."""
 
@@ -89,6 +94,9 @@ class _Sparse(Backend):
                 f"for one, such as --config dense64"
             )
         return place_sparse(network, config, outputs, fit=fit, steps=steps, activity=activity)
+
+    def least(self, network: IntegerNetwork, config: SparseConfig) -> SparseConfig:
+        return least_machine(network, config)
 
     def needs(self, placed: SparsePlacement, steps: int) -> Mapping[str, int]:
         return sparse_needs(placed, steps)
@@ -124,6 +132,9 @@ class _Dense(Backend):
         streams: int = 1,
     ) -> Placement:
         return place_dense(network, config, outputs, fit=fit, steps=steps, streams=streams)
+
+    def least(self, network: IntegerNetwork, config: DenseConfig) -> DenseConfig:
+        return config  # placing takes no time
 
     def needs(self, placed: DensePlacement, steps: int) -> Mapping[str, int]:
         return dense_needs(placed, steps)

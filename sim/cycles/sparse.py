@@ -27,6 +27,8 @@ _STEPS, _FILLING = 24, 4
 _TAIL, _START = 22, 8
 #: Input vectors that may be on their way, and broadcast words per input word, fresh ones between.
 _AHEAD, _SHARED_BUS = 2, 1.2
+#: Lanes of a machine up to which they are followed one by one, which is faster then.
+_FEW = 32
 #: Cycles by which the scan of the masks may be ahead of the pairs.
 _SCAN_AHEAD = 10
 
@@ -101,7 +103,7 @@ def estimate_cycles(
     """
     if waits is None:
         waits = [number if number % 2 else None for number in range(len(halves))]
-    model = _Lanes(config, v_log2, halves[0].gates)
+    model = (_FewLanes if config.lanes <= _FEW else _Lanes)(config, v_log2, halves[0].gates)
     ready = [0.0] * len(halves)  # when what a half's results become is there
     inputs = [[0.0] * _AHEAD for _ in halves]
     plans = [model.rounds(half.group) for half in halves]
@@ -133,6 +135,8 @@ class _Lanes:
     def __init__(self, config: SparseConfig, v_log2: int, gates: int):
         self.units = config.post_units
         self.groups = config.lanes >> v_log2
+        # Positions of a round: whole words in which no group comes twice.
+        self.stretch = max(1, self.groups // self.units) * self.units
         self.lanes = np.zeros((self.groups, 1 << v_log2))
         self.scans = np.zeros_like(self.lanes)
         self.clusters = np.zeros(self.units)  # when each collector has taken its last row
@@ -143,8 +147,7 @@ class _Lanes:
 
     def rounds(self, group: IntArray) -> list[slice]:
         """Stretches of positions, of whole words, in each of which no group comes twice."""
-        stretch = max(1, self.groups // self.units) * self.units
-        edges = range(0, len(group) + stretch, stretch)
+        edges = range(0, len(group) + self.stretch, self.stretch)
         return [slice(a, min(b, len(group))) for a, b in pairwise(edges) if a < len(group)]
 
     def half(self, half: HalfRows, rounds: list[slice], step: int, token: float) -> float:
@@ -185,3 +188,50 @@ class _Lanes:
         self.clusters[:last] = taken[-1, :last]
         self.clusters[last:] = taken[-2, last:]
         return taken.reshape(-1)[: len(due)]
+
+
+class _FewLanes(_Lanes):
+    """The same lane by lane and row by row, in numbers of Python's: of a few lanes arrays are
+    slower. Every sum and every maximum is the same, so the cycles are, to the last digit."""
+
+    def half(self, half: HalfRows, rounds: list[slice], step: int, token: float) -> float:
+        start = token + _START
+        lanes = np.maximum(self.lanes, start).tolist()
+        all_scans = np.maximum(self.scans, token).tolist()
+        clusters, taken = self.clusters.tolist(), self.taken.tolist()
+        places = half.group * self.depth + (self.rows[half.group] + half.turns) % self.depth
+        rows = zip(half.group.tolist(), places.tolist(), half.pairs[step].tolist(), strict=True)
+        chunks, gates, units = half.chunks, float(half.gates), self.units
+        ready = [0.0] * units  # of each collector, without the rows of the round before
+        for number, (group, place, pairs) in enumerate(rows):
+            ends, scans, room = lanes[group], all_scans[group], taken[place]
+            due = room
+            for lane, pair in enumerate(pairs):
+                end = ends[lane]
+                scan = scans[lane]
+                if scan < end - _SCAN_AHEAD:
+                    scan = end - _SCAN_AHEAD
+                scan += chunks
+                end += pair
+                if end < scan:
+                    end = scan
+                if end < room:
+                    end = room
+                scans[lane], ends[lane] = scan, end
+                if due < end:
+                    due = end
+            word, unit = divmod(number % self.stretch, units)
+            if not word:
+                first = clusters[unit] + gates
+                ready[unit] = due if due > first else first
+                at = ready[unit]
+            else:
+                later = gates * word
+                if ready[unit] < due - later:
+                    ready[unit] = due - later
+                at = ready[unit] + later
+            clusters[unit] = taken[place] = at
+        self.lanes, self.scans = np.array(lanes), np.array(all_scans)
+        self.clusters, self.taken = np.array(clusters), np.array(taken)
+        self.rows += np.bincount(half.group, minlength=self.groups)
+        return float(self.clusters.max())

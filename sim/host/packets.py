@@ -119,15 +119,15 @@ def sequence_packets(
         raise SimulationError(
             f"sequence {number} has {len(values)} steps, the store of this machine holds "
             f"{program.max_steps}, and layer {backwards[0].name!r} begins at the last step, so the "
-            f"sequence cannot be split: compile for a machine with {_larger(config)}, or with a "
-            "calibration sequence of this length"
+            f"sequence cannot be split: compile with --steps {len(values)}, or for a machine with "
+            f"{_larger(config)}"
         )
     stuck = [one for one in program.layers if one.descriptor["single_step"] and one.has_hidden]
     if stuck and len(values) > program.max_steps:
         raise SimulationError(
             f"sequence {number} has {len(values)} steps, the store of this machine holds "
             f"{program.max_steps}, and layer {stuck[0].name!r} keeps it from being split: compile "
-            f"for a machine with {_larger(config)}"
+            f"with --steps {len(values)}, or for a machine with {_larger(config)}"
         )
     parts: list[Words] = []
     reset = not initial and not resume

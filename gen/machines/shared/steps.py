@@ -1,8 +1,20 @@
-"""How many steps each layer takes."""
+"""How many steps each layer takes, and how many a run has room for."""
 
+from collections.abc import Sequence
+
+from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.network import IntegerNetwork
 
-__all__ = ["single_steps"]
+from .placement import FITTED_STEPS
+
+__all__ = ["longest_run", "single_steps"]
+
+
+def longest_run(network: IntegerNetwork, sequences: Sequence[InputSequence]) -> int:
+    """Steps to make room for: sequences that run backwards have to fit the store whole."""
+    if not any(layer.reverse for layer in network.layers):
+        return FITTED_STEPS
+    return max(FITTED_STEPS, *(len(sequence.x) for sequence in sequences))
 
 
 def single_steps(network: IntegerNetwork) -> list[bool]:

@@ -190,17 +190,20 @@ def balanced(
     ]
     balance = Balance(halves, lanes, orders)
     sizes = np.array([len(orders[number]) for number in free])
+    shares = (sizes / sizes.sum()).cumsum()
+    shares /= shares[-1]
     rounds = min(int(effort * _ROUNDS * sizes.sum()), _MOST_ROUNDS)
     idle = 0
     with progress("Balancing", rounds) as advance:
         for number in range(rounds):
             if number % _LOOK == 0 and balance.unevenness() < _EVEN:
                 break
-            order = int(rng.choice(free, p=sizes / sizes.sum()))
+            # As rng.choice draws, with its checks made once.
+            order = free[int(shares.searchsorted(rng.random(), side="right"))]
             one = int(rng.integers(len(orders[order])))
             mine = balance.fullest(order) if number % 2 else ()
             if len(mine):
-                one = int(rng.choice(mine))
+                one = int(mine[rng.integers(len(mine))])
             others = rng.integers(len(orders[order]), size=_TRIES)
             idle = 0 if balance.exchange(order, one, others) else idle + 1
             if idle > _PATIENCE * sizes.sum():

@@ -3,11 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from sparnn.gen.machines.shared.fit import enlarge
 from sparnn.gen.machines.shared.layers import cell_options
 from sparnn.gen.machines.shared.placement import FITTED_STEPS, Outputs, wanted_outputs
 from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.gen.quantize.activity import BoolArray
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -17,7 +20,7 @@ from .packed_store import ValueRows, shortest_vector
 from .program import SparsePlacement, memory_needs
 from .store import allocate, read_stages
 
-__all__ = ["place", "with_outputs"]
+__all__ = ["least_machine", "place", "with_outputs"]
 
 
 def place(
@@ -66,6 +69,21 @@ def place(
         config = replace(config, vector_words=min(config.vector_words, least))
     config = enlarge(config, memory_needs(placed, steps))
     return replace(placed, config=config, store=placed.store.moved(placed.config, config))
+
+
+def least_machine(network: IntegerNetwork, config: SparseConfig) -> SparseConfig:
+    """The machine with the cells that a network needs, and with room for as many weights and masks
+    as its lanes have at the least, however it is placed: as if all had the same."""
+    config = enlarge(config, cell_options(network, config))
+    if config.stream_bits:
+        return config
+    halves = [half for one in network.layers for half in (one.w_x, one.w_h) if half is not None]
+    slots = config.lanes * config.width
+    weights = sum(int(np.count_nonzero(half)) for half in halves)
+    needs = {"weight_depth": ceil_div(weights, slots)}
+    if config.masks:
+        needs["mask_depth"] = ceil_div(sum(half.size for half in halves), slots * config.chunk)
+    return enlarge(config, needs)
 
 
 def with_outputs(

@@ -260,10 +260,9 @@ def at_once(
         return np.count_nonzero(weights, axis=0)[one.neurons], one.groups(config, half)
     dealt = one.rows(config, half, KINDS[layer.kind].gates)
     words = weights[:, one.neurons] != 0 if config.masks else np.ones_like(weights, np.bool_)
-    blocks = np.zeros((len(dealt.turns), weights.shape[-1]), np.int64)
-    numbers = dealt.number[: layer.gates].reshape(-1)
-    np.maximum.at(blocks, numbers, words.reshape(-1, weights.shape[-1]))
-    return blocks, dealt.turns
+    rows = np.zeros((len(dealt.turns), config.width, weights.shape[-1]), np.bool_)
+    rows[dealt.number[: layer.gates], dealt.place[: layer.gates]] = words
+    return np.asarray(rows.any(axis=1), np.int64), dealt.turns
 
 
 def chunks_per_row(config: SparseConfig, columns: int, v_log2: int) -> int:

@@ -202,7 +202,7 @@ def test_compile(replace, files, capsys):
 
     replace("gen.compile", compile_model=compile_model)
     line = "compile m.onnx --calibrate x.npz --lanes 64 --prune 0.6 --weight-bits 6"
-    line += " --no-split-scales --width 8 --no-masks --streams 3 -o out"
+    line += " --no-split-scales --width 8 --no-masks --steps 200 --streams 3 -o out"
     assert status(*line.split()) == 0
     (arguments, options) = called[0]
     assert [str(argument) for argument in arguments] == ["m.onnx", "x.npz", "out"]
@@ -217,6 +217,7 @@ def test_compile(replace, files, capsys):
         "masks": False,
         "sqnr": None,
         "calibration": None,
+        "steps": 200,
         "streams": 3,
         "delta": None,
         "delta_sqnr": None,

@@ -1,11 +1,13 @@
 """Compilation of the digit classifiers; their Verilog is what tests/sim/test_runner.py is for."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from support.onnx_builder import single
 
 from sparnn.gen.compile import compile_model
 from sparnn.gen.errors import SparnnError
@@ -17,6 +19,7 @@ from sparnn.gen.onnx.reader import import_onnx
 from sparnn.gen.output.manifest import sha256
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
+from sparnn.sim.host.packets import sequence_packets
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.reference import run_reference
 from sparnn.sim.verilator.hardware import load_program
@@ -130,6 +133,30 @@ def test_refused(tmp_path, options, error):
     with pytest.raises(error):
         compile_digits(tmp_path / "out", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_room_for_long_sequences(tmp_path):
+    """Backwards a sequence is never split: a run has room for what is asked for, or the machine
+    from a file has not."""
+    model, samples = tmp_path / "m.onnx", tmp_path / "x.npz"
+    onnx.save(single(direction="bidirectional"), model)
+    rng = np.random.default_rng(0)
+    np.savez(samples, x=rng.normal(size=(70, 2, 5)).astype(np.float32))
+
+    def longest(**options):
+        summary = compile_model(model, samples, tmp_path / "out", **options)
+        return summary.parts[0].placement
+
+    usual, asked = longest(lanes=1), longest(lanes=1, steps=3000)
+    assert 70 <= usual.program.max_steps < 3000 <= asked.program.max_steps
+    with pytest.raises(SimulationError, match=r"compile with --steps 5000"):
+        sequence_packets(asked.program, 0, np.zeros((5000, 5), int))
+    file = tmp_path / "machine.toml"
+    needs = {name: value for name, value in asdict(usual.config).items() if name != "parity"}
+    file.write_text("".join(f"{name} = {value}\n" for name, value in needs.items()))
+    assert longest(config=str(file), steps=70).config == usual.config
+    with pytest.raises(SparnnError, match=r"--steps 3000: the machine's store_depth = "):
+        longest(config=str(file), steps=3000)
 
 
 def test_bad_inputs(tmp_path):

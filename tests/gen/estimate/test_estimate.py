@@ -12,16 +12,19 @@ from support.onnx_builder import Graph
 from sparnn.gen.bench.estimate import CASES, cycle_row
 from sparnn.gen.bench.random_networks import random_network
 from sparnn.gen.cli.main import main
-from sparnn.gen.estimate.boards import board_estimates
+from sparnn.gen.estimate.boards import board_estimates, too_small
 from sparnn.gen.estimate.cycles import loop_cycles, run_cycles
 from sparnn.gen.estimate.estimate import estimate
 from sparnn.gen.fit.kinds import kind_of
+from sparnn.gen.machines.backend import backend
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.presets import dense_preset
 from sparnn.gen.machines.dense.program import model_layers
 from sparnn.gen.machines.presets import load_config
 from sparnn.gen.machines.sparse.place import place as sparse_place
+from sparnn.gen.machines.sparse.program import memory_needs
 from sparnn.gen.synth.memories import memories
+from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.cycles.dense import network_cycles
 
@@ -142,6 +145,41 @@ def test_without_sample_inputs_a_graph_is_cut_on_drawn_ones(tmp_path: Path) -> N
     found = estimate(tmp_path / "m.onnx", board="ulx3s", lanes=1, width=1)
     assert not found.chosen.measured
     assert found.chosen.step > 300
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_least_machine_is_never_larger(seed: int) -> None:
+    """What is refused before it is placed would be refused afterwards."""
+    rng = np.random.default_rng(seed)
+    config = load_config("tiny", 4)
+    config = replace(
+        config, **[{}, {"width": 4, "queue_depth": 8}, {"width": 2, "masks": 0}][seed % 3]
+    )
+    network = random_network(rng, config, layers=1 + seed % 3)
+    base = replace(config, weight_depth=4, mask_depth=4)
+    least = backend(base).least(network, base)
+    placed = sparse_place(network, base, fit=True, balance=False)
+    needs = memory_needs(placed)
+    assert least.weight_depth <= max(4, 1 << clog2(needs["weight_depth"]))
+    assert least.mask_depth <= max(4, 1 << clog2(needs["mask_depth"]))
+    assert replace(least, **{k: getattr(placed.config, k) for k in needs}) == placed.config
+
+
+def test_every_board_with_every_size(tmp_path: Path) -> None:
+    """Nothing is asked for: also boards whose machine has no lanes of several rows. What block RAM
+    rules out is not placed."""
+    graph = Graph()
+    x = graph.input("x", ["time", 1, 6])
+    y, _ = graph.recurrent("GRU", x, 6, 8)
+    graph.output(y, "y")
+    onnx.save(graph.model(), tmp_path / "m.onnx")
+    found = estimate(tmp_path / "m.onnx")
+    assert all(fitting for fitting, _ in found.boards.values())
+    for fitting, _ in found.boards.values():  # each machine once
+        assert len({one.config for one in fitting}) == len(fitting)
+    large = load_config("ulx3s", 8, weight_depth=1 << 20)
+    assert too_small(large, "ulx3s").startswith("at the least, bram takes about")
+    assert too_small(load_config("ulx3s", 8), "ulx3s") == ""
 
 
 def test_refuses_an_unknown_board() -> None:

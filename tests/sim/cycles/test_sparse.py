@@ -1,9 +1,12 @@
 """The model that V is chosen by: bounds that any array keeps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.cycles import sparse
 from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
 
 
@@ -84,3 +87,24 @@ def test_longer_queues_do_not_cost(seed):
         for one in (machine(queue_depth=2), machine(queue_depth=32))
     )
     assert long <= short
+
+
+@pytest.mark.parametrize(
+    ("lanes", "posts", "v_log2"),
+    [(1, 1, 0), (2, 1, 0), (4, 2, 1), (8, 1, 3), (8, 2, 0), (16, 4, 1)],
+)
+@pytest.mark.parametrize("gates", [1, 1.3, 4])
+def test_lanes_one_by_one_take_the_same(monkeypatch, lanes, posts, v_log2, gates):
+    """To the last digit: also where a word of positions is not full, and a word is a fraction."""
+    config = machine(lanes=lanes, post_units=posts, max_v=1 << v_log2, queue_depth=4)
+    halves = []
+    for seed, rows in ((lanes, 37), (9, 22)):
+        present, active = drawn(seed, rows=rows, columns=24, density=0.4)
+        found = half(present, active, config, v_log2)
+        halves.append(replace(found, gates=gates if halves else 2))  # fractions of the last half
+    waits = [None, 1]
+    cycles = []
+    for few in (0, 1 << 20):
+        monkeypatch.setattr(sparse, "_FEW", few)
+        cycles.append(estimate_cycles(halves, config, v_log2, waits))
+    assert cycles[0] == cycles[1]

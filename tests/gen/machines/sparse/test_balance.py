@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from sparnn.gen.machines.sparse import balance as module
 from sparnn.gen.machines.sparse.balance import Balance, HalfWork, balanced
 
 
@@ -51,6 +52,38 @@ def cost(halves, lanes, orders):
         float(((load / max(load.mean(), 1e-12)) ** 24).sum())
         for load in loads(halves, lanes, orders)
     )
+
+
+def searched(halves, lanes, orders, free, effort=1.0):
+    """The search as it is meant, with numpy's own choice."""
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(order) if k in free else order for k, order in enumerate(orders)]
+    balance = Balance(halves, lanes, orders)
+    sizes = np.array([len(orders[number]) for number in free])
+    idle = 0
+    for number in range(int(effort * module._ROUNDS * sizes.sum())):
+        if number % module._LOOK == 0 and balance.unevenness() < module._EVEN:
+            break
+        order = int(rng.choice(free, p=sizes / sizes.sum()))
+        one = int(rng.integers(len(orders[order])))
+        mine = balance.fullest(order) if number % 2 else ()
+        if len(mine):
+            one = int(rng.choice(mine))
+        others = rng.integers(len(orders[order]), size=module._TRIES)
+        idle = 0 if balance.exchange(order, one, others) else idle + 1
+        if idle > module._PATIENCE * sizes.sum():
+            break
+    return balance.orders
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_drawn_is_what_numpy_would_choose(seed):
+    rng, halves, lanes, orders = draw(seed)
+    free = [number for number in range(len(orders)) if number or rng.integers(2)]
+    found = balanced(halves, lanes, orders, free=free)
+    wanted = searched(halves, lanes, orders, free)
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("seed", range(30))
