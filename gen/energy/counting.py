@@ -58,7 +58,7 @@ class PortCounts:
     copies: of the memory, in the machine.
     reads: cycles in which a copy was read. fresh: those of them in which the address was another
         one than before, or the word had been written since.
-    writes: cycles in which a copy was written.
+    writes: cycles in which a copy was written. Of a prediction the three are means.
     """
 
     module: str
@@ -67,9 +67,9 @@ class PortCounts:
     width: int
     clocked: bool
     copies: int = 0
-    reads: int = 0
-    fresh: int = 0
-    writes: int = 0
+    reads: float = 0
+    fresh: float = 0
+    writes: float = 0
 
     @property
     def name(self) -> str:

@@ -15,6 +15,7 @@ __all__ = ["write_page"]
 _AXES = (
     ("lut", "LUTs"),
     ("memory_bits", "bits of memory"),
+    ("energy_nj", "nJ a step, memories"),
 )
 _GREY, _FRONT, _MEASURED = "#9aa5b1", "#2563eb", "#d9480f"
 

@@ -21,7 +21,7 @@ from .space import Point, Space
 __all__ = ["OBJECTIVES", "Exploration", "explore"]
 
 #: What is best where it is least.
-OBJECTIVES = ("cycles_per_step", "lut", "memory_bits")
+OBJECTIVES = ("cycles_per_step", "lut", "memory_bits", "energy_nj")
 
 _MODELS, _EVALUATED, _SIMULATED, _SYNTHESIZED = "models", "evaluated", "simulated", "synthesized"
 #: With an evaluation: its value, or less it where more is better.
@@ -89,7 +89,8 @@ class Exploration:
         quality = f"{self.metric} {one['quality']:.4g}, " if self.metric else ""
         return (
             f"{one['cycles_per_step']:,.0f} cycles a step, {one['lut']:,} LUT, "
-            f"{one['memory_bits'] / 8192:,.0f} KB, {quality}{point.text()}"
+            f"{one['memory_bits'] / 8192:,.0f} KB, {one['energy_nj']:,.3g} nJ, {quality}"
+            f"{point.text()}"
         )
 
     def errors(self) -> dict[str, list[float]]:
@@ -215,7 +216,7 @@ def _on_models(
     board: str,
     points: Sequence[Point],
 ) -> list[dict[str, Any]]:
-    """What the models say of each point; those that one placement serves are one piece of work."""
+    """What the models say of each point; those that one layout serves are one piece of work."""
     groups: dict[Point, list[Point]] = {}
     for point in points:
         groups.setdefault(point.placed_as, []).append(point)

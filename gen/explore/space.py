@@ -16,8 +16,8 @@ from sparnn.hdl.machine import MachineConfig
 
 __all__ = ["AREA_ONLY", "DEFAULT_SPACE", "Point", "Space", "read_space"]
 
-#: Points that differ in nothing else are placed once. Bits change cycles only by the weights and
-#: activations that round to zero, so that all have the cycles of :data:`BITS`.
+#: Points that differ in nothing else are laid out once, with :data:`BITS`. Bits change cycles only
+#: by the weights and activations that round to zero.
 AREA_ONLY = frozenset({"lut_memory", "large_memory", "counters", "weight_bits", "activation_bits"})
 BITS = {"weight_bits": 8, "activation_bits": 8}
 #: What of a machine its outputs depend on.
@@ -69,9 +69,14 @@ class Point:
 
     @property
     def placed_as(self) -> "Point":
-        """The same for all points that one placement serves."""
+        """The same for all points that one layout serves."""
+        return self.with_bits(BITS["weight_bits"], BITS["activation_bits"])
+
+    def with_bits(self, weights: int, activations: int) -> "Point":
+        """The same for all points that differ in nothing but what changes areas alone."""
+        bits = {"weight_bits": weights, "activation_bits": activations}
         kept = [pair for pair in self.values if pair[0] not in AREA_ONLY]
-        values = tuple(sorted([*kept, *BITS.items()]))
+        values = tuple(sorted([*kept, *bits.items()]))
         return Point(self.machine, values, self.prune, self.delta)
 
     @property

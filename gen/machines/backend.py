@@ -52,9 +52,20 @@ class Backend(ABC):
         steps: int = FITTED_STEPS,
         activity: Sequence[BoolArray] | None = None,
         streams: int = 1,
+        like: Any = None,
     ) -> Placement:
         """Place a network: see :func:`~sparnn.gen.machines.sparse.place.place` and
-        :func:`~sparnn.gen.machines.dense.place.place`."""
+        :func:`~sparnn.gen.machines.dense.place.place`.
+
+        Parameters
+        ----------
+        like: a placement of a network of the same shape, whose rows and columns lie where this
+            one's shall, which saves looking for a layout; of no meaning on a dense machine.
+        """
+
+    @abstractmethod
+    def skips(self, config: Any) -> tuple[bool, bool]:
+        """Whether weights that are zero, and activations, take no time."""
 
     @abstractmethod
     def least(self, network: IntegerNetwork, config: Any) -> MachineConfig:
@@ -87,13 +98,20 @@ class _Sparse(Backend):
         steps: int = FITTED_STEPS,
         activity: Sequence[BoolArray] | None = None,
         streams: int = 1,
+        like: Any = None,
     ) -> Placement:
         if streams > 1:
             raise SparnnError(
                 f"streams = {streams}: only the dense machine lets sequences take turns; compile "
                 f"for one, such as --config dense64"
             )
-        return place_sparse(network, config, outputs, fit=fit, steps=steps, activity=activity)
+        layout = None if like is None else like.layout
+        return place_sparse(
+            network, config, outputs, fit=fit, steps=steps, layout=layout, activity=activity
+        )
+
+    def skips(self, config: SparseConfig) -> tuple[bool, bool]:
+        return bool(config.masks), True
 
     def least(self, network: IntegerNetwork, config: SparseConfig) -> SparseConfig:
         return least_machine(network, config)
@@ -130,11 +148,15 @@ class _Dense(Backend):
         steps: int = FITTED_STEPS,
         activity: Sequence[BoolArray] | None = None,
         streams: int = 1,
+        like: Any = None,
     ) -> Placement:
         return place_dense(network, config, outputs, fit=fit, steps=steps, streams=streams)
 
     def least(self, network: IntegerNetwork, config: DenseConfig) -> DenseConfig:
         return config  # placing takes no time
+
+    def skips(self, config: DenseConfig) -> tuple[bool, bool]:
+        return bool(config.mask_depth), False
 
     def needs(self, placed: DensePlacement, steps: int) -> Mapping[str, int]:
         return dense_needs(placed, steps)
