@@ -82,11 +82,10 @@ class SparseParameters(MachineConfig):
     large_memory: a lane's memories of weights and of masks that have so many entries or more are of
         one port and without initial values, as large memories are (SPRAM of iCE40 UP); 0: none.
     bank_bytes: a lane's memories of weights and of masks are banks of at most so many bytes, 256 or
-        more, a power of two of them, and a bank is read only where a pair or a mask needs it, which
-        saves energy in a chip; 0: they are whole, and read in every cycle. Not with
-        ``large_memory``.
+        more, a power of two of them, of which one is read at a time, which saves energy in a chip;
+        0: they are whole. Not with ``large_memory``.
     sliced_copy: 1 has in a lane a memory for each of the ``post_units`` activations of a word of
-        its copy, of which a pair reads one; 0 has one memory, of which each cycle reads a word.
+        its copy, of which a pair reads one; 0 has one memory, of which a pair reads a word.
     """
 
     MACHINE: ClassVar = "sparse"

@@ -337,10 +337,11 @@ class PairStage(wiring.Component):
             nothing.eq(Cat(~((issued.guest_here | issued.issue) & at_hand.work.any()), nothing)),
             ends.eq(Cat(self.commit, ends)),
         ]
-        if config.bank_bytes:
-            m.d.comb += memories.weights.en.eq(~nothing[_ADDRESS - 1])
-        if config.sliced_copy:
-            m.d.comb += memories.activations.en.eq(~nothing[_ADDRESS - 1])
+        # Block RAMs have the enable for nothing, and chips save what a read takes.
+        m.d.comb += [
+            memories.weights.en.eq(~nothing[_ADDRESS - 1]),
+            memories.activations.en.eq(~nothing[_ADDRESS - 1]),
+        ]
         # Cycle 3: the memories' outputs. Cycle 4: a register behind each memory. Cycle 5: one
         # before the multiplier. On FPGAs both lie inside of the blocks, and what is between them
         # has a cycle of its own.
