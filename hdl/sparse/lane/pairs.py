@@ -31,13 +31,20 @@ __all__ = ["PairStage", "issue_to_sum"]
 
 #: Cycles after a pair's issue in which the registers hold: the weights below it, the addresses,
 #: what was read, the memories' output registers, the operands, the product, the sum. With split
-#: scales the weight times its factor stands between the operands and the product.
+#: scales the weight times its factor stands between the operands and the product. Of a block of
+#: rows everything from the weights' read on is a cycle later.
 _BELOW, _ADDRESS, _READ, _OUTPUT, _OPERANDS, _PRODUCT, _SUM = range(1, 8)
 
 
 def issue_to_sum(config: SparseConfig) -> int:
     """Cycles from issuing a pair to its product in the sum."""
-    return _SUM + config.split_scales
+    return _SUM + config.split_scales + _chosen_apart(config)
+
+
+def _chosen_apart(config: SparseConfig) -> bool:
+    """The activation has a register between its choice from a word and the multipliers of a block
+    of rows: these do not all lie beside the memory, and the wires to them take a cycle."""
+    return config.width > 1
 
 
 class _Issue(NamedTuple):
@@ -294,8 +301,9 @@ class PairStage(wiring.Component):
         foreign = Signal(issue_to_sum(config) - 1)  # beside the pair, as far as its product
         m.d.sync += foreign.eq(Cat(issued.guest_here, foreign))
         weight_addr = Signal(clog2(config.weight_depth))
+        domain = m.d.sync if _chosen_apart(config) else m.d.comb
+        domain += weight_addr.eq(base_r + offset_r)
         m.d.comb += [
-            weight_addr.eq(base_r + offset_r),
             memories.weights.addr.eq(
                 weight_addr[clog2(config.weight_slots) :]
                 if config.stream_bits
@@ -330,6 +338,7 @@ class PairStage(wiring.Component):
         """Cycles 3 to 6: what was read, and the product of each row; returns these, and whether a
         row ends."""
         config, at_hand = self._config, issued.at_hand
+        apart = _chosen_apart(config)
         # {no pair, end of row} beside the pair, as far as its product.
         nothing = Signal(issue_to_sum(config) - 2, init=-1)
         ends = Signal(issue_to_sum(config) - 1)
@@ -355,13 +364,14 @@ class PairStage(wiring.Component):
             element.eq(read_element),
             weights_out.eq(memories.weights.data),
             word_out.eq(memories.activations.data),
-            activation.eq(word_out.word_select(element, config.lane_activation_bits).as_signed()),
         ]
+        chosen = word_out.word_select(element, config.lane_activation_bits).as_signed()
+        m.d.sync += activation.eq(later(m, "chosen", chosen, apart))
         if config.parity:
             parity = Signal()
             m.d.sync += [
                 parity.eq(memories.weights.parity),
-                self.wrong.eq(~nothing[_OUTPUT - 1] & (weights_out.xor() ^ parity)),
+                self.wrong.eq(~nothing[_OUTPUT - 1 + apart] & (weights_out.xor() ^ parity)),
             ]
         entry: Value = weights_out
         if config.weight_slots > 1:

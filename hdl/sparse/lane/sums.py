@@ -17,9 +17,9 @@ class SumQueue(wiring.Component):
     """Keeps finished sums until the collector takes them, row by row.
 
     A block claims its places when its last pair is issued, so that its sums always find room. Those
-    of a block come at once and go into the queue one after the other: each from the first of
-    ``width`` registers, while the others move up. So blocks end at least ``width`` cycles apart,
-    which costs nothing, as the collector takes a row a cycle.
+    of a block come at once and go into the queue one after the other: the first from the adder,
+    each other from the first of ``width`` - 1 registers, while those behind move up. So blocks end
+    at least ``width`` cycles apart, which costs nothing, as the collector takes a row a cycle.
 
     Members
     -------
@@ -95,30 +95,32 @@ class SumQueue(wiring.Component):
         config = self._config
         width, depth, blocks = config.width, config.queue_places, config.queue_blocks
         head, tail = Signal(range(depth)), Signal(range(depth))
-        leaving = [Signal.like(one, name=f"leaving{k}", reset_less=True) for k, one in
-                   enumerate(self.sums)]  # fmt: skip
-        left = Signal(width)  # a one for each row that has not left
+        leaving = [
+            Signal.like(one, name=f"leaving{k}", reset_less=True)
+            for k, one in enumerate(list(self.sums)[1:])
+        ]
+        left = Signal(width - 1)  # a one for each row that has not left
         close = Signal(width - 1)  # the cycles in which no other block may end
         held = Signal(range(blocks + 1))
         next_held = Signal.like(held)
         m.d.comb += [
             next_held.eq(held + self.commit - (self.pop & self.move)),
             write.addr.eq(tail),
-            write.data.eq(leaving[0]),
-            write.en.eq(left[0]),
+            write.data.eq(Mux(self.push, self.sums[0], leaving[0])),
+            write.en.eq(self.push | left[0]),
             read.addr.eq(head),
-            self.arrived.eq(left.all()),
+            self.arrived.eq(self.push),
         ]
         m.d.sync += [
             held.eq(next_held),
             close.eq(Mux(self.commit, -1, close >> 1)),
             self.room.eq((next_held != blocks) & ~self.commit & ~close[1:].any()),
-            tail.eq(tail + left[0]),
+            tail.eq(tail + write.en),
             left.eq(Mux(self.push, -1, left >> 1)),
             *(
                 register.eq(Mux(self.push, one, behind))
                 for register, one, behind in zip(
-                    leaving, self.sums, [*leaving[1:], leaving[-1]], strict=True
+                    leaving, list(self.sums)[1:], [*leaving[1:], leaving[-1]], strict=True
                 )
             ),
         ]
