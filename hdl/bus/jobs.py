@@ -3,43 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, ResetInserter
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.host.protocol import identity
 from sparnn.hdl.machine import MachineConfig
 
 from .faults import Fault, Part
-from .feed import LEAST_WORDS, JobFeeder
+from .feed import LEAST_WORDS
 from .geometry import WORD_COUNT_BITS, MemoryGeometry
 from .job_counters import JobCounters
-from .packets import AnswerFollower
-from .state_writer import StateWriter
+from .job_work import JOB, RESET_CYCLES, JobWork
 
-__all__ = ["JobEngine", "part_layout"]
-
-#: What the registers say of a job, and their bits.
-JOB = {
-    "source": 64,
-    "words": 32,
-    "destination": 64,
-    "capacity": 32,
-    "load": 1,
-    "save": 1,
-    "state_in": 64,
-    "state_out": 64,
-}
-
-
-def part_layout(geometry: MemoryGeometry) -> dict[str, int]:
-    """What a part of a job has, and the bits that the engine keeps of each."""
-    return {
-        "source": geometry.address_bits,
-        "words": WORD_COUNT_BITS,
-        "destination": geometry.address_bits,
-        "capacity": WORD_COUNT_BITS,
-    }
+__all__ = ["JobEngine"]
 
 
 class JobEngine(wiring.Component):
@@ -59,7 +35,7 @@ class JobEngine(wiring.Component):
     The first thing that goes wrong ends the job: no burst begins any more, those that have begun
     come to their end, the answers up to there are written (but for WRITE), the interrupt is raised
     and nothing starts until a soft reset, which also drops the job that waits. The reset holds the
-    machine in reset for :attr:`RESET_CYCLES`; its memories keep what they hold.
+    machine in reset for ``RESET_CYCLES``; its memories keep what they hold.
 
     Latency: the first burst is asked for four cycles after ``start``. Flow control: streams.
 
@@ -80,9 +56,6 @@ class JobEngine(wiring.Component):
     wrong: only of a machine with parity: a word that it read does not match it, for a cycle.
     damaged: only of a machine that reads its weights: they do not match their check.
     """
-
-    #: Cycles that a soft reset keeps the machine in reset: more than the registers on its way.
-    RESET_CYCLES = 16
 
     def __init__(self, config: MachineConfig, geometry: MemoryGeometry) -> None:
         self._config, self._geometry = config, geometry
@@ -145,7 +118,7 @@ class JobEngine(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        work = _Work(self)
+        work = JobWork(self._config, self._geometry)
         cleared = ResetInserter(self.machine_reset)
         m.submodules.feeder = cleared(work.feeder)
         m.submodules.follower = cleared(work.follower)
@@ -165,7 +138,7 @@ class JobEngine(wiring.Component):
             self._recover(m, work)
         return m
 
-    def _queue(self, m: Module, work: "_Work") -> None:
+    def _queue(self, m: Module, work: JobWork) -> None:
         """Take the job that waits while the work before is at work."""
         m.d.comb += self.ready.eq(~work.waiting & ~self.failed & ~self.resetting)
         with m.If(self.start & self.ready):
@@ -174,7 +147,7 @@ class JobEngine(wiring.Component):
                 *(work.waits[name].eq(getattr(self, name)) for name in JOB),
             ]
 
-    def _move(self, m: Module, work: "_Work") -> None:
+    def _move(self, m: Module, work: JobWork) -> None:
         """Connect what the job's words and the answers pass through."""
         m.d.comb += [
             self.read_address.eq(work.given["source"]),
@@ -214,7 +187,7 @@ class JobEngine(wiring.Component):
             with m.If(work.part == Part.JOB):
                 m.d.sync += self.written.eq(self.written + 1)
 
-    def _count(self, m: Module, work: "_Work") -> None:
+    def _count(self, m: Module, work: JobWork) -> None:
         """Count the cycles of a job, and those in which nothing moves."""
         m.d.comb += [
             work.counters.begin.eq(work.begins & work.fresh),
@@ -244,7 +217,7 @@ class JobEngine(wiring.Component):
             getattr(self, name).eq(getattr(work.counters, name)) for name in work.counters.NAMES
         ]
 
-    def _judge(self, m: Module, work: "_Work") -> None:
+    def _judge(self, m: Module, work: JobWork) -> None:
         """Say whether the part's sizes and places are possible, a cycle after they are given."""
         beyond = [
             (work.given[start][2:] + work.given[count])[len(work.given[start]) - 2 :].any()
@@ -260,7 +233,7 @@ class JobEngine(wiring.Component):
             ),
         ]
 
-    def _watch(self, m: Module, work: "_Work") -> None:
+    def _watch(self, m: Module, work: JobWork) -> None:
         """Say what goes wrong while words move."""
         with m.If(work.working):
             with m.If(self.read_error):
@@ -287,7 +260,7 @@ class JobEngine(wiring.Component):
             with m.If(work.struck):
                 work.fail(m, Fault.PARITY, work.feeder.taken)
 
-    def _fail(self, m: Module, work: "_Work") -> None:
+    def _fail(self, m: Module, work: JobWork) -> None:
         """Keep what went wrong and the word, and a cycle later the word's address."""
         with m.If(work.locates):
             with m.Switch(self.fault):
@@ -310,7 +283,7 @@ class JobEngine(wiring.Component):
                 work.base.eq(Mux(work.of_answer, work.given["destination"], work.given["source"])),
             ]
 
-    def _run(self, m: Module, work: "_Work") -> None:
+    def _run(self, m: Module, work: JobWork) -> None:
         """The states of a job, and of one that has failed."""
         with self._state(m, work, "IDLE"):
             m.d.comb += self.busy.eq(0)
@@ -366,7 +339,7 @@ class JobEngine(wiring.Component):
         with self._state(m, work, "FAILED"):
             m.d.comb += [self.busy.eq(0), self.read_stop.eq(1), work.discarding.eq(1)]
 
-    def _give(self, m: Module, work: "_Work") -> None:
+    def _give(self, m: Module, work: JobWork) -> None:
         """Say what the part has: the bits that the engine keeps, and whether there are more."""
         job, nothing = work.job, Const(0, 1)
         parts = {
@@ -391,7 +364,7 @@ class JobEngine(wiring.Component):
                         ),
                     ]
 
-    def _recover(self, m: Module, work: "_Work") -> None:
+    def _recover(self, m: Module, work: JobWork) -> None:
         """The states of a soft reset: what has begun ends, then the machine is reset."""
         with self._state(m, work, "DRAIN"):
             m.d.comb += [
@@ -400,7 +373,7 @@ class JobEngine(wiring.Component):
                 self.write_drop.eq(1),
                 work.discarding.eq(1),
             ]
-            m.d.sync += work.hold.eq(self.RESET_CYCLES)
+            m.d.sync += work.hold.eq(RESET_CYCLES)
             with m.If(self.read_idle & self.write_idle):
                 m.d.sync += self.machine_reset.eq(1)
                 m.next = "RESET"
@@ -419,73 +392,15 @@ class JobEngine(wiring.Component):
                 m.d.sync += self.machine_reset.eq(0)
                 m.next = "IDLE"
 
-    @staticmethod
     @contextmanager
-    def _state(m: Module, work: "_Work", name: str, *, may_fail: bool = False) -> Iterator[None]:
+    def _state(
+        self, m: Module, work: JobWork, name: str, *, may_fail: bool = False
+    ) -> Iterator[None]:
         """A state that a fault, where it may, and a soft reset leave."""
         with m.State(name):
             yield
             if may_fail:
                 with m.If(work.wrong != Fault.NONE):
                     m.next = "STOP"
-            with m.If(work.engine.soft_reset):
+            with m.If(self.soft_reset):
                 m.next = "DRAIN"
-
-
-class _Work:
-    """What the parts of the engine say to each other.
-
-    Members
-    -------
-    waits, waiting: the job that waits, as the registers say it, and whether work does.
-    job, part, fresh: the job at work, its part, and whether no part of it has begun.
-    given, wide, far: what the part has, and whether its sizes, its addresses have bits that the
-        engine has not. sizes, places: whether those that it has are possible.
-    begins, working: the part begins; words move. saving: they are states on their way to memory.
-    offers, room, takes: a word for memory is there, has a place, is taken. put: words so far.
-    full: there is no room left. resting: the machine has taken all and is at rest.
-    ends: and what it leaves has been written. struck: the machine has read a damaged word.
-    discarding: answers of a job that has failed.
-    wrong, at, of_answer: what goes wrong in this cycle, at which word of the job or its answer.
-    locates, base: a cycle later the word's address is kept, from the first word's.
-    hold: cycles that are left of the machine's reset.
-    """
-
-    def __init__(self, engine: JobEngine) -> None:
-        self.engine = engine
-        self.waits = {name: Signal(bits, name=f"waits_{name}") for name, bits in JOB.items()}
-        self.job = {name: Signal(bits, name=f"job_{name}") for name, bits in JOB.items()}
-        layout = part_layout(engine.geometry)
-        self.given = {name: Signal(bits, name=f"given_{name}") for name, bits in layout.items()}
-        self.part = Signal(Part)
-        self.fresh = Signal()
-        self.saving = Signal()
-        self.put = Signal(WORD_COUNT_BITS)
-        self.offers = Signal()
-        self.room = Signal()
-        self.ends = Signal()
-        self.struck = Signal()
-        self.waiting = Signal()
-        self.wide = Signal()
-        self.far = Signal()
-        self.feeder = JobFeeder(identity(engine.config), engine.config.link_words)
-        self.states = StateWriter(engine.config)
-        self.follower, self.counters = AnswerFollower(), JobCounters()
-        self.working = Signal()
-        self.begins = Signal()
-        self.discarding = Signal()
-        self.takes = Signal()
-        self.resting = Signal()
-        self.full = Signal()
-        self.wrong = Signal(Fault)
-        self.at = Signal(WORD_COUNT_BITS)
-        self.of_answer = Signal()
-        self.locates = Signal()
-        self.sizes = Signal()
-        self.places = Signal()
-        self.base = Signal(engine.geometry.address_bits)
-        self.hold = Signal(range(engine.RESET_CYCLES + 1), init=engine.RESET_CYCLES)
-
-    def fail(self, m: Module, fault: Fault, word: Value, *, answer: bool = False) -> None:
-        """The job ends with that fault at that word."""
-        m.d.comb += [self.wrong.eq(fault), self.at.eq(word), self.of_answer.eq(answer)]
