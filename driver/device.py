@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import load_compiled, quantize_sequence
 from sparnn.sim.host.answers import expected_words, parse_results
+from sparnn.sim.host.deltas import no_deltas
 from sparnn.sim.host.outputs import hardware_outputs
 from sparnn.sim.host.packets import (
     constant_states,
@@ -108,8 +109,8 @@ class Device:
 
         Raises
         ------
-        SimulationError: no network is loaded, it has layers that run backwards or thresholds of
-            differences, or the memory is too small.
+        SimulationError: no network is loaded, it has layers that run backwards, or the memory is
+            too small.
         """
         program, network, _ = self._network()
         for layer in network.layers:
@@ -118,12 +119,7 @@ class Device:
                     f"layer {layer.name!r} runs from the last step to the first: its sequences "
                     "cannot come in pieces, run them whole"
                 )
-            if layer.delta_x or layer.delta_h:
-                raise SimulationError(
-                    f"layer {layer.name!r} has thresholds of differences: what was sent of it is "
-                    "not kept with the states; run whole sequences, or compile with --delta 0"
-                )
-        initial = {**constant_states(network), **(state or {})}
+        initial = {**no_deltas(program), **constant_states(network), **(state or {})}
         transport = self._transport
         if not any(one.has_hidden for one in program.layers):
             return Stream(lambda inputs: self._run(inputs, {}, None, one=True))

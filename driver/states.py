@@ -5,8 +5,11 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.host.protocol import Response, Target
+from sparnn.sim.aliases import IntArray
 from sparnn.sim.host.answers import Reader, answered_words, layer_state, store_elements
+from sparnn.sim.host.deltas import delta_places, from_entries, no_deltas
 from sparnn.sim.host.packets import read_packet
 from sparnn.sim.host.program import LayerProgram, MachineProgram
 
@@ -14,7 +17,8 @@ from .transport import Words
 
 __all__ = ["State", "parse_states", "state_questions"]
 
-#: By (role, layer): ``initial_h`` in the layer's f_out, ``initial_c`` in its f_state, [units].
+#: By (role, layer): ``initial_h`` in the layer's f_out, ``initial_c`` in its f_state, [units]; with
+#: thresholds also what the layer holds of :data:`~sparnn.sim.network.layer.DELTAS`.
 State = Mapping[tuple[str, int], npt.NDArray[np.int64]]
 
 
@@ -39,6 +43,9 @@ def state_questions(program: MachineProgram) -> tuple[Words, int]:
                 base = layer.descriptor["state_base"]
                 parts.append(read_packet(config, Target.STATE, unit, base, count))
                 expected += 1 + count
+    for place in delta_places(program):
+        parts.append(read_packet(config, place.target, place.number, place.address, place.entries))
+        expected += 1 + place.entries * ceil_div(config.entry_bits(place.target), 32)
     return np.concatenate(parts), expected
 
 
@@ -62,5 +69,25 @@ def parse_states(program: MachineProgram, answer: Words) -> State:
         states["initial_h", index] = hidden
         if layer.has_state:
             states["initial_c", index] = layer_state(reader, config, layer)
+    states |= _deltas(program, reader)
     reader.end()
     return states
+
+
+def _deltas(program: MachineProgram, reader: Reader) -> dict[tuple[str, int], IntArray]:
+    """References and totals, which are asked for last."""
+    config, found = program.config, no_deltas(program)
+    for place in delta_places(program):
+        count = place.entries * ceil_div(config.entry_bits(place.target), 32)
+        words = reader.take(Response.DATA, count, count)
+        if place.target == Target.REFERENCE:
+            entries = store_elements(config, words)
+            bits = config.activation_bits
+        else:
+            bits = config.entry_bits(place.target)
+            entries = words.reshape(place.entries, -1) @ (
+                1 << 32 * np.arange(count // place.entries)
+            )
+            entries &= (1 << bits) - 1
+        from_entries(program, place, entries - ((entries >> bits - 1 & 1) << bits), found)
+    return found

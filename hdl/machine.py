@@ -25,6 +25,8 @@ class Target(IntEnum):
     STORE = 5  #: words of ``post_units`` activations
     COUNTER = 6  #: per post unit, to read only, on a machine with counters
     SECTION = 7  #: where each layer's weights lie in external memory, of a machine that reads it
+    REFERENCE = 8  #: of a machine with deltas: words of what was last sent of each activation
+    TOTAL = 9  #: per post unit, of a machine with deltas: the sum of each row over what was sent
 
 
 def require(condition: object, message: str) -> None:
@@ -166,6 +168,11 @@ class MachineConfig(ABC):
     def store_entry_bits(self) -> int:
         """A word of the sequence store."""
         return self.post_units * self.activation_bits
+
+    @property
+    def read_bits(self) -> int:
+        """What a post unit answers when the host reads an entry of its."""
+        return PREACTIVATION_BITS
 
     def entry_bits(self, target: Target) -> int:
         """Width of one entry of a memory."""

@@ -26,6 +26,19 @@ typedef struct {
 
 /* One line for each layer: made by sparnn from the network. */
 @LAYERS@
+#if SPARNN_DELTA_PLACES
+
+/* What layers with thresholds hold besides, entry after entry: one line for each memory and half. */
+typedef struct {
+    uint8_t target;
+    uint8_t words; /* of an entry */
+    uint16_t index;
+    uint32_t address;
+    uint32_t entries;
+} delta_place;
+
+@PLACES@
+#endif
 
 /* Words in which a store word is answered; they are sent in whole beats, SPARNN_STORE_WORDS. */
 #define ANSWERED ((SPARNN_STORE_BITS + 31) / 32)
@@ -282,6 +295,13 @@ int sparnn_get_states(sparnn_device *device, uint32_t *states) {
             expected += 1u + cells(layer, unit);
         }
     }
+#if SPARNN_DELTA_PLACES
+    for (const delta_place *one = delta_places; one < delta_places + SPARNN_DELTA_PLACES; one++) {
+        put_place(&job, one->target, one->index, one->address);
+        put_header(&job, SPARNN_OPCODE_READ, one->entries);
+        expected += 1u + one->entries * one->words;
+    }
+#endif
     if (!expected)
         return SPARNN_OK;
     status = run_job(&job, expected);
@@ -319,17 +339,20 @@ int sparnn_set_states(sparnn_device *device, const uint32_t *states) {
                     put(&job, part == 0 ? *states++ & 0xFFFF : 0);
         }
     }
+#if SPARNN_DELTA_PLACES
+    for (const delta_place *one = delta_places; one < delta_places + SPARNN_DELTA_PLACES; one++) {
+        put_place(&job, one->target, one->index, one->address);
+        put_header(&job, SPARNN_OPCODE_WRITE, one->entries * one->words);
+        for (uint32_t word = 0; word < one->entries * one->words; word++)
+            put(&job, *states++);
+    }
+#endif
     return job.words == before ? SPARNN_OK : run_job(&job, 0);
 }
 
 /* Streams -------------------------------------------------------------------------------------- */
 
 #if SPARNN_STATES_WORDS > 2
-#ifdef SPARNN_RUN_ANEW
-#define RUN_STREAM SPARNN_RUN_ANEW
-#else
-#define RUN_STREAM 0
-#endif
 
 /* Packets for the states in one memory: those that read them, or write zeros. */
 static void put_entries(job_writer *job, int reads, uint32_t target, uint32_t index,
@@ -359,6 +382,10 @@ static int put_all(sparnn_device *device, int reads, uint32_t spare, uint64_t *a
             put_entries(&job, reads, SPARNN_TARGET_STATE, unit, (uint32_t)layer->cell,
                         layer->words, SPARNN_STATE_WORDS);
     }
+#if SPARNN_DELTA_PLACES
+    for (const delta_place *one = delta_places; one < delta_places + SPARNN_DELTA_PLACES; one++)
+        put_entries(&job, reads, one->target, one->index, one->address, one->entries, one->words);
+#endif
     put(&job, ~job.check);
     SPARNN_TO_DEVICE(device->memory + job.first, 4 * job.words);
     device->words = job.first;
@@ -393,7 +420,7 @@ int sparnn_run_stream(sparnn_device *device, sparnn_stream *stream, const int16_
     set_address(device, SPARNN_REG_STATE_IN_LO, stream->now);
     set_address(device, SPARNN_REG_STATE_OUT_LO, stream->then);
     SPARNN_WRITE(device, SPARNN_REG_STATES, SPARNN_STATES_LOAD | SPARNN_STATES_SAVE);
-    status = run_steps(device, x, steps, RUN_STREAM);
+    status = run_steps(device, x, steps, 0);
     SPARNN_WRITE(device, SPARNN_REG_STATES, 0);
     if (status == SPARNN_OK) {
         stream->now = stream->then;

@@ -85,8 +85,7 @@ int sparnn_open_streams(sparnn_device *device);
 /* A new stream, with states of zero, at the end of what is left of the device's memory. */
 int sparnn_new_stream(sparnn_device *device, sparnn_stream *stream);
 
-/* The next steps of a stream: else as sparnn_run. Of a machine with deltas all of a vector is sent
- * at the beginning of each call. */
+/* The next steps of a stream: else as sparnn_run. */
 int sparnn_run_stream(sparnn_device *device, sparnn_stream *stream, const int16_t *x,
                       uint32_t steps);
 #endif

@@ -183,7 +183,12 @@ def delta_points(
     for count in macs:
         lanes = count // width
         machine = SparseConfig(
-            **structure(lanes, width=width), **_SCAN, lanes=lanes, width=width, masks=0, delta=1
+            **structure(lanes, width=width, delta=1),
+            **_SCAN,
+            lanes=lanes,
+            width=width,
+            masks=0,
+            delta=1,
         )
         placed = place(
             work.network,

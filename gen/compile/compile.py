@@ -117,6 +117,7 @@ def compile_model(
         split_scales=split_scales,
         width=width,
         masks=masks,
+        delta=None if deltas is None or is_file(config) else 1,
     )
     if deltas is None and machine.delta:
         deltas = DeltaChoice(0.0)

@@ -63,7 +63,9 @@ class Point:
         if self.delta is not None:
             values["delta"] = 1
         if self.machine == "sparse" and "lanes" in values:
-            given = {name: values[name] for name in ("width", "post_units") if name in values}
+            given = {
+                name: values[name] for name in ("width", "post_units", "delta") if name in values
+            }
             values = structure(values["lanes"], **given) | values
         return MACHINES[self.machine](**values)
 

@@ -60,15 +60,20 @@ def _file_of(machine: type[MachineConfig]) -> type[BaseModel]:
     )
 
 
-def structure(lanes: int, *, width: int = 1, post_units: int | None = None) -> dict[str, int]:
+def structure(
+    lanes: int, *, width: int = 1, post_units: int | None = None, delta: int = 0
+) -> dict[str, int]:
     """Legal ``post_units``, ``max_v`` and ``queue_depth`` for a number of lanes of a width.
 
-    One post unit for each 16 lanes, or for 32 multipliers of wide ones, rounded down to a power of
-    two that divides the lanes, at most 32; ``max_v`` is the largest power of two up to 16 that
+    One post unit for each 16 lanes, or for 32 multipliers of wide ones (16 where they see
+    differences: a block of rows has fewer pairs, and as many sums), rounded down to a power of two
+    that divides the lanes, at most 32; ``max_v`` is the largest power of two up to 16 that
     divides the lanes of a cluster. A queue holds two blocks of sums, and 8 at least.
     """
     if post_units is None:
-        macs, each = (lanes, LANES_PER_POST_UNIT) if width == 1 else (lanes * width, MACS_PER_POST)
+        macs, each = lanes, LANES_PER_POST_UNIT
+        if width > 1:
+            macs, each = lanes * width, MACS_PER_POST >> delta
         post_units = _power_of_two_divisor(lanes, min(MOST_POST_UNITS, max(1, macs // each)))
     return {
         "queue_depth": max(SparseConfig.queue_depth, 2 * width),
@@ -132,7 +137,8 @@ def load_config(
     count = chosen.setdefault("lanes", PRESETS["default"]["lanes"])
     if count >= 1:  # SparseConfig refuses the others
         width = chosen.get("width", 1)
-        chosen = structure(count, width=width, post_units=chosen.get("post_units")) | chosen
+        given = {name: chosen[name] for name in ("post_units", "delta") if name in chosen}
+        chosen = structure(count, width=width, **given) | chosen
     return SparseConfig(**chosen)
 
 
@@ -168,6 +174,7 @@ def load_machine(
                 f"--{name}: {name_or_path} is a dense machine, whose size is fixed; leave it "
                 f"out, or choose another of {', '.join(DENSE_PRESETS)}"
             )
+    _ = chosen.pop("delta", None)  # refused for the network that has thresholds
     if chosen.pop("split_scales", 0):
         raise SparnnError(
             f"--split-scales: {name_or_path} is a dense machine, whose rows have one scale each; "

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from sparnn.hdl.host.protocol import words_per_entry
+from sparnn.sim.host.deltas import delta_places
 from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.network.network import IntegerNetwork
 
@@ -29,7 +31,10 @@ def write_c_driver(folder: Path, program: MachineProgram, network: IntegerNetwor
         return False
     for name in C_DRIVER:
         text = (_SOURCES / name).read_text(encoding="utf-8")
-        (folder / name).write_text(text.replace("@LAYERS@", _layers(program)), encoding="utf-8")
+        (folder / name).write_text(
+            text.replace("@LAYERS@", _layers(program)).replace("@PLACES@", _places(program)),
+            encoding="utf-8",
+        )
     return True
 
 
@@ -49,3 +54,12 @@ def _layers(program: MachineProgram) -> str:
         orders.append(f"static const uint16_t order{index}[] = SPARNN_LAYER{index}_ORDER;")
         rows.append(f"    {{{', '.join(map(str, values))}, order{index}}},")
     return "\n".join([*orders, "static const layer_info layers[] = {", *rows, "};"])
+
+
+def _places(program: MachineProgram) -> str:
+    rows = []
+    for place in delta_places(program):
+        words = words_per_entry(program.config, place.target)
+        values = place.target.value, words, place.number, place.address, place.entries
+        rows.append(f"    {{{', '.join(map(str, values))}}},")
+    return "\n".join(["static const delta_place delta_places[] = {", *rows, "};"])

@@ -16,6 +16,7 @@ from sparnn.hdl.host.protocol import (
 )
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.host.answers import answered_words
+from sparnn.sim.host.deltas import delta_places, no_deltas
 from sparnn.sim.host.packets import state_map, state_packets
 from sparnn.sim.host.program import MachineProgram
 
@@ -71,7 +72,8 @@ def header_text(
         "/* Bits of one entry of each memory, and host words that carry it. */",
     ]
     for target in Target:
-        if target == Target.SECTION and target not in config.memories():
+        optional = target in (Target.SECTION, Target.REFERENCE, Target.TOTAL)
+        if optional and target not in config.memories():
             continue
         lines.append(_define(f"{target.name}_BITS", config.entry_bits(target)))
         lines.append(_define(f"{target.name}_WORDS", words_per_entry(config, target)))
@@ -128,8 +130,16 @@ def _network(program: MachineProgram) -> list[str]:
         "/* Words that answer to reading all states. */",
         _define("NETWORK_STATE_WORDS", _state_words(program)),
         "/* Words of a stream's states in memory, and of what reads them there. */",
-        _define("STATES_WORDS", sum(map(len, state_packets(program, {}))) + 2),
+        _define("STATES_WORDS", sum(map(len, state_packets(program, no_deltas(program)))) + 2),
         _define("MAP_WORDS", len(state_map(program)) + 2),
+        *(
+            [
+                "/* Memories and halves in which layers with thresholds hold what was sent. */",
+                _define("DELTA_PLACES", len(list(delta_places(program)))),
+            ]
+            if Target.TOTAL in program.config.memories()
+            else []
+        ),
         "/* Above 1: vectors and states of so many sequences lie one after the other; read outputs",
         "   from the store. */",
         _define("NETWORK_STREAMS", program.streams),
@@ -162,6 +172,9 @@ def _state_words(program: MachineProgram) -> int:
         + (len(layer.neurons) if layer.has_state else 0)
         for layer in program.layers
         if layer.has_hidden and not layer.continues
+    ) + sum(
+        place.entries * words_per_entry(program.config, place.target)
+        for place in delta_places(program)
     )
 
 

@@ -1,6 +1,8 @@
 """States of a sequence on their way to memory, in the form in which the machine takes them back."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from typing import Any
+
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -60,13 +62,19 @@ class StateWriter(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         select, address, entries = self._follow(m)
-        of_store = Signal()
-        m.d.comb += of_store.eq(select[20:] == Target.STORE)
         # Of an entry: words that are answered, and words that a WRITE has for it.
         config = self._config
         store = ceil_div(config.entry_bits(Target.STORE), 32), words_per_entry(config, Target.STORE)
-        state = 1, words_per_entry(config, Target.STATE)
+        state: tuple[Any, Any] = 1, words_per_entry(config, Target.STATE)
         longest = max(store[1], state[1])
+        of_store: Value = select[20:] == Target.STORE
+        if Target.TOTAL in config.memories():
+            of_store |= select[20:] == Target.REFERENCE
+            total = words_per_entry(config, Target.TOTAL)
+            if total > 1:
+                longest = max(longest, total)
+                each = Mux(select[20:] == Target.TOTAL, total, 1)
+                state = each, each
         answered, written, left = (Signal(range(longest + 1)) for _ in range(3))
         part, words = Signal(range(longest + 1)), Signal(ARGUMENT_BITS)
         m.d.comb += [

@@ -1,10 +1,9 @@
 """The machine's side of the host protocol (docs/machine.md)."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.machine import MachineConfig
 
@@ -56,8 +55,10 @@ class HostPort(wiring.Component):
     read_index: Out(12), the same as ``index``.
     read_en: Out(1), high while the entry is waited for.
     store_data: In, an entry of the store at most ``READ_LATENCY`` cycles after its address.
-    state_data: In(16), the same of a state or a counter.
+    state_data: In, the same of a state, a counter or a total, signed.
     read_counters: Out(1). What is read are counters.
+    read_references, read_totals: likewise, of a machine with ``delta``; a reference is read from
+        ``store_data``.
     """
 
     #: Cycles from ``read_addr`` to its data, the registers on the way to the clusters included.
@@ -89,10 +90,14 @@ class HostPort(wiring.Component):
                 "read_index": Out(12),
                 "read_en": Out(1),
                 "store_data": In(config.store_entry_bits),
-                "state_data": In(PREACTIVATION_BITS),
+                "state_data": In(config.read_bits),
                 "read_counters": Out(1),
             }
-            | ({"anew": Out(1)} if config.delta else {})
+            | (
+                {"anew": Out(1), "read_references": Out(1), "read_totals": Out(1)}
+                if config.delta
+                else {}
+            )
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -176,14 +181,20 @@ class HostPort(wiring.Component):
         """
         limits, target, commit = self._config.memories(), selection.target, payload.commit
         chosen = Signal(len(limits))
+        readable = [Target.STORE, Target.STATE, Target.COUNTER]
+        of_store = target == Target.STORE
+        if self._config.delta:
+            readable += [Target.REFERENCE, Target.TOTAL]
+            of_store |= target == Target.REFERENCE
+            m.d.sync += [
+                self.read_references.eq(target == Target.REFERENCE),
+                self.read_totals.eq(target == Target.TOTAL),
+            ]
         m.d.sync += [
             chosen.eq(Cat(target == kind for kind in limits)),
-            selection.of_store.eq(target == Target.STORE),
+            selection.of_store.eq(of_store),
             self.read_counters.eq(target == Target.COUNTER),
-            header.readable.eq(
-                selection.selected
-                & Cat(target == one for one in (Target.STORE, Target.STATE, Target.COUNTER)).any()
-            ),
+            header.readable.eq(selection.selected & Cat(target == one for one in readable).any()),
         ]
         m.d.comb += [
             self.entry.eq(payload.entry),
@@ -311,16 +322,22 @@ class HostPort(wiring.Component):
         left, of_store, addr = payload.left, selection.of_store, selection.addr
         wait = Signal(range(self.READ_LATENCY + 1))
         store_words = ceil_div(self._config.entry_bits(Target.STORE), 32)
-        sent, sent_last = Signal(range(store_words)), Signal(range(store_words))
-        m.d.comb += sent_last.eq(Mux(of_store, store_words - 1, 0))
-        shift = Signal(32 * store_words)
+        # Of all else an entry is a word, but for wide totals.
+        total_words = ceil_div(self._config.read_bits, 32)
+        most = max(store_words, total_words)
+        other_words: Value | int = 1
+        if total_words > 1:
+            other_words = Mux(self.read_totals, total_words, 1)
+        sent, sent_last = Signal(range(most)), Signal(range(most))
+        m.d.comb += sent_last.eq(Mux(of_store, store_words - 1, other_words - 1))
+        shift = Signal(32 * most)
         with m.State("READ"):
             # The header counts words: entries times words per entry.
             words = Signal(ARGUMENT_BITS)
             with m.If(of_store):
                 m.d.comb += words.eq(left * store_words)
             with m.Else():
-                m.d.comb += words.eq(left)
+                m.d.comb += words.eq(left * other_words if total_words > 1 else left)
             m.d.sync += [*answer.reply(Response.DATA, words), wait.eq(self.READ_LATENCY)]
             with m.If(answer.valid & self.tx.ready):
                 m.d.sync += answer.valid.eq(0)

@@ -285,6 +285,9 @@ class SparseConfig(SparseParameters):
         }
         if self.stream_bits:
             found[Target.SECTION] = (1, self.program_depth)
+        if self.delta:
+            found[Target.REFERENCE] = (1, self.reference_depth)
+            found[Target.TOTAL] = (self.post_units, self.parameter_depth)
         if self.counters:
             found[Target.COUNTER] = (self.post_units, len(Counter) * COUNTER_WORDS)
         return found
@@ -340,7 +343,16 @@ class SparseConfig(SparseParameters):
 
     def entry_bits(self, target: Target) -> int:
         """Width of one entry of a memory."""
-        return SECTION.size if target == Target.SECTION else super().entry_bits(target)
+        own = {
+            Target.SECTION: SECTION.size,
+            Target.REFERENCE: self.store_entry_bits,
+            Target.TOTAL: self.total_bits,
+        }
+        return own[target] if target in own else super().entry_bits(target)
+
+    @property
+    def read_bits(self) -> int:
+        return max(super().read_bits, self.total_bits if self.delta else 0)
 
     # Widths ----------------------------------------------------------------------------------
 

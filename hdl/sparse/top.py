@@ -108,6 +108,13 @@ class SparseMachine(wiring.Component):
             m.d.comb += [
                 parts.dispatcher.run_anew.eq(parts.host.anew),
                 parts.broadcaster.anew.eq(parts.dispatcher.anew),
+                parts.broadcaster.references.load_en.eq(parts.host.write_en.reference),
+                parts.broadcaster.references.load_addr.eq(parts.host.addr),
+                parts.broadcaster.references.load_data.eq(parts.host.entry),
+                parts.broadcaster.references.read_en.eq(
+                    parts.host.read_en & parts.host.read_references
+                ),
+                parts.broadcaster.references.read_addr.eq(parts.host.read_addr),
             ]
             for name in DIFFERENCES_PROGRAM.members:
                 m.d.comb += parts.broadcaster.differences[name].eq(parts.layer[name])
@@ -153,6 +160,9 @@ class SparseMachine(wiring.Component):
             parts.dispatcher.store_data.eq(parts.store.read_data),
             parts.host.store_data.eq(parts.store.read_data),
         ]
+        if self._config.delta:
+            with m.If(parts.host.read_references):
+                m.d.comb += parts.host.store_data.eq(parts.broadcaster.references.read_data)
         for name in STORE_PROGRAM.members:
             m.d.comb += parts.store.program[name].eq(parts.layer[name])
 
@@ -166,7 +176,7 @@ class SparseMachine(wiring.Component):
             load.data.eq(parts.host.entry),
         ]
         loaded = [kind.name.lower() for kind in (Target.MASK, Target.WEIGHT, Target.PARAMETER,
-                  Target.STATE) if kind in config.memories()]  # fmt: skip
+                  Target.STATE, Target.TOTAL) if kind in config.memories()]  # fmt: skip
         for kind in loaded:
             m.d.comb += load[f"{kind}_en"].eq(parts.host.write_en[kind])
         dealer = self._refill(m, parts.host) if config.stream_bits else None
@@ -198,7 +208,10 @@ class SparseMachine(wiring.Component):
                 for name in program.shape().members:
                     m.d.comb += program[name].eq(parts.layer[name])
             if config.delta:
-                m.d.comb += cluster.anew.eq(parts.dispatcher.anew)
+                m.d.comb += [
+                    cluster.anew.eq(parts.dispatcher.anew),
+                    cluster.state_read.total.eq(parts.host.read_totals),
+                ]
             if dealer is not None:
                 m.d.comb += [
                     cluster.dealt.eq(dealer.dealt),

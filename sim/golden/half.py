@@ -1,5 +1,6 @@
 """One half of a layer in the golden model: docs/numerics.md, *Rows* and *Deltas*."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from sparnn.sim.network.network import IntegerLayer
 
 from .arithmetic import rne
 
-__all__ = ["DeltaHalf", "Half", "differences", "half_of"]
+__all__ = ["DeltaHalf", "Half", "deltas_of", "differences", "half_of"]
 
 
 class Half:
@@ -71,13 +72,26 @@ class DeltaHalf(Half):
     """A half that is sent differences: references and row sums go from one call to the next.
 
     A call with [columns] is a step, one with [steps, columns] so many.
+
+    Parameters
+    ----------
+    references, totals
+        To begin with, [columns] and [rows]; zeros where none are given.
     """
 
-    def __init__(self, half: tuple[Any, ...], threshold: int):
+    def __init__(
+        self,
+        half: tuple[Any, ...],
+        threshold: int,
+        references: IntArray | None = None,
+        totals: IntArray | None = None,
+    ):
         super().__init__(*half)
+        columns, rows = self.weights.shape
         self.threshold = threshold
-        self.references = np.zeros(len(self.weights), np.int64)
-        self.total = np.zeros(self.weights.shape[1], np.int64)
+        self.references = np.zeros(columns, np.int64) if references is None else references
+        self.total = np.zeros(rows, np.int64) if totals is None else totals
+        self._first = self.references
 
     def __call__(self, x: IntArray) -> IntArray:
         d, self.references = differences(np.atleast_2d(x), self.threshold, self.references)
@@ -87,7 +101,7 @@ class DeltaHalf(Half):
 
     def useful(self, x: IntArray) -> int:
         """Of the sequence `x`: pairs of a non-zero weight and a difference that is sent."""
-        return super().useful(differences(x, self.threshold)[0])
+        return super().useful(differences(x, self.threshold, self._first)[0])
 
 
 def differences(
@@ -103,9 +117,22 @@ def differences(
     return sent, r
 
 
-def half_of(layer: IntegerLayer, which: str) -> Half:
-    """The input half (`x`) or the hidden half (`h`) of a layer."""
+def half_of(layer: IntegerLayer, which: str, deltas: Mapping[str, IntArray] | None = None) -> Half:
+    """The input half (`x`) or the hidden half (`h`) of a layer, with what it begins with of
+    `DELTAS`."""
     names = ("w", "factors", "mult", "shift", "bias")
     half = tuple(getattr(layer, f"{name}_{which}") for name in names)
     threshold = getattr(layer, f"delta_{which}")
-    return Half(*half) if threshold is None else DeltaHalf(half, threshold)
+    if threshold is None:
+        return Half(*half)
+    held = [(deltas or {}).get(f"{name}_{which}") for name in ("references", "totals")]
+    return DeltaHalf(half, threshold, *held)
+
+
+def deltas_of(half_x: Half, half_h: Half | None = None) -> dict[str, IntArray]:
+    """What halves hold of `DELTAS`; nothing where elements are sent."""
+    found: dict[str, IntArray] = {}
+    for which, half in (("x", half_x), ("h", half_h)):
+        if isinstance(half, DeltaHalf):
+            found |= {f"references_{which}": half.references, f"totals_{which}": half.total}
+    return found

@@ -5,8 +5,8 @@ The validated ranges of `IntegerLayer` bound every value: an accumulator by 3 ·
 2^48, its product with a multiplier by 2^63, and all others by 2^49.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -14,10 +14,11 @@ import numpy.typing as npt
 
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.errors import SimulationError
+from sparnn.sim.network.layer import DELTAS
 from sparnn.sim.network.network import NO_CLIP, STRAIGHT, WITH_STATE, IntegerLayer, IntegerNetwork
 
 from .arithmetic import hard_sigmoid, rne, saturate, sigmoid, tanh, tanh15
-from .half import half_of
+from .half import deltas_of, half_of
 from .saturation import Clamp, Clamped
 
 __all__ = [
@@ -62,6 +63,8 @@ class LayerTrace:
     left_out
         Of a layer with output prediction: whose input half was left out, [steps, units], at the
         steps they belong to.
+    deltas
+        Of a layer with thresholds, what it holds after the last step, by the names in `DELTAS`.
     """
 
     outputs: IntArray
@@ -71,6 +74,7 @@ class LayerTrace:
     clamped: Mapping[str, Clamped]
     joined: IntArray | None = None
     left_out: npt.NDArray[np.bool_] | None = None
+    deltas: Mapping[str, IntArray] = field(default_factory=dict)
 
     @property
     def saturated(self) -> dict[str, int]:
@@ -143,7 +147,8 @@ def run_network(
         Integers, [steps, inputs], within the activation bits, format `f_x` of the first layer.
     initial
         Initial states by (role, layer): `initial_h` in `f_out`, `initial_c` in `f_state`, [units].
-        Where none is given, the layer's constant one, else zero.
+        Where none is given, the layer's constant one, else zero. Of a layer with thresholds also
+        what it holds of `DELTAS`, as a trace has it.
     advance
         Called with 1 after each step of each recurrent layer.
 
@@ -160,7 +165,9 @@ def run_network(
         layer = network.layers[stage[-1]]
         if layer.join == "reset":
             h0, c0 = (states.pop((role, stage[0]), None) for role in ("initial_h", "initial_c"))
-            traces += _reset_first(network.layers[stage[0]], layer, values, h0, c0, advance)
+            both = network.layers[stage[0]], layer
+            held = [_deltas(one, index, states) for one, index in zip(both, stage, strict=True)]
+            traces += _reset_first(*both, values, h0, c0, advance, held)
             values, finals = traces[-1].outputs, traces[-1].h
             continue
         for index in stage:
@@ -169,7 +176,8 @@ def run_network(
             if layer.last_only:
                 x_layer = values[-1:] if layer.last_step else finals[np.newaxis]
             h0, c0 = states.pop(("initial_h", index), None), states.pop(("initial_c", index), None)
-            traces.append(run_layer(layer, x_layer, h0, c0, advance))
+            deltas = _deltas(layer, index, states)
+            traces.append(run_layer(layer, x_layer, h0, c0, advance, deltas))
         if len(stage) > 1:
             traces[-1] = _join(layer, traces[-2], traces[-1])
         values = traces[-1].sequence
@@ -186,6 +194,7 @@ def run_layer(
     h0: npt.NDArray[np.integer] | None = None,
     c0: npt.NDArray[np.integer] | None = None,
     advance: Advance | None = None,
+    deltas: Mapping[str, IntArray] | None = None,
 ) -> LayerTrace:
     """Run one sequence through one layer, in the layer's direction.
 
@@ -200,6 +209,8 @@ def run_layer(
         unrounded hidden state; without it, `h0` in `f_state`.
     advance
         Called with 1 after each step of a recurrent layer.
+    deltas
+        What it holds of `DELTAS` before the first step; zeros where none is given.
 
     Raises
     ------
@@ -210,16 +221,17 @@ def run_layer(
     x = x[::-1] if layer.reverse else x
     h, state = _initial(layer, h0, c0)
     clamp = Clamp(TENSORS)
-    half_x = half_of(layer, "x")
+    half_x = half_of(layer, "x", deltas)
     outputs = np.zeros((len(x), layer.units), np.int64)
     useful = half_x.useful(x)
     if not layer.has_hidden:
         for block in _blocks(len(x)):
             pre = clamp("u", half_x(x[block]), 16)[:, 0]
             outputs[block] = clamp("h", _activated(layer, pre), layer.out_bits)
-        return LayerTrace(outputs, outputs[-1], None, useful, clamp.found)
+        held = deltas_of(half_x)
+        return LayerTrace(outputs, outputs[-1], None, useful, clamp.found, deltas=held)
 
-    half_h = half_of(layer, "h")
+    half_h = half_of(layer, "h", deltas)
     cell = _CELLS[layer.kind]
     first = h
     threshold = layer.threshold
@@ -240,7 +252,15 @@ def run_layer(
     order = slice(None, None, -1 if layer.reverse else 1)
     if left_out is not None:
         left_out = left_out[order]
-    return LayerTrace(outputs[order], outputs[-1], state, useful, clamp.found, left_out=left_out)
+    return LayerTrace(
+        outputs[order],
+        outputs[-1],
+        state,
+        useful,
+        clamp.found,
+        left_out=left_out,
+        deltas=deltas_of(half_x, half_h),
+    )
 
 
 def _reset_first(
@@ -250,6 +270,7 @@ def _reset_first(
     h0: npt.NDArray[np.integer] | None,
     c0: npt.NDArray[np.integer] | None,
     advance: Advance | None,
+    deltas: Sequence[Mapping[str, IntArray]],
 ) -> tuple[LayerTrace, LayerTrace]:
     """The two layers of a GRU whose reset gate comes before the product, step by step.
 
@@ -261,7 +282,10 @@ def _reset_first(
     clamps = Clamp(TENSORS), Clamp(TENSORS)
     shape = (len(x), gates.units)
     first_h, reset, outputs = h, np.zeros(shape, np.int64), np.zeros(shape, np.int64)
-    halves = [(half_of(layer, "x"), half_of(layer, "h")) for layer in (gates, candidate)]
+    halves = [
+        (half_of(layer, "x", held), half_of(layer, "h", held))
+        for layer, held in zip((gates, candidate), deltas, strict=True)
+    ]
     bits, n = gates.out_bits, 15 + gates.f_state - gates.f_out
     for step, x_t in enumerate(x):
         u, v = (
@@ -283,8 +307,10 @@ def _reset_first(
     useful[0] += halves[0][1].useful(np.vstack([first_h, outputs[:-1]]))
     useful[1] += halves[1][1].useful(reset)
     return (
-        LayerTrace(reset, reset[-1], s, useful[0], clamps[0].found),
-        LayerTrace(outputs, outputs[-1], None, useful[1], clamps[1].found),
+        LayerTrace(reset, reset[-1], s, useful[0], clamps[0].found, deltas=deltas_of(*halves[0])),
+        LayerTrace(
+            outputs, outputs[-1], None, useful[1], clamps[1].found, deltas=deltas_of(*halves[1])
+        ),
     )
 
 
@@ -319,6 +345,22 @@ def _integers(
             f"{what} holds {array.min()} … {array.max()}: {bits} bits hold {low} … {high}"
         )
     return array.astype(np.int64)
+
+
+def _deltas(
+    layer: IntegerLayer, index: int, states: dict[tuple[str, int], npt.NDArray[np.integer]]
+) -> dict[str, IntArray]:
+    """What a layer holds of `DELTAS`, taken out of the states."""
+    found = {}
+    for role in DELTAS if layer.sends_differences else ():
+        given = states.pop((role, index), None)
+        if given is not None:
+            what, half = role.split("_")
+            weights = layer.w_x if half == "x" or layer.w_h is None else layer.w_h
+            gates, units, columns = weights.shape
+            size, bits = (columns, 16) if what == "references" else (gates * units, 48)
+            found[role] = _integers(f"{role} of layer {layer.name!r}", given, (size,), bits)
+    return found
 
 
 def _initial(

@@ -20,8 +20,10 @@ from sparnn.hdl.host.protocol import (
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.aliases import IntArray, Words
 from sparnn.sim.errors import SimulationError
+from sparnn.sim.network.layer import DELTAS
 from sparnn.sim.network.network import IntegerNetwork
 
+from .deltas import delta_places, to_entries
 from .program import MachineProgram, Run
 
 __all__ = [
@@ -100,7 +102,8 @@ def sequence_packets(
     number: of the sequence, for the runs.
     x: [steps, inputs], within the activation bits, in the network's order.
     initial: initial states by (role, layer), [units], all that are not zero: ``initial_h`` within
-        the activation bits, ``initial_c`` within 16.
+        the activation bits, ``initial_c`` within 16. Where what layers hold of
+        :data:`~sparnn.sim.network.layer.DELTAS` is among them, the run goes on with that.
     resume: go on from the states that the machine holds.
 
     Returns
@@ -133,13 +136,14 @@ def sequence_packets(
     reset = not initial and not resume
     if initial:
         parts.extend(state_packets(program, initial))
+    anew = config.delta and not resume and not _holds_deltas(initial or {})
     stored = sequence_words(program, values, f"sequence {number}")
     runs = []
     for start in range(0, len(values), program.max_steps):
         steps = min(program.max_steps, len(values) - start)
         base = program.layers[0].descriptor["in_base"]
         parts.append(_input_packets(config, base, stored[start : start + steps]))
-        flag = RUN_RESET if reset else RUN_ANEW if config.delta and not start else 0
+        flag = RUN_RESET if reset else RUN_ANEW if anew and not start else 0
         parts.append(header_words(config, header(Opcode.RUN, flag | steps)))
         reset = False
         final = start + steps == len(values)
@@ -218,10 +222,31 @@ def state_packets(
                 parts.append(
                     write_packet(config, Target.STATE, unit, base, _single_words(config, entries))
                 )
+    if _holds_deltas(initial):
+        for place in delta_places(program):
+            known.add((place.role, place.layer))
+            given = initial.get((place.role, place.layer))
+            layer = program.layers[place.layer]
+            if given is None:
+                raise SimulationError(
+                    f"the state has no {place.role} of layer {layer.name!r}: give all that a "
+                    "state has, or none of references and totals"
+                )
+            entries = to_entries(program, place, np.asarray(given))
+            references = place.target == Target.REFERENCE
+            bits = config.activation_bits if references else config.entry_bits(place.target)
+            elements = entries if references else entries[:, np.newaxis]
+            words = packed_words(elements, bits, words_per_entry(config, place.target))
+            parts.append(write_packet(config, place.target, place.number, place.address, words))
     unknown = set(initial) - known
     if unknown:
         raise SimulationError(f"the network has no state {min(unknown)}: leave it out")
     return parts
+
+
+def _holds_deltas(state: Mapping[tuple[str, int], npt.NDArray[np.integer]]) -> bool:
+    """Whether a state has references or totals."""
+    return any(role in DELTAS for role, _ in state)
 
 
 def read_packet(
@@ -237,7 +262,8 @@ def read_packet(
 
 
 def state_map(program: MachineProgram) -> Words:
-    """The packets that read what :func:`state_packets` write, in the same order."""
+    """The packets that read what :func:`state_packets` write with references and totals, in the
+    same order."""
     config = program.config
     parts = []
     for layer in program.layers:
@@ -252,6 +278,10 @@ def state_map(program: MachineProgram) -> Words:
                 read_packet(config, Target.STATE, unit, fields["state_base"], fields["out_words"])
                 for unit in range(config.post_units)
             ]
+    parts += [
+        read_packet(config, place.target, place.number, place.address, place.entries)
+        for place in delta_places(program)
+    ]
     return np.concatenate(parts) if parts else np.zeros(0, np.uint32)
 
 

@@ -22,6 +22,7 @@ class LayerProgram:
     name: what messages call the layer.
     descriptor: field -> value, every field of the machine's DESCRIPTOR.
     neurons: position -> neuron.
+    columns: position -> column of the input, -1: none; only for a machine with ``delta``.
     f_out, f_state: formats of the output and of the state.
     tiling: how the columns of a row are split, or the tiles and the schedule, for people.
     read_state: the host reads the final cell state back.
@@ -42,6 +43,7 @@ class LayerProgram:
     sequence_base: int = 0
     sequence_words: int = 0
     sequence_order: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -50,6 +52,17 @@ class LayerProgram:
     @property
     def has_hidden(self) -> bool:
         return self.kind != Kind.LINEAR
+
+    @property
+    def halves(self) -> str:
+        """Its halves: x, and h unless it is linear."""
+        return "xh" if self.has_hidden else "x"
+
+    @property
+    def rows(self) -> int:
+        """Of a half: those of the network, without the empty gate of a GRU that resets first."""
+        empty = self.descriptor.get("reset_first", 0) and self.kind == Kind.GRU
+        return (self.kind.gates - bool(empty)) * len(self.neurons)
 
     @property
     def reverse(self) -> bool:
@@ -139,6 +152,7 @@ class MachineProgram:
                         **layer,
                         "neurons": tuple(layer["neurons"]),
                         "sequence_order": tuple(layer.get("sequence_order", ())),
+                        "columns": tuple(layer.get("columns", ())),
                     }
                 )
                 for layer in content["layers"]

@@ -8,6 +8,7 @@ from .limits import ARRAYS, Int32Array, check_number, check_width, checked_array
 
 __all__ = [
     "CELL_FUNCTIONS",
+    "DELTAS",
     "GATES",
     "JOINS",
     "MOST_DELTA_BITS",
@@ -37,6 +38,10 @@ STRAIGHT = ("relu", "identity")
 
 NO_CLIP = 32767
 """The `clip` that changes nothing."""
+
+DELTAS = ("references_x", "totals_x", "references_h", "totals_h")
+"""What a layer with thresholds holds between steps: of each half its references, [columns], and its
+row sums, [gates · units]."""
 
 MOST_DELTA_BITS = 15
 """Activation bits whose differences, one bit wider, a machine multiplies."""

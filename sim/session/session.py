@@ -21,7 +21,7 @@ from sparnn.sim.verilator.hardware import VERILOG, load_program, run_sequences
 from .compare import mismatches
 from .whole import Arrays, Whole, graph_feeds
 
-__all__ = ["BACKENDS", "Backend", "Hardware", "InferenceSession", "Tensor"]
+__all__ = ["BACKENDS", "Backend", "Hardware", "InferenceSession", "Tensor", "states_after"]
 
 Backend = Literal["golden", "verilator", "netlist", "serial"]
 #: Backends: the integer golden model, the emitted Verilog in simulation, its netlist, a board.
@@ -111,19 +111,6 @@ class InferenceSession:
                 "carried on, so run whole sequences without carry_state"
             )
 
-        held = [
-            layer.name
-            for _, network in self._loaded.values()
-            for layer in network.layers
-            if layer.delta_x or layer.delta_h
-        ]
-        if carry_state and held:
-            raise SimulationError(
-                f"layer {held[0]!r} has thresholds of differences: what was sent of it is not "
-                "carried from call to call; run whole sequences without carry_state, or compile "
-                "with --delta 0"
-            )
-
     def get_inputs(self) -> list[Tensor]:
         """The model's inputs."""
         if self._whole is not None:
@@ -196,7 +183,7 @@ class InferenceSession:
         if self.backend != "golden":
             self._compare(part, list(zip(inputs, states, strict=True)), traces)
         if self.carry_state:
-            after = [_states(network, trace) for trace in traces]
+            after = [states_after(network, trace) for trace in traces]
             self.state[str(part.relative_to(self.folder))] = after
         return assemble_outputs(
             io, [output_integers(io, trace) for trace in traces], padded_steps(arrays, io)
@@ -223,7 +210,7 @@ class InferenceSession:
         return run_sequences(part, program, sequences, verilog=self.folder / VERILOG)[0]
 
 
-def _states(network: IntegerNetwork, trace: NetworkTrace) -> States:
+def states_after(network: IntegerNetwork, trace: NetworkTrace) -> States:
     """What the next call begins with."""
     found: States = {}
     for index, (layer, one) in enumerate(zip(network.layers, trace.layers, strict=True)):
@@ -234,4 +221,6 @@ def _states(network: IntegerNetwork, trace: NetworkTrace) -> States:
         found["initial_h", index] = last.h
         if one.state is not None:
             found["initial_c", index] = one.state
+    for index, one in enumerate(trace.layers):
+        found |= {(role, index): values for role, values in one.deltas.items()}
     return found

@@ -8,6 +8,7 @@ from sparnn.driver.simulated import simulated_device
 from sparnn.gen.compile import compile_model
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import run_golden
+from sparnn.sim.session.session import InferenceSession
 
 RING_WITHOUT_MASKS = "stream_bits = 64\nmasks = 0\nwidth = 2"
 
@@ -58,3 +59,29 @@ def test_outputs_states_and_faults(network, tmp_path):
         with pytest.raises(SimulationError, match="refuses the register at 0x0"):
             transport.write("MAGIC", 1)
         assert np.array_equal(device.run({"x": inputs})["y"], expected)
+
+
+def test_differences_are_kept_with_states(network, tmp_path):
+    """Streams of a network with thresholds, and what the host reads and writes by name."""
+    folder, inputs = network
+    text = "lanes = 4\npost_units = 2\nmax_v = 2\ncolumns = 32\ndelta = 1\n"
+    (tmp_path / "machine.toml").write_text(text)
+    steps = np.cumsum(inputs / 9, axis=0).astype(np.float32)
+    np.savez(tmp_path / "x.npz", x=steps)
+    compiled, config = tmp_path / "out", str(tmp_path / "machine.toml")
+    options = {"config": config, "delta": "0.03", "bus": "axi"}
+    compile_model(folder / "model.onnx", tmp_path / "x.npz", compiled, **options)
+    (whole,) = InferenceSession(compiled).run(None, {"x": steps})
+    with simulated_device(compiled) as transport:
+        device = Device(transport)
+        device.load(compiled)
+        streams = [device.stream() for _ in range(3)]
+        for at in range(4):
+            for one, stream in enumerate(streams):
+                part = np.s_[at : at + 1, one : one + 1]
+                assert np.array_equal(stream.run(steps[part])["y"], whole[part])
+        device.run(steps[:5, :1])
+        state = device.state()
+        device.run(steps[:3, 1:2])
+        later = device.run(steps[5:, :1], state=state)["y"]
+        assert np.array_equal(later, whole[5:, :1])

@@ -33,6 +33,8 @@ class HostModel(HostCells):
         Target.PARAMETER: ("parameter_depth", 1),
         Target.STATE: ("state_depth", 1),
         Target.STORE: ("store_depth", 1),
+        Target.REFERENCE: ("reference_depth", 1),
+        Target.TOTAL: ("parameter_depth", 1),
     }
 
     def __init__(self, config):
@@ -56,7 +58,7 @@ class HostModel(HostCells):
             if opcode == Opcode.SELECT:
                 target, index, address = Target(argument >> 20), argument & 0xFFFFF, 0
                 lanes = target in (Target.MASK, Target.WEIGHT)
-                units = target in (Target.PARAMETER, Target.STATE)
+                units = target in (Target.PARAMETER, Target.STATE, Target.TOTAL)
                 limit = self.config.lanes if lanes else self.config.post_units if units else 1
                 assert index < limit
             elif opcode == Opcode.ADDRESS:
@@ -69,14 +71,14 @@ class HostModel(HostCells):
                     assert entry >> bits == 0, "bits beyond the entry"
                     name, factor = self.DEPTHS[target]
                     assert address < getattr(self.config, name) * factor, f"beyond {name}"
-                    self.memories[target, index, address] = entry
+                    self.write(target, index, address, entry)
                     address += 1
             elif opcode == Opcode.READ:
-                assert target in (Target.STATE, Target.STORE)
+                assert target not in (Target.PROGRAM, Target.MASK, Target.WEIGHT)
                 each = -(-self.config.entry_bits(target) // 32)
                 answer.append(Response.DATA << 28 | argument * each)
                 for _ in range(argument):
-                    entry = self.memories[target, index, address]
+                    entry = self.read(target, index, address)
                     answer.extend(entry >> 32 * k & 0xFFFFFFFF for k in range(each))
                     address += 1
             elif opcode == Opcode.RUN:
@@ -90,6 +92,27 @@ class HostModel(HostCells):
         return answer
 
     # The network ---------------------------------------------------------------------------------
+
+    def write(self, target, index, address, entry):
+        """An entry of the host's."""
+        if target == Target.REFERENCE:
+            bits = self.config.activation_bits
+            elements = [entry >> bits * k & (1 << bits) - 1 for k in range(self.config.post_units)]
+            self.references[address] = [signed(element, bits) for element in elements]
+        elif target == Target.TOTAL:
+            self.totals[index, address] = signed(entry, self.config.total_bits)
+        else:
+            self.memories[target, index, address] = entry
+
+    def read(self, target, index, address):
+        """An entry for the host."""
+        if target == Target.REFERENCE:
+            bits = self.config.activation_bits
+            elements = enumerate(self.references[address])
+            return sum((element & (1 << bits) - 1) << bits * k for k, element in elements)
+        if target == Target.TOTAL:
+            return self.totals[index, address] & (1 << self.config.total_bits) - 1
+        return self.memories[target, index, address]
 
     def run(self, steps, reset):
         answer = []

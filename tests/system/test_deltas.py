@@ -12,9 +12,11 @@ from sparnn.gen.machines.shared.steps import single_steps
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
-from sparnn.sim.host.packets import constant_states
+from sparnn.sim.host.packets import constant_states, sequence_packets
 from sparnn.sim.session.compare import mismatches
+from sparnn.sim.session.session import states_after
 from sparnn.sim.verilator.hardware import run_sequences
 
 CONFIG = SparseConfig(
@@ -104,6 +106,38 @@ def test_sequences_begin_anew_and_runs_go_on(machine):
     for given in ({}, states):
         for steps in (1, 2, 20):
             run(machine, network, sequences, given, steps)
+
+
+def test_sequences_in_pieces(machine):
+    """References and totals go to the machine and come back by the golden model: a whole sequence
+    and its pieces, each in a run of its own behind another sequence's, have the same outputs."""
+    for seed, threshold in ((3, 9), (5, 4), (8, 0)):
+        network, (x, other) = drawn(seed, directions=False)
+        network = thresholds(network, threshold, threshold)
+        placed = place(network, CONFIG)
+        placed.image.astype("<u4").tofile(machine / "image.bin")
+        states, given = constant_states(network), []
+        for piece in (x[:2], x[2:3], x[3:]):
+            given += [(piece, states), (other, constant_states(network))]
+            states = states_after(network, run_network(network, piece, states))
+        results, _ = run_sequences(machine, placed.program, given)
+        traces = [run_network(network, *one) for one in given]
+        assert mismatches(placed.program, results, traces) == (0, None)
+        whole = run_network(network, x, constant_states(network)).layers[-1]
+        if not network.layers[-1].last_only:
+            pieces = [trace.layers[-1].outputs for trace in traces[::2]]
+            assert np.array_equal(np.concatenate(pieces), whole.outputs)
+
+
+def test_states_are_whole(machine):
+    network, (x, _) = drawn(3, directions=False, layers=1)
+    network = thresholds(network, 9, 5)
+    states = states_after(network, run_network(network, x))
+    _ = states.pop(("totals_h", 0))
+    with pytest.raises(SimulationError, match="no totals_h of layer"):
+        sequence_packets(place(network, CONFIG).program, 0, x, states)
+    with pytest.raises(SimulationError, match=r"references_x .* \[7\]|must be integers"):
+        run_network(network, x, {("references_x", 0): np.zeros(1, np.int64)})
 
 
 def test_other_machines_refuse_thresholds():

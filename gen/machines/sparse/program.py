@@ -217,6 +217,7 @@ def _program(placed: SparsePlacement) -> MachineProgram:
                     layer.f_state,
                     f"V = {1 << place.v_log2}",
                     reads_state(placed, number, index),
+                    columns=tuple(int(n) for n in place.columns) if config.delta else (),
                 )
             )
         if number in placed.read:

@@ -10,7 +10,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 from sparnn.hdl.sparse.lane.ports import broadcast_layout, local_word_bits, tokens_layout
 
-from .differences import DIFFERENCES_PROGRAM, Differences
+from .differences import DIFFERENCES_PROGRAM, Differences, references_signature
 from .vectors import sent_word_layout, vector_word_layout
 
 __all__ = ["BROADCAST_PROGRAM", "Broadcaster"]
@@ -44,8 +44,8 @@ class Broadcaster(wiring.Component):
 
     Members
     -------
-    differences, anew: only with ``delta``; the former as ``program``, the latter with ``start``:
-        all references are zero.
+    differences, anew, references: only with ``delta``; the first as ``program``, the second with
+        ``start``: all references are zero; the last is the host's, between runs.
     """
 
     def __init__(self, config: SparseConfig) -> None:
@@ -62,7 +62,15 @@ class Broadcaster(wiring.Component):
                 "broadcast_en": Out(config.max_v),
                 "tokens": Out(tokens_layout(config)),
             }
-            | ({"differences": In(DIFFERENCES_PROGRAM), "anew": In(1)} if config.delta else {})
+            | (
+                {
+                    "differences": In(DIFFERENCES_PROGRAM),
+                    "anew": In(1),
+                    "references": In(references_signature(config)),
+                }
+                if config.delta
+                else {}
+            )
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -203,4 +211,5 @@ class Broadcaster(wiring.Component):
             differences.i.eq(item),
             differences.i_valid.eq(valid),
         ]
+        wiring.connect(m, wiring.flipped(self.references), differences.references)
         return differences.o, differences.o_valid

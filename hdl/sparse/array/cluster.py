@@ -18,8 +18,8 @@ from sparnn.hdl.sparse.lane.ports import (
     lane_program,
     tokens_layout,
 )
+from sparnn.hdl.sparse.post.ports import post_read_signature
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
-from sparnn.hdl.sparse.post.state import state_read_signature
 from sparnn.hdl.sparse.post.tags import PEEPHOLE_PROGRAM, POST_PROGRAM, ROW_TAG, row_sum_layout
 from sparnn.hdl.sparse.post.unit import PostUnit
 
@@ -52,7 +52,7 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
             "broadcast_en": In(config.max_v),
             "load": In(load_layout(config)),
             "x_taken": Out(2 * config.threads),
-            "state_read": In(state_read_signature(config)),
+            "state_read": In(post_read_signature(config)),
             "out": Out(stream.Signature(signed(PREACTIVATION_BITS))),
         }
         | ({"anew": In(1)} if config.delta else {})
@@ -86,7 +86,7 @@ class Cluster(wiring.Component):
         position modulo ``max_v``.
     load: the host's load bus.
     x_taken: of each thread, input halves collected, modulo 4: two bits.
-    state_read: host read of the cell state, a cycle later than the post unit's; only between runs.
+    state_read: the host's reads of the post unit, a cycle later than there; only between runs.
     dealt, rooms: only with weights from external memory: a word of it for a lane, and of each lane
         whether its rings, of weights and of masks, have room.
     wrong: only with ``parity``: a word of masks, weights or states that was read is damaged.
@@ -125,7 +125,13 @@ class Cluster(wiring.Component):
         ]
 
         if config.delta:
-            m.d.comb += post.anew.eq(here.anew)
+            m.d.comb += [
+                post.anew.eq(here.anew),
+                post.total_load.en.eq(here.load.total_en & here.mine),
+                post.total_load.addr.eq(here.load.addr),
+                post.total_load.data.eq(here.load.data),
+            ]
+            m.d.sync += post.state_read.total.eq(self.state_read.total)
         if config.peepholes:
             m.d.comb += post.peephole_program.eq(here.peephole_program)
 

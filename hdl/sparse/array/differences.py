@@ -10,12 +10,28 @@ from sparnn.hdl.sparse.descriptor import DESCRIPTOR
 
 from .vectors import sent_word_layout, vector_word_layout
 
-__all__ = ["DIFFERENCES_PROGRAM", "Differences"]
+__all__ = ["DIFFERENCES_PROGRAM", "Differences", "references_signature"]
 
 #: What must be known of the loop that runs; static from 5 cycles before ``start``.
 DIFFERENCES_PROGRAM = DESCRIPTOR.layout(
     ("in_words", "out_words", "delta_x", "delta_h", "reference_base")
 )
+
+
+def references_signature(config: SparseConfig) -> wiring.Signature:
+    """The host writes a word of references, or reads one: ``read_data`` belongs to the
+    ``read_addr`` of the cycle before, in which ``read_en`` was high. Only while no layer runs."""
+    address = clog2(config.reference_depth)
+    return wiring.Signature(
+        {
+            "load_en": Out(1),
+            "load_addr": Out(address),
+            "load_data": Out(config.store_entry_bits),
+            "read_en": Out(1),
+            "read_addr": Out(address),
+            "read_data": In(config.store_entry_bits),
+        }
+    )
 
 
 class Differences(wiring.Component):
@@ -35,6 +51,7 @@ class Differences(wiring.Component):
     anew: In(1), with ``start``: references count as zero in the first vector of each kind.
     i, i_valid: In, a word (:func:`~.vectors.vector_word_layout`).
     o, o_valid: Out, what is sent of it (:func:`~.vectors.sent_word_layout`).
+    references: In(:func:`references_signature`).
     """
 
     LATENCY = 3
@@ -50,6 +67,7 @@ class Differences(wiring.Component):
                 "i_valid": In(1),
                 "o": Out(sent_word_layout(config)),
                 "o_valid": Out(1),
+                "references": In(references_signature(config)),
             }
         )
 
@@ -71,7 +89,11 @@ class Differences(wiring.Component):
         item = Signal(word, reset_less=True)
         item_fresh, valid = Signal(), Signal()
         item_addr = Signal.like(address, reset_less=True)
-        m.d.comb += read.addr.eq(address)
+        host = self.references
+        m.d.comb += [
+            read.addr.eq(Mux(host.read_en, host.read_addr, address)),
+            host.read_data.eq(read.data),
+        ]
         m.d.sync += [
             item.eq(self.i),
             item_fresh.eq(fresh),
@@ -101,12 +123,17 @@ class Differences(wiring.Component):
 
         # Cycle 3: what is sent, and the references after it.
         written = Signal.like(before, reset_less=True)
+        written_addr = Signal.like(address, reset_less=True)
         m.d.sync += [
             self.o_valid.eq(late_valid),
             *(self.o[name].eq(late[name]) for name in ("half", "thread", "last")),
-            write.addr.eq(late_addr),
+            written_addr.eq(late_addr),
         ]
-        m.d.comb += [write.en.eq(self.o_valid), write.data.eq(written)]
+        m.d.comb += [
+            write.en.eq(self.o_valid | host.load_en),
+            write.addr.eq(Mux(host.load_en, host.load_addr, written_addr)),
+            write.data.eq(Mux(host.load_en, host.load_data, written)),
+        ]
         for k in range(config.post_units):
             element, old = (v.word_select(k, bits) for v in (item.values, before))
             d = Signal(signed(width), name=f"difference{k}", reset_less=True)

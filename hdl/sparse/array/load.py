@@ -13,6 +13,8 @@ def load_layout(config: SparseConfig) -> data.StructLayout:
     targets = [Target.PARAMETER, Target.STATE]
     if not config.stream_bits:
         targets += [Target.MASK, Target.WEIGHT]
+    if config.delta:
+        targets.append(Target.TOTAL)
     width = max(config.entry_bits(target) for target in targets)
     return data.StructLayout(
         {
@@ -24,4 +26,5 @@ def load_layout(config: SparseConfig) -> data.StructLayout:
             "parameter_en": 1,
             "state_en": 1,
         }
+        | ({"total_en": 1} if config.delta else {})
     )

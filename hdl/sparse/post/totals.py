@@ -10,7 +10,29 @@ from sparnn.hdl.sparse.config import SparseConfig
 
 from .tags import ROW_TAG, row_sum_layout, row_total_layout
 
-__all__ = ["RowTotals"]
+__all__ = ["RowTotals", "total_load_signature", "total_read_signature"]
+
+
+def total_load_signature(config: SparseConfig) -> wiring.Signature:
+    """The host writes one total. Only while no layer runs."""
+    return wiring.Signature(
+        {
+            "en": Out(1),
+            "addr": Out(unsigned(clog2(config.parameter_depth))),
+            "data": Out(signed(config.total_bits)),
+        }
+    )
+
+
+def total_read_signature(config: SparseConfig) -> wiring.Signature:
+    """The host reads one total: explained in :class:`RowTotals`."""
+    return wiring.Signature(
+        {
+            "en": Out(1),
+            "addr": Out(unsigned(clog2(config.parameter_depth))),
+            "data": In(signed(config.total_bits)),
+        }
+    )
 
 
 class RowTotals(wiring.Component):
@@ -33,6 +55,8 @@ class RowTotals(wiring.Component):
     start: In(1), a pulse when no row is inside: the next row has the total at ``base``.
     base: In(parameter address).
     anew: In(1), with ``start``: totals are zero before the first step.
+    load: In ``en``, ``addr``, ``data``: the host writes one. read: ``en`` and ``addr`` in, ``data``
+        out three cycles after ``en`` rose. Both only while no layer runs.
     i: In(stream of :func:`row_sum_layout`).
     o: Out(stream of :func:`row_total_layout`). A hole passes in its place.
     """
@@ -46,6 +70,8 @@ class RowTotals(wiring.Component):
                 "start": In(1),
                 "base": In(unsigned(clog2(config.parameter_depth))),
                 "anew": In(1),
+                "load": In(total_load_signature(config)),
+                "read": In(total_read_signature(config)),
                 "i": In(stream.Signature(row_sum_layout(config))),
                 "o": Out(stream.Signature(row_total_layout(config))),
             }
@@ -60,23 +86,28 @@ class RowTotals(wiring.Component):
         )
         place = Signal.like(memory.write_addr)
         taken, again, first = Signal(), Signal(), Signal()
-        valid, write = Signal(), Signal()
+        valid, write, reading = Signal(), Signal(), Signal()
         total = Signal(signed(config.total_bits), reset_less=True)
         last_tag = Signal(ROW_TAG, reset_less=True)
         m.d.comb += [
             self.i.ready.eq((~valid | self.o.ready) & memory.ready & ~again),
             taken.eq(self.i.valid & self.i.ready),
-            memory.base.eq(self.base),
-            memory.restart.eq(self.start | again),
+            memory.base.eq(Mux(self.read.en, self.read.addr, self.base)),
+            memory.restart.eq(self.start | again | (self.read.en & ~reading)),
             memory.next.eq(taken & ~tag.hole),
-            memory.write_en.eq(write),
-            memory.write_addr.eq(place),
-            memory.write_data.eq(total),
+            memory.write_en.eq(write | self.load.en),
+            memory.write_addr.eq(Mux(self.load.en, self.load.addr, place)),
+            memory.write_data.eq(Mux(self.load.en, self.load.data, total)),
+            self.read.data.eq(memory.value),
             self.o.valid.eq(valid),
             self.o.payload.psum.eq(total),
             self.o.payload.tag.eq(last_tag),
         ]
-        m.d.sync += [write.eq(taken & ~tag.hole), again.eq(taken & tag.step_end)]
+        m.d.sync += [
+            write.eq(taken & ~tag.hole),
+            again.eq(taken & tag.step_end),
+            reading.eq(self.read.en),
+        ]
         with m.If(self.o.ready):
             m.d.sync += valid.eq(0)
         with m.If(taken):

@@ -1,6 +1,6 @@
 """The post unit: one per cluster."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Mux
 from amaranth.lib import wiring
 
 from sparnn.hdl.common.stream_buffer import StreamBuffer
@@ -40,8 +40,8 @@ class PostUnit(wiring.Component):
     out: Out(stream of signed(16)), one item per word of every step, 0 for a hole.
     parameter_load: In ``en``, ``addr``, ``data`` (:data:`PARAMETER_LAYOUT`).
     state_load: In ``en``, ``addr``, ``data``.
-    state_read: ``en`` and ``addr`` in, ``data`` out three cycles later. All three only while no
-        layer runs.
+    state_read: :func:`~.ports.post_read_signature`. All three only while no layer runs.
+    total_load: as ``state_load``, on a machine with ``delta``.
     wrong: Out(1), on a machine with ``parity``: a state that was read is damaged.
     """
 
@@ -65,6 +65,7 @@ class PostUnit(wiring.Component):
                 totals.anew.eq(self.anew),
                 totals.base.eq(self.program.parameter_base),
             ]
+            wiring.connect(m, wiring.flipped(self.total_load), totals.load)
         else:
             wiring.connect(m, wiring.flipped(self.sums), requantizer.i)
         wiring.connect(m, requantizer.o, join.i)
@@ -91,7 +92,18 @@ class PostUnit(wiring.Component):
         wiring.connect(m, cell.o, wiring.flipped(self.out))
         wiring.connect(m, wiring.flipped(self.parameter_load), requantizer.load)
         wiring.connect(m, wiring.flipped(self.state_load), cell.load)
-        wiring.connect(m, wiring.flipped(self.state_read), cell.read)
+        if self._config.delta:
+            m.d.comb += [
+                totals.read.en.eq(self.state_read.en & self.state_read.total),
+                totals.read.addr.eq(self.state_read.addr),
+                cell.read.en.eq(self.state_read.en & ~self.state_read.total),
+                cell.read.addr.eq(self.state_read.addr),
+                self.state_read.data.eq(
+                    Mux(self.state_read.total, totals.read.data, cell.read.data)
+                ),
+            ]
+        else:
+            wiring.connect(m, wiring.flipped(self.state_read), cell.read)
         m.d.comb += [
             requantizer.start.eq(self.start),
             requantizer.base.eq(self.program.parameter_base),

@@ -41,6 +41,14 @@ def test_structure_of_wide_lanes(lanes, width, post_units, max_v, queue_depth):
     assert structure(lanes, width=width) == wanted
 
 
+def test_structure_of_wide_lanes_that_see_differences(tmp_path):
+    assert structure(8, width=8, delta=1)["post_units"] == 4
+    assert structure(8, delta=1) == structure(8)
+    assert load_config(None, 8, width=8, delta=1).post_units == 4
+    (tmp_path / "m.toml").write_text("lanes = 8\nwidth = 8\ndelta = 1\n")
+    assert load_config(str(tmp_path / "m.toml")).post_units == 4
+
+
 def test_every_number_of_lanes_is_legal():
     for lanes in range(1, 1025):
         assert load_config(None, lanes).lanes == lanes

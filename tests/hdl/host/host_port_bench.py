@@ -38,6 +38,16 @@ SHAPES = {
         "activation_bits": 9,
         "counters": 1,
     },
+    "deltas": {
+        "lanes": 4,
+        "post_units": 4,
+        "max_v": 1,
+        "chunk": 16,
+        "weight_bits": 14,
+        "activation_bits": 15,
+        "delta": 1,
+        "reference_depth": 13,
+    },
     "store": {"lanes": 16, "post_units": 16, "max_v": 1, "chunk": 128, "activation_bits": 8},
 }
 
@@ -81,6 +91,8 @@ class Machine:
             Target.STATE: c.state_depth,
             Target.STORE: c.store_depth,
             Target.COUNTER: len(Counter) * COUNTER_WORDS,
+            Target.REFERENCE: c.reference_depth,
+            Target.TOTAL: c.parameter_depth,
         }[target]
 
     def copies(self, target: Target) -> int:
@@ -90,7 +102,9 @@ class Machine:
             return self.config.lanes
         if target == Target.COUNTER and not self.config.counters:
             return 0
-        if target in (Target.PARAMETER, Target.STATE, Target.COUNTER):
+        if target in (Target.REFERENCE, Target.TOTAL) and not self.config.delta:
+            return 0
+        if target in (Target.PARAMETER, Target.STATE, Target.COUNTER, Target.TOTAL):
             return self.config.post_units
         return 1
 
@@ -132,13 +146,14 @@ class Machine:
                     memory[self.address] = entry & (1 << bits) - 1
                 self.address += 1
             return refusal if len(payload) % size or self.target == Target.COUNTER else []
-        readable = self.target in (Target.STORE, Target.STATE, Target.COUNTER)
+        readable = self.target not in (Target.PROGRAM, Target.MASK, Target.WEIGHT, Target.PARAMETER)
         if opcode == Opcode.READ and readable and 0 < argument <= depth - self.address:
             answer = [header(Response.DATA, argument * size)]
             for _ in range(argument):
                 entry = memory.get(self.address, 0)
-                if self.target != Target.STORE and entry >> bits - 1:
-                    entry |= WORD - (1 << bits) + 1  # sign-extended
+                of_store = self.target in (Target.STORE, Target.REFERENCE)
+                if not of_store and entry >> bits - 1:
+                    entry |= -1 << bits  # sign-extended
                 answer += [entry >> 32 * k & WORD for k in range(size)]
                 self.address += 1
             return answer
@@ -162,7 +177,9 @@ class Bench:
         self.memories: dict[tuple[Target, int], dict[int, int]] = {}
         self.started: list[tuple[int, bool]] = []
         self.begun: list[tuple[Target, int]] = []
-        self.memory_kinds = [kind for kind in Target if kind not in UNWRITTEN]
+        self.memory_kinds = [
+            kind for kind in Target if kind not in UNWRITTEN and self.model.copies(kind)
+        ]
         self.dut = HostPort(self.config)
 
     def record(self, ctx) -> None:
@@ -201,10 +218,16 @@ class Bench:
             state = 0x5A5A  # nothing is promised without ``read_en``
             if ctx.get(dut.read_en):
                 address = ctx.get(dut.read_addr)
-                store_data = self.memories.get((Target.STORE, 0), {}).get(address, 0)
                 kind = Target.COUNTER if ctx.get(dut.read_counters) else Target.STATE
+                of_store = Target.STORE
+                if self.config.delta:
+                    kind = Target.TOTAL if ctx.get(dut.read_totals) else kind
+                    of_store = Target.REFERENCE if ctx.get(dut.read_references) else of_store
+                store_data = self.memories.get((of_store, 0), {}).get(address, 0)
                 where = (kind, ctx.get(dut.read_index))
                 state = self.memories.get(where, {}).get(address, 0)
+                bits = self.config.entry_bits(kind)
+                state |= -(state >> bits - 1) << bits & (1 << self.config.read_bits) - 1
             states.append(state)
             await ctx.tick()
             busy = busy_next

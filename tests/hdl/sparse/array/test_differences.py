@@ -110,3 +110,55 @@ def test_differences(units: int, bits: int, threads: int, lengths: tuple[int, in
 
     run(dut, bench)
     assert found == expected
+
+
+def test_the_host_writes_and_reads() -> None:
+    """Between runs; a run without ``anew`` goes on from what was written."""
+    bits, units = 8, 2
+    config = SparseConfig(
+        lanes=units, max_v=1, post_units=units, activation_bits=bits, delta=1, reference_depth=32
+    )
+    dut = Differences(config)
+    written = {3: [-128, 127], 4: [5, -5], 31: [0, 1]}
+    found = []
+
+    async def read(ctx, address: int) -> list[int]:
+        ctx.set(dut.references.read_addr, address)
+        ctx.set(dut.references.read_en, 1)
+        await ctx.tick()
+        word = ctx.get(dut.references.read_data)
+        ctx.set(dut.references.read_en, 0)
+        await ctx.tick()
+        return [signed(word >> bits * k & (1 << bits) - 1, bits) for k in range(units)]
+
+    async def bench(ctx) -> None:
+        for address, values in written.items():
+            ctx.set(dut.references.load_addr, address)
+            ctx.set(dut.references.load_data, packed(values, bits))
+            ctx.set(dut.references.load_en, 1)
+            await ctx.tick()
+        ctx.set(dut.references.load_en, 0)
+        for address, values in written.items():
+            assert await read(ctx, address) == values
+        program = {"in_words": 2, "out_words": 1, "delta_x": 4, "reference_base": 3}
+        ctx.set(dut.program, program)
+        await ctx.tick().repeat(5)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        ctx.set(dut.i_valid, 1)
+        for word, values in enumerate(([-124, -128], [10, -9])):
+            ctx.set(dut.i, {"values": packed(values, bits), "last": word})
+            await ctx.tick()
+        ctx.set(dut.i_valid, 0)
+        for _ in range(6):
+            if ctx.get(dut.o_valid):
+                value = int(ctx.get(dut.o.values))
+                found.append([signed(value >> 9 * k & 511, 9) for k in range(units)])
+            await ctx.tick()
+        assert await read(ctx, 3) == [-128, -128]
+        assert await read(ctx, 4) == [10, -5]
+        assert await read(ctx, 31) == [0, 1]
+
+    run(dut, bench)
+    assert found == [[0, -255], [5, 0]]

@@ -62,3 +62,52 @@ def test_totals(rows: int, idle: float, stall: float) -> None:
             assert hole or one["psum"] == value
 
     run(dut, feed, check)
+
+
+def test_the_host_writes_and_reads() -> None:
+    """Between runs; a run without ``anew`` goes on from what was written."""
+    config = SparseConfig(delta=1, parameter_depth=16)
+    dut = RowTotals(config)
+    rng = random.Random(3)
+    top = 1 << config.total_bits - 1
+    base, written = 5, [-top, top - 1, 0, rng.randrange(-top, top)]
+    jumps = [top - 1, -top, 7, -written[3]]
+
+    async def read(ctx, address: int) -> int:
+        ctx.set(dut.read.addr, address)
+        ctx.set(dut.read.en, 1)
+        await ctx.tick().repeat(3)
+        values = []
+        for _ in range(3):  # for as long as it is asked
+            values.append(ctx.get(dut.read.data))
+            await ctx.tick()
+        assert len(set(values)) == 1
+        ctx.set(dut.read.en, 0)
+        await ctx.tick()
+        return values[0]
+
+    async def bench(ctx) -> None:
+        for address, value in [*enumerate(written, base), (15, -3)]:
+            ctx.set(dut.load.addr, address)
+            ctx.set(dut.load.data, value)
+            ctx.set(dut.load.en, 1)
+            await ctx.tick()
+        ctx.set(dut.load.en, 0)
+        await ctx.tick()
+        for row in (2, 0, 3, 1):
+            assert await read(ctx, base + row) == written[row]
+        ctx.set(dut.base, base)
+        ctx.set(dut.start, 1)
+        ctx.set(dut.o.ready, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        items = [
+            {"psum": jump, "tag": {**TAG, "step_end": row == 3}} for row, jump in enumerate(jumps)
+        ]
+        await send(ctx, dut.i, items)
+        await ctx.tick().repeat(3)
+        for row, jump in enumerate(jumps):
+            assert await read(ctx, base + row) == written[row] + jump
+        assert await read(ctx, 15) == -3
+
+    run(dut, bench)
