@@ -348,7 +348,7 @@ class PairStage(wiring.Component):
         ]
         # Block RAMs have the enable for nothing, and chips save what a read takes.
         m.d.comb += [
-            memories.weights.en.eq(~nothing[_ADDRESS - 1]),
+            memories.weights.en.eq(~nothing[_ADDRESS - 1 + apart]),
             memories.activations.en.eq(~nothing[_ADDRESS - 1]),
         ]
         # Cycle 3: the memories' outputs. Cycle 4: a register behind each memory. Cycle 5: one
