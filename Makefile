@@ -73,7 +73,7 @@ help:
 	@echo 'make zoo         all trained networks of examples/, into docs/results (long)'
 	@echo 'make bench-fpga  area and clock on FPGA families (long); ARGS=--write: into docs/results'
 	@echo 'make liberty     fetch the standard cells that logic areas refer to (needs apt)'
-	@echo 'make fuzz        a thousand corrupt and hostile files'
+	@echo 'make fuzz        a thousand corrupt and hostile files; ARGS=--write: into docs/results'
 	@echo 'make regress     random machines and networks for MINUTES=$(MINUTES) minutes'
 	@echo 'make bitstream   BOARD=$(BOARD) MODEL=$(MODEL): what the board loads, in build/$(BOARD)'
 	@echo 'make user        .venv for compiling and simulating; make venv: for everything'

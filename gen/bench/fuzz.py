@@ -1,27 +1,25 @@
 """`make fuzz`: corrupt, truncated and hostile models and archives, from a seed.
 
-Each case is a file that `sparnn check` and the reading of sample inputs get to see, in a process of
-its own. It may be taken or refused with a sentence. It must not end with a traceback, take longer
-than ten seconds or more than a gibibyte of memory, or write anything.
+Each case (gen/bench/fuzz_files.py) is a file that `sparnn check` and the reading of sample inputs
+get to see, in a process of its own. It may be taken or refused with a sentence. It must not end
+with a traceback, take longer than ten seconds or more than a gibibyte of memory, or write anything.
+``--write`` puts a table into docs/results/fuzz.json.
 """
 
 import argparse
-import io
+import datetime
+import importlib.metadata
+import json
 import os
 import resource
 import signal
-import struct
 import sys
 import tempfile
-import time
 import traceback
-import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from typing import Any
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.graph.check import check_model
@@ -29,337 +27,36 @@ from sparnn.gen.graph.read import read_model
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
-__all__ = ["Found", "main", "mutated", "tried"]
+from .fuzz_files import mutated
+from .tables import write_pages
 
+__all__ = ["Found", "content", "main", "tried"]
+
+RESULTS = Path("docs/results/fuzz.json")
 _SECONDS, _BYTES = 10, 1 << 30
 #: Seconds of the clock after which a case hangs.
 _WAIT = 240
 _REFUSED = (SparnnError, ConfigurationError, SimulationError)
-#: Names that a hostile file may write to or read from.
-_OUTSIDE = ("../outside", "/etc/passwd", "../../x.bin", "a/../../b")
-_ABSURD = (0, -1, 1 << 31, 1 << 40, (1 << 63) - 1, -(1 << 63))
-
-Random = np.random.Generator
+#: What was broken, by a case's number modulo their count.
+_BROKEN = ("bytes of the model's file", "the model: sizes, types, nodes, bodies", "the archive")
 
 
 @dataclass(frozen=True)
 class Found:
-    """What became of a case. wrong: "" where it is as it should be."""
+    """What became of a case.
+
+    Members
+    -------
+    what: the ways in which it was broken. refused: with a sentence; else it was taken.
+    wrong: "" where it is as it should be. seconds: of the processor.
+    """
 
     number: int
     what: str
+    refused: bool
     wrong: str
     seconds: float
     megabytes: float
-
-
-def _seeds() -> list[ModelProto]:
-    """Small models that are taken."""
-    models = []
-    rng = np.random.default_rng(0)
-    for op, gates in (("LSTM", 4), ("GRU", 3), ("RNN", 1)):
-        weights = [
-            numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
-            for name, shape in (
-                ("w", (1, gates * 5, 3)),
-                ("r", (1, gates * 5, 5)),
-                ("b", (1, gates * 10)),
-                ("v", (5, 2)),
-            )
-        ]
-        weights.append(numpy_helper.from_array(np.array([1]), "one"))
-        nodes = [
-            helper.make_node("Softmax" if op == "RNN" else "Identity", ["x"], ["xs"], "front"),
-            helper.make_node(op, ["xs", "w", "r", "b"], ["y"], "cell", hidden_size=5),
-            helper.make_node("Squeeze", ["y", "one"], ["s"], "flat"),
-            helper.make_node("MatMul", ["s", "v"], ["out"], "head"),
-        ]
-        graph = helper.make_graph(
-            nodes,
-            "g",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["t", "n", 3])],
-            [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["t", "n", 2])],
-            weights,
-        )
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-        model.ir_version = 8
-        models.append(model)
-    return [*models, _branched(models[0]), _unrolled(), _scanned()]
-
-
-def _weights() -> list[TensorProto]:
-    """Of an RNN that stands as single operators, and its first state."""
-    rng = np.random.default_rng(1)
-    shapes = (("w", (3, 5)), ("r", (5, 5)), ("h", (2, 5)))
-    return [
-        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
-        for name, shape in shapes
-    ]
-
-
-def _step(x: str, h: str, out: str) -> list[NodeProto]:
-    return [
-        helper.make_node("MatMul", [x, "w"], [f"{out}_x"]),
-        helper.make_node("MatMul", [h, "r"], [f"{out}_h"]),
-        helper.make_node("Add", [f"{out}_x", f"{out}_h"], [f"{out}_sum"]),
-        helper.make_node("Tanh", [f"{out}_sum"], [out]),
-    ]
-
-
-def _unrolled() -> ModelProto:
-    """An RNN whose six steps stand as single operators."""
-    nodes, h = [], "h"
-    weights = _weights()
-    for t in range(6):
-        weights.append(numpy_helper.from_array(np.array(t), f"t{t}"))
-        nodes.append(helper.make_node("Gather", ["x", f"t{t}"], [f"x{t}"], axis=0))
-        nodes += _step(f"x{t}", h, f"h{t}")
-        h = f"h{t}"
-    return _model(nodes, weights, h, [2, 5])
-
-
-def _scanned() -> ModelProto:
-    """An RNN whose step is the body of a Scan."""
-    kind = TensorProto.FLOAT
-    body = helper.make_graph(
-        [*_step("step", "before", "after"), helper.make_node("Identity", ["after"], ["each"])],
-        "body",
-        [
-            helper.make_tensor_value_info("before", kind, [2, 5]),
-            helper.make_tensor_value_info("step", kind, [2, 3]),
-        ],
-        [helper.make_tensor_value_info(name, kind, [2, 5]) for name in ("after", "each")],
-    )
-    node = helper.make_node("Scan", ["h", "x"], ["last", "out"], body=body, num_scan_inputs=1)
-    return _model([node], _weights(), "out", [6, 2, 5])
-
-
-def _model(
-    nodes: list[NodeProto], weights: list[TensorProto], out: str, shape: list[int]
-) -> ModelProto:
-    kind = TensorProto.FLOAT
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", kind, [6, 2, 3])],
-        [helper.make_tensor_value_info(out, kind, shape)],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
-    model.ir_version = 8
-    return model
-
-
-def _branched(model: ModelProto) -> ModelProto:
-    """The same with its recurrent node in a branch, which the number of axes chooses."""
-    copy = ModelProto()
-    copy.CopyFrom(model)
-    nodes = list(copy.graph.node)
-    del copy.graph.node[:]
-    result = [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)]
-    body = helper.make_graph([nodes[1]], "body", [], result)
-    copy.graph.initializer.append(numpy_helper.from_array(np.array(3), "three"))
-    copy.graph.node.extend(
-        [
-            nodes[0],
-            helper.make_node("Shape", ["xs"], ["shape"]),
-            helper.make_node("Size", ["shape"], ["axes"]),
-            helper.make_node("Equal", ["axes", "three"], ["known"]),
-            helper.make_node("If", ["known"], ["y"], then_branch=body, else_branch=body),
-            *nodes[2:],
-        ]
-    )
-    return copy
-
-
-def _archive() -> bytes:
-    file = io.BytesIO()
-    np.savez_compressed(file, x=np.random.default_rng(1).normal(size=(6, 2, 3)).astype(np.float32))
-    return file.getvalue()
-
-
-# Ways to break a file: bytes, and the model as it is meant --------------------------------------
-
-
-def _flipped(rng: Random, content: bytes) -> bytes:
-    array = np.frombuffer(content, np.uint8).copy()
-    at = rng.integers(len(array), size=int(rng.integers(1, 16)))
-    array[at] ^= rng.integers(1, 256, size=len(at)).astype(np.uint8)
-    return array.tobytes()
-
-
-def _truncated(rng: Random, content: bytes) -> bytes:
-    return content[: int(rng.integers(len(content)))]
-
-
-def _inserted(rng: Random, content: bytes) -> bytes:
-    at = int(rng.integers(len(content)))
-    return content[:at] + rng.bytes(int(rng.integers(1, 64))) + content[at:]
-
-
-def _doubled(rng: Random, content: bytes) -> bytes:
-    a, b = sorted(int(one) for one in rng.integers(len(content), size=2))
-    return content[:b] + content[a:]
-
-
-_BYTES_WAYS: Sequence[Callable[[Random, bytes], bytes]] = (
-    _flipped,
-    _truncated,
-    _inserted,
-    _doubled,
-)
-
-
-def _dimensions(rng: Random, model: ModelProto) -> None:
-    """Absurd sizes of a weight, an input or an output."""
-    size = int(rng.choice(_ABSURD))
-    kind = int(rng.integers(3))
-    if kind == 0:
-        tensor = model.graph.initializer[int(rng.integers(len(model.graph.initializer)))]
-        tensor.dims[int(rng.integers(len(tensor.dims)))] = size
-        return
-    value = model.graph.input[0] if kind == 1 else model.graph.output[0]
-    value.type.tensor_type.shape.dim[int(rng.integers(3))].dim_value = size
-
-
-def _external(rng: Random, model: ModelProto) -> None:
-    """A weight in a file elsewhere."""
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    for key, value in (
-        ("location", str(rng.choice(_OUTSIDE))),
-        ("offset", str(int(rng.choice(_ABSURD)))),
-        ("length", str(int(rng.choice(_ABSURD)))),
-    ):
-        tensor.external_data.add(key=key, value=value)
-
-
-def _cyclic(rng: Random, model: ModelProto) -> None:
-    """A node that reads what comes of it."""
-    nodes = model.graph.node
-    nodes[int(rng.integers(2))].input[0] = nodes[-int(rng.integers(1, 3))].output[0]
-
-
-def _attributes(rng: Random, model: ModelProto) -> None:
-    node = model.graph.node[1]
-    name = str(rng.choice(["hidden_size", "direction", "layout", "clip", "activations"]))
-    value: object = rng.choice([int(rng.choice(_ABSURD[:4])), 7])
-    node.attribute.append(helper.make_attribute(name, int(str(value))))
-
-
-def _renamed(rng: Random, model: ModelProto) -> None:
-    node = model.graph.node[int(rng.integers(len(model.graph.node)))]
-    node.op_type = str(rng.choice(["", "Loop", "If", "Conv", "ConstantOfShape", "Ünïcode", "LSTM"]))
-
-
-def _types(rng: Random, model: ModelProto) -> None:
-    model.graph.initializer[0].data_type = int(rng.integers(40))
-    model.graph.input[0].type.tensor_type.elem_type = int(rng.integers(40))
-
-
-def _huge_constant(rng: Random, model: ModelProto) -> None:
-    """A state that is expanded to terabytes, or a weight that is."""
-    shape = numpy_helper.from_array(np.array([1, 1 << 20, 1 << int(rng.integers(8, 30))]), "huge")
-    model.graph.initializer.append(shape)
-    made = helper.make_node("ConstantOfShape", ["huge"], ["h0"], "fill")
-    model.graph.node.insert(0, made)
-    cell = model.graph.node[2]
-    place = int(rng.choice([1, 3, 5]))
-    while len(cell.input) <= place:
-        cell.input.append("")
-    cell.input[place] = "h0"
-
-
-def _nested(rng: Random, model: ModelProto) -> None:
-    """Bodies in bodies."""
-    graph = model.graph
-    for depth in range(int(rng.integers(2, 40))):
-        node = helper.make_node("If", ["c"], ["out"], f"if{depth}")
-        names = ("then_branch", "else_branch")[: 2 if depth < 5 else 1]
-        node.attribute.extend([helper.make_attribute(name, graph) for name in names])
-        graph = helper.make_graph([node], f"g{depth}", [], list(graph.output))
-    model.graph.CopyFrom(graph)
-
-
-def _versions(rng: Random, model: ModelProto) -> None:
-    model.ir_version = int(rng.choice([0, 1, 99, 1 << 40]))
-    model.opset_import[0].version = int(rng.choice([-1, 0, 6, 99, 1 << 40]))
-
-
-_MODEL_WAYS: Sequence[Callable[[Random, ModelProto], None]] = (
-    _dimensions,
-    _external,
-    _cyclic,
-    _attributes,
-    _renamed,
-    _types,
-    _huge_constant,
-    _nested,
-    _versions,
-)
-
-
-def _bomb(rng: Random, content: bytes) -> bytes:
-    """An archive that unpacks to gigabytes, or says that it does."""
-    file = io.BytesIO()
-    shape = tuple(int(one) for one in rng.choice([1 << 10, 1 << 14, 1 << 20], size=3))
-    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}".ljust(117) + "\n"
-    start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode()
-    with (
-        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive,
-        archive.open("x.npy", "w", force_zip64=True) as entry,
-    ):
-        entry.write(start)
-        for _ in range(int(rng.choice([0, 64, 1024]))):
-            entry.write(bytes(1 << 20))
-    return file.getvalue()
-
-
-def _pickled(rng: Random, content: bytes) -> bytes:
-    """An archive with an object, which must not be unpickled."""
-    file = io.BytesIO()
-    np.savez(file, x=np.array([{"a": 1}, None], dtype=object))
-    return file.getvalue()
-
-
-def _named(rng: Random, content: bytes) -> bytes:
-    """An archive whose members' names leave the folder."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(str(rng.choice(_OUTSIDE)) + ".npy", content)
-    return file.getvalue()
-
-
-_ARCHIVE_WAYS: Sequence[Callable[[Random, bytes], bytes]] = (
-    *_BYTES_WAYS,
-    _bomb,
-    _pickled,
-    _named,
-)
-
-
-def mutated(number: int) -> tuple[str, bytes, bytes]:
-    """What was done, the model's file and the archive of sample inputs."""
-    rng = np.random.default_rng(number)
-    model = _seeds()[int(rng.integers(3))]
-    archive = _archive()
-    kind = number % 3
-    if kind == 0:
-        way = _BYTES_WAYS[int(rng.integers(len(_BYTES_WAYS)))]
-        return way.__name__, way(rng, model.SerializeToString()), archive
-    if kind == 1:
-        names = []
-        for _ in range(int(rng.integers(1, 3))):
-            change = _MODEL_WAYS[int(rng.integers(len(_MODEL_WAYS)))]
-            try:
-                change(rng, model)
-            except Exception:
-                continue  # an earlier change has taken away what this one changes
-            names.append(change.__name__)
-        return "+".join(names), model.SerializeToString(), archive
-    spoil = _ARCHIVE_WAYS[int(rng.integers(len(_ARCHIVE_WAYS)))]
-    return f"archive {spoil.__name__}", model.SerializeToString(), spoil(rng, archive)
 
 
 def _child(folder: Path, pipe: int) -> None:
@@ -368,7 +65,7 @@ def _child(folder: Path, pipe: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (2 * _SECONDS, 2 * _SECONDS))
     signal.alarm(_WAIT)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    wrong = ""
+    wrong, refused = "", False
     for read in (
         lambda: check_model(folder / "model.onnx"),
         lambda: read_model(folder / "model.onnx", folder / "x.npz"),
@@ -376,11 +73,12 @@ def _child(folder: Path, pipe: int) -> None:
         try:
             read()
         except _REFUSED as error:
+            refused = True
             if "\n" in str(error).strip() or not str(error).strip():
                 wrong = f"not one sentence: {error!r}"
         except BaseException:
             wrong = traceback.format_exc()
-    os.write(pipe, wrong.encode()[-4000:])
+    os.write(pipe, json.dumps([wrong[-2000:], refused]).encode())
 
 
 def tried(number: int) -> Found:
@@ -393,7 +91,6 @@ def tried(number: int) -> Found:
         (folder / "x.npz").write_bytes(archive)
         before = sorted(Path(name).rglob("*"))
         reading, writing = os.pipe()
-        start = time.monotonic()
         child = os.fork()
         if child == 0:
             os.close(reading)
@@ -406,26 +103,67 @@ def tried(number: int) -> Found:
                 os._exit(0)
         os.close(writing)
         with os.fdopen(reading, "rb") as pipe:
-            wrong = pipe.read().decode(errors="replace")
+            said = pipe.read()
         _, status, usage = os.wait4(child, 0)
-        seconds = time.monotonic() - start
+        wrong, refused = json.loads(said) if said else ("it said nothing", False)
         if sorted(Path(name).rglob("*")) != before:
             wrong = wrong or "it wrote a file"
     if os.WIFSIGNALED(status):
         wrong = f"ended by signal {os.WTERMSIG(status)}"
     used = usage.ru_maxrss * 1024
-    # Processor time: the machine may have other work.
-    if usage.ru_utime + usage.ru_stime > _SECONDS:
-        wrong = wrong or f"{usage.ru_utime + usage.ru_stime:.0f} seconds"
+    seconds = usage.ru_utime + usage.ru_stime  # of the processor: the machine may have other work
+    if seconds > _SECONDS:
+        wrong = wrong or f"{seconds:.0f} seconds"
     if used > _BYTES:
         wrong = wrong or f"{used >> 20} MiB"
-    return Found(number, what, wrong, seconds, used / (1 << 20))
+    return Found(number, what, refused, wrong, seconds, used / (1 << 20))
+
+
+def content(found: Sequence[Found], command: str) -> dict[str, Any]:
+    """The content of docs/results/fuzz.json."""
+    groups = [
+        (name, [one for one in found if one.number % len(_BROKEN) == k])
+        for k, name in enumerate(_BROKEN)
+    ]
+    rows = [
+        {
+            "broken": name,
+            "cases": len(own),
+            "refused": sum(one.refused for one in own),
+            "taken": sum(not one.refused for one in own),
+            "wrong": sum(bool(one.wrong) for one in own),
+            "seconds": max(one.seconds for one in own),
+            "megabytes": max(one.megabytes for one in own),
+        }
+        for name, own in [*groups, ("all", found)]
+    ]
+    columns = (
+        ("broken", "{broken}"),
+        ("files", "{cases:,}"),
+        ("refused with a sentence", "{refused:,}"),
+        ("taken", "{taken:,}"),
+        ("not as it should be", "{wrong:,}"),
+        ("longest, processor seconds", "{seconds:.1f}"),
+        ("largest, MiB", "{megabytes:.0f}"),
+    )
+    names = ("sparnn", "onnx", "onnxruntime", "numpy")
+    table = {
+        "provenance": {
+            "command": command,
+            "date": datetime.date.today().isoformat(),
+            "versions": ", ".join(f"{n} {importlib.metadata.version(n)}" for n in names),
+        },
+        "columns": [{"title": title, "text": text} for title, text in columns],
+        "rows": rows,
+    }
+    return {"tables": {"cases": table}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=1000)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--write", action="store_true", help="docs/results/fuzz.json")
     options = parser.parse_args(arguments)
     found = []
     for number in range(options.first, options.first + options.cases):
@@ -442,6 +180,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{len(found)} cases, {bad} wrong; the longest took {longest:.1f} seconds, the largest "
         f"{largest:.0f} MiB"
     )
+    if options.write:
+        command = f"python -m sparnn.gen.bench.fuzz --cases {options.cases} --write"
+        RESULTS.write_text(json.dumps(content(found, command), indent=1) + "\n", encoding="utf-8")
+        write_pages(Path())
     return 1 if bad else 0
 
 

@@ -55,7 +55,8 @@ def check_model(path: Path, calibrate: Path | None = None) -> list[str]:
     if taken.cut is None:
         (network,) = taken.networks
         return ["taken          whole, by the machine", *lines, *_layers(network), *_warned(model)]
-    lines.insert(0, f"taken          in {len(taken.networks)} parts, the rest by the host")
+    count = len(taken.networks)
+    lines.insert(0, f"taken          in {count} part{'s' * (count > 1)}, the rest by the host")
     lines += placement_lines(taken.cut)
     for number, network in enumerate(taken.networks):
         lines += [f"part {number}", *_layers(network)]

@@ -2,7 +2,8 @@
 
 import pytest
 
-from sparnn.gen.bench.fuzz import mutated, tried
+from sparnn.gen.bench.fuzz import content, tried
+from sparnn.gen.bench.fuzz_files import mutated
 
 
 @pytest.mark.parametrize(
@@ -11,6 +12,14 @@ from sparnn.gen.bench.fuzz import mutated, tried
 def test_none_does_harm(first: int) -> None:
     wrong = [one for one in map(tried, range(first, first + 25)) if one.wrong]
     assert not wrong, f"{wrong[0].number} ({wrong[0].what}): {wrong[0].wrong}"
+
+
+def test_the_table_counts_every_case() -> None:
+    found = [tried(number) for number in range(4)]
+    *kinds, every = content(found, "")["tables"]["cases"]["rows"]
+    assert [row["cases"] for row in kinds] == [2, 1, 1]
+    assert every["refused"] + every["taken"] == every["cases"] == 4
+    assert every["refused"] == sum(one.refused for one in found)
 
 
 def test_cases_are_the_same_every_time() -> None:

@@ -98,6 +98,17 @@ def mean_of_steps() -> Graph:
     return g
 
 
+def gates_of_relu_behind() -> Graph:
+    """Which no machine computes: the host does, beside a layer that one computes."""
+    g, x = start(9)
+    y, _ = g.recurrent("GRU", x, INPUTS, UNITS)
+    y = g.recurrent(
+        "LSTM", g.squeeze(y, 1), UNITS, UNITS, activations=["Relu"] * 3, outputs=1
+    )[0]  # fmt: skip
+    g.output(g.squeeze(y, 1), "y")
+    return g
+
+
 #: Graph -> parts that it has, and whether the host runs something.
 GRAPHS: dict[Callable[[], Graph], int] = {
     convolution_in_front: 1,
@@ -108,6 +119,7 @@ GRAPHS: dict[Callable[[], Graph], int] = {
     residual: 1,
     reset_first_backwards: 2,
     mean_of_steps: 1,
+    gates_of_relu_behind: 1,
 }
 
 
