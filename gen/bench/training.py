@@ -33,7 +33,7 @@ from sparnn.sim.network.arrays import write_npz
 from sparnn.sim.runner import SimulationReport, simulate
 from sparnn.sim.session.session import InferenceSession
 
-__all__ = ["delta_rows", "machine_file", "main", "pruning_rows", "run_variant"]
+__all__ = ["delta_rows", "machine_file", "main", "pruning_rows", "run_variant", "sent_share"]
 
 RESULTS = Path("docs/results/training.json")
 EXAMPLES = Path("examples")
@@ -204,7 +204,7 @@ def delta_rows(network: str, build: Path, count: int, kept: Kept) -> Iterator[di
             "steps": report.steps,
         }
         if summary.parts[0].activity.sent is not None:
-            found["sent"] = _sent(summary)
+            found["sent"] = sent_share(summary)
             found["sent_percent"] = round(100 * found["sent"], 6)
         print(f"{name}: {quality:.4f}, {report.cycles_per_step:.1f} cycles a step", flush=True)
         return found
@@ -250,12 +250,14 @@ def _dense_cycles(model: Path, folder: Path, config: str) -> float:
     return simulate(folder, inputs).cycles_per_step
 
 
-def _sent(summary: CompileSummary) -> float:
+def sent_share(summary: CompileSummary) -> float:
     """The share of all elements that are sent, on the calibration inputs."""
-    sent = summary.parts[0].activity.sent
-    assert sent is not None
-    parts = [part.reshape(-1) for one in sent for part in one if part is not None]
-    return float(np.concatenate(parts).mean())
+    each = [one for part in summary.parts for one in part.activity.sent or ()]
+    return float(
+        np.concatenate(
+            [half.reshape(-1) for one in each for half in one if half is not None]
+        ).mean()
+    )
 
 
 _PRUNING = (

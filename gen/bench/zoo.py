@@ -1,8 +1,9 @@
 """The trained networks of examples/ in one table: `make zoo`, into docs/results/zoo.json.
 
 Each is compiled for the same small machine; its Verilog runs some of the test data and has to equal
-the golden model, which is judged on all of them. Variants that examples/tune.py has written are
-judged by the golden model.
+the golden model, which is judged on all of them. Variants that examples/tune.py has written, and
+the network with thresholds of differences that the compiler chooses, are judged by the golden
+model.
 """
 
 import argparse
@@ -30,7 +31,7 @@ from sparnn.sim.network.arrays import write_npz
 from sparnn.sim.runner import simulate
 from sparnn.sim.session.session import InferenceSession
 
-from .training import machine_file
+from .training import machine_file, sent_share
 
 __all__ = ["NETWORKS", "Network", "main", "network_row"]
 
@@ -171,6 +172,9 @@ def network_row(network: Network, build: Path) -> dict[str, Any]:
         "tuned4": judged("tuned4", "_w4", weight_bits=4),
         "pruned": judged("pruned", "_pruned"),
     }
+    own = place.with_name(f"{place.name}_delta")
+    deltas = compile_model(model, samples, own, lanes=1, delta="auto", **widths)
+    qualities["delta"] = metric.of(_golden(own, feeds), arrays)
     operators: Counter[str] = Counter()
     if read.cut is not None:
         part_nodes = {node for part in read.cut.parts for node in part.nodes}
@@ -193,6 +197,7 @@ def network_row(network: Network, build: Path) -> dict[str, Any]:
         "utilization": report.utilization,
         "steps": report.steps,
         "qualities": {k: v for k, v in qualities.items() if v is not None},
+        "sent_percent": round(100 * sent_share(deltas), 6),
         "microseconds": _boards(summary, report.cycles_per_step),
     }
     shown = {k: "" if v is None else network.unit.format(v) for k, v in qualities.items()}
@@ -218,6 +223,7 @@ _QUALITY = (
     ("4-bit weights", "{shown_rounded4}"),
     ("4-bit, fine-tuned", "{shown_tuned4}"),
     ("30 % of the weights, fine-tuned", "{shown_pruned}"),
+    ("differences alone", "{shown_delta}, {sent_percent:.0f} % sent"),
 )
 
 

@@ -245,13 +245,13 @@ def estimate(
             try:
                 stopped = never(name, lanes, width)
                 if stopped:
-                    return fitting, f"{lanes} lanes: {stopped}"
+                    return fitting, f"{lanes} lane{'s' * (lanes > 1)}: {stopped}"
                 one = on(name, lanes, width, (name,))
             except (SparnnError, ConfigurationError) as error:
                 return fitting, str(error)
             stopped = one.boards[0].short or one.boards[0].unknown
             if stopped:
-                return fitting, f"{lanes} lanes: {stopped}"
+                return fitting, f"{lanes} lane{'s' * (lanes > 1)}: {stopped}"
             fitting.append(one)
         return fitting, ""
 

@@ -57,8 +57,6 @@ LAYERS: dict[str, Callable[[Call, Chain], list[Value]]] = {
 #: What to do about operators that are met often, but not supported.
 ADVICE = {
     "ArgMax": "take the logits before it as the output",
-    "AveragePool": "run the front end outside and give sparnn the part from the recurrent layer on",
-    "Conv": "run the front end outside and give sparnn the part from the recurrent layer on",
     "If": "export the model with fixed shapes, without control flow",
     "LayerNormalization": "retrain without it",
     "LogSoftmax": "take the logits before it as the output",
@@ -334,7 +332,7 @@ def _step(node: NodeProto, values: dict[str, Value], opset: int, chain: Chain) -
     if node.op_type in PLUMBING:
         return PLUMBING[node.op_type](call)
     supported = ", ".join(sorted(LAYERS)) + " and, to move axes, " + ", ".join(sorted(PLUMBING))
-    advice = ADVICE.get(node.op_type, "compute it outside")
+    advice = ADVICE.get(node.op_type, "the host computes it around recurrent layers")
     raise refuse(node, f"this operator is not supported: {advice} (supported: {supported})")
 
 

@@ -153,7 +153,7 @@ class InferenceSession:
         if self._whole is None:
             outputs = self._part(self.folder, feeds)
         else:
-            several = graph_feeds(feeds, self._whole.inputs, "the feeds")
+            several = graph_feeds(feeds, self._whole.inputs, "the call")
             if len(several) > 1 and self.carry_state:
                 raise SimulationError(
                     "the model takes one sequence: with carry_state feed one at a time"
@@ -166,7 +166,7 @@ class InferenceSession:
         io = manifest["io"]
         names = {entry["name"] for entry in io["inputs"]}
         own = {n: array for n, array in known.items() if part == self.folder or n in names}
-        arrays = check_inputs(own, "the feeds", io, network.input_sizes)
+        arrays = check_inputs(own, "the call", io, network.input_sizes)
         fed = [quantize_sequence(network, one) for one in sequences_of(arrays, io)]
         kept = self.state.get(str(part.relative_to(self.folder)), [])
         if kept and len(kept) != len(fed):

@@ -183,7 +183,8 @@ def graph_feeds(
         ):
             raise SimulationError(
                 f"{where}: array {name!r} has the shape {list(array.shape)}: the model takes "
-                f"{expected}; give arrays with its axes in its order"
+                f"{expected}; give arrays of these axes, or export the model with an open axis "
+                "where sizes differ (PyTorch: dynamic_axes or dynamic_shapes)"
             )
         if odd:
             count, along[name] = array.shape[odd[0]], odd[0]
