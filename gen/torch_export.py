@@ -1,6 +1,7 @@
 """A PyTorch module as an ONNX file, by PyTorch's own exporter."""
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ _OPSET = 17
 
 
 def export_module(module: Any, samples: Path, file: Path) -> None:
-    """Export a `torch.nn.Module` in evaluation mode, with open sizes of batch and time.
+    """Export a `torch.nn.Module` in evaluation mode, with open sizes of batch and time. Its output
+    is ``y``; of several, in their order, they are ``y0``, ``y1`` and so on.
 
     Parameters
     ----------
@@ -51,6 +53,7 @@ def export_module(module: Any, samples: Path, file: Path) -> None:
                 arguments,
                 str(file),
                 input_names=list(arrays),
+                output_names=_names(whole(*arguments), arrays),
                 dynamic_axes={
                     name: {axis: f"{name}_{axis}" for axis in range(min(2, array.ndim))}
                     for name, array in arrays.items()
@@ -65,3 +68,18 @@ def export_module(module: Any, samples: Path, file: Path) -> None:
         raise SparnnError(f"PyTorch cannot export the module ({lines[0]})") from error
     finally:
         module.train(was_training)
+
+
+def _names(outputs: Any, taken: Mapping[str, Any]) -> list[str]:
+    """Names of the tensors that a module gives, which are none of its inputs'."""
+    count = len(_flat(outputs))
+    names = ["y"] if count == 1 else [f"y{number}" for number in range(count)]
+    return [f"{name}_out" if name in taken else name for name in names]
+
+
+def _flat(outputs: Any) -> list[Any]:
+    if isinstance(outputs, Mapping):
+        outputs = list(outputs.values())
+    if isinstance(outputs, tuple | list):
+        return [one for output in outputs for one in _flat(output)]
+    return [outputs]

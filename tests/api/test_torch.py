@@ -56,6 +56,23 @@ def test_layers(kind: str, options: dict[str, Any]) -> None:
     check(getattr(nn, kind)(5, 6, **options), x=sample(7, 3, 5))
 
 
+def test_names_of_outputs() -> None:
+    """Those of the exporter are numbers; the inputs' names are taken."""
+
+    class Both(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gru = nn.GRU(5, 6)
+
+        def forward(self, y0: Any) -> Any:
+            return self.gru(y0)
+
+    compiled = sparnn.compile(Both(), calibrate={"y0": sample(7, 3, 5)}, lanes=1)
+    session = sparnn.InferenceSession(compiled)
+    assert [one.name for one in session.get_inputs()] == ["y0"]
+    assert [one.name for one in session.get_outputs()] == ["y0_out", "y1"]
+
+
 def test_relu() -> None:
     check(nn.RNN(5, 6, nonlinearity="relu"), x=sample(7, 3, 5))
 
