@@ -22,7 +22,7 @@ class NetworkRun:
     joined: Mapping[int, Tensor]
 
     def output(self, index: int, what: str) -> Tensor:
-        """A tensor by its name in the manifest, as of `sparnn.sim.golden.layers.NetworkTrace`."""
+        """A tensor by its name in the manifest, as of `sparnn.sim.golden.trace.NetworkTrace`."""
         if what in ("sequence", "step"):
             values = self.joined.get(index, self.layers[index].outputs)
             return values if what == "sequence" else values[:, -1]

@@ -21,7 +21,8 @@ from sparnn.hdl.baseline.config import BaselineConfig
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
-from sparnn.sim.golden.layers import NetworkTrace, run_network
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.golden.trace import NetworkTrace
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import quantize
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork

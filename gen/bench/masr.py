@@ -23,7 +23,8 @@ from sparnn.gen.quantize.quantize import quantize as quantize_network
 from sparnn.hdl.host.protocol import Counter
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
-from sparnn.sim.golden.layers import NetworkTrace, run_network
+from sparnn.sim.golden.layers import run_network
+from sparnn.sim.golden.trace import NetworkTrace
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import quantize
 from sparnn.sim.network.network import IntegerNetwork

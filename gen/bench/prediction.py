@@ -23,8 +23,9 @@ from sparnn.gen.quantize.formats import sqnr_db
 from sparnn.gen.quantize.quantize import quantize
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
-from sparnn.sim.golden.layers import NetworkTrace, run_network
+from sparnn.sim.golden.layers import run_network
 from sparnn.sim.golden.run import quantize_sequence
+from sparnn.sim.golden.trace import NetworkTrace
 from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import progress

@@ -12,8 +12,9 @@ import numpy as np
 
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter, Response, header
 from sparnn.sim.aliases import IntArray, Words
-from sparnn.sim.golden.layers import LayerTrace, NetworkTrace, run_network
+from sparnn.sim.golden.layers import run_network
 from sparnn.sim.golden.run import QuantizedSequence
+from sparnn.sim.golden.trace import LayerTrace, NetworkTrace
 from sparnn.sim.host.answers import answered_words
 from sparnn.sim.host.packets import constant_states, packed_words, sequence_packets
 from sparnn.sim.host.program import LayerProgram, MachineProgram, Run

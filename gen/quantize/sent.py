@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.golden.half import differences
-from sparnn.sim.golden.layers import NetworkTrace
+from sparnn.sim.golden.trace import NetworkTrace
 from sparnn.sim.network.network import IntegerLayer, IntegerNetwork
 
 __all__ = ["HalfVectors", "read_vectors", "sent_elements"]

@@ -22,8 +22,9 @@ from sparnn.sim.network.arrays import (
 from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.progress import progress
 
-from .layers import NetworkTrace, run_network
+from .layers import run_network
 from .saturation import TensorSaturation, saturation
+from .trace import NetworkTrace
 
 __all__ = [
     "MANIFEST",

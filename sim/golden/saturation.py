@@ -13,7 +13,7 @@ from sparnn.sim.network.network import IntegerNetwork
 from .arithmetic import saturate
 
 if TYPE_CHECKING:
-    from .layers import NetworkTrace
+    from .trace import NetworkTrace
 
 __all__ = ["Clamp", "Clamped", "TensorSaturation", "saturation", "together"]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.sim.golden.layers import NetworkTrace
+from sparnn.sim.golden.trace import NetworkTrace
 from sparnn.sim.host.answers import SequenceResult
 from sparnn.sim.host.program import MachineProgram
 

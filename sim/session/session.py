@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.sim.errors import SimulationError
-from sparnn.sim.golden.layers import NetworkTrace, run_network
+from sparnn.sim.golden.layers import run_network
 from sparnn.sim.golden.run import load_compiled, output_integers, quantize_sequence
+from sparnn.sim.golden.trace import NetworkTrace
 from sparnn.sim.host.answers import SequenceResult
 from sparnn.sim.host.packets import constant_states
 from sparnn.sim.host.program import MachineProgram

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper
 
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden import layers as golden
+from sparnn.sim.golden.trace import TENSORS
 from sparnn.sim.network.network import GATES, IntegerLayer, IntegerNetwork
 
 KINDS = [
@@ -326,7 +327,7 @@ def test_a_sequence_may_be_cut_anywhere():
         assert np.array_equal(whole.outputs, np.vstack([first.outputs, second.outputs]))
         assert whole.useful_macs == first.useful_macs + second.useful_macs
         assert whole.saturated == {
-            name: first.saturated[name] + second.saturated[name] for name in golden.TENSORS
+            name: first.saturated[name] + second.saturated[name] for name in TENSORS
         }
 
 
