@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-__all__ = ["mutated"]
+__all__ = ["mutated", "seeds"]
 
 #: Names that a hostile file may write to or read from.
 _OUTSIDE = ("../outside", "/etc/passwd", "../../x.bin", "a/../../b")
@@ -17,7 +17,7 @@ _ABSURD = (0, -1, 1 << 31, 1 << 40, (1 << 63) - 1, -(1 << 63))
 Random = np.random.Generator
 
 
-def _seeds() -> list[ModelProto]:
+def seeds() -> list[ModelProto]:
     """Small models that are taken."""
     models = []
     rng = np.random.default_rng(0)
@@ -52,13 +52,11 @@ def _seeds() -> list[ModelProto]:
 
 
 def _weights() -> list[TensorProto]:
-    """Of an RNN that stands as single operators, and its first state."""
+    """Of an RNN that stands as single operators, and its first state, of each sequence the same."""
     rng = np.random.default_rng(1)
-    shapes = (("w", (3, 5)), ("r", (5, 5)), ("h", (2, 5)))
-    return [
-        numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name)
-        for name, shape in shapes
-    ]
+    w, r, h = (rng.normal(size=(rows, 5)).astype(np.float32) for rows in (3, 5, 1))
+    arrays = {"w": w, "r": r, "h": h.repeat(2, axis=0)}
+    return [numpy_helper.from_array(array, name) for name, array in arrays.items()]
 
 
 def _step(x: str, h: str, out: str) -> list[NodeProto]:
@@ -306,8 +304,8 @@ _ARCHIVE_WAYS: Sequence[Callable[[Random, bytes], bytes]] = (
 def mutated(number: int) -> tuple[str, bytes, bytes]:
     """What was done, the model's file and the archive of sample inputs."""
     rng = np.random.default_rng(number)
-    seeds = _seeds()
-    model = seeds[int(rng.integers(len(seeds)))]
+    models = seeds()
+    model = models[int(rng.integers(len(models)))]
     archive = _archive()
     kind = number % 3
     if kind == 0:

@@ -1,9 +1,12 @@
 """Fifty corrupt, truncated and hostile files; `make fuzz` tries a thousand."""
 
+from pathlib import Path
+
 import pytest
 
 from sparnn.gen.bench.fuzz import content, tried
-from sparnn.gen.bench.fuzz_files import mutated
+from sparnn.gen.bench.fuzz_files import mutated, seeds
+from sparnn.gen.graph.check import check_model
 
 
 @pytest.mark.parametrize(
@@ -20,6 +23,12 @@ def test_the_table_counts_every_case() -> None:
     assert [row["cases"] for row in kinds] == [2, 1, 1]
     assert every["refused"] + every["taken"] == every["cases"] == 4
     assert every["refused"] == sum(one.refused for one in found)
+
+
+def test_what_is_broken_was_taken_before(tmp_path: Path) -> None:
+    for model in seeds():
+        (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+        assert check_model(tmp_path / "m.onnx")[0].startswith("taken")
 
 
 def test_cases_are_the_same_every_time() -> None:
