@@ -182,7 +182,10 @@ def network_row(network: Network, build: Path) -> dict[str, Any]:
         operators.update(
             node.op_type
             for number, node in enumerate(graph.nodes)
-            if number not in part_nodes and number not in graph.fixed and node.op_type not in _MOVES
+            if number not in part_nodes
+            and number not in graph.fixed
+            # An embedding looks values up, in weights.
+            and (node.op_type not in _MOVES or {*node.input[:1]} & {*graph.weights})
         )
     layers = [one for part in read.parts for one in part.network.layers]
     sizes = [m.size for one in layers for m in (one.w_x, one.w_h, one.b_x) if m is not None]
