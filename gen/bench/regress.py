@@ -22,6 +22,7 @@ from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.network.network import WITH_STATE, IntegerLayer, IntegerNetwork
 from sparnn.sim.runner import run_sequences
 from sparnn.sim.session.compare import mismatches
+from sparnn.sim.session.session import states_after
 from sparnn.sim.verilator.hardware import ExternalMemory
 
 from .random_networks import (
@@ -181,6 +182,10 @@ def run_case(
         if number:
             states |= random_initial(rng, integers)
         sequences.append((x, states))
+    if integers.sends_differences and not any(layer.reverse for layer in integers.layers):
+        # One that was put aside, with what had been sent of it, and goes on.
+        after = states_after(integers, run_network(integers, *sequences[0]))
+        sequences.append((random_held(deltas, random_x(deltas, integers, 3)), after))
     memory = None
     if config.stream_bits:
         placed.external.astype("<u4").tofile(folder / "weights.bin")
