@@ -86,6 +86,7 @@ _LARGEST, _SEQUENCES = 16, 2
 KINDS = ("line", "branch", "toggle")
 #: Of a line in Verilator's file: its fields, and how often.
 _POINT = re.compile(r"^C '(.*)' (\d+)$")
+_EMPTY = re.compile(r"if \(\\\$auto\$verilog_backend.* begin end")
 #: (kind, module, where) -> how often.
 Counts = dict[tuple[str, str, str], int]
 
@@ -101,8 +102,15 @@ _COLUMNS = [
 ]
 
 
-def read_counts(text: str) -> Counts:
-    """Verilator's counts, those of equal modules added."""
+def empty_branches(verilog: str) -> frozenset[int]:
+    """Lines of the branches without a statement that Yosys writes into each process, so that
+    simulators look at it once. Nobody chooses between them, so they are left out."""
+    lines = enumerate(verilog.splitlines(), 1)
+    return frozenset(number for number, line in lines if _EMPTY.search(line))
+
+
+def read_counts(text: str, empty: frozenset[int] = frozenset()) -> Counts:
+    """Verilator's counts, those of equal modules added, without branches in lines of ``empty``."""
     found: Counts = defaultdict(int)
     for line in text.splitlines():
         if match := _POINT.match(line):
@@ -110,6 +118,8 @@ def read_counts(text: str) -> Counts:
                 field.split("\x02", 1) for field in match[1].split("\x01") if "\x02" in field
             )
             kind, module = fields["page"].removeprefix("v_").split("/", 1)
+            if kind == "branch" and int(fields["l"]) in empty:
+                continue
             where = " ".join(fields.get(name, "") for name in ("l", "n", "o", "S"))
             found[kind, module, where] += int(match[2])
     return found
@@ -132,7 +142,9 @@ def cover(config: MachineConfig, networks: int, seed: int, folder: Path) -> Coun
     ------
     SparnnError: the hardware differs from the golden model.
     """
-    (folder / "sparnn.v").write_text(kept_verilog(config), encoding="utf-8")
+    verilog = kept_verilog(config)
+    (folder / "sparnn.v").write_text(verilog, encoding="utf-8")
+    empty = empty_branches(verilog)
     total: Counts = defaultdict(int)
     points = folder / "coverage.dat"
     program = None
@@ -146,15 +158,15 @@ def cover(config: MachineConfig, networks: int, seed: int, folder: Path) -> Coun
                 raise
             continue  # one that the machine has no room for, or no cells
         drawn += 1
-        _add(total, points)
+        _add(total, points, empty)
     assert program is not None
     _refuse(program, folder, points)
-    _add(total, points)
+    _add(total, points, empty)
     return total
 
 
-def _add(total: Counts, points: Path) -> None:
-    for point, count in read_counts(points.read_text(encoding="utf-8")).items():
+def _add(total: Counts, points: Path, empty: frozenset[int]) -> None:
+    for point, count in read_counts(points.read_text(encoding="utf-8"), empty).items():
         total[point] += count
 
 
