@@ -18,7 +18,7 @@ from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
 from .masr import MASR_BITS
 from .workload import masr_workload
 
-__all__ = ["DESIGNS", "OPTIONS", "Counting", "EnergyPoint", "energy_points"]
+__all__ = ["CHANGES", "DESIGNS", "OPTIONS", "Counting", "EnergyPoint", "energy_points"]
 
 BANK_BYTES = 1024
 """Of the variants in which memories that runs only read are divided into banks."""
@@ -124,12 +124,12 @@ def _ours(comparison: Comparison, lanes: int, v: int | None, **options: Any) -> 
 #: Of the workload without a zero: a dense pass computes with every weight and every activation.
 _NO_ZEROS = {"weight_density": 1.0, "hidden_density": 1.0, "input_density": 1.0}
 
-#: Workloads that differ from MASR's layer, by the machine's name.
-_CHANGES: Mapping[str, Mapping[str, Any]] = {
+CHANGES: Mapping[str, Mapping[str, Any]] = {
     "dense pass": _NO_ZEROS,
     "ours, 4 rows": {"block": 4},
     "ours, 4 rows, banks and slices": {"block": 4},
 }
+"""What of the workload differs from MASR's layer, by the machine's name."""
 
 DESIGNS = ("eie", *OPTIONS, "ese")
 """Machines by name: the baselines, and ours with :data:`OPTIONS`."""
@@ -156,7 +156,7 @@ def energy_points(
     seed = workload.get("seed", 0)
     drawn = prepare(masr_workload(directions=2, **workload), seed, stored_steps)
     for name in designs:
-        changes = _CHANGES.get(name, {})
+        changes = CHANGES.get(name, {})
         work = drawn
         if changes:
             work = prepare(

@@ -16,13 +16,17 @@ from sparnn.hdl.baseline.array import baseline_verilog
 from sparnn.hdl.emit import machine_verilog
 
 from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
-from .energy import OPTIONS
+from .energy import CHANGES, OPTIONS
 from .workload import masr_workload
 
-__all__ = ["LogicPoint", "logic_points"]
+__all__ = ["LOGIC_DESIGNS", "LogicPoint", "logic_points"]
 
 #: Cycles of a run before the window, in which its pipelines fill.
 _BEGIN = 200
+
+LOGIC_DESIGNS = ("eie", "ours", "ours, banks and slices")
+"""Machines whose logic is compared where none are named."""
+
 _PARTS = ("clock", "needed", "internal", "wires", "total")
 
 
@@ -85,7 +89,7 @@ def logic_points(
     liberty: Path,
     *,
     cycles: int = 1000,
-    designs: Sequence[str] = ("eie", "ours", "ours, banks and slices"),
+    designs: Sequence[str] = LOGIC_DESIGNS,
     v: int | None = None,
     clock_gates: bool = False,
     **workload: Any,
@@ -98,8 +102,9 @@ def logic_points(
     clock_gates: registers with an enable get clock gates of the library.
     workload: see :func:`~sparnn.gen.bench.workload.masr_workload`.
     """
-    comparison = prepare(masr_workload(directions=2, **workload), workload.get("seed", 0))
     for design in designs:
+        changed = {**workload, **CHANGES.get(design, {})}
+        comparison = prepare(masr_workload(directions=2, **changed), workload.get("seed", 0))
         yield _point(design, comparison, lanes, liberty, cycles, v, clock_gates)
 
 

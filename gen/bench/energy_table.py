@@ -51,13 +51,14 @@ def _of_eie(points: Points, total: float, what: str, node: int) -> float:
     return total / _total(eie, what, node)
 
 
-def _over_ours(points: Points, total: float) -> dict[str, float]:
-    """What ESE and the dense pass take as counted, over a total, at the first node."""
+def _over_ours(points: Points, total: float, what: str = "memory_pj") -> dict[str, float]:
+    """What ESE and the dense pass take, as counted or in a variant, over a total, at the first
+    node."""
     found = {}
     for name, short in (("ese", "under_ese"), ("dense pass", "under_dense")):
         for point in points:
             if point["design"] == name:
-                found[short] = _total(point, "memory_pj", NODES[0]) / total
+                found[short] = _total(point, what, NODES[0]) / total
     return found
 
 
@@ -116,7 +117,7 @@ def _variants(points: Points) -> dict[str, Any]:
                 row[f"{short}{node}"] = total / 1000
                 row[f"{short}{node}_eie"] = _of_eie(points, total, what, node)
                 row[f"{short}{node}_plain"] = _of_eie(points, total, "memory_pj", node)
-        row |= _over_ours(points, _total(point, "sliced_pj", NODES[0]))
+        row |= _over_ours(points, _total(point, "sliced_pj", NODES[0]), "sliced_pj")
         rows.append(row)
     titles = {
         "plain": "as counted",

@@ -1,5 +1,6 @@
 """`sparnn bench energy`: memories and logic of ours, EIE, ESE and dense passes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,14 @@ from .bench_memory import bench_app
 from .options import Json
 
 __all__ = ["bench_app", "energy_command", "logic_command", "sharp_command"]
+
+
+def _check_names(names: Sequence[str] | None, known: Sequence[str]) -> None:
+    for name in names or ():
+        if name not in known:
+            raise SparnnError(
+                f"--designs {name}: the machines are {', '.join(repr(one) for one in known)}"
+            )
 
 
 @bench_app.command("energy", cls=ListCommand)
@@ -39,11 +48,7 @@ def energy_command(
     check_json(json)
     from sparnn.gen.bench.energy import DESIGNS, energy_points
 
-    for name in designs or ():
-        if name not in DESIGNS:
-            raise SparnnError(
-                f"--designs {name}: the machines are {', '.join(repr(one) for one in DESIGNS)}"
-            )
+    _check_names(designs, DESIGNS)
     if macs & (macs - 1):
         raise SparnnError(
             f"--macs {macs}: EIE's tree needs a power of two; the nearest is "
@@ -70,6 +75,10 @@ def logic_command(
         Path | None,
         typer.Option(metavar="FILE", help="Standard cells; those of `make liberty` by default."),
     ] = None,
+    designs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME...", help="Machines, as of bench energy."),
+    ] = None,
     clock_gates: Annotated[
         bool,
         typer.Option("--clock-gates", help="Registers with an enable get the library's gates."),
@@ -85,9 +94,11 @@ def logic_command(
 ) -> None:
     """Gates of EIE and ours on a small layer: changes of nets times the library's energies."""
     check_json(json)
-    from sparnn.gen.bench.energy_logic import logic_points
+    from sparnn.gen.bench.energy import DESIGNS
+    from sparnn.gen.bench.energy_logic import LOGIC_DESIGNS, logic_points
     from sparnn.gen.synth.liberty import find_liberty
 
+    _check_names(designs, DESIGNS)
     if liberty is not None and not liberty.is_file():
         raise SparnnError(f"--liberty {liberty} is not a file: name a Liberty file")
     if macs & (macs - 1):
@@ -100,6 +111,7 @@ def logic_command(
         liberty or find_liberty(),
         cycles=cycles,
         v=v,
+        designs=designs or LOGIC_DESIGNS,
         clock_gates=clock_gates,
         hidden=hidden,
         steps=steps,
