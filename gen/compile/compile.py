@@ -16,6 +16,7 @@ The folder holds
   there are jobs, `sparnn_driver.c` and `sparnn_driver.h` (docs/interface.md).
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from sparnn.gen.boards import BOARDS, SYSTEM_BOARDS
 from sparnn.gen.estimate.boards import check_board
 from sparnn.gen.estimate.machine import estimate_machine
 from sparnn.gen.graph.cells import export_warnings
-from sparnn.gen.graph.read import read_model
+from sparnn.gen.graph.read import ReadModel, read_model
 from sparnn.gen.graph.write import placement_lines
 from sparnn.gen.machines.bus import bus_choice
 from sparnn.gen.machines.emit import config_option
@@ -37,6 +38,7 @@ from sparnn.gen.quantize.calibration import parse_calibration
 from sparnn.gen.quantize.deltas import DeltaChoice, parse_delta
 from sparnn.gen.quantize.widths import DEFAULT_DB, Wanted, choose_widths
 from sparnn.hdl.bus.top import Bus
+from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.progress import Phases
 from sparnn.sim.threads import one_thread
 
@@ -124,19 +126,10 @@ def compile_model(
     phase = Phases()
     with phase("Reading the model"):
         read = read_model(model, calibrate)
-    named = named_widths(config)
-    wanted = Wanted(
-        sqnr_db=DEFAULT_DB if sqnr is None else sqnr,
-        weight_bits=machine.weight_bits,
-        activation_bits=machine.activation_bits,
-        weights_fixed=weight_bits is not None or "weight_bits" in named,
-        activations_fixed=activation_bits is not None or "activation_bits" in named,
-        cheapest=sqnr is not None,
-    )
     with phase("Quantizing"):
         widths = choose_widths(
             [(_pruned(one.network, prune), one.sequences) for one in read.parts],
-            wanted,
+            _wanted(machine, named_widths(config), sqnr, weight_bits, activation_bits),
             split_scales=machine.split_scales == 1,
             calibration=way,
         )
@@ -184,11 +177,36 @@ def compile_model(
     }
     with phase("Writing the folder"), written_aside(output) as folder:
         write_folder(folder, model, read, parts, verilog, estimate, around, options)
-    host = () if read.cut is None else tuple(placement_lines(read.cut))
-    host += tuple(f"fixed          {line}, in what was compiled" for line in read.notes)
-    host += tuple(f"recognized     {line}" for line in read.cells)
-    host += tuple(f"warning        {line}" for line in export_warnings(read.model))
-    return CompileSummary(output, tuple(parts), host, widths, len(verilog), estimate, phase)
+    lines = _model_lines(read)
+    return CompileSummary(output, tuple(parts), lines, widths, len(verilog), estimate, phase)
+
+
+def _model_lines(read: ReadModel) -> tuple[str, ...]:
+    """What the user should know of the model: what runs where, and how it was taken."""
+    return (
+        *(() if read.cut is None else placement_lines(read.cut)),
+        *(f"fixed          {line}, in what was compiled" for line in read.notes),
+        *(f"recognized     {line}" for line in read.cells),
+        *(f"warning        {line}" for line in export_warnings(read.model)),
+    )
+
+
+def _wanted(
+    machine: MachineConfig,
+    named: Collection[str],
+    sqnr: float | None,
+    weight_bits: int | None,
+    activation_bits: int | None,
+) -> Wanted:
+    """What the widths have to reach: those that are named, here or by the machine, stay."""
+    return Wanted(
+        sqnr_db=DEFAULT_DB if sqnr is None else sqnr,
+        weight_bits=machine.weight_bits,
+        activation_bits=machine.activation_bits,
+        weights_fixed=weight_bits is not None or "weight_bits" in named,
+        activations_fixed=activation_bits is not None or "activation_bits" in named,
+        cheapest=sqnr is not None,
+    )
 
 
 def _pruned(network: FloatNetwork, share: float | None) -> FloatNetwork:
