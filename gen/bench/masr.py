@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sparnn.gen.machines.presets import PRESETS, load_config, structure
+from sparnn.gen.machines.presets import PRESETS, load_config, structure, with_whole_blocks
 from sparnn.gen.machines.sparse.balance import Balance, HalfWork
 from sparnn.gen.machines.sparse.layout import NetworkLayout, lay_out
 from sparnn.gen.machines.sparse.packed_store import store_bits, store_memories
@@ -244,6 +244,9 @@ class PlacedLayer:
 def place_layer(workload: Workload, lanes: int, options: MasrOptions) -> PlacedLayer:
     """Quantize a workload and place it on a machine of so many lanes that counts its slots."""
     config = masr_config(lanes, len(workload.network.layers), options, counters=1)
+    if options.post_units is None:
+        sizes = (layer.w_x.shape[:2] for layer in workload.network.layers)
+        config = with_whole_blocks(config, sizes)
     sample = InputSequence(workload.sample, {})
     network = quantize_network(
         workload.network,

@@ -28,7 +28,12 @@ from sparnn.gen.graph.read import ReadModel, read_model
 from sparnn.gen.graph.write import placement_lines
 from sparnn.gen.machines.bus import bus_choice
 from sparnn.gen.machines.emit import config_option
-from sparnn.gen.machines.presets import is_file, load_machine, named_widths
+from sparnn.gen.machines.presets import (
+    is_file,
+    load_machine,
+    named_widths,
+    with_whole_blocks,
+)
 from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.network.prune import prune as prune_network
@@ -126,6 +131,9 @@ def compile_model(
     phase = Phases()
     with phase("Reading the model"):
         read = read_model(model, calibrate)
+    layers = (layer for one in read.parts for layer in one.network.layers)
+    sizes = (layer.w_x.shape[:2] for layer in layers if layer.kind != "linear")
+    machine = with_whole_blocks(machine, sizes, config)
     with phase("Quantizing"):
         widths = choose_widths(
             [(_pruned(one.network, prune), one.sequences) for one in read.parts],

@@ -1,7 +1,16 @@
+from dataclasses import replace
+
 import pytest
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.machines.presets import PRESETS, is_file, load_config, load_machine, structure
+from sparnn.gen.machines.presets import (
+    PRESETS,
+    is_file,
+    load_config,
+    load_machine,
+    structure,
+    with_whole_blocks,
+)
 from sparnn.gen.machines.shared.fit import enlarge
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.sparse.config import SparseConfig
@@ -47,6 +56,22 @@ def test_structure_of_wide_lanes_that_see_differences(tmp_path):
     assert load_config(None, 8, width=8, delta=1).post_units == 4
     (tmp_path / "m.toml").write_text("lanes = 8\nwidth = 8\ndelta = 1\n")
     assert load_config(str(tmp_path / "m.toml")).post_units == 4
+
+
+def test_blocks_of_rows_are_whole(tmp_path):
+    """Half the post units, where that is what it takes and nobody has named them."""
+    machine = load_config("masr", 32, width=8, split_scales=0)
+    assert machine.post_units == 8
+    halved = with_whole_blocks(machine, [(1, 800)] * 2)
+    assert (halved.post_units, halved.max_v) == (4, 8)
+    assert with_whole_blocks(machine, [(1, 64)]) == machine
+    assert with_whole_blocks(machine, [(1, 800), (1, 801)]) == machine
+    assert with_whole_blocks(replace(machine, masks=0), [(1, 800)]).post_units == 8
+    (tmp_path / "m.toml").write_text("lanes = 32")
+    assert with_whole_blocks(machine, [(1, 800)], str(tmp_path / "m.toml")) == machine
+    assert with_whole_blocks(load_config(None, 32), [(1, 800)]).post_units == 2
+    dense = load_machine("dense64")
+    assert with_whole_blocks(dense, [(1, 800)]) == dense
 
 
 def test_every_number_of_lanes_is_legal():
