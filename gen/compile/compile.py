@@ -131,9 +131,7 @@ def compile_model(
     phase = Phases()
     with phase("Reading the model"):
         read = read_model(model, calibrate)
-    layers = (layer for one in read.parts for layer in one.network.layers)
-    sizes = (layer.w_x.shape[:2] for layer in layers if layer.kind != "linear")
-    machine = with_whole_blocks(machine, sizes, config)
+    machine = with_whole_blocks(machine, _sizes(read), config)
     with phase("Quantizing"):
         widths = choose_widths(
             [(_pruned(one.network, prune), one.sequences) for one in read.parts],
@@ -187,6 +185,12 @@ def compile_model(
         write_folder(folder, model, read, parts, verilog, estimate, around, options)
     lines = _model_lines(read)
     return CompileSummary(output, tuple(parts), lines, widths, len(verilog), estimate, phase)
+
+
+def _sizes(read: ReadModel) -> list[tuple[int, ...]]:
+    """[gates, units] of the recurrent layers."""
+    layers = (layer for part in read.parts for layer in part.network.layers)
+    return [layer.w_x.shape[:2] for layer in layers if layer.kind != "linear"]
 
 
 def _model_lines(read: ReadModel) -> tuple[str, ...]:
