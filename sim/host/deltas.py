@@ -60,7 +60,8 @@ def no_deltas(program: MachineProgram) -> dict[tuple[str, int], IntArray]:
     found = {}
     for place in delta_places(program):
         layer = program.layers[place.layer]
-        size = layer.rows if place.target == Target.TOTAL else len(_order(layer, place))
+        columns = sum(column >= 0 for column in _order(layer, place))
+        size = layer.rows if place.target == Target.TOTAL else columns
         found[place.role, place.layer] = np.zeros(size, np.int64)
     return found
 
