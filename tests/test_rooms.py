@@ -13,6 +13,7 @@ FLOORS = (
     ("hdl/arithmetic",),
     ("hdl/machine",),
     ("hdl/host",),
+    ("hdl/refill",),
     ("hdl/link", "hdl/sparse", "hdl/dense"),
     ("hdl/emit",),
     ("hdl/placed",),

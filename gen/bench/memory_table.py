@@ -15,7 +15,9 @@ RESULTS = Path("docs/results/external_memory.json")
 _COLUMNS = [
     {"title": "network", "text": "{network}"},
     {"title": "weights left", "text": "{density:.0%}"},
+    {"title": "machine", "text": "{machine}"},
     {"title": "mode", "text": "{mode}"},
+    {"title": "steps", "text": "{steps}"},
     {"title": "MACs", "text": "{macs}"},
     {"title": "rows of a lane", "text": "{width}"},
     {"title": "masks", "text": "{masks}"},
@@ -40,13 +42,14 @@ def points_table(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
             {
                 **one,
                 "hidden": "" if hidden is None else f"{hidden:.1%}",
+                "machine": one.get("machine", "sparse"),
                 "exact": "yes" if one["bit_exact"] else "NO",
             }
         )
     return {
         "provenance": {
             "command": "sparnn bench memory, a row for each point, with "
-            f"--steps {points[0]['steps']} --seed {points[0]['seed']}",
+            f"--seed {points[0]['seed']}",
             "date": datetime.date.today().isoformat(),
             "versions": ", ".join(versions),
         },

@@ -28,8 +28,11 @@ def memory_command(
         ),
     ] = "gru2x768",
     macs: Annotated[
-        list[int], typer.Option(callback=within(1, 1024), metavar="N...", help="MAC units.")
+        list[int], typer.Option(callback=within(1, 1 << 16), metavar="N...", help="MAC units.")
     ] = _EIGHT,
+    machine: Annotated[
+        str, typer.Option(metavar="NAME", help="sparse, or dense: a preset of so many MAC units.")
+    ] = "sparse",
     bytes_per_cycle: Annotated[
         list[int],
         typer.Option(callback=within(1, 64), metavar="B...", help="That the memory gives."),
@@ -49,6 +52,14 @@ def memory_command(
     balance: Annotated[
         bool, typer.Option(help="Whether rows are dealt so that all lanes are as long busy.")
     ] = True,
+    ring: Annotated[
+        int,
+        typer.Option(
+            callback=within(0, 1 << 20),
+            metavar="N",
+            help="Weights that each ring has room for at least, where layers are not streamed.",
+        ),
+    ] = 0,
     prune: Annotated[
         float,
         typer.Option(callback=within(0, 0.99), metavar="P", help="Share of weights set to zero."),
@@ -67,12 +78,14 @@ def memory_command(
         memory_points(
             network,
             macs,
+            machine=machine,
             bytes_per_cycle=bytes_per_cycle,
             latency=latency,
             modes=mode,
             width=width,
             masks=masks,
             balance=balance,
+            ring=ring,
             prune_share=prune,
             steps=steps,
             seed=seed,

@@ -85,16 +85,16 @@ class LoopCycles:
 def run_cycles(loops: Sequence[LoopCycles], steps: int) -> float:
     """Cycles from RUN to the last output of a sequence of so many steps.
 
-    Words that are read once in a run are read while the loop before runs.
+    Words that are read once in a run are read while the loop before runs, once it has begun: what
+    it waited for before were its own.
     """
     total = before = 0.0
     for loop in loops:
         own = loop.first + (steps - 1) * loop.step
         if loop.mode == "streamed":
             own += max(0.0, loop.reading - loop.first)
-        if loop.mode == "swapped":
-            own += max(0.0, loop.reading - before)
-        total, before = total + own, own
+        wait = max(0.0, loop.reading - before) if loop.mode == "swapped" else 0.0
+        total, before = total + wait + own, own
     return total
 
 
@@ -134,8 +134,8 @@ def _sparse_loops(
         return loops
     rate = bytes_per_cycle or placement.config.stream_bits / 8
     return [
-        replace(loop, mode=mode, reading=4 * words.section.size / rate)
-        for loop, words, mode in zip(loops, placement.loop_words, placement.modes, strict=True)
+        replace(loop, mode=mode, reading=4 * section.size / rate)
+        for loop, section, mode in zip(loops, placement.sections, placement.modes, strict=True)
     ]
 
 
@@ -318,7 +318,14 @@ def _dense_loops(
             first = steady = one
         layers_of = [placed.network.layers[k] for k in indices]
         found.append(LoopCycles(indices, first, steady, _macs(layers_of)))
-    return found
+    # Of a network that stays nothing is read while it runs.
+    if "swapped" not in placed.modes:
+        return [replace(loop, mode=mode) for loop in found for mode in placed.modes or ("",)]
+    rate = bytes_per_cycle or placed.config.stream_bits / 8
+    return [
+        replace(loop, mode="swapped", reading=4 * section.size / rate)
+        for loop, section in zip(found, placed.sections, strict=True)
+    ]
 
 
 #: Machine's name -> cycles of each loop of a network that is placed on it.

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from sparnn.hdl.common.numbers import ceil_div, clog2
-from sparnn.hdl.machine import MachineConfig, Target, require
+from sparnn.hdl.machine import MachineConfig, Target, is_power_of_two, require
+from sparnn.hdl.refill.sections import SECTION
 
-from .descriptor import DESCRIPTOR
+from .descriptor import DESCRIPTOR, STREAM_FIELDS
 
 __all__ = ["PASS_LENGTH_BITS", "DenseConfig"]
 
@@ -52,6 +53,10 @@ class DenseConfig(MachineConfig):
         RAM twice); 0 refuses them.
     peepholes: 1 has the rows and cells of LSTMs with peepholes, one stage more for all layers and
         two more for those; 0 refuses them. Needs the gates side by side: ``width`` of 4 or more.
+    stream_bits: bits of a word of external memory, 64-512, from which the machine reads weights
+        itself: all of a network that fits ``weight_depth``, or a layer while the one before runs,
+        where any two that follow one another fit (docs/external-memory.md). 0: weights are loaded,
+        and nothing of it is built. Not with masks.
     """
 
     MACHINE: ClassVar = "dense"
@@ -82,6 +87,7 @@ class DenseConfig(MachineConfig):
         "reset_first": (0, 1),
         "sums": (0, 1),
         "peepholes": (0, 1),
+        "stream_bits": (0, 512),
     }
 
     lanes: int = 8
@@ -108,6 +114,7 @@ class DenseConfig(MachineConfig):
     reset_first: int = 0
     sums: int = 0
     peepholes: int = 0
+    stream_bits: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,6 +176,26 @@ class DenseConfig(MachineConfig):
             f"broadcast word, slices * width / 4 = {self.word}; use fewer banks or slices, or "
             f"more lanes",
         )
+        if self.stream_bits:
+            self._check_stream()
+
+    def _check_stream(self) -> None:
+        bits = self.stream_bits
+        require(
+            is_power_of_two(bits) and bits >= 64,
+            f"stream_bits = {bits} is not 0, 64, 128, 256 or 512: the first word of a section says "
+            f"where it goes and how long it is; use {max(64, 1 << bits.bit_length() - 1)}",
+        )
+        require(
+            not self.mask_depth,
+            f"mask_depth = {self.mask_depth} with stream_bits = {bits}: masks would have to come "
+            f"with their weights, which is not built; set mask_depth = 0, or stream_bits = 0",
+        )
+
+    @property
+    def unused(self) -> frozenset[str]:
+        """What belongs to options that the machine has not."""
+        return frozenset() if self.stream_bits else frozenset({"stream_bits", *STREAM_FIELDS})
 
     # Structure -------------------------------------------------------------------------------
 
@@ -206,14 +233,19 @@ class DenseConfig(MachineConfig):
         """How many there are of each kind, and the entries of each one."""
         found = {
             Target.PROGRAM: (1, self.program_depth * DESCRIPTOR.words),
-            Target.WEIGHT: (self.lanes, self.weight_depth),
+            **({} if self.stream_bits else {Target.WEIGHT: (self.lanes, self.weight_depth)}),
             Target.PARAMETER: (self.slices * self.width, self.parameter_depth),
             Target.STATE: (self.word, self.state_depth),
             Target.STORE: (1, self.store_depth),
         }
         if self.mask_depth:  # the masks of each lane, then the lengths of the passes
             found[Target.MASK] = (self.lanes + 1, self.mask_depth)
+        if self.stream_bits:
+            found[Target.SECTION] = (1, self.program_depth)
         return found
+
+    def entry_bits(self, target: Target) -> int:
+        return SECTION.size if target == Target.SECTION else super().entry_bits(target)
 
     @property
     def words_per_column(self) -> int:
@@ -246,6 +278,21 @@ class DenseConfig(MachineConfig):
     def weight_entry_bits(self) -> int:
         """A lane's weight word: row 0 of the segment in the least significant bits."""
         return self.width * self.weight_bits
+
+    @property
+    def weight_slot_bits(self) -> int:
+        """What a lane's weight word takes in external memory: a power of two."""
+        return 1 << clog2(self.weight_entry_bits)
+
+    @property
+    def lanes_at_once(self) -> int:
+        """Lanes whose weight words one word of external memory holds; 1 where it takes several."""
+        return max(1, self.stream_bits // self.weight_slot_bits)
+
+    @property
+    def words_per_slot(self) -> int:
+        """Words of external memory for a lane's weight word; 1 where they hold several."""
+        return max(1, self.weight_slot_bits // self.stream_bits)
 
     @property
     def mask_entry_bits(self) -> int:

@@ -2,11 +2,13 @@
 
 from sparnn.hdl.descriptor import Descriptor, Field
 
-__all__ = ["DESCRIPTOR", "HALVES", "PHASES", "phase_field"]
+__all__ = ["DESCRIPTOR", "HALVES", "PHASES", "STREAM_FIELDS", "phase_field"]
 
 #: Runs of equal passes in each half: a tile shape and how many passes it makes.
 PHASES = 3
 HALVES = ("x", "h")
+#: Fields that only a machine reads whose weights come from external memory.
+STREAM_FIELDS = ("swapped",)
 
 
 def phase_field(half: str, phase: int, part: str) -> str:
@@ -40,6 +42,7 @@ DESCRIPTOR = Descriptor(
         "streams_last": Field(0, 22, 2),  # streams that take turns, less one; not with paired
         "add_stored": Field(0, 24, 1),  # add what lies at the output's place in the store
         "sum_shift": Field(0, 25, 1),  # halve that sum
+        "swapped": Field(0, 26, 1),  # its weights make room for the next ones once it has begun
         "out_stride": Field(1, 16, 16),  # store words from one step's outputs to the next
         "pair_parameters": Field(4, 20, 12),  # entries from one layer of a pair to the other
         "mask_base": Field(6, 20, 12),  # one word per pass, where columns are masked

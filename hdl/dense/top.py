@@ -5,8 +5,10 @@ from amaranth.lib import memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.instance import place
+from sparnn.hdl.common.memory_port import memory_members
 from sparnn.hdl.common.reset import with_registered_reset
 from sparnn.hdl.host.host_port import HostPort
+from sparnn.hdl.refill.sections import SECTION, SectionReader
 
 from .array.bank import BANK_MODULE, bank_signature
 from .array.sequencer import Sequencer
@@ -16,6 +18,7 @@ from .control.dispatcher import LayerDispatcher
 from .control.emitter import Emitter
 from .control.gather import OutputGather
 from .control.loader import VectorLoader
+from .control.weights import WeightLoader
 from .post.slice import SLICE_MODULE, slice_signature
 
 __all__ = ["DenseMachine"]
@@ -28,6 +31,9 @@ class DenseMachine(wiring.Component):
     -------
     rx: stream of 32 * link_words bits from the host.
     tx: stream of 32-bit words to it.
+    requests, words, damaged: of a machine whose weights come from external memory; see
+        :class:`~sparnn.hdl.refill.sections.SectionReader` and
+        :class:`~sparnn.hdl.dense.control.weights.WeightLoader`.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -37,6 +43,7 @@ class DenseMachine(wiring.Component):
                 "rx": In(stream.Signature(32 * config.link_words)),
                 "tx": Out(stream.Signature(32)),
             }
+            | memory_members(config.stream_bits)
         )
 
     @property
@@ -128,6 +135,7 @@ class DenseMachine(wiring.Component):
     def _banks(self, m: Module, parts: "_Parts") -> None:
         """Place the banks; the broadcast bus of h also brings the state that a run starts from."""
         config = self._config
+        weights = self._weights(m, parts) if config.stream_bits else None
         x_bus, h_bus = parts.loader.bus, parts.gather.bus
         x_now, h_now = Signal.like(x_bus), Signal.like(h_bus)
         m.d.comb += [
@@ -148,13 +156,38 @@ class DenseMachine(wiring.Component):
                 bank.issue.eq(parts.sequencer.issue),
                 bank.x.eq(x_now),
                 bank.h.eq(h_now),
-                bank.load.en.eq(parts.host.write_en.weight),
-                bank.load.mask.eq(masks),
-                bank.load.lane.eq(parts.host.index),
-                bank.load.addr.eq(parts.host.addr),
-                bank.load.data.eq(parts.host.entry),
-                parts.tap.sums[number].eq(bank.sums),
             ]
+            if weights is None:
+                m.d.comb += [
+                    bank.load.en.eq(parts.host.write_en.weight),
+                    bank.load.mask.eq(masks),
+                    bank.load.lane.eq(parts.host.index),
+                    bank.load.addr.eq(parts.host.addr),
+                    bank.load.data.eq(parts.host.entry),
+                ]
+            else:
+                m.d.comb += bank.load.eq(weights.load)
+            m.d.comb += parts.tap.sums[number].eq(bank.sums)
+
+    def _weights(self, m: Module, parts: "_Parts") -> WeightLoader:
+        """Weights from external memory."""
+        host = parts.host
+        m.submodules.sections = sections = SectionReader(self._config)
+        m.submodules.weights = weights = WeightLoader(self._config)
+        wiring.connect(m, sections.requests, wiring.flipped(self.requests))
+        wiring.connect(m, wiring.flipped(self.words), weights.words)
+        m.d.comb += [
+            sections.load_en.eq(host.write_en.section),
+            sections.load_addr.eq(host.addr),
+            sections.load_data.eq(host.entry[: SECTION.size]),
+            sections.run.eq(host.run),
+            sections.steps.eq(host.steps),
+            weights.clear.eq(host.write_en.section),
+            weights.next.eq(parts.dispatcher.weights_next),
+            parts.dispatcher.weights_there.eq(weights.there),
+            self.damaged.eq(weights.damaged),
+        ]
+        return weights
 
     def _slices(self, m: Module, parts: "_Parts") -> None:
         """Place the slices, to which a pass's sums come so many cycles after its last issue."""

@@ -7,6 +7,7 @@ from sparnn.hdl.common.banked_memory import bank_count
 from sparnn.hdl.common.numbers import clog2, is_power_of_two
 from sparnn.hdl.host.protocol import COUNTER_WORDS, Counter
 from sparnn.hdl.machine import Target, require
+from sparnn.hdl.refill.sections import SECTION
 
 from .descriptor import (
     BASE_FIELDS,
@@ -14,7 +15,6 @@ from .descriptor import (
     DESCRIPTOR,
     PEEPHOLE_FIELDS,
     RING_FIELDS,
-    SECTION,
     MaskFlag,
 )
 from .parameters import SparseParameters

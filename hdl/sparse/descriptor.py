@@ -2,8 +2,6 @@
 
 from enum import IntEnum
 
-from amaranth.lib import data
-
 from sparnn.hdl.descriptor import Descriptor, Field
 
 __all__ = [
@@ -13,10 +11,8 @@ __all__ = [
     "MASK_ALIGNMENT",
     "PEEPHOLE_FIELDS",
     "RING_FIELDS",
-    "SECTION",
     "WEIGHT_ALIGNMENT",
     "MaskFlag",
-    "When",
 ]
 
 
@@ -44,19 +40,6 @@ PEEPHOLE_FIELDS = ("peephole", "cell_shift")
 #: in their place.
 RING_FIELDS = ("x_chunks", "h_chunks", "last_half", "held", "rewind")
 BASE_FIELDS = ("mask_base", "weight_base")
-
-
-class When(IntEnum):
-    """How often a section is read."""
-
-    FIRST = 0  #: in the first run only: the network fits the rings
-    RUN = 1  #: once in each run
-    STEP = 2  #: once in each step
-
-
-#: A layer's weights in external memory: ``words`` of them from ``address`` on, in words as wide as
-#: the memory; ``last``: no section follows.
-SECTION = data.StructLayout({"address": 32, "words": 24, "when": 2, "last": 1})
 
 #: ``*_last`` hold a count minus one; bases count entries of their memories.
 DESCRIPTOR = Descriptor(

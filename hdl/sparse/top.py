@@ -13,6 +13,7 @@ from sparnn.hdl.common.stream_buffer import StreamBuffer
 from sparnn.hdl.host.host_port import HostPort
 from sparnn.hdl.host.protocol import Target
 from sparnn.hdl.host.results import ResultWriter
+from sparnn.hdl.refill.sections import SectionReader
 
 from .array.addends import StoredAddends
 from .array.broadcast import BROADCAST_PROGRAM, Broadcaster
@@ -23,7 +24,6 @@ from .array.load import load_layout
 from .config import SparseConfig
 from .control.dispatcher import Dispatcher
 from .refill.dealer import WordDealer
-from .refill.sections import SectionReader
 from .store.ports import STORE_PROGRAM
 from .store.store import sequence_store
 
@@ -40,7 +40,7 @@ class SparseMachine(wiring.Component):
     rx, tx: streams of 32-bit words from and to the host; the packets are those of
         :mod:`sparnn.hdl.host.protocol`.
     requests, words, damaged: of a machine whose weights come from external memory; see
-        :class:`~sparnn.hdl.sparse.refill.sections.SectionReader` and
+        :class:`~sparnn.hdl.refill.sections.SectionReader` and
         :class:`~sparnn.hdl.sparse.refill.dealer.WordDealer`.
     wrong: only of a machine with ``parity``: a word of weights, masks or states that was read does
         not match it; once for each cycle in which any was read, seven cycles later at most.

@@ -61,14 +61,31 @@ def half_cycles(phases: Sequence[Phase]) -> int:
     return sum(phase.length * phase.passes for phase in phases)
 
 
-def network_cycles(config: DenseConfig, layers: Sequence[TileLayer]) -> int:
+#: Beside a section's words: cycles from a run's beginning until the first is there, and from where
+#: one begins until the next one is.
+_FIRST, _NEXT = 6, 3
+
+
+def network_cycles(
+    config: DenseConfig, layers: Sequence[TileLayer], readings: Sequence[int] = ()
+) -> int:
     """Cycles from RUN to the last output, as the machine counts them.
 
     Of the layers before the last none may send its outputs to the host.
+
+    Parameters
+    ----------
+    readings: of weights from external memory that are swapped in, the cycles that the words of each
+        layer take, of the first one with the memory's latency; none where they are all there.
     """
-    start = 0
-    end = 0
-    for layer in layers:
+    start = end = 0
+    before = 0  # when the layer before began
+    for number, layer in enumerate(layers):
+        if config.stream_bits:  # whether its weights are there is asked a cycle later
+            start += 1
+        if readings:
+            start = max(start, before + readings[number] + (_NEXT if number else _FIRST))
+        before = start
         end, start = layer_cycles(config, layer, start)
     return end + 2
 

@@ -1,6 +1,6 @@
 """The dense machine's program: descriptors and loading packets of a placed network."""
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 
@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads_state
 from sparnn.gen.machines.shared.layers import runs_step_by_step
 from sparnn.gen.machines.shared.placement import Placement
+from sparnn.gen.machines.shared.sections import Mode, section_table
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.dense.descriptor import DESCRIPTOR, phase_field
@@ -29,6 +30,7 @@ from .pack import (
     weight_words,
     worked_layer,
 )
+from .sections import LayerGroup, groups_of, rows_needed, section_words
 from .store import TileStore, input_order, output_order
 from .tiles import wide_outputs
 
@@ -67,16 +69,48 @@ class DensePlacement(Placement):
 
     @cached_property
     def image(self) -> Words:
-        """The packets that load program, weights, masks and parameters."""
+        """The packets that load program, weights, masks and parameters; weights only where they do
+        not come from external memory."""
         return _image(self)
+
+    @cached_property
+    def groups(self) -> tuple[LayerGroup, ...]:
+        """Layers whose weights come from external memory together; none where they are loaded."""
+        return groups_of(self.lanes, self.pairs, self.config) if self.config.stream_bits else ()
+
+    @cached_property
+    def sections(self) -> tuple[Words, ...]:
+        return tuple(
+            section_words(self.config, group, _weights(self.lanes[k] for k in group.layers))
+            for group in self.groups
+        )
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        return tuple(group.mode for group in self.groups)
+
+    def memory_lines(self) -> list[str]:
+        """For the user: how each layer's weights come from external memory, if they do."""
+        how = {
+            "resident": "read in the first run",
+            "swapped": "read once in each run, while the layer before runs",
+        }
+        return [
+            f"{', '.join(self.network.layers[index].name for index in group.layers)}: "
+            f"{group.mode}, {4 * section.size} bytes {how[group.mode]}"
+            for group, section in zip(self.groups, self.sections, strict=True)
+        ]
 
 
 def memory_needs(placed: DensePlacement, steps: int) -> dict[str, int]:
     """Entries of each memory for runs of so many steps, by the parameter of DenseConfig."""
     network, config, plans = placed.network, placed.config, placed.plans
     words = [ceil_div(one.units, config.word) for one in network.layers]
+    weights = sum(one.weights.shape[1] for one in placed.lanes)
+    if config.stream_bits and weights > config.weight_depth:
+        weights = rows_needed(placed.lanes, placed.pairs)
     return {
-        "weight_depth": sum(one.weights.shape[1] for one in placed.lanes),
+        "weight_depth": weights,
         "mask_depth": sum(len(one.lengths) for one in placed.lanes),
         "parameter_depth": sum(
             parameter_words(config, one, plan) * (2 if one.has_hidden else 1)
@@ -211,7 +245,7 @@ def _fields(
     layer, plan, stage = network.layers[index], placed.plans[index], network.stages[number]
     paired = stage[0] in placed.pairs
     entries = _entries(placed, index)
-    fields = dict.fromkeys(DESCRIPTOR.fields, 0)
+    fields = {name: 0 for name in DESCRIPTOR.fields if name not in config.unused}
     fields |= common_fields(placed, number, index, placed.read)
     fields |= {
         "wide": int(wide_outputs(config, layer)),
@@ -237,7 +271,21 @@ def _fields(
     }
     if placed.streams > 1:  # the host reads all outputs from the store
         fields |= {"emit": 0, "emit_last": 0}
-    return fields | _source(placed, number, index) | _phases(plan)
+    return fields | _source(placed, number, index) | _phases(plan) | _swap(placed, index)
+
+
+def _swap(placed: DensePlacement, index: int) -> dict[str, int]:
+    """The descriptor fields of a layer whose weights make room for others'."""
+    for group in placed.groups:
+        if group.mode == "swapped" and index in group.layers:
+            before = sum(placed.lanes[k].weights.shape[1] for k in group.layers if k < index)
+            return {"swapped": 1, "weight_base": group.base + before}
+    return {}
+
+
+def _weights(lanes: Iterable[PackedLanes]) -> npt.NDArray[np.int32]:
+    """The weights of some layers, [lanes, issues, K]."""
+    return np.concatenate([one.weights for one in lanes], axis=1)
 
 
 def _with_sequence(
@@ -294,9 +342,12 @@ def _image(placed: DensePlacement) -> Words:
     parts = [
         write_packet(config, Target.PROGRAM, 0, 0, _padded(config, Target.PROGRAM, descriptors))
     ]
-    weights = weight_words(config, np.concatenate([one.weights for one in placed.lanes], axis=1))
-    for lane in range(config.lanes):
-        parts.append(write_packet(config, Target.WEIGHT, lane, 0, weights[lane]))
+    if config.stream_bits:
+        parts.append(write_packet(config, Target.SECTION, 0, 0, _table(placed)))
+    else:
+        weights = weight_words(config, _weights(placed.lanes))
+        for lane in range(config.lanes):
+            parts.append(write_packet(config, Target.WEIGHT, lane, 0, weights[lane]))
     if config.mask_depth:
         masks = mask_words(config, np.concatenate([one.masks for one in placed.lanes], axis=1))
         for lane in range(config.lanes):
@@ -314,6 +365,14 @@ def _image(placed: DensePlacement) -> Words:
     for row in range(config.slices * config.width):
         parts.append(write_packet(config, Target.PARAMETER, row, 0, parameters[row]))
     return np.concatenate(parts)
+
+
+def _table(placed: DensePlacement) -> Words:
+    """The table of sections, whole entries."""
+    sizes = [len(one) for one in placed.sections]
+    table = section_table(sizes, placed.modes, [False] * len(sizes))
+    words = words_per_entry(placed.config, Target.SECTION)
+    return np.pad(table, ((0, 0), (0, words - table.shape[1])))
 
 
 def _padded(config: DenseConfig, target: Target, values: npt.ArrayLike) -> Words:

@@ -13,6 +13,8 @@ from sparnn.sim.aliases import Words
 from sparnn.sim.host.program import MachineProgram
 from sparnn.sim.network.network import IntegerNetwork
 
+from .sections import Mode
+
 __all__ = ["FITTED_STEPS", "Outputs", "Placement", "wanted_outputs"]
 
 #: Steps of one run that the store of a fitted machine has room for.
@@ -56,9 +58,21 @@ class Placement(ABC):
         """The packets that load the network, 32-bit words."""
 
     @property
+    def sections(self) -> tuple[Words, ...]:
+        """What comes from external memory at once, each [words, 32-bit words of each]; none where
+        all weights are loaded."""
+        return ()
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """What becomes of each section."""
+        return ()
+
+    @property
     def external(self) -> Words:
         """What external memory holds, 32-bit words; none where all weights are loaded."""
-        return np.zeros(0, np.uint32)
+        parts = [np.zeros(0, np.uint32), *(section.reshape(-1) for section in self.sections)]
+        return np.concatenate(parts)
 
     def memory_lines(self) -> list[str]:
         """For the user: how each layer's weights come from external memory, if they do."""

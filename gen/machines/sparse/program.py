@@ -10,6 +10,7 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.shared.descriptors import common_fields, is_seen, reads_state
 from sparnn.gen.machines.shared.layers import KINDS, check_machine, runs_step_by_step
 from sparnn.gen.machines.shared.placement import Placement
+from sparnn.gen.machines.shared.sections import Mode, section_table
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS, CellFunction, Target
 from sparnn.hdl.sparse.config import SparseConfig
@@ -22,7 +23,7 @@ from sparnn.sim.host.program import LayerProgram, MachineProgram
 from .layout import NetworkLayout
 from .pack import PackedHalf, PackedLoop
 from .packed_store import ValueRows, check_vectors, log_fields, packed_needs
-from .sections import LoopWords, Mode, fits_rings, loop_modes, ring_needs, section_table
+from .sections import LoopWords, fits_rings, loop_modes, ring_needs
 from .store import Store, source, stage_order, stored
 
 __all__ = ["SparsePlacement", "memory_needs"]
@@ -83,26 +84,22 @@ class SparsePlacement(Placement):
             return ()
         return tuple(LoopWords.of(loop, self.config) for loop in self.packed)
 
-    @cached_property
-    def modes(self) -> tuple[Mode, ...]:
-        """What becomes of these, of each loop."""
-        return loop_modes(self.loop_words, self.config) if self.config.stream_bits else ()
+    @property
+    def sections(self) -> tuple[Words, ...]:
+        return tuple(loop.section for loop in self.loop_words)
 
     @cached_property
-    def external(self) -> Words:
-        """What external memory holds, 32-bit words."""
-        if not self.config.stream_bits:
-            return np.zeros(0, np.uint32)
-        return np.concatenate([loop.section.reshape(-1) for loop in self.loop_words])
+    def modes(self) -> tuple[Mode, ...]:
+        return loop_modes(self.loop_words, self.config) if self.config.stream_bits else ()
 
     def memory_lines(self) -> list[str]:
         """For the user: how each loop's weights come from external memory, if they do."""
         lines = []
-        for loop, words, mode in zip(
-            self.layout.loops, self.loop_words, self.modes, strict=bool(self.modes)
+        for loop, section, mode in zip(
+            self.layout.loops, self.sections, self.modes, strict=bool(self.modes)
         ):
             names = ", ".join(self.network.layers[index].name for index in loop)
-            size = 4 * words.section.size
+            size = 4 * section.size
             cycles = max(1, sum(int(half.weight_counts.max()) for half in self.packed_of(loop)))
             how = {
                 "resident": "read in the first run",
@@ -338,7 +335,8 @@ def _image(placed: SparsePlacement) -> Words:
     parts = [write_packet(config, Target.PROGRAM, 0, 0, words)]
     if config.stream_bits:
         single = [placed.single[loop[0]] for loop in placed.layout.loops]
-        table = section_table(placed.loop_words, placed.modes, single)
+        sizes = [len(section) for section in placed.sections]
+        table = section_table(sizes, placed.modes, single)
         parts.append(write_packet(config, Target.SECTION, 0, 0, table))
     else:
         parts += _lane_packets(placed)

@@ -4,7 +4,6 @@ A section's form is hdl/sparse/refill/tags.py, its order and what it is good for
 docs/external-memory.md.
 """
 
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.shared.sections import Mode, checked
 from sparnn.hdl.common.numbers import ceil_div, clog2
 from sparnn.hdl.sparse.config import RING_DELAY, TAG_BITS, SparseConfig
-from sparnn.hdl.sparse.descriptor import SECTION, When
 from sparnn.hdl.sparse.refill.tags import TagKind, count_bits
 from sparnn.sim.aliases import IntArray, Words
 
@@ -23,16 +21,11 @@ from .pack import PackedHalf, PackedLoop
 
 __all__ = [
     "LoopWords",
-    "Mode",
     "fits_rings",
     "loop_modes",
     "ring_needs",
-    "section_table",
     "section_words",
 ]
-
-#: Names of what becomes of a loop's words, as reports say it.
-Mode = str
 
 #: Places of a row that the order of blocks tells apart.
 _PLACES = 1 << 12
@@ -136,37 +129,6 @@ def ring_needs(loops: Sequence[LoopWords], config: SparseConfig) -> dict[str, in
     return needs
 
 
-def section_table(
-    loops: Sequence[LoopWords], modes: Sequence[Mode], single: Sequence[bool]
-) -> Words:
-    """The machine's table of sections, [sections, host words]. ``single``: loops of one step."""
-    table = np.zeros((len(loops), 2), np.uint32)
-    address = 0
-    for number, (loop, mode, once) in enumerate(zip(loops, modes, single, strict=True)):
-        when = {"resident": When.FIRST, "swapped": When.RUN, "streamed": When.STEP}[mode]
-        if once and when == When.STEP:
-            when = When.RUN
-        words = len(loop.section)
-        fields = {
-            "address": address,
-            "words": words,
-            "when": when,
-            "last": number == len(loops) - 1,
-        }
-        entry = 0
-        for name, value in fields.items():
-            member = SECTION[name]
-            if value >> member.width:
-                raise SparnnError(
-                    f"{words} words of external memory for a loop, from word {address} on, are "
-                    f"more than the machine can count; raise stream_bits, or use a smaller network"
-                )
-            entry |= int(value) << member.offset
-        table[number] = entry & 0xFFFFFFFF, entry >> 32
-        address += words
-    return table
-
-
 def _places(
     half: PackedHalf, lane: int, config: SparseConfig
 ) -> tuple[IntArray, IntArray, IntArray]:
@@ -266,11 +228,7 @@ def section_words(config: SparseConfig, rings: Sequence[_Blocks]) -> Words:
         header = np.zeros(each, "<u2")
         header[: len(tags[at : at + each])] = tags[at : at + each]
         words += [header.view("<u4")[np.newaxis], *parts[at : at + each]]
-    section = np.concatenate(words).astype(np.uint32)
-    check = [
-        zlib.crc32(np.ascontiguousarray(column).astype("<u4").tobytes()) for column in section.T
-    ]
-    return np.concatenate([section, np.array([check], np.uint32)])
+    return checked(np.concatenate(words).astype(np.uint32))
 
 
 def _tag(config: SparseConfig, kind: TagKind, lane: int, count: int) -> int:

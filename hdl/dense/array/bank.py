@@ -90,7 +90,19 @@ def broadcast_layout(config: DenseConfig) -> data.StructLayout:
 
 
 def weight_load_layout(config: DenseConfig) -> data.StructLayout:
-    """One word of one lane, from the host. en: a weight word. mask: a mask word."""
+    """One word of one lane, from the host. en: a weight word. mask: a mask word.
+
+    From external memory: a weight word for each of ``lanes_at_once`` lanes, ``lane`` counts these.
+    """
+    if config.stream_bits:
+        return data.StructLayout(
+            {
+                "en": 1,
+                "lane": unsigned(12),
+                "addr": unsigned(clog2(config.weight_depth)),
+                "data": config.lanes_at_once * config.weight_slot_bits,
+            }
+        )
     return data.StructLayout(
         {
             "en": 1,
@@ -143,7 +155,7 @@ class Bank(wiring.Component):
     number: which bank, constant.
     issue: :func:`issue_layout`, registered here.
     x, h: words for the local copies.
-    load: weights from the host.
+    load: weights from the host or from external memory.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -175,6 +187,7 @@ class Bank(wiring.Component):
         load = Signal(weight_load_layout(config))
         m.d.sync += load.eq(self.load)
         vectors: list[Any] = []
+        at_once = clog2(config.lanes_at_once)
         for index in range(config.bank_lanes):
             lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
             part = index % config.word
@@ -187,10 +200,14 @@ class Bank(wiring.Component):
                 lane.multiply_en.eq(stages[2].valid),
                 lane.hidden.eq(now.hidden),
                 lane.zero.eq(now.zero),
-                lane.load_en.eq(load.en & (load.lane == number)),
+                lane.load_en.eq(load.en & (load.lane == number[at_once:])),
                 lane.load_addr.eq(load.addr),
-                lane.load_data.eq(load.data),
             ]
+            if config.stream_bits:
+                own = load.data.word_select(number[:at_once], config.weight_slot_bits)
+                m.d.comb += lane.load_data.eq(own)
+            else:
+                m.d.comb += lane.load_data.eq(load.data)
             if config.mask_depth:
                 m.d.comb += [
                     lane.base.eq(base),

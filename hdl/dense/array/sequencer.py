@@ -17,9 +17,9 @@ from .tap import pass_layout
 __all__ = ["Arrival", "Sequencer", "layer_layout"]
 
 
-def layer_layout() -> data.StructLayout:
+def layer_layout(config: DenseConfig) -> data.StructLayout:
     """A decoded layer descriptor."""
-    return data.StructLayout({name: width for name, (_, _, width, _) in DESCRIPTOR.fields.items()})
+    return DESCRIPTOR.layout(name for name in DESCRIPTOR.fields if name not in config.unused)
 
 
 class Arrival(wiring.Component):
@@ -170,7 +170,7 @@ class Sequencer(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "layer": In(layer_layout()),
+                "layer": In(layer_layout(config)),
                 "steps": In(RUN_STEPS_BITS),
                 "fresh": In(1),
                 "start": In(1),

@@ -34,6 +34,9 @@ class LayerDispatcher(wiring.Component):
         writes, where it goes backwards.
     layer_done: the layer's outputs are all in the store.
     sent: they have left for the host.
+    weights_there: of a machine whose weights come from external memory: the next layer's are there.
+        It waits for them, and begins a cycle later than on a machine without.
+    weights_next: a pulse: it has begun, and those of the layer after it may come.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -48,7 +51,7 @@ class LayerDispatcher(wiring.Component):
                 "run_reset": In(1),
                 "busy": Out(1),
                 "cycles": Out(32),
-                "layer": Out(layer_layout()),
+                "layer": Out(layer_layout(config)),
                 "steps": Out(RUN_STEPS_BITS),
                 "fresh": Out(1),
                 "start": Out(1),
@@ -57,6 +60,7 @@ class LayerDispatcher(wiring.Component):
                 "layer_done": In(1),
                 "sent": In(1),
             }
+            | ({"weights_there": In(1), "weights_next": Out(1)} if config.stream_bits else {})
         )
 
     def elaborate(self, platform: object) -> Module:
@@ -76,8 +80,9 @@ class LayerDispatcher(wiring.Component):
             write.en.eq(self.load_en << self.load_addr[:words_log2]),
             read.addr.eq(ahead),
         ]
-        descriptor = Signal(layer_layout())
-        for name, (word, low, width, _) in DESCRIPTOR.fields.items():
+        descriptor = Signal(layer_layout(self._config))
+        for name in descriptor.shape().members:
+            word, low, width, _ = DESCRIPTOR.fields[name]
             m.d.comb += descriptor[name].eq(read.data[32 * word + low : 32 * word + low + width])
 
         steps = Signal(RUN_STEPS_BITS)
@@ -86,7 +91,7 @@ class LayerDispatcher(wiring.Component):
             m.d.sync += self.cycles.eq(self.cycles + 1)
         m.d.sync += self.start.eq(0)
 
-        def begin() -> None:
+        def start() -> None:
             m.d.sync += [
                 self.layer.eq(descriptor),
                 self.start.eq(~backwards),
@@ -95,6 +100,12 @@ class LayerDispatcher(wiring.Component):
             m.next = "START"
             with m.If(backwards):
                 m.next = "LOCATE"
+
+        def begin() -> None:
+            if self._config.stream_bits:
+                m.next = "AWAIT"
+            else:
+                start()
 
         backwards = descriptor.reverse | descriptor.paired
         m.d.comb += ahead.eq(number)
@@ -115,6 +126,10 @@ class LayerDispatcher(wiring.Component):
                         counting.eq(1),
                         self.busy.eq(1),
                     ]
+            if self._config.stream_bits:
+                with m.State("AWAIT"), m.If(self.weights_there):
+                    m.d.comb += self.weights_next.eq(descriptor.swapped)
+                    start()
             with m.State("LOCATE"):  # the products are registered
                 m.d.sync += self.start.eq(1)
                 m.next = "START"

@@ -31,7 +31,7 @@ class Emitter(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "layer": In(layer_layout()),
+                "layer": In(layer_layout(config)),
                 "steps": In(RUN_STEPS_BITS),
                 "start": In(1),
                 "step": In(1),

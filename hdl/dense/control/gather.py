@@ -55,7 +55,7 @@ class OutputGather(wiring.Component):
         super().__init__(
             sums
             | {
-                "layer": In(layer_layout()),
+                "layer": In(layer_layout(config)),
                 "steps": In(RUN_STEPS_BITS),
                 "start": In(1),
                 "out_ahead": In(clog2(config.store_depth)),

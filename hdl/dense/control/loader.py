@@ -66,7 +66,7 @@ class VectorLoader(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "layer": In(layer_layout()),
+                "layer": In(layer_layout(config)),
                 "steps": In(RUN_STEPS_BITS),
                 "fresh": In(1),
                 "start": In(1),

@@ -1,1 +1,1 @@
-"""Weights from external memory: what is asked for, and to which lane each word goes."""
+"""Weights from external memory: to which lane each word goes."""

@@ -4,8 +4,8 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from sparnn.hdl.common.check import CRC_INIT, RESIDUE, next_crc
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.refill.check import follow_check
 from sparnn.hdl.sparse.array.refill import dealt_layout
 from sparnn.hdl.sparse.config import TAG_BITS, SparseConfig
 
@@ -50,7 +50,7 @@ class WordDealer(wiring.Component):
         config = self._config
         taken, checks = Signal(), Signal()
         m.d.comb += taken.eq(self.words.valid & self.words.ready)
-        self._check(m, taken, checks)
+        follow_check(m, self.words.payload, taken, checks, self.damaged, self.clear)
 
         tags = Signal(config.stream_bits)
         tag = Signal(tag_layout(config))
@@ -106,26 +106,3 @@ class WordDealer(wiring.Component):
         if config.masks:
             m.d.sync += self.dealt.refill.mask_en.eq(sends & (tag.kind != TagKind.WEIGHTS))
         return m
-
-    def _check(self, m: Module, taken: Signal, checks: Signal) -> None:
-        """Each 32 bits across a section have a check of their own, so that no logic is wider."""
-        word = Signal(self._config.stream_bits, reset_less=True)
-        was_taken, was_check, fresh = Signal(), Signal(), Signal(init=1)
-        m.d.sync += [word.eq(self.words.payload), was_taken.eq(taken), was_check.eq(checks)]
-        wrong = []
-        for number in range(self._config.stream_bits // 32):
-            state, after = (Signal(32, name=f"{name}{number}") for name in ("crc", "crc_after"))
-            m.d.comb += after.eq(
-                next_crc(Mux(fresh, CRC_INIT, state), word.word_select(number, 32))
-            )
-            with m.If(was_taken):
-                m.d.sync += state.eq(after)
-            wrong.append(state != RESIDUE)
-        compares = Signal()
-        m.d.sync += compares.eq(was_taken & was_check)
-        with m.If(was_taken):
-            m.d.sync += fresh.eq(was_check)
-        with m.If(compares & Cat(wrong).any()):
-            m.d.sync += self.damaged.eq(1)
-        with m.If(self.clear):
-            m.d.sync += self.damaged.eq(0)

@@ -13,8 +13,8 @@ from tests.hdl.stream_helpers import plain, run
 Fields = dict[str, int]
 
 
-def make_config(program_depth: int) -> DenseConfig:
-    return DenseConfig(program_depth=program_depth, store_depth=4000)
+def make_config(program_depth: int, stream_bits: int = 0) -> DenseConfig:
+    return DenseConfig(program_depth=program_depth, store_depth=4000, stream_bits=stream_bits)
 
 
 def random_layer(rng: np.random.Generator, **fixed: int) -> Fields:
@@ -69,6 +69,20 @@ def executed(layers: list[Fields]) -> list[Fields]:
         number += 1 + layers[number]["paired"]
 
 
+async def check_weights(clock: Clock, layer: Fields, rng: np.random.Generator) -> None:
+    """The layer waits for its weights, and says in the cycle in which it begins whether they may
+    be replaced next."""
+    ctx, dut = clock.ctx, clock.dut
+    ctx.set(dut.weights_there, 0)
+    for _ in range(int(rng.integers(4))):
+        assert not ctx.get(dut.weights_next)
+        assert not ctx.get(dut.start)
+        await clock.tick()
+    ctx.set(dut.weights_there, 1)
+    assert ctx.get(dut.weights_next) == layer["swapped"]
+    await clock.tick()
+
+
 async def check_run(
     clock: Clock, layers: list[Fields], steps: int, reset: int, rng: np.random.Generator
 ) -> None:
@@ -89,9 +103,13 @@ async def check_run(
             ctx.set(dut.run, 0)
             ctx.set(dut.run_steps, int(rng.integers(1 << 24)))
             ctx.set(dut.run_reset, 1 - reset)
+        if "weights_next" in dut.signature.members:
+            await check_weights(clock, layer, rng)
         # The layer is there in the next cycle; going backwards takes another one.
         await clock.until_start(backwards)
         own = 1 if layer["single_step"] else steps
+        there = dut.layer.shape().members
+        layer = {name: value for name, value in layer.items() if name in there}
         assert plain(ctx.get(dut.layer)) == layer
         assert ctx.get(dut.steps) == own
         assert ctx.get(dut.fresh) == reset
@@ -131,10 +149,11 @@ async def check_run(
         await clock.tick()
 
 
+@pytest.mark.parametrize("stream_bits", [0, 64])
 @pytest.mark.parametrize("seed", range(3))
-def test_runs(seed: int) -> None:
+def test_runs(seed: int, stream_bits: int) -> None:
     """Programs of one layer and of as many as there is room for, pairs and reverse ones."""
-    config = make_config(program_depth=(1, 4, 7)[seed])
+    config = make_config(program_depth=(1, 4, 7)[seed], stream_bits=stream_bits)
     dut = LayerDispatcher(config)
     rng = np.random.default_rng(seed)
 

@@ -1,16 +1,30 @@
-"""Asks for the sections of external memory that a run needs, in their order."""
+"""The table of sections of external memory, and who asks for those that a run needs."""
+
+from enum import IntEnum
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import memory, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.memory_port import REQUEST
 from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.host.protocol import RUN_STEPS_BITS
-from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.descriptor import SECTION, When
+from sparnn.hdl.machine import MachineConfig
 
-__all__ = ["SectionReader"]
+__all__ = ["SECTION", "SectionReader", "When"]
+
+
+class When(IntEnum):
+    """How often a section is read."""
+
+    FIRST = 0  #: in the first run only: the network fits the machine's memories
+    RUN = 1  #: once in each run
+    STEP = 2  #: once in each step
+
+
+#: A layer's weights in external memory: ``words`` of them from ``address`` on, in words as wide as
+#: the memory; ``last``: no section follows.
+SECTION = data.StructLayout({"address": 32, "words": 24, "when": 2, "last": 1})
 
 
 class SectionReader(wiring.Component):
@@ -28,7 +42,7 @@ class SectionReader(wiring.Component):
     requests: Out(stream of :data:`~sparnn.hdl.common.memory_port.REQUEST`).
     """
 
-    def __init__(self, config: SparseConfig) -> None:
+    def __init__(self, config: MachineConfig) -> None:
         self._config = config
         super().__init__(
             {

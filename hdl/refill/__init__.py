@@ -1,0 +1,1 @@
+"""What machines share that read their weights from external memory (docs/external-memory.md)."""
