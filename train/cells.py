@@ -140,15 +140,16 @@ def _lstm(
         value = pre[row]
         if seen is not None:
             value = saturated(value + rounded(seen[peephole] * c, layer.cell_shift), 16)
-        return apply_function(layer, "sigmoid", value, layer.f_pre)
+        return apply_function(layer, layer.gate, value, layer.f_pre)
 
+    f_gate = layer.f_pre if layer.gate in STRAIGHT else 15
     i, f = gate(0, 0), gate(1, 1)
     p = rounded(i * _candidate(layer, pre[2]), _candidate_format(layer) - layer.f_state)
-    c = rounded(f * c + p, 15, 16)
+    c = rounded(f * c + p, f_gate, 16)
     o = gate(3, 2)  # sees the new state
     f_cell = layer.f_state if layer.cell in STRAIGHT else 15
     value = o * apply_function(layer, layer.cell, c, layer.f_state, NO_CLIP)
-    return rounded(value, 15 + f_cell - layer.f_out, layer.out_bits), c
+    return rounded(value, f_gate + f_cell - layer.f_out, layer.out_bits), c
 
 
 def _gru(layer: IntegerLayer, u: Tensor, v: Tensor, s: Tensor) -> tuple[Tensor, Tensor]:

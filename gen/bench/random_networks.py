@@ -11,6 +11,7 @@ from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.network.network import (
     CELL_FUNCTIONS,
+    GATE_FUNCTIONS,
     GATES,
     STRAIGHT,
     WITH_STATE,
@@ -60,6 +61,10 @@ def random_config(rng: np.random.Generator, **fixed: int) -> SparseConfig:
     if rng.random() < 0.4:
         values |= {name: int(rng.integers(0, 2)) for name in ("cell_functions", "clip")}
     return SparseConfig(**values | fixed)
+
+
+#: What two layers of one loop have in common, beside sizes.
+_FORMS = ("activation", "f_pre", "f_state", "f_out", "gate", "candidate", "cell", "clip")
 
 
 def random_network(
@@ -130,10 +135,7 @@ def _second(
     )
     layer |= {"join": join, "reverse": rng.random() < 0.8}
     if twin:
-        layer |= {
-            name: getattr(first, name)
-            for name in ("activation", "f_pre", "f_state", "candidate", "cell", "clip")
-        }
+        layer |= {name: getattr(first, name) for name in _FORMS}
         layer["reverse"] = not first.reverse
         layer |= {"w_c": first.w_c, "cell_shift": first.cell_shift}
         if first.w_c is not None:
@@ -256,6 +258,13 @@ def _layer(
     functions = {fields["activation"], fields.get("candidate"), fields.get("cell")}
     if config.clip and not functions & {*STRAIGHT} and rng.random() < 0.5:
         fields["clip"] = int(rng.integers(1, 32768))
+    if kind == "lstm" and config.gate_functions:
+        own = rng.spawn(1)[0]  # the other values are those of a machine without
+        fields["gate"] = str(own.choice(GATE_FUNCTIONS))
+        f_cell = fields["f_state"] if fields.get("cell") in STRAIGHT else 15
+        if fields["gate"] in STRAIGHT:
+            fields["f_pre"] = max(fields["f_pre"], f_out - f_cell)
+            fields.pop("clip", None)
     if kind == "lstm" and config.peepholes and rng.random() < 0.5:
         fields |= {
             "w_c": _sparse(rng, (3, units), 16, low=1),

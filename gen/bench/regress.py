@@ -98,7 +98,9 @@ def _machine(seed: int) -> SparseConfig:
     delta = int(rng.random() < 0.3 and config.activation_bits <= MOST_DELTA_BITS)
     # Drawn apart, so that a seed's other values are those that they were.
     peepholes = int(np.random.default_rng([seed, 3]).random() < 0.3)
-    return replace(config, delta=delta, reference_depth=256, peepholes=peepholes, **packed)
+    gates = int(config.cell_functions and np.random.default_rng([seed, 4]).random() < 0.7)
+    options = {"delta": delta, "peepholes": peepholes, "gate_functions": gates}
+    return replace(config, reference_depth=256, **options, **packed)
 
 
 def compact_machine(seed: int) -> SparseConfig:
@@ -118,6 +120,7 @@ def compact_machine(seed: int) -> SparseConfig:
         packed_store=0,
         reset_first=0,
         cell_functions=0,
+        gate_functions=0,
         clip=0,
         peepholes=0,
         compact=1,

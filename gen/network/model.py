@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sparnn.sim.aliases import FloatArray
-from sparnn.sim.network.network import CELL_FUNCTIONS, STRAIGHT, stages
+from sparnn.sim.network.network import CELL_FUNCTIONS, GATE_FUNCTIONS, STRAIGHT, stages
 
 __all__ = ["ACTIVATIONS", "AXES", "GATES", "FloatLayer", "FloatNetwork"]
 
@@ -51,8 +51,11 @@ class FloatLayer:
     reverse : the layer goes from the last step to the first.
     join : how it meets the layer before it, one of ``sparnn.sim.network.network.JOINS``.
     w_c : [3, units], peepholes of an LSTM's i, f and o; None: it has none.
+    gate : what i, f and o of an LSTM go through, one of
+        ``sparnn.sim.network.network.GATE_FUNCTIONS``; ``sigmoid`` is the σ that ``activation``
+        says.
     candidate : what g of an LSTM or n of a GRU goes through, one of
-        ``sparnn.sim.network.network.CELL_FUNCTIONS``; ``sigmoid`` is the σ of the gates.
+        ``sparnn.sim.network.network.CELL_FUNCTIONS``; ``sigmoid`` is the layer's σ.
     cell : what an LSTM's new state goes through on its way to the output, likewise.
     clip : the largest magnitude of what σ and tanh read, but for an LSTM's state, which ONNX
         Runtime does not clip either; None: any.
@@ -75,6 +78,7 @@ class FloatLayer:
     candidate: str = "tanh"
     cell: str = "tanh"
     clip: float | None = None
+    gate: str = "sigmoid"
 
     def __post_init__(self) -> None:
         if self.kind not in GATES:
@@ -82,10 +86,14 @@ class FloatLayer:
         named = self.kind in ("rnn", "linear")
         if self.activation not in (ACTIVATIONS if named else ("", "hard_sigmoid")):
             raise ValueError(f"activation {self.activation!r} does not fit kind {self.kind!r}")
-        for name, kinds in (("candidate", ("lstm", "gru", "gru_candidate")), ("cell", ("lstm",))):
-            if getattr(self, name) not in (CELL_FUNCTIONS if self.kind in kinds else ("tanh",)):
+        for name, kinds, choice, usual in (
+            ("gate", ("lstm",), GATE_FUNCTIONS, "sigmoid"),
+            ("candidate", ("lstm", "gru", "gru_candidate"), CELL_FUNCTIONS, "tanh"),
+            ("cell", ("lstm",), CELL_FUNCTIONS, "tanh"),
+        ):
+            if getattr(self, name) not in (choice if self.kind in kinds else (usual,)):
                 raise ValueError(f"{name} {getattr(self, name)!r} does not fit kind {self.kind!r}")
-        straight = {self.activation, self.candidate, self.cell} & set(STRAIGHT)
+        straight = {self.activation, self.gate, self.candidate, self.cell} & set(STRAIGHT)
         if self.clip is not None and straight:
             raise ValueError(f"clip {self.clip} does not fit {straight}")
         gates = len(GATES[self.kind])

@@ -159,7 +159,7 @@ def run_layer(
     u = np.einsum("bti,gui->btgu", x, layer.w_x, optimize=True) + b_x
     if layer.w_h is None:
         return FloatTrace(x, u, None, u, None, rounded(_activated(layer, u[:, :, 0])), h, c)
-    shape, sigma = (batch, steps, layer.units), _sigma(layer)
+    shape, of_gates = (batch, steps, layer.units), _of_gates(layer)
     v, pre = np.empty_like(u), np.empty_like(u)
     outputs, state = np.empty(shape), np.empty(shape)
     w_h = layer.w_h.reshape(-1, layer.units).T
@@ -171,16 +171,16 @@ def run_layer(
         if layer.kind == "lstm":
             if layer.w_c is not None:
                 pre[:, t, :2] += layer.w_c[:2] * c[:, np.newaxis]
-            gates = sigma(pre[:, t])
+            gates = of_gates(pre[:, t])
             c = gates[:, 1] * c + gates[:, 0] * _candidate(layer, pre[:, t, 2])
             output = gates[:, 3]
             if layer.w_c is not None:
                 pre[:, t, 3] += layer.w_c[2] * c
-                output = sigma(pre[:, t, 3])
+                output = of_gates(pre[:, t, 3])
             h = output * _apply(layer, layer.cell, c, None)
             state[:, t] = c
         elif layer.kind == "gru":
-            r, z = np.moveaxis(sigma(pre[:, t, :2]), 1, 0)
+            r, z = np.moveaxis(of_gates(pre[:, t, :2]), 1, 0)
             pre[:, t, 2] = u[:, t, 2] + r * v[:, t, 2]
             h = s = z * s + (1 - z) * _candidate(layer, pre[:, t, 2])
             state[:, t] = s
@@ -205,7 +205,7 @@ def run_reset_first(
     """
     rounded = round_h or (lambda a: a)
     batch, steps = x.shape[:2]
-    shape, sigma = (batch, steps, gates.units), _sigma(gates)
+    shape, of_gates = (batch, steps, gates.units), _of_gates(gates)
     h = start = _start(gates.initial_h, h0, batch, gates.units)
     s, h = h, rounded(h)
     reset, outputs, state = np.empty(shape), np.empty(shape), np.empty(shape)
@@ -218,7 +218,7 @@ def run_reset_first(
         vs.append(np.empty_like(us[-1]))
     for t in range(steps):
         vs[0][:, t] = np.einsum("bi,gui->bgu", h, gates.w_h)
-        r, z = (sigma(us[0][:, t, gate] + vs[0][:, t, gate]) for gate in (0, 1))
+        r, z = (of_gates(us[0][:, t, gate] + vs[0][:, t, gate]) for gate in (0, 1))
         reset[:, t] = rounded(r * s)
         vs[1][:, t] = np.einsum("bi,gui->bgu", reset[:, t], candidate.w_h)
         new = _candidate(candidate, us[1][:, t, 0] + vs[1][:, t, 0])
@@ -257,9 +257,9 @@ def _hard_sigmoid(a: FloatArray) -> FloatArray:
     return np.clip(0.5 + 0.25 * a, 0, 1)
 
 
-def _sigma(layer: FloatLayer) -> Callable[[FloatArray], FloatArray]:
+def _of_gates(layer: FloatLayer) -> Callable[[FloatArray], FloatArray]:
     """What the gates of an LSTM or GRU go through."""
-    return partial(_apply, layer, "sigmoid", clip=layer.clip)
+    return partial(_apply, layer, layer.gate, clip=layer.clip)
 
 
 def _activated(layer: FloatLayer, a: FloatArray) -> FloatArray:

@@ -103,7 +103,7 @@ def _whole_gru(gates: FloatLayer, candidate: FloatLayer) -> FloatLayer:
 def _two_directions(layers: Sequence[FloatLayer], states: Sequence[_States]) -> bool:
     """Whether joined layers are the forward and the reverse direction of one node."""
     first, second = layers
-    names = ("kind", "activation", "units", "candidate", "cell", "clip")
+    names = ("kind", "activation", "units", "gate", "candidate", "cell", "clip")
     same = all(getattr(first, name) == getattr(second, name) for name in names)
     starts = [
         [
@@ -277,7 +277,7 @@ def _functions(layer: FloatLayer, directions: int) -> dict[str, Any]:
     """The attributes that name a recurrent layer's functions, for each of its directions."""
     sigma = "hard_sigmoid" if layer.activation == "hard_sigmoid" else "sigmoid"
     names = {
-        "lstm": [sigma, layer.candidate, layer.cell],
+        "lstm": [layer.gate, layer.candidate, layer.cell],
         "gru": [sigma, layer.candidate],
         "rnn": [layer.activation],
     }[layer.kind]

@@ -10,6 +10,7 @@ import numpy as np
 
 from sparnn.gen.network.model import GATES
 from sparnn.sim.aliases import FloatArray
+from sparnn.sim.network.network import GATE_FUNCTIONS
 
 from .constants import Call
 from .values import refuse
@@ -31,8 +32,8 @@ _LEGAL = {
     "RNN": "Relu, Tanh, Sigmoid, HardSigmoid, Affine and ScaledTanh with an alpha of 1",
     "GRU": "Sigmoid or HardSigmoid, then Tanh, Relu, that σ, Affine or ScaledTanh with an alpha "
     "of 1",
-    "LSTM": "Sigmoid or HardSigmoid, then Tanh, Relu, that σ, Affine or ScaledTanh with an alpha "
-    "of 1, then Tanh, Relu or that σ",
+    "LSTM": "Sigmoid, HardSigmoid, Tanh or Relu, then Tanh, Relu, one σ for all, Affine or "
+    "ScaledTanh with an alpha of 1, then Tanh, Relu or that σ",
 }
 #: Beyond this argument σ and tanh are within half a step of Q15 of their ends.
 _SATURATED = 12.0
@@ -45,13 +46,14 @@ class RowFunctions:
     Members
     -------
     name : the layer's ``activation``.
-    candidate, cell : its functions of those names.
+    gate, candidate, cell : its functions of those names.
     clip : its clip.
     scale, shift : [gates] in the machine's order; its pre-activation is ``scale · a + shift`` of
         the model's.
     """
 
     name: str
+    gate: str
     candidate: str
     cell: str
     clip: float | None
@@ -124,31 +126,35 @@ def _direction(
         if function is None:
             return None
         name, scale, shift = function
-        return RowFunctions(name, "tanh", "tanh", None, np.array([scale]), np.array([shift]))
+        return RowFunctions(
+            name, "sigmoid", "tanh", "tanh", None, np.array([scale]), np.array([shift])
+        )
     gates = GATES[op.lower()]
     functions = [_function(*each) for each in zip(names, arguments, strict=True)]
-    sigma, candidate, *cell = functions
-    if sigma is None or candidate is None or sigma[0] not in ("sigmoid", "hard_sigmoid"):
+    if op == "GRU":  # it has no state that goes through a function
+        functions.append(("tanh", 1.0, 0.0))
+    gate, candidate, cell = functions
+    if gate is None or candidate is None or cell is None:
         return None
-    used = ["tanh"]  # of an LSTM's new state, which no row could scale
-    for function in cell:
-        if function is None or function[1:] != (1.0, 0.0):
-            return None
-        used = [function[0]]
-    chosen = [candidate[0], *used]
-    for k, name in enumerate(chosen):
-        if "sigmoid" in name:
-            if name != sigma[0]:  # the machine has one σ for a layer
-                return None
-            chosen[k] = "sigmoid"
-    of_candidate = np.array([gate in "gn" for gate in gates])
+    legal = ("sigmoid", "hard_sigmoid") if op == "GRU" else ("hard_sigmoid", *GATE_FUNCTIONS)
+    if gate[0] not in legal or cell[1:] != (1.0, 0.0):  # no row could scale a state
+        return None
+    chosen = [gate[0], candidate[0], cell[0]]
+    sigmas = {name for name in chosen if "sigmoid" in name}
+    if len(sigmas) > 1:  # the machine has one for a layer
+        return None
+    of_candidate = np.array([name in "gn" for name in gates])
+    gate_name, candidate_name, cell_name = (
+        "sigmoid" if name in sigmas else name for name in chosen
+    )
     return RowFunctions(
-        "hard_sigmoid" if sigma[0] == "hard_sigmoid" else "",
-        chosen[0],
-        chosen[1],
+        "hard_sigmoid" if "hard_sigmoid" in sigmas else "",
+        gate_name,
+        candidate_name,
+        cell_name,
         None,
-        np.where(of_candidate, candidate[1], sigma[1]),
-        np.where(of_candidate, candidate[2], sigma[2]),
+        np.where(of_candidate, candidate[1], gate[1]),
+        np.where(of_candidate, candidate[2], gate[2]),
     )
 
 

@@ -219,7 +219,12 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
         seen = w_c[k]
         if seen is not None:
             seen *= one.scale[[0, 1, 3], None]
-    if call.attrs.get("input_forget", 0):  # f = 1 - i, as ONNX Runtime has it: σ(-a) = 1 - σ(a)
+    if call.attrs.get("input_forget", 0):
+        if any(one.gate != "sigmoid" for one in functions):
+            raise refuse(
+                node, "input_forget needs Sigmoid or HardSigmoid gates here; export without it"
+            )
+        # f = 1 - i, as ONNX Runtime has it: σ(-a) = 1 - σ(a)
         for array in (w_x, w_h, b[:, 0], b[:, 1]):
             array[:, 1] = -array[:, 0]
         for seen in w_c:
@@ -239,6 +244,7 @@ def recurrent(call: Call, chain: Chain) -> list[Value]:
             reverse=reverse,
             join="concat" if k else "",
             w_c=w_c[k],
+            gate=functions[k].gate,
             candidate=functions[k].candidate,
             cell=functions[k].cell,
             clip=functions[k].clip,

@@ -113,6 +113,7 @@ def integer_layer(
         sum_shift=sum_shift,
         initial_h=_state(layer.initial_h, formats.out, formats.out_bits),
         initial_c=_state(layer.initial_c, formats.state, 16),
+        gate=layer.gate,
         candidate=layer.candidate,
         cell=layer.cell,
         clip=NO_CLIP if layer.clip is None else _clip(layer.clip),

@@ -198,6 +198,9 @@ def _formats(
             f = best_format(measured.h, width, columns)
             return f, next(choice.probe.output_db(index, [f], width))
         formats = choice.calibration.formats(measured.h, width)
+        if layer.gate in STRAIGHT:  # a product of what comes of o and the cell is no coarser
+            finest = f_pre + (f_state if layer.cell in STRAIGHT else 15)
+            formats = sorted({min(f, finest) for f in formats})
         if given is not None:
             formats = [given.out]
         return _finest(formats, choice.probe.output_db(index, formats, width))

@@ -13,6 +13,7 @@ from .descriptor import (
     BASE_FIELDS,
     DELTA_FIELDS,
     DESCRIPTOR,
+    GATE_FIELDS,
     PEEPHOLE_FIELDS,
     RING_FIELDS,
     MaskFlag,
@@ -92,6 +93,11 @@ class SparseConfig(SparseParameters):
                 f"compact = 1 has one function of candidates and states, tanh, no clip and no "
                 f"peepholes; set {name} = 0, or compact = 0",
             )
+        require(
+            not self.gate_functions or self.cell_functions,
+            "gate_functions = 1 takes the functions of cell_functions, which is 0; set "
+            "cell_functions = 1, or gate_functions = 0",
+        )
         require(
             self.chunk % self.sub_chunk == 0 and self.chunk > self.sub_chunk,
             f"chunk = {self.chunk} must be at least twice sub_chunk = {self.sub_chunk}",
@@ -220,6 +226,8 @@ class SparseConfig(SparseParameters):
             found |= {"delta", "reference_depth", *DELTA_FIELDS}
         if not self.peepholes:
             found |= {"peepholes", *PEEPHOLE_FIELDS}
+        if not self.gate_functions:
+            found |= {"gate_functions", *GATE_FIELDS}
         found |= {*BASE_FIELDS} if self.stream_bits else {"stream_bits", *RING_FIELDS}
         return frozenset(found)
 

@@ -8,6 +8,7 @@ __all__ = [
     "BASE_FIELDS",
     "DELTA_FIELDS",
     "DESCRIPTOR",
+    "GATE_FIELDS",
     "MASK_ALIGNMENT",
     "PEEPHOLE_FIELDS",
     "RING_FIELDS",
@@ -35,6 +36,9 @@ DELTA_FIELDS = ("delta_x", "delta_h", "reference_base")
 
 #: Fields that only a machine with ``peepholes`` reads.
 PEEPHOLE_FIELDS = ("peephole", "cell_shift")
+
+#: Fields that only a machine with ``gate_functions`` reads.
+GATE_FIELDS = ("gate", "gate_up")
 
 #: Fields that lanes read whose weights come from external memory, and those that the others read
 #: in their place.
@@ -80,6 +84,10 @@ DESCRIPTOR = Descriptor(
         "hard_sigmoid": Field(13, 23, 1),  # σ is the hard one
         "candidate": Field(13, 24, 2),  # what g or n goes through, a CellFunction
         "cell": Field(13, 26, 2),  # what an LSTM's new state goes through
+        # Of a machine with gate_functions: what i, f and o of an LSTM go through, a CellFunction,
+        # and 15 - the format of what comes of it.
+        "gate": Field(13, 28, 2),
+        "gate_up": Field(15, 21, 4),
         "clip": Field(15, 0, 15),  # the largest argument of σ and tanh, in 2^-11
         "peephole": Field(15, 15, 1),  # an LSTM with peepholes
         "cell_shift": Field(15, 16, 5),  # n of their weights in docs/numerics.md

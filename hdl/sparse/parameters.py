@@ -61,6 +61,8 @@ class SparseParameters(MachineConfig):
     reset_first: 1 has the cells of GRUs that reset before the product; 0 refuses them.
     cell_functions: 1 has σ, ReLU and identity beside tanh behind the candidates of GRUs and LSTMs
         and the states of LSTMs; 0 refuses them.
+    gate_functions: 1 has tanh and ReLU beside σ behind an LSTM's i, f and o, for which it
+        needs ``cell_functions``; 0 refuses them.
     clip: 1 clips what σ and tanh read, where a layer says so; 0 refuses it.
     peepholes: 1 has what LSTMs with peepholes need; 0 refuses them.
     backwards: 1 has what layers that run from the last step to the first need, and sums of two
@@ -123,6 +125,7 @@ class SparseParameters(MachineConfig):
         "hard_sigmoid": (0, 1),
         "reset_first": (0, 1),
         "cell_functions": (0, 1),
+        "gate_functions": (0, 1),
         "clip": (0, 1),
         "peepholes": (0, 1),
         "split_scales": (0, 1),
@@ -166,6 +169,7 @@ class SparseParameters(MachineConfig):
     hard_sigmoid: int = 0
     reset_first: int = 0
     cell_functions: int = 0
+    gate_functions: int = 0
     clip: int = 0
     peepholes: int = 0
     split_scales: int = 0

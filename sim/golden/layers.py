@@ -309,16 +309,18 @@ def _lstm(
     assert c is not None
     if layer.w_c is not None:  # peepholes: of i, f
         pre[:2] = clamp("pre", pre[:2] + rne(layer.w_c[:2] * c, layer.cell_shift), 16)
-    i, f = _sigma(layer)(pre[:2], layer.f_pre)
+    gate = partial(_function, layer, layer.gate)
+    f_gate = layer.f_pre if layer.gate in STRAIGHT else 15
+    i, f = gate(pre[:2], layer.f_pre)
     g = _candidate(layer, pre[2])
     p = rne(i * g, _candidate_format(layer) - layer.f_state)
-    c = clamp("state", rne(f * c + p, 15), 16)
+    c = clamp("state", rne(f * c + p, f_gate), 16)
     if layer.w_c is not None:
         pre[3] = clamp("pre", pre[3] + rne(layer.w_c[2] * c, layer.cell_shift), 16)
-    o = _sigma(layer)(pre[3], layer.f_pre)
+    o = gate(pre[3], layer.f_pre)
     f_cell = layer.f_state if layer.cell in STRAIGHT else 15
     value = o * _function(layer, layer.cell, c, layer.f_state, NO_CLIP)
-    return rne(value, 15 + f_cell - layer.f_out), c
+    return rne(value, f_gate + f_cell - layer.f_out), c
 
 
 def _gru(

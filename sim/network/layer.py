@@ -8,6 +8,7 @@ from .limits import ARRAYS, Int32Array, check_number, check_width, checked_array
 
 __all__ = [
     "CELL_FUNCTIONS",
+    "GATE_FUNCTIONS",
     "DELTAS",
     "GATES",
     "JOINS",
@@ -31,6 +32,9 @@ WITH_STATE = ("lstm", "gru", "gru_gates")
 """Kinds that keep a state beside their output; a `gru_candidate` shares that of its gates."""
 
 CELL_FUNCTIONS = ("tanh", "sigmoid", "relu", "identity")
+
+#: What the gates of an LSTM may go through; `sigmoid` is the layer's σ.
+GATE_FUNCTIONS = ("sigmoid", "tanh", "relu")
 """What a cell's candidate (g of an LSTM, n of a GRU) and an LSTM's new state may go through."""
 
 STRAIGHT = ("relu", "identity")
@@ -95,6 +99,8 @@ class IntegerLayer:
     factors_x, factors_h
         What the positive and the negative weights of each row are multiplied by (split scales), [2,
         gates, units]; None is 1.
+    gate
+        What i, f and o of an LSTM go through, one of `GATE_FUNCTIONS`; `sigmoid` is σ.
     candidate
         What g of an LSTM or n of a GRU goes through, one of `CELL_FUNCTIONS`.
     cell
@@ -148,6 +154,7 @@ class IntegerLayer:
     clip: int = NO_CLIP
     delta_x: int | None = None
     delta_h: int | None = None
+    gate: str = "sigmoid"
 
     def __post_init__(self) -> None:
         where = f"layer {self.name!r}"
@@ -194,8 +201,12 @@ class IntegerLayer:
         self._check_shapes(where)
 
     def _check_functions(self, where: str) -> None:
-        for name, kinds in (("candidate", ("lstm", "gru", "gru_candidate")), ("cell", ("lstm",))):
-            functions = CELL_FUNCTIONS if self.kind in kinds else ("tanh",)
+        for name, kinds, choice, usual in (
+            ("gate", ("lstm",), GATE_FUNCTIONS, "sigmoid"),
+            ("candidate", ("lstm", "gru", "gru_candidate"), CELL_FUNCTIONS, "tanh"),
+            ("cell", ("lstm",), CELL_FUNCTIONS, "tanh"),
+        ):
+            functions = choice if self.kind in kinds else (usual,)
             if getattr(self, name) not in functions:
                 raise SimulationError(
                     f"{where} ({self.kind}) has {name} = {getattr(self, name)!r}: use one of "
@@ -206,8 +217,14 @@ class IntegerLayer:
                 f"{where} has f_state = {self.f_state} and f_pre = {self.f_pre}: with candidate = "
                 f"{self.candidate!r} the state may not be finer than the pre-activations"
             )
-        straight = (self.candidate in STRAIGHT, self.cell in STRAIGHT, self.activation in STRAIGHT)
-        if self.clip != NO_CLIP and any(straight):
+        f_cell = self.f_state if self.cell in STRAIGHT else 15
+        if self.gate in STRAIGHT and self.f_out > self.f_pre + f_cell:
+            raise SimulationError(
+                f"{where} has f_out = {self.f_out}: with gate = {self.gate!r}, f_pre = "
+                f"{self.f_pre} and a cell in format {f_cell} it is at most {self.f_pre + f_cell}"
+            )
+        straight = {self.gate, self.candidate, self.cell, self.activation} & {*STRAIGHT}
+        if self.clip != NO_CLIP and straight:
             raise SimulationError(
                 f"{where} has clip = {self.clip} and {' and '.join(STRAIGHT)} functions: only σ "
                 f"and tanh are clipped, use {NO_CLIP}"

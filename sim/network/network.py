@@ -14,6 +14,7 @@ from sparnn.sim.errors import SimulationError
 from .arrays import read_npz, write_npz
 from .layer import (
     CELL_FUNCTIONS,
+    GATE_FUNCTIONS,
     GATES,
     JOINS,
     MOST_DELTA_BITS,
@@ -27,6 +28,7 @@ from .stages import Joined, stages
 
 __all__ = [
     "CELL_FUNCTIONS",
+    "GATE_FUNCTIONS",
     "GATES",
     "JOINS",
     "MOST_DELTA_BITS",

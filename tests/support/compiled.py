@@ -25,7 +25,7 @@ store_depth = 256
 
 #: The same with all cells and two directions in turn. Files share it, so that it is built once.
 FULL = MACHINE + "reset_first = 1\nhard_sigmoid = 1\ncell_functions = 1\nclip = 1\nthreads = 2\n"
-FULL += "peepholes = 1\n"
+FULL += "peepholes = 1\ngate_functions = 1\n"
 
 #: A dense machine, whose link carries several words at once; files share it, too.
 DENSE = """

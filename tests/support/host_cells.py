@@ -100,9 +100,12 @@ class HostCells:
             return self.activated(layer, sat(u[0] + v[0])), 0
         if layer["kind"] == Kind.LSTM:
             pre = [sat(a + b) for a, b in zip(u, v, strict=True)]
-            i, f, o = (self.sigmoid(layer, pre[k]) for k in (0, 1, 3))
+            gate, gate_up, shift = CellFunction.SIGMOID, 0, layer["pre_shift"]
+            if getattr(self.config, "gate_functions", 0):
+                gate, gate_up = layer["gate"], layer["gate_up"]
+            i, f, o = (self.function(layer, gate, pre[k], shift) for k in (0, 1, 3))
             g = self.candidate(layer, pre[2])
-            new = sat(rne(f * state + rne(i * g, up), 15))
+            new = sat(rne(f * state + rne(i * g, up), 15 - gate_up))
             value = self.function(layer, layer["cell"], new, layer["state_shift"], 32767)
             return self.out(layer, o * value), new
         r, z = (self.sigmoid(layer, sat(u[k] + v[k])) for k in (0, 1))

@@ -85,17 +85,18 @@ class Graph:
         initial_c: str = "",
         peepholes: bool = False,
         outputs: int = 2,
+        scale: float | None = None,
         **attrs: Any,
     ) -> list[str]:
-        """LSTM, GRU or RNN: the names of Y, Y_h (and Y_c)."""
+        """LSTM, GRU or RNN: the names of Y, Y_h (and Y_c). ``scale``: of the weights."""
         gates = GATE_COUNT[op]
         directions = 2 if attrs.get("direction") == "bidirectional" else 1
         if op == "GRU":
             attrs.setdefault("linear_before_reset", 1)
         names = [
             x,
-            self.weights(directions, gates * units, inputs),
-            self.weights(directions, gates * units, units),
+            self.weights(directions, gates * units, inputs, scale=scale),
+            self.weights(directions, gates * units, units, scale=scale),
             self.weights(directions, 2 * gates * units, scale=0.3) if bias else "",
             "",
             initial_h,

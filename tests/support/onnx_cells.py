@@ -109,6 +109,11 @@ CELLS: dict[str, Callable[[], ModelProto]] = {
         direction="bidirectional",
         activations=["Sigmoid", "Relu", "Relu", "Sigmoid", "Tanh", "Tanh"],
     ),
+    "gates_relu_lstm": lambda: single(activations=["Relu", "Tanh", "Tanh"], scale=0.15),
+    "gates_all_relu_directions": lambda: single(
+        direction="bidirectional", activations=["Relu"] * 6, scale=0.15
+    ),
+    "gates_tanh_lstm": lambda: single(activations=["Tanh", "HardSigmoid", "Relu"]),
     "lengths": _lengths,
     "peepholes": lambda: single(peepholes=True),
     "peepholes_hard": lambda: single(

@@ -24,7 +24,11 @@ peepholes = 1
 streams = 2
 """
 #: Cells that differ in the hardware.
-MODELS = [name for name in CELLS if name.startswith(("hard", "reset", "function", "clip_", "peep"))]
+MODELS = [
+    name
+    for name in CELLS
+    if name.startswith(("hard", "reset", "function", "clip_", "peep", "gates"))
+]
 
 
 @pytest.mark.xdist_group("full")
@@ -57,6 +61,7 @@ def test_streams_from_onnx_to_verilog(tmp_path: Path) -> None:
         ("reset_first", "reset_first"),
         ("hard_lstm", "hard_sigmoid"),
         ("function_relu_lstm", "cell_functions"),
+        ("gates_relu_lstm", "gate_functions"),
         ("clip_lstm", "clip"),
         ("peepholes", "peepholes"),
     ],

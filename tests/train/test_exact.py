@@ -24,7 +24,10 @@ def drawn(seed: int) -> tuple[np.random.Generator, IntegerNetwork]:
     """A network of any kind, with all options, at widths that reach the ends of the ranges."""
     rng = np.random.default_rng(seed)
     # What both machines together can be; no one of them has it all.
-    options = ("reset_first", "hard_sigmoid", "split_scales", "cell_functions", "clip", "peepholes")
+    options = (
+        *("reset_first", "hard_sigmoid", "split_scales"),
+        *("cell_functions", "gate_functions", "clip", "peepholes"),
+    )
     config: Any = SimpleNamespace(
         **dict.fromkeys(options, 1),
         weight_bits=int(rng.choice([4, 8, 16])),

@@ -66,10 +66,13 @@ def _formats(layer: IntegerLayer) -> dict[str, int]:
         activation = Activation.SIGMOID if hard else Activation[layer.activation.upper()]
     if layer.kind == "gru_candidate":
         activation = Activation.TANH
+    f_gate = layer.f_pre if layer.gate in STRAIGHT else 15
     f_candidate = layer.f_pre if layer.candidate in STRAIGHT else 15
-    if kind == Kind.GRU or reset_first or layer.cell in STRAIGHT:
+    if kind == Kind.LSTM:
+        out_shift = f_gate + (layer.f_state if layer.cell in STRAIGHT else 15) - layer.f_out
+    elif kind == Kind.GRU or reset_first:
         out_shift = 15 + layer.f_state - layer.f_out
-    elif kind == Kind.LSTM or activation in (Activation.TANH, Activation.SIGMOID):
+    elif activation in (Activation.TANH, Activation.SIGMOID):
         out_shift = 30 - layer.f_out
     else:
         out_shift = 15 + layer.f_pre - layer.f_out

@@ -27,6 +27,7 @@ KINDS = {kind.name.lower(): kind for kind in Kind} | {
 #: parameter of the machine that is 0 or 1 -> what it has the cells for.
 _CELL_OPTIONS = {
     "hard_sigmoid": "gates or a layer with HardSigmoid",
+    "gate_functions": "an LSTM whose gates go through another function than σ",
     "cell_functions": "a GRU or LSTM with another function than tanh behind its candidate or state",
     "clip": "a recurrent layer with clip",
     "reset_first": "a GRU that resets before the product (linear_before_reset = 0)",
@@ -51,7 +52,11 @@ def cell_options(network: IntegerNetwork, config: MachineConfig) -> dict[str, in
 def _needed(network: IntegerNetwork) -> dict[str, bool]:
     return {
         "hard_sigmoid": any(one.activation == "hard_sigmoid" for one in network.layers),
-        "cell_functions": any((one.candidate, one.cell) != ("tanh",) * 2 for one in network.layers),
+        "gate_functions": any(one.gate != "sigmoid" for one in network.layers),
+        "cell_functions": any(
+            (one.gate, one.candidate, one.cell) != ("sigmoid", "tanh", "tanh")
+            for one in network.layers
+        ),
         "clip": any(one.clip != NO_CLIP for one in network.layers),
         "reset_first": any(one.join == "reset" for one in network.layers),
         "peepholes": any(one.w_c is not None for one in network.layers),

@@ -10,7 +10,7 @@ __all__ = ["loops"]
 
 #: What the two layers of one loop share; the machine holds one value of each.
 _COMMON = (
-    *("kind", "activation", "candidate", "cell", "clip"),
+    *("kind", "activation", "gate", "candidate", "cell", "clip"),
     *("units", "inputs", "f_x", "f_pre", "f_state", "f_out", "out_bits"),
     *("delta_x", "delta_h", "cell_shift"),
 )

@@ -19,6 +19,7 @@ from sparnn.hdl.sparse.post.serial import SerialPostUnit
 from sparnn.sim.aliases import Words
 from sparnn.sim.host.packets import write_packet
 from sparnn.sim.host.program import LayerProgram, MachineProgram
+from sparnn.sim.network.network import STRAIGHT
 
 from .layout import NetworkLayout
 from .pack import PackedHalf, PackedLoop
@@ -280,6 +281,11 @@ def _fields(placed: SparsePlacement, number: int, index: int, bases: _Bases) -> 
         }
     if config.peepholes:
         fields |= {"peephole": int(layer.w_c is not None), "cell_shift": layer.cell_shift}
+    if config.gate_functions:
+        fields |= {
+            "gate": CellFunction[layer.gate.upper()],
+            "gate_up": 15 - layer.f_pre if layer.gate in STRAIGHT else 0,
+        }
     return fields | {
         "pre_shift": layer.f_pre - 12,
         "state_shift": layer.f_state - 12,

@@ -20,7 +20,7 @@ from sparnn.hdl.sparse.lane.ports import (
 )
 from sparnn.hdl.sparse.post.ports import post_read_signature
 from sparnn.hdl.sparse.post.serial import SerialPostUnit
-from sparnn.hdl.sparse.post.tags import PEEPHOLE_PROGRAM, POST_PROGRAM, ROW_TAG, row_sum_layout
+from sparnn.hdl.sparse.post.tags import PEEPHOLE_PROGRAM, ROW_TAG, post_program, row_sum_layout
 from sparnn.hdl.sparse.post.unit import PostUnit
 
 from .collector import Collector, rows_in_flight
@@ -44,7 +44,7 @@ def cluster_signature(config: SparseConfig) -> wiring.Signature:
             "first_lane": In(10),
             "lane_program": In(lane_program(config)),
             "collector_program": In(COLLECTOR_PROGRAM),
-            "post_program": In(POST_PROGRAM),
+            "post_program": In(post_program(config)),
             "start": In(1),
             "fresh": In(1),
             "tokens": In(tokens_layout(config)),
@@ -287,7 +287,7 @@ class _Arrived:
         self.number = Signal(max(1, clog2(config.post_units)))
         self.layer = Signal(lane_program(config), name="lane_program")
         self.collector_program = Signal(COLLECTOR_PROGRAM)
-        self.post_program = Signal(POST_PROGRAM)
+        self.post_program = Signal(post_program(config))
         self.fresh = Signal()
         self.anew = Signal()
         self.peephole_program = Signal(PEEPHOLE_PROGRAM)

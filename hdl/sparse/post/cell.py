@@ -30,7 +30,7 @@ from .pipeline import (
     sort_answers,
 )
 from .state import StateMemory, state_load_signature, state_read_signature
-from .tags import POST_PROGRAM
+from .tags import post_program
 
 __all__ = ["CellUpdater"]
 
@@ -61,6 +61,7 @@ class CellUpdater(wiring.Component):
     - RNN and linear: the answer, or the row itself, is the output.
     - With ``cell_functions``, an answer of ReLU or identity is what was asked, which goes through
       the activation unit beside its request.
+    - With ``gate_functions``, so are an LSTM's i, f and o; what they multiply is brought to Q15.
     - With ``reset_first``, a GRU that resets before the product, in two layers. Its gates: ``r`` is
       kept; ``z`` is stored and starts ``r · s``, the output; the third row is dropped. Its
       candidate: an answer ``n`` goes on like a GRU's, with the stored ``z``.
@@ -73,7 +74,7 @@ class CellUpdater(wiring.Component):
 
     Members
     -------
-    program: In(:data:`POST_PROGRAM`), static from ``start`` until the last output is taken.
+    program: In(:func:`post_program`), static from ``start`` until the last output is taken.
     start: In(1), a pulse when nothing is inside, at least 4 cycles before the first row.
     fresh: In(1), with ``start``: the states of the first step are zero.
     load: the host's port that writes a state (hdl/sparse/post/state.py).
@@ -93,7 +94,7 @@ class CellUpdater(wiring.Component):
         self._config = config
         super().__init__(
             {
-                "program": In(POST_PROGRAM),
+                "program": In(post_program(config)),
                 "start": In(1),
                 "fresh": In(1),
                 "load": In(state_load_signature(config)),
@@ -131,7 +132,8 @@ class CellUpdater(wiring.Component):
             rows.skip,
             waiting,
         )
-        add_products(m, layer, units, self.program.state_up, end, products)
+        gate_up = self.program.gate_up if self._config.gate_functions else None
+        add_products(m, layer, units, self.program.state_up, gate_up, end, products)
         self._emit(m, layer, units, end, rows, answers, products)
         if self._config.peepholes:
             m.d.comb += [self.new.eq(units.state.new), self.written.eq(units.state.write)]
@@ -259,7 +261,12 @@ class CellUpdater(wiring.Component):
             activation.clip.eq(program.clip),
             activation.unclipped.eq(end.back & layer.lstm),
         ]
-        sigma = ~end.back & (layer.all_sigma | (layer.most_sigma & (tag.gate != 2)))
+        of_gates = layer.most_sigma & (tag.gate != 2)
+        if self._config.gate_functions:
+            other = Signal()  # the gates have no σ
+            m.d.sync += other.eq(layer.lstm & (program.gate != CellFunction.SIGMOID))
+            of_gates &= ~other
+        sigma = ~end.back & (layer.all_sigma | of_gates)
         meta = Mux(end.back, 0b100, Mux(recurrent, tag.gate, tag.hole))
         if self._config.cell_functions:
             asked = self._asked(m, layer, end, tag.gate)
@@ -280,7 +287,11 @@ class CellUpdater(wiring.Component):
             of_back.eq(Mux(layer.lstm, program.cell, program.candidate)),
         ]
         is_candidate = layer.mixes | (gate == 2)
-        row = Mux(is_candidate, of_row, CellFunction.TANH)
+        of_gate: Signal | CellFunction = CellFunction.TANH  # or σ, which is decided elsewhere
+        if self._config.gate_functions:
+            of_gate = Signal(CellFunction)
+            m.d.sync += of_gate.eq(Mux(layer.lstm, program.gate, CellFunction.TANH))
+        row = Mux(is_candidate, of_row, of_gate)
         return Mux(end.back, of_back, row)
 
     def _emit(

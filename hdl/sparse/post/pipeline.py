@@ -292,9 +292,19 @@ def multiply(
 
 
 def add_products(
-    m: Module, layer: Layer, units: Units, state_up: Value, end: End, products: Products
+    m: Module,
+    layer: Layer,
+    units: Units,
+    state_up: Value,
+    gate_up: Value | None,
+    end: End,
+    products: Products,
 ) -> None:
-    """Products become states and pre-activations of n, which go back for their tanh."""
+    """Products become states and pre-activations of n, which go back for their tanh.
+
+    gate_up: by how much sums of products with gates lack of Q15; None on a machine whose gates are
+    all in Q15.
+    """
     bits = PREACTIVATION_BITS
     product, steps = products
     # Cycle 3: the shifted product; the first product waits in `first` for the second.
@@ -311,11 +321,16 @@ def add_products(
         addend = later
     # Cycle 4: the total. Cycle 5: it is rounded and saturated.
     total = Signal(signed(VALUE_BITS + 1), reset_less=True)
-    rounded = Signal(signed(bits + 2))
+    upmost = 0 if gate_up is None else (1 << len(gate_up)) - 1
+    rounded = Signal(signed(bits + 2 + upmost))
     # rne(total, 15) = floor((total + 2^14 - 1 + bit 15) / 2^15): no sticky bit is waited for.
     row_u = Mux(steps[TOTAL].reset, addend, 0)
     beside = Cat(Const((1 << 14) - 1, 15), row_u).as_signed()
-    m.d.comb += rounded.eq(add_with_carry(total, beside, total[15]) >> 15)
+    raised: Value = total
+    if gate_up is not None:
+        raised = Signal(signed(len(total) + upmost))
+        m.d.comb += raised.eq(total << gate_up)
+    m.d.comb += rounded.eq(add_with_carry(raised, beside, raised[15]) >> 15)
     other = Mux(steps[SHIFTED].update, first, 0)
     m.d.sync += [
         total.eq(add_with_carry(other, shifter.floor, shifter.up)),

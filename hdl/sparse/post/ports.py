@@ -9,7 +9,7 @@ from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.sparse.config import SparseConfig
 
 from .state import state_load_signature, state_read_signature
-from .tags import PEEPHOLE_PROGRAM, POST_PROGRAM, row_sum_layout
+from .tags import PEEPHOLE_PROGRAM, post_program, row_sum_layout
 from .totals import total_load_signature
 
 __all__ = ["post_read_signature", "post_signature"]
@@ -42,7 +42,7 @@ def post_signature(config: SparseConfig) -> wiring.Signature:
     )
     return wiring.Signature(
         {
-            "program": In(POST_PROGRAM),
+            "program": In(post_program(config)),
             "start": In(1),
             "fresh": In(1),
             "sums": In(stream.Signature(row_sum_layout(config))),

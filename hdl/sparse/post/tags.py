@@ -4,9 +4,15 @@ from amaranth.hdl import signed
 from amaranth.lib import data
 
 from sparnn.hdl.sparse.config import SparseConfig
-from sparnn.hdl.sparse.descriptor import DESCRIPTOR, PEEPHOLE_FIELDS
+from sparnn.hdl.sparse.descriptor import DESCRIPTOR, GATE_FIELDS, PEEPHOLE_FIELDS
 
-__all__ = ["PEEPHOLE_PROGRAM", "POST_PROGRAM", "ROW_TAG", "row_sum_layout", "row_total_layout"]
+__all__ = [
+    "PEEPHOLE_PROGRAM",
+    "ROW_TAG",
+    "post_program",
+    "row_sum_layout",
+    "row_total_layout",
+]
 
 #: half: 0 input, 1 hidden. gate: in the cell's gate order. last_gate: last row of this neuron.
 #: hole: an empty position, which makes output 0 in the final half and uses no parameter and no
@@ -25,28 +31,30 @@ ROW_TAG = data.StructLayout(
     }
 )
 
-#: The descriptor fields that a post unit reads; static while a layer runs.
-POST_PROGRAM = DESCRIPTOR.layout(
-    (
-        "kind",
-        "activation",
-        "wide",
-        "pre_shift",
-        "state_up",
-        "state_shift",
-        "out_shift",
-        "parameter_base",
-        "state_base",
-        "reset_first",
-        "hard_sigmoid",
-        "candidate",
-        "cell",
-        "clip",
-    )
+_POST_FIELDS = (
+    "kind",
+    "activation",
+    "wide",
+    "pre_shift",
+    "state_up",
+    "state_shift",
+    "out_shift",
+    "parameter_base",
+    "state_base",
+    "reset_first",
+    "hard_sigmoid",
+    "candidate",
+    "cell",
+    "clip",
 )
 
-#: What it reads beside them on a machine with ``peepholes``.
+#: What a post unit reads beside :func:`post_program` on a machine with ``peepholes``.
 PEEPHOLE_PROGRAM = DESCRIPTOR.layout(PEEPHOLE_FIELDS)
+
+
+def post_program(config: SparseConfig) -> data.StructLayout:
+    """The descriptor fields that a post unit reads; static while a layer runs."""
+    return DESCRIPTOR.layout((*_POST_FIELDS, *(GATE_FIELDS if config.gate_functions else ())))
 
 
 def row_sum_layout(config: SparseConfig) -> data.StructLayout:

@@ -30,7 +30,7 @@ class PostUnit(wiring.Component):
 
     Members
     -------
-    program: In(:data:`POST_PROGRAM`), the layer's descriptor fields, static from ``start`` until
+    program: In(:func:`post_program`), the layer's descriptor fields, static from ``start`` until
         the layer's last output is taken.
     start: In(1), a pulse while nothing is inside, at least 4 cycles before the first sum.
     fresh: In(1), with ``start``: all states are zero in the first step.

@@ -40,6 +40,7 @@ LIMITS = {
     "hard_sigmoid": (0, 1),
     "reset_first": (0, 1),
     "cell_functions": (0, 1),
+    "gate_functions": (0, 1),
     "clip": (0, 1),
     "peepholes": (0, 1),
     "delta": (0, 1),
@@ -64,6 +65,7 @@ COMPANIONS = {
     ("sub_chunk", 32): {"chunk": 64},
     ("columns", 8): {"chunk": 8, "sub_chunk": 4},
     ("stream_bits", 512): {"chunk": 64},
+    ("gate_functions", 1): {"cell_functions": 1},
 }
 
 

@@ -74,6 +74,7 @@ class Cell:
     states: dict[int, int] = field(default_factory=dict)
     update_gates: dict[int, int] = field(default_factory=dict)
     hard: bool = False
+    gate: str = "sigmoid"
     candidate: str = "tanh"
     function: str = "tanh"
     clip: int = 32767
@@ -97,13 +98,18 @@ class Cell:
         if self.kind == "lstm":
             w_i, w_f, w_o = self.peepholes.get(index, (0, 0, 0))
             before = self.states.get(index, 0)
-            i = self.sigma(sat(pre[0] + rne(w_i * before, self.cell_shift)))
-            f = self.sigma(sat(pre[1] + rne(w_f * before, self.cell_shift)))
+            seen = (
+                sat(pre[0] + rne(w_i * before, self.cell_shift)),
+                sat(pre[1] + rne(w_f * before, self.cell_shift)),
+            )
+            (i, gate_form), (f, _) = (self.apply(self.gate, value, self.f_pre) for value in seen)
             g, form = self.apply(self.candidate, pre[2], self.f_pre)
             p = rne(i * g, form - self.f_state)
-            state = sat(rne(f * before + p, 15))
+            state = sat(rne(f * before + p, gate_form))
             self.states[index] = state
-            o = self.sigma(sat(pre[3] + rne(w_o * state, self.cell_shift)))
+            o, _ = self.apply(
+                self.gate, sat(pre[3] + rne(w_o * state, self.cell_shift)), self.f_pre
+            )
             value, _ = self.apply(self.function, state, self.f_state, 32767)
             return out(o * value, self.out_shift, self.bits)
         if self.kind == "gru":

@@ -20,6 +20,7 @@ RESET_FIRST = {"gru_gates": 3, "gru_candidate": 1}
 ALL_GATES = GATES | RESET_FIRST
 STRAIGHT = ("relu", "identity")
 FUNCTIONS = ("tanh", "sigmoid", *STRAIGHT)
+GATE_FUNCTIONS = ("sigmoid", "tanh", "relu")
 KINDS = {kind: Kind[kind.upper()] for kind in GATES} | {
     "gru_gates": Kind.GRU,
     "gru_candidate": Kind.RNN,
@@ -37,8 +38,12 @@ class Layer:
     base: int = 0
     fresh: bool = True
 
-    def program(self) -> dict[str, int]:
-        return {
+    def program(self, config: SparseConfig) -> dict[str, int]:
+        of_gates = {
+            "gate": CellFunction[self.cell.gate.upper()],
+            "gate_up": 15 - self.cell.f_pre if self.cell.gate in STRAIGHT else 0,
+        }
+        return (of_gates if config.gate_functions else {}) | {
             "kind": KINDS[self.cell.kind],
             "reset_first": int(self.cell.kind in RESET_FIRST),
             "hard_sigmoid": int(self.cell.hard),
@@ -134,7 +139,7 @@ def check(
         for number, (layer, (rows, _)) in enumerate(zip(layers, expected, strict=True)):
             while done < number:
                 await ctx.tick()
-            ctx.set(dut.program, layer.program())
+            ctx.set(dut.program, layer.program(config))
             ctx.set(dut.start, 1)
             ctx.set(dut.fresh, layer.fresh)
             await ctx.tick()
@@ -252,6 +257,36 @@ def test_cell_functions(hard: bool) -> None:
         if cell.kind == "gru_candidate":
             before.cell.f_state = cell.f_state
     check(layers, config=SparseConfig(reset_first=1, hard_sigmoid=1, cell_functions=1))
+
+
+def gate_layers(rng: random.Random) -> list[Layer]:
+    """LSTMs whose gates go through every function, beside layers of other kinds."""
+    layers = []
+    for gate, candidate in itertools.product(GATE_FUNCTIONS, FUNCTIONS):
+        cell = random_layer(rng, "lstm")
+        cell.cell.gate, cell.cell.candidate = gate, candidate
+        cell.cell.function = rng.choice(FUNCTIONS)
+        if candidate in STRAIGHT:
+            cell.cell.f_state = rng.randrange(1 + cell.cell.f_pre)
+        layers += [cell, random_layer(rng, rng.choice(list(GATES)))]
+    return layers
+
+
+@pytest.mark.parametrize("hard", [False, True])
+def test_gate_functions(hard: bool) -> None:
+    layers = gate_layers(random.Random(23))
+    for layer in layers:
+        layer.cell.hard = hard
+    options = {"hard_sigmoid": 1, "cell_functions": 1, "gate_functions": 1}
+    check(layers, config=SparseConfig(**options), idle=0.1, stall=0.1)
+
+
+@pytest.mark.parametrize("f_pre", range(16))
+def test_every_format_of_gates(f_pre: int) -> None:
+    layer = random_layer(random.Random(f_pre), "lstm")
+    layer.cell.f_pre, layer.cell.gate, layer.cell.candidate = f_pre, "relu", "identity"
+    layer.cell.f_state = random.Random(f_pre).randrange(1 + f_pre)
+    check([layer], config=SparseConfig(cell_functions=1, gate_functions=1))
 
 
 def test_clip() -> None:

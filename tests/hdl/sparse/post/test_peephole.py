@@ -47,6 +47,17 @@ def test_every_share_at_its_limit(weight: int) -> None:
     check([layer], CONFIG, 0, 0, seed=1)
 
 
+def test_gates_of_other_functions() -> None:
+    rng = random.Random(11)
+    layers = []
+    for gate in ("relu", "tanh", "sigmoid"):
+        layer = peephole_layer(rng)
+        layer.cell.gate = gate
+        layers.append(layer)
+    options = {"peepholes": 1, "cell_functions": 1, "gate_functions": 1}
+    check(layers, SparseConfig(**options), 0.1, 0.1, seed=6)
+
+
 def test_weights_of_zero_are_no_peepholes() -> None:
     rng = random.Random(9)
     check([peephole_layer(rng, (0,))], CONFIG, 0.2, 0.2, seed=2)

@@ -108,7 +108,7 @@ def check(
         for number, (layer, (items, _)) in enumerate(zip(layers, plan, strict=True)):
             while done < number:
                 await ctx.tick()
-            ctx.set(dut.program, {**layer.program(), "parameter_base": bases[number]})
+            ctx.set(dut.program, {**layer.program(config), "parameter_base": bases[number]})
             if config.peepholes:
                 cell = layer.cell
                 of_state = {"peephole": bool(cell.peepholes), "cell_shift": cell.cell_shift}
