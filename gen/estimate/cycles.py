@@ -13,36 +13,38 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.gen.machines.dense.program import DensePlacement, model_layers
+from sparnn.gen.machines.shared.descriptors import is_seen
 from sparnn.gen.machines.shared.layers import runs_step_by_step
 from sparnn.gen.machines.shared.order import by_position
 from sparnn.gen.machines.shared.placement import Placement
-from sparnn.gen.machines.sparse.program import SparsePlacement
+from sparnn.gen.machines.sparse.program import SparsePlacement, is_kept
 from sparnn.gen.machines.sparse.stage import at_once, chunks_per_row
 from sparnn.gen.quantize.activity import Activity, BoolArray
 from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.cycles.dense import layer_cycles
-from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
+from sparnn.sim.cycles.sparse import HalfRows, follow, output_latency
 from sparnn.sim.network.network import IntegerLayer
 
 __all__ = ["LoopCycles", "half_vectors", "loop_cycles", "run_cycles"]
 
-#: From RUN to the first pair, and from the last row to its output, of a layer that begins.
-_BEGIN = 110
 #: Sample steps that are followed.
 _SAMPLES = 24
 #: Steps from whose difference the dense machine's cycles of one more step are taken.
 _LONG, _SHORT = 72, 40
 #: Cycles that a post unit takes for a neuron at least, in the half that completes it: more than it
 #: has rows, where it needs its multiplier or its tables more often (docs/post.md, "Post unit").
-_NEURON = {"lstm": 5.0, "gru": 6.0, "gru_gates": 3.0, "gru_candidate": 3.0}
-_NEURON_BY_ACTIVATION = {"identity": 1.0, "relu": 1.0}
-_NEURON_OTHER = 1.3
+_NEURON = {"lstm": 5.0, "gru": 5.2, "gru_gates": 3.0, "gru_candidate": 3.0}
+_SIMPLE = {"identity", "relu"}
+_NEURON_SIMPLE, _NEURON_OTHER = 1.0, 1.3
 _NEURON_PEEPHOLE = 25.0
+#: Cycles before the state of a run's last step is in the store.
+_TWICE = 2
 #: Cycles of a serial post unit: for a row of the input half, and for a neuron in the hidden half
 #: (docs/post.md, "Serial").
 _SERIAL_ROW = 9.7
-_SERIAL_NEURON = {"lstm": 157, "gru": 123, "rnn": 40, "linear": 23}
+_SERIAL_NEURON = {"lstm": 157, "gru": 123}
+_SERIAL_SIMPLE, _SERIAL_OTHER = 23, 40
 
 
 @dataclass(frozen=True)
@@ -152,21 +154,17 @@ def _sparse(placed: SparsePlacement, loop: tuple[int, ...], activity: Activity) 
     waits = None
     if network.layers[loop[-1]].kind == "linear":
         waits = [None]
-    least = max(_serial(placed, layers), _broadcast(placed, loop))
-    steady = max(estimate_cycles(halves, config, v_log2, waits), least)
+    time = follow(halves, config, v_log2, waits)
+    first = time.first + max(_last_words(placed, index) for index in loop)
+    # A step is no shorter than what all of it needs of the bus.
+    steady = max(time.step, _broadcast(placed, loop))
     if runs_step_by_step(network):  # every step is a run, which begins anew
-        steady += _BEGIN
-    # In the first step nothing of a hidden half is left but its rows.
-    quiet = [
-        half if number % 2 == 0 else HalfRows(0 * half.pairs, half.group, half.chunks, half.gates)
-        for number, half in enumerate(halves)
-    ]
-    first = max(estimate_cycles(quiet, config, v_log2, waits), least)
+        steady = first
     single = placed.single[loop[0]]
     each = _per_lane(halves, config.lanes >> v_log2)
     return LoopCycles(
         loop,
-        first + _BEGIN,
+        first,
         0.0 if single else steady,
         _macs(layers),
         pairs=float(each.sum()),
@@ -191,16 +189,6 @@ def _broadcast(placed: SparsePlacement, loop: Sequence[int]) -> float:
         words += ceil_div(len(place.columns), units)
         words += ceil_div(layer.units, units) * layer.has_hidden
     return float(words)
-
-
-def _serial(placed: SparsePlacement, layers: Sequence[IntegerLayer]) -> float:
-    """Cycles that a step of these layers keeps a serial post unit busy."""
-    if not placed.config.compact:
-        return 0.0
-    return sum(
-        layer.units * (layer.gates * _SERIAL_ROW * layer.has_hidden + _SERIAL_NEURON[layer.kind])
-        for layer in layers
-    )
 
 
 def half_vectors(
@@ -235,12 +223,61 @@ def _halves(placed: SparsePlacement, index: int, activity: Activity) -> list[Hal
         # A row without a pair takes a lane's cycle all the same.
         pairs = np.sum([np.maximum(one.pairs, 1.0) for one in rows], axis=0)
         chunks, gates = (sum(getattr(one, name) for one in rows) for name in ("chunks", "gates"))
-        halves.append(HalfRows(pairs, rows[0].group, chunks, gates))
-    # The collector waits for the post unit.
-    if layer.has_hidden:
-        gates = halves[-1].gates * _neuron(layer) / layer.gates
-        halves[-1] = replace(halves[-1], gates=gates)
+        halves.append(replace(rows[0], pairs=pairs, chunks=chunks, gates=gates))
+    last, (latency, pace) = halves[-1], _output(placed, index)
+    if config.by_word:
+        halves[-1] = replace(last, pace=pace, latency=latency)
+    else:
+        # A block has several neurons, and the last one of a half fewer rows.
+        short = -layer.gates * ceil_div(layer.units, config.post_units) % config.width
+        neurons = config.width / layer.gates
+        late = max(last.late, (neurons - 1) * pace + layer.gates - 1)
+        halves = [replace(half, short=short) for half in halves]
+        halves[-1] = replace(halves[-1], pace=neurons * pace, latency=latency, late=late)
+    if config.compact and layer.has_hidden:
+        halves[0] = replace(halves[0], pace=layer.gates * _SERIAL_ROW)
     return halves
+
+
+def _output(placed: SparsePlacement, index: int) -> tuple[int, float]:
+    """Of a layer's outputs: from the last sum to it, and cycles from one of a post unit to the
+    next at least."""
+    layer, config = placed.network.layers[index], placed.config
+    peepholes = layer.w_c is not None
+    simple = layer.activation in _SIMPLE
+    pace: float
+    if config.compact:
+        latency = _SERIAL_NEURON.get(layer.kind, _SERIAL_SIMPLE if simple else _SERIAL_OTHER)
+        pace = latency
+    else:
+        latency = output_latency(layer.kind, layer.activation, peepholes)
+        pace = _NEURON.get(layer.kind, _NEURON_SIMPLE if simple else _NEURON_OTHER)
+        pace = _NEURON_PEEPHOLE if peepholes else pace
+    if _sends(placed, index):
+        # To the host one value leaves in a cycle, one is lost for each word, and one a step.
+        words = ceil_div(layer.units, config.post_units)
+        pace = max(pace, (layer.units + words + 1) / words)
+    return latency, pace
+
+
+def _last_words(placed: SparsePlacement, index: int) -> float:
+    """Cycles that the words of a run's last step take more than others: they go to two places of
+    the store, as outputs and as the state."""
+    layer, (_, pace) = placed.network.layers[index], _output(placed, index)
+    if not layer.has_hidden or not is_kept(placed, _stage(placed, index), index):
+        return 0.0
+    return _TWICE + ceil_div(layer.units, placed.config.post_units) * max(0.0, 2 - pace)
+
+
+def _stage(placed: SparsePlacement, index: int) -> int:
+    return next(k for k, stage in enumerate(placed.network.stages) if index in stage)
+
+
+def _sends(placed: SparsePlacement, index: int) -> bool:
+    """Whether the host gets a layer's outputs of each step while it runs."""
+    number = _stage(placed, index)
+    sent = "sequence" in placed.wanted[number] and number not in placed.read
+    return sent and is_seen(placed.network.layers[index])
 
 
 def _apart(config: SparseConfig, weights: npt.NDArray[np.int32]) -> list[npt.NDArray[np.int32]]:
@@ -270,17 +307,9 @@ def _rows(
     )
 
 
-def _neuron(layer: IntegerLayer) -> Any:  # a mean, where the model counts
-    if layer.w_c is not None:
-        return _NEURON_PEEPHOLE
-    least = _NEURON_BY_ACTIVATION.get(layer.activation, _NEURON_OTHER)
-    return _NEURON.get(layer.kind, least)
-
-
 def _arriving(placed: SparsePlacement, index: int, activity: Sequence[BoolArray]) -> BoolArray:
     """Which columns of a layer's input are not zero."""
-    stages = placed.network.stages
-    number = next(k for k, stage in enumerate(stages) if index in stage)
+    stages, number = placed.network.stages, _stage(placed, index)
     if number == 0:
         return activity[0]
     before = stages[number - 1]

@@ -2,11 +2,11 @@
 
 It follows each lane through the rows of each half, with the fixed order in which the collectors
 take the sums, the queues between, and the tail before a hidden half. It knows rows and words, not
-pairs and pipelines, so it is fast and a little optimistic; docs/sparse-array.md compares it.
+pairs and pipelines, so it is fast; docs/results/fpga.md compares it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
@@ -14,23 +14,60 @@ import numpy as np
 import numpy.typing as npt
 
 from sparnn.hdl.common.numbers import ceil_div
+from sparnn.hdl.sparse.array.tree import tree_latency
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.aliases import FloatArray, IntArray
 
-__all__ = ["HalfRows", "estimate_cycles"]
-
+__all__ = ["HalfRows", "LoopTime", "estimate_cycles", "follow", "output_latency"]
 
 #: Steps over which the lanes are followed, and how many of them fill the pipeline first.
 _STEPS, _FILLING = 24, 4
-#: Cycles from the last sum of a step to its last word's token, apart from the adder tree, and from
-#: a token to the first pair.
-_TAIL, _START = 22, 8
-#: Input vectors that may be on their way, and broadcast words per input word, fresh ones between.
-_AHEAD, _SHARED_BUS = 2, 1.2
+#: Cycles from a token to the first pair; from a row's last pair to the collector's pop; from there
+#: to the post unit, apart from the adder tree; from an output to the token of the word that it ends
+#: (docs/array.md).
+_START, _POP, _ARRIVE, _RETURN = 8, 4, 3, 7
+#: From a row's last pair, where nothing waits, until its place in the queue may be claimed again.
+_FREE = 8
+#: Cycles that collector and post unit lose between two halves (docs/array.md, docs/post.md).
+_BETWEEN = 3
+#: From RUN, or the last output before, to the first word of a layer's inputs, and from its last
+#: output to the end (docs/control.md).
+_BEGIN = 32
+#: From an input half's last pop to the token of the next vector but one, apart from its words;
+#: input vectors that may be on their way; broadcast words per input word, fresh ones between.
+_REQUEST, _AHEAD, _SHARED_BUS = 10, 2, 1.2
+#: Positions that a collector may be ahead of the outputs.
+_IN_FLIGHT = 16
+#: From a neuron's last sum to its output, by kind or else by activation (docs/post.md).
+_OUTPUT = {"lstm": 35, "gru": 34, "gru_gates": 27, "gru_candidate": 34}
+_OUTPUT_BY_ACTIVATION = {"identity": 14, "relu": 14}
+_OUTPUT_OTHER = 21
+_PEEPHOLE = 5
 #: Lanes of a machine up to which they are followed one by one, which is faster then.
 _FEW = 32
 #: Cycles by which the scan of the masks may be ahead of the pairs.
 _SCAN_AHEAD = 10
+
+
+def output_latency(kind: str, activation: str, peepholes: bool = False) -> int:
+    """Cycles from a neuron's last sum to its output."""
+    other = _OUTPUT_BY_ACTIVATION.get(activation, _OUTPUT_OTHER)
+    return _OUTPUT.get(kind, other) + _PEEPHOLE * peepholes
+
+
+@dataclass(frozen=True)
+class LoopTime:
+    """How long layers take that run together, in cycles.
+
+    Members
+    -------
+    first: a sequence's first step, before which the state is zero, from RUN, or the last output
+        of the layers before, to its last output.
+    step: each further one.
+    """
+
+    first: float
+    step: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,12 +81,33 @@ class HalfRows:
     group: of each position.
     chunks: that are read for each position's rows.
     gates: rows of each position, which the collector takes one by one.
+    columns: of the vector that it meets.
+    pace: cycles that what comes behind the collector takes for a position, where these are more.
+    latency: from a neuron's last sum to its output.
+    late: cycles after a position's last pair in which the last of its rows is taken: not 0 where
+        several are ready at once.
+    short: rows that the last position has less.
     """
 
     pairs: FloatArray
     group: IntArray
     chunks: int
     gates: int
+    columns: int
+    pace: float = 0.0
+    latency: int = _OUTPUT_BY_ACTIVATION["relu"]
+    late: float = 0.0
+    short: int = 0
+
+    @property
+    def taking(self) -> float:
+        """Cycles between two positions that a collector takes."""
+        return max(float(self.gates), self.pace)
+
+    @property
+    def quiet(self) -> "HalfRows":
+        """The same with a vector of zeros: a lane takes a cycle to see that of what it works on."""
+        return replace(self, pairs=np.full_like(self.pairs, 1 if self.late else self.gates))
 
     @cached_property
     def turns(self) -> IntArray:
@@ -83,7 +141,8 @@ class HalfRows:
         pairs = np.stack(
             [steps[:, slice_ == s] @ values[:, slice_ == s].T for s in range(slices)], axis=-1
         )
-        return cls(pairs, group, chunks if blocks else chunks * gates, gates)
+        read, late = (chunks, gates - 1) if blocks else (chunks * gates, 0)
+        return cls(pairs, group, read, gates, active.shape[1], late=late)
 
 
 def estimate_cycles(
@@ -92,7 +151,17 @@ def estimate_cycles(
     v_log2: int,
     waits: Sequence[int | None] | None = None,
 ) -> float:
-    """Expected cycles of one time through a loop.
+    """Expected cycles of one time through a loop, as :func:`follow`, which begins anew."""
+    return follow(halves, config, v_log2, waits).step
+
+
+def follow(
+    halves: Sequence[HalfRows],
+    config: SparseConfig,
+    v_log2: int,
+    waits: Sequence[int | None] | None = None,
+) -> LoopTime:
+    """Expected cycles of a loop.
 
     Parameters
     ----------
@@ -104,24 +173,37 @@ def estimate_cycles(
     if waits is None:
         waits = [number if number % 2 else None for number in range(len(halves))]
     model = (_FewLanes if config.lanes <= _FEW else _Lanes)(config, v_log2, halves[0].gates)
-    ready = [0.0] * len(halves)  # when what a half's results become is there
-    inputs = [[0.0] * _AHEAD for _ in halves]
+    wide = config.width > 1
+    pop = _POP + wide + (wide and config.bank_bytes > 0)
+    arrive = _ARRIVE + tree_latency(config)
+    words = [ceil_div(half.columns, config.post_units) for half in halves]
+    # When what a half's results become is there, and when its last vectors had been collected: the
+    # first ones and the states before them come one after the other, and then the second ones.
+    token = float(_BEGIN)
+    ready = [token := token + one for one in words]
+    inputs = [[token - _REQUEST] * _AHEAD for _ in halves]
+    shared = _SHARED_BUS if len(halves) > 1 else 1.0
     plans = [model.rounds(half.group) for half in halves]
-    filled = done = 0.0
+    ends = []
     for step in range(_STEPS):
         for number, (half, rounds) in enumerate(zip(halves, plans, strict=True)):
-            source = waits[number]
-            if source is not None:
+            source, now = waits[number], half
+            if not step:
+                token = ready[number]
+                now = half if source is None else half.quiet
+            elif source is not None:
                 token = ready[source]
             else:
-                words = len(half.group) / config.post_units
-                token = inputs[number][step % _AHEAD] + _SHARED_BUS * words
-            done = model.half(half, rounds, step, token)
-            ready[number] = done + _TAIL + v_log2
-            inputs[number][step % _AHEAD] = done
-        if step == _FILLING - 1:
-            filled = done
-    return (done - filled) / (_STEPS - _FILLING)
+                token = inputs[number][step % _AHEAD] + _REQUEST + shared * words[number]
+            done = model.half(now, rounds, step, token) + pop
+            end = done + arrive + half.latency
+            ready[number] = end + _RETURN
+            positions = ceil_div(len(half.group), config.post_units)
+            ahead = (half.taking - half.gates) * (min(positions, _IN_FLIGHT) - 1)
+            inputs[number][step % _AHEAD] = done - ahead
+        ends.append(end)
+    each = (ends[-1] - ends[_FILLING - 1]) / (_STEPS - _FILLING)
+    return LoopTime(ends[0], each)
 
 
 class _Lanes:
@@ -141,8 +223,9 @@ class _Lanes:
         self.scans = np.zeros_like(self.lanes)
         self.clusters = np.zeros(self.units)  # when each collector has taken its last row
         self.depth = max(1, config.queue_places // gates)
-        # When the rows in the queues were taken: so many places for each group, used in turn.
+        # When the places in the queues are free again: so many for each group, used in turn.
         self.taken = np.zeros(self.groups * self.depth)
+        self.again = _FREE + (config.width > 1)
         self.rows = np.zeros(self.groups, np.int64)
 
     def rounds(self, group: IntArray) -> list[slice]:
@@ -166,23 +249,31 @@ class _Lanes:
             np.maximum(end, scans, out=end)
             np.maximum(end, taken[place][:, np.newaxis], out=end)
             all_scans[group], lanes[group] = scans, end
-            due = np.maximum.reduce(end, axis=1)
-            taken[place] = self._collect(due, half.gates)
+            due = np.maximum.reduce(end, axis=1) + half.late
+            taken[place] = self._collect(due, half.taking) + self.again
         self.rows += np.bincount(groups, minlength=self.groups)
-        return float(self.clusters.max())
+        return self._done(half)
 
-    def _collect(self, due: FloatArray, gates: int) -> FloatArray:
+    def _done(self, half: HalfRows) -> float:
+        """When the half's last row has been taken. The next one's may follow after that."""
+        self.clusters -= half.short * half.taking / half.gates
+        done = float(self.clusters.max())
+        if half.taking == half.gates:  # else it waits for outputs in any case
+            self.clusters += _BETWEEN
+        return done
+
+    def _collect(self, due: FloatArray, pace: float) -> FloatArray:
         """When each row of a round has been taken, of those that are due then, word by word."""
         words = ceil_div(len(due), self.units)
         missing = words * self.units - len(due)
         padded = np.append(due, np.full(missing, -np.inf)) if missing else due
         at = padded.reshape(words, self.units)
-        first = self.clusters + gates
+        first = self.clusters + pace
         if words == 1:  # as below, with less to do
             taken: FloatArray = np.maximum(at, first)
             self.clusters[: len(due)] = taken[0, : len(due)]
             return taken[0, : len(due)]
-        later = gates * np.arange(words)[:, np.newaxis]  # a row takes so many cycles to take
+        later = pace * np.arange(words)[:, np.newaxis]  # a row takes so many cycles to take
         taken = np.maximum.accumulate(np.maximum(at - later, first), axis=0) + later
         last = self.units - missing
         self.clusters[:last] = taken[-1, :last]
@@ -201,7 +292,8 @@ class _FewLanes(_Lanes):
         clusters, taken = self.clusters.tolist(), self.taken.tolist()
         places = half.group * self.depth + (self.rows[half.group] + half.turns) % self.depth
         rows = zip(half.group.tolist(), places.tolist(), half.pairs[step].tolist(), strict=True)
-        chunks, gates, units = half.chunks, float(half.gates), self.units
+        pace, late = half.taking, half.late
+        chunks, units, again = half.chunks, self.units, self.again
         ready = [0.0] * units  # of each collector, without the rows of the round before
         for number, (group, place, pairs) in enumerate(rows):
             ends, scans, room = lanes[group], all_scans[group], taken[place]
@@ -220,18 +312,19 @@ class _FewLanes(_Lanes):
                 scans[lane], ends[lane] = scan, end
                 if due < end:
                     due = end
+            due += late
             word, unit = divmod(number % self.stretch, units)
             if not word:
-                first = clusters[unit] + gates
+                first = clusters[unit] + pace
                 ready[unit] = due if due > first else first
                 at = ready[unit]
             else:
-                later = gates * word
+                later = pace * word
                 if ready[unit] < due - later:
                     ready[unit] = due - later
                 at = ready[unit] + later
-            clusters[unit] = taken[place] = at
+            clusters[unit], taken[place] = at, at + again
         self.lanes, self.scans = np.array(lanes), np.array(all_scans)
         self.clusters, self.taken = np.array(clusters), np.array(taken)
         self.rows += np.bincount(half.group, minlength=self.groups)
-        return float(self.clusters.max())
+        return self._done(half)

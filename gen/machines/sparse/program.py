@@ -27,7 +27,7 @@ from .packed_store import ValueRows, check_vectors, log_fields, packed_needs
 from .sections import LoopWords, fits_rings, loop_modes, ring_needs
 from .store import Store, source, stage_order, stored
 
-__all__ = ["SparsePlacement", "memory_needs"]
+__all__ = ["SparsePlacement", "is_kept", "memory_needs"]
 
 #: parameter of SparseConfig -> what it counts, for messages.
 _WHAT = {
@@ -195,7 +195,7 @@ def _program(placed: SparsePlacement) -> MachineProgram:
             layer, place = network.layers[index], layout.layers[index]
             fields = _fields(placed, number, index, bases)
             fields |= source(network, store, placed.single, number, index, max_steps)
-            if _kept(placed, number, index):
+            if is_kept(placed, number, index):
                 fields["out_base"] = store.output_base(stage, number, max_steps)
                 fields["out_stride"] = store.words[number]
                 if config.packed_store:
@@ -229,7 +229,7 @@ def _program(placed: SparsePlacement) -> MachineProgram:
     return MachineProgram(config, tuple(layers), inputs, max_steps, _step_bound(placed))
 
 
-def _kept(placed: SparsePlacement, number: int, index: int) -> bool:
+def is_kept(placed: SparsePlacement, number: int, index: int) -> bool:
     """Whether a layer's outputs go to the store."""
     wanted = number in placed.read or stored(placed.network, placed.single, number)
     return is_seen(placed.network.layers[index]) and wanted
@@ -293,7 +293,7 @@ def _fields(placed: SparsePlacement, number: int, index: int, bases: _Bases) -> 
         "cell": CellFunction[layer.cell.upper()],
         "clip": layer.clip,
         "v_log2": place.v_log2,
-        "store_out": int(_kept(placed, number, index)),
+        "store_out": int(is_kept(placed, number, index)),
         "unfolded": int(placed.unfolded),
         "rotate": int(placed.layout.rotate),
         "paired": int(index != placed.layout.loops[_loop(placed, index)][-1]),

@@ -7,7 +7,7 @@ import pytest
 
 from sparnn.hdl.sparse.config import SparseConfig
 from sparnn.sim.cycles import sparse
-from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles
+from sparnn.sim.cycles.sparse import HalfRows, estimate_cycles, follow, output_latency
 
 
 def half(present, active, config, v_log2, chunks=1):
@@ -55,8 +55,22 @@ def test_a_hidden_half_waits_for_the_state_before_it():
     config = machine()
     present, active = np.ones((4, 4), np.int64), np.ones((40, 4), bool)
     alone = half(present, active, config, 0)
-    assert estimate_cycles([alone, alone], config, 0) > 20
-    assert estimate_cycles([alone], config, 0) < 10
+    assert estimate_cycles([alone, alone], config, 0) > 30
+    assert estimate_cycles([alone], config, 0) < 15
+
+
+@pytest.mark.parametrize(
+    ("kind", "activation", "values", "first", "step"),
+    [("rnn", "relu", 1, 66, 37), ("rnn", "tanh", 1, 73, 44), ("lstm", "identity", 4, 93, 61)],
+)
+def test_one_neuron_takes_what_the_pipeline_takes(kind, activation, values, first, step):
+    """As simulated: one lane, one neuron, one input, so that every stage waits for the one before;
+    a value to the host takes two cycles, and a step one more."""
+    config = SparseConfig(lanes=1, post_units=1, max_v=1)
+    rows = HalfRows(np.full((24, 1, 1), float(values)), np.zeros(1, int), values, values, 1)
+    last = replace(rows, latency=output_latency(kind, activation), pace=3.0)
+    time = follow([rows, last], config, 0)
+    assert (time.first, time.step) == (pytest.approx(first, abs=3), step)
 
 
 def test_scan_limits_empty_rows():
