@@ -23,6 +23,7 @@ from sparnn.gen.network.prune import prune
 from sparnn.gen.quantize.activity import measure_activity
 from sparnn.gen.quantize.calibrate import calibrate
 from sparnn.gen.quantize.quantize import quantize as quantize_network
+from sparnn.hdl.common.numbers import is_power_of_two
 from sparnn.sim.aliases import IntArray
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.network.arrays import Sequence as InputSequence
@@ -61,7 +62,7 @@ def memory_points(
     width: int = 1,
     masks: bool = True,
     balance: bool = True,
-    ring: int = 0,
+    ring: int = 1,
     prune_share: float = 0.0,
     steps: int = 4,
     seed: int = 0,
@@ -74,7 +75,7 @@ def memory_points(
     machine: ``sparse`` or ``dense``; width, masks, balance and ring are of the first.
     balance: rows are dealt to lanes so that these are as long busy; else as they come, which takes
         no time to work out.
-    ring: entries of weights that the ring of a resident or swapped network has at least.
+    ring: times by which the rings of a swapped network are larger than its largest layer needs.
     prune_share: of the weights that are set to zero, by magnitude.
 
     Raises
@@ -86,6 +87,8 @@ def memory_points(
     for mode in modes:
         if mode not in MODES:
             raise SparnnError(f"--mode {mode} is unknown: use {', '.join(MODES)}")
+    if not is_power_of_two(ring):
+        raise SparnnError(f"--ring {ring} is not a power of two: use {1 << ring.bit_length() - 1}")
     work = _work(network, prune_share, steps, seed)
     for count, mode, rate in product(macs, modes, bytes_per_cycle):
         wanted = WantedMachine(
@@ -103,7 +106,7 @@ def memory_points(
             memory = ExternalMemory(rate, cycles, BURSTS * BURST_BEATS)
             point = _measured(work, placed, memory)
             if mode == "swapped":
-                resident = _placed(work, machine, replace(wanted, mode="resident", ring=0))
+                resident = _placed(work, machine, replace(wanted, mode="resident", ring=1))
                 without = _measured(work, resident, memory)["cycles_per_step"]
                 extra = steps * (point["cycles_per_step"] - without)
                 point["hidden_share"] = _hidden(placed, extra, rate)
@@ -115,6 +118,7 @@ def memory_points(
                 "width": getattr(placed.config, "width", 1),
                 "masks": int(masks and machine == "sparse"),
                 "balance": int(balance),
+                "ring": ring,
                 "density": 1 - prune_share,
                 "bytes_per_cycle": rate,
                 "latency": cycles,

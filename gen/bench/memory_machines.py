@@ -38,8 +38,8 @@ class WantedMachine:
     width, masks: of the sparse machine's lanes. balance: whether these are balanced.
     rate: bytes a cycle of the memory, whose words are as wide. mode: one of :data:`MODES`.
     steps: of a run.
-    ring: entries of weights that the sparse machine's rings have at least, of a network that is not
-        streamed.
+    ring: times by which the sparse machine's rings are larger than a network needs that is not
+        streamed, a power of two.
     """
 
     macs: int
@@ -49,7 +49,7 @@ class WantedMachine:
     rate: int
     mode: str
     steps: int
-    ring: int = 0
+    ring: int = 1
 
 
 def _sparse(network: IntegerNetwork, wanted: WantedMachine) -> Placement:
@@ -82,8 +82,10 @@ def _sparse(network: IntegerNetwork, wanted: WantedMachine) -> Placement:
     needs = np.max(most, axis=0) if wanted.mode == "swapped" else np.sum(most, axis=0)
     config = placed.config
     slots = (config.mask_slots if masks else 1, config.weight_slots)
-    depths = [1 << clog2((int(need) + 80) * each) for need, each in zip(needs, slots, strict=True)]
-    depths[1] = max(depths[1], wanted.ring)
+    depths = [
+        wanted.ring << clog2((int(need) + 80) * each)
+        for need, each in zip(needs, slots, strict=True)
+    ]
     rings = {"mask_depth": depths[0]} if masks else {}
     return replace(placed, config=replace(config, weight_depth=depths[1], **rings))
 

@@ -55,11 +55,12 @@ def memory_command(
     ring: Annotated[
         int,
         typer.Option(
-            callback=within(0, 1 << 20),
+            callback=within(1, 64),
             metavar="N",
-            help="Weights that each ring has room for at least, where layers are not streamed.",
+            help="Times by which the rings are larger than the largest layer needs, where none is "
+            "streamed; a power of two.",
         ),
-    ] = 0,
+    ] = 1,
     prune: Annotated[
         float,
         typer.Option(callback=within(0, 0.99), metavar="P", help="Share of weights set to zero."),
