@@ -11,9 +11,10 @@ import datetime
 import json
 import re
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -28,14 +29,27 @@ from sparnn.hdl.dense.config import DenseConfig
 from sparnn.hdl.host.protocol import Opcode, Response, Target, header
 from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.sparse.config import SparseConfig
+from sparnn.sim.aliases import Words
 from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.layers import run_network
-from sparnn.sim.host.packets import constant_states, header_words, state_map
+from sparnn.sim.host.answers import expected_words, parse_results
+from sparnn.sim.host.packets import constant_states, header_words, sequence_packets, state_map
 from sparnn.sim.host.program import MachineProgram
+from sparnn.sim.network.network import IntegerNetwork
 from sparnn.sim.session.compare import mismatches
 from sparnn.sim.verilator.hardware import run_driver, run_sequences
 from sparnn.sim.verilator.verilate import build_driver
 
+from .coverage_left_out import Point, left_out
+from .coverage_stimuli import (
+    LONG,
+    STEPS,
+    check_equal,
+    constant_network,
+    large_layers,
+    other_steps,
+    with_other_bits,
+)
 from .random_networks import random_initial, random_network, random_x
 
 __all__ = ["MACHINES", "cover", "main", "read_counts", "share"]
@@ -80,15 +94,15 @@ MACHINES: Mapping[str, MachineConfig] = {
 }
 #: Whether its random networks have layers that run backwards.
 _BACKWARDS = {"sparse": True, "dense": False}
-#: Largest layer, and sequences of a network.
-_LARGEST, _SEQUENCES = 16, 2
+#: Largest layers, and sequences of a network.
+_LARGEST, _SEQUENCES = (16, 48), 2
 
 KINDS = ("line", "branch", "toggle")
 #: Of a line in Verilator's file: its fields, and how often.
 _POINT = re.compile(r"^C '(.*)' (\d+)$")
 _EMPTY = re.compile(r"if \(\\\$auto\$verilog_backend.* begin end")
 #: (kind, module, where) -> how often.
-Counts = dict[tuple[str, str, str], int]
+Counts = dict[Point, int]
 
 _COLUMNS = [
     {"title": "machine", "text": "{machine}"},
@@ -99,6 +113,14 @@ _COLUMNS = [
     ),
     {"title": "reached", "text": "{share:.1%}"},
     {"title": "not reached", "text": "{missing:,}"},
+]
+
+
+_WHOLE_COLUMNS = [*_COLUMNS, {"title": "bits with those left out", "text": "{all_bits:.1%}"}]
+_APART_COLUMNS = [
+    {"title": "machine", "text": "{machine}"},
+    {"title": "left out because", "text": "{reason}"},
+    {"title": "bits, up and down", "text": "{bits:,}"},
 ]
 
 
@@ -162,6 +184,9 @@ def cover(config: MachineConfig, networks: int, seed: int, folder: Path) -> Coun
     assert program is not None
     _refuse(program, folder, points)
     _add(total, points, empty)
+    for run in (_run_steps, _run_long, *_BEYOND[config.MACHINE]):
+        run(rng, config, folder, points)
+        _add(total, points, empty)
     return total
 
 
@@ -175,11 +200,15 @@ def _run_network(
 ) -> MachineProgram:
     """A random network's sequences, from zero and from random states, with idles and stalls."""
     backwards = _BACKWARDS[config.MACHINE]
-    network = random_network(rng, config, largest=_LARGEST, directions=backwards)
+    largest = int(rng.choice(_LARGEST))
+    network = random_network(rng, config, largest=largest, directions=backwards)
     last = len(network.layers) - 1
     outputs = [{"layer": last, "what": str(rng.choice(["sequence", "last"]))}]
     placed: Any = backend(config).place(network, config, outputs)
-    placed.image.astype("<u4").tofile(folder / "image.bin")
+    image = placed.image
+    if rng.integers(0, 2):  # the same network, told with other bits where nobody looks
+        image = np.concatenate([image, with_other_bits(placed.program, rng)])
+    image.astype("<u4").tofile(folder / "image.bin")
     sequences = []
     for number in range(_SEQUENCES):
         states = constant_states(network) | (random_initial(rng, network) if number else {})
@@ -196,6 +225,79 @@ def _run_network(
     if count:
         raise SparnnError(f"{count} values differ: {first}")
     return placed.program
+
+
+def _run_steps(rng: np.random.Generator, config: Any, folder: Path, points: Path) -> None:
+    """A layer that runs one step, whatever RUN says, is told numbers of steps beyond any store."""
+    network = _linear(rng, config)
+    placed: Any = backend(config).place(network, config)
+    (layer,) = placed.program.layers
+    single = replace(layer, descriptor={**layer.descriptor, "single_step": 1})
+    program = replace(placed.program, layers=(single,))
+    x = random_x(rng, network, 1)
+    packets, runs = sequence_packets(program, 0, x)
+    parts = [placed.image, with_other_bits(program, rng)]
+    parts += [other_steps(packets, steps) for steps in STEPS]
+    each = expected_words(program, runs)
+    answer = _exchanged(folder, points, parts, each * len(STEPS))
+    trace = run_network(network, x)
+    for number, steps in enumerate(STEPS):
+        results = parse_results(program, runs, answer[number * each : (number + 1) * each])
+        if mismatches(program, results, [trace])[0]:
+            raise SparnnError(f"one step, told to be {steps}: values differ")
+
+
+def _run_long(rng: np.random.Generator, config: Any, folder: Path, points: Path) -> None:
+    """A layer whose outputs are all the same runs through the store again and again."""
+    network = constant_network(_linear(rng, config), 2)
+    placed: Any = backend(config).place(network, config)
+    (value,) = set(run_network(network, random_x(rng, network, 1)).layers[0].outputs.flat)
+    packets, runs = sequence_packets(placed.program, 0, random_x(rng, network, 1))
+    parts = [placed.image, *(other_steps(packets, steps) for steps in LONG)]
+    each = expected_words(placed.program, runs)
+    answer = _exchanged(folder, points, parts, sum(each + 3 * (n - 1) for n in LONG))
+    if not check_equal(answer, [2] * sum(LONG), int(value)):
+        raise SparnnError("a long run of a layer without weights: values differ")
+
+
+def _run_large(rng: np.random.Generator, config: Any, folder: Path, points: Path) -> None:
+    """The same layer with sizes beyond the memories, all of whose parameters are the same."""
+    units = config.parameter_depth * config.word
+    network = constant_network(_linear(rng, config), units)
+    placed: Any = backend(config).place(network, config)
+    (value,) = set(run_network(network, random_x(rng, network, 1)).layers[0].outputs.flat)
+    runs = large_layers(placed.program, rng)
+    parts, counts = [placed.image, *(packets for packets, _ in runs)], [n for _, n in runs]
+    answer = _exchanged(folder, points, parts, sum(counts) + 3 * len(counts))
+    if not check_equal(answer, counts, int(value)):
+        raise SparnnError("a layer beyond the memories: values differ")
+
+
+def _linear(rng: np.random.Generator, config: Any) -> IntegerNetwork:
+    while True:
+        network = random_network(rng, config, layers=1, largest=8)
+        if network.layers[0].kind == "linear" and not network.layers[0].reverse:
+            return network
+
+
+def _exchanged(folder: Path, points: Path, parts: Sequence[Words], expected: int) -> Words:
+    """What the machine answers to packets."""
+    answer, _, problem = run_driver(
+        build_driver(folder / "sparnn.v", coverage=True),
+        np.concatenate(parts),
+        expected,
+        {"--coverage": points.resolve(), "--watchdog": 1 << 20, "--seed": 1},
+    )
+    if problem:
+        raise SparnnError(problem)
+    return answer
+
+
+#: Machine's name -> runs of its own.
+_BEYOND: Mapping[str, tuple[Callable[[np.random.Generator, Any, Path, Path], None], ...]] = {
+    "sparse": (),
+    "dense": (_run_large,),
+}
 
 
 def _refuse(program: MachineProgram, folder: Path, points: Path) -> None:
@@ -233,13 +335,19 @@ def _refuse(program: MachineProgram, folder: Path, points: Path) -> None:
     )
 
 
-def _cover_named(networks: int, seed: int, name: str) -> Counts:
+def _cover_named(networks: int, seed: int, name: str) -> tuple[Counts, Mapping[Point, str]]:
+    """Counts, and the points that are left out of them with the reason."""
     with tempfile.TemporaryDirectory(prefix="sparnn-coverage-") as folder:
-        return dict(cover(MACHINES[name], networks, seed, Path(folder)))
+        counts = dict(cover(MACHINES[name], networks, seed, Path(folder)))
+    return counts, left_out(kept_verilog(MACHINES[name]), counts)
 
 
-def _rows(machine: str, counts: Counts) -> Iterator[dict[str, Any]]:
+def _rows(
+    machine: str, everything: Counts, without: Mapping[Point, str]
+) -> Iterator[dict[str, Any]]:
     """All of a machine, then each module, those that lack most first."""
+    counts = {point: count for point, count in everything.items() if point not in without}
+    had, all_bits = share(everything, "toggle")
     modules = sorted({module for _, module, _ in counts})
 
     def row(module: str | None) -> dict[str, Any]:
@@ -251,6 +359,7 @@ def _rows(machine: str, counts: Counts) -> Iterator[dict[str, Any]]:
             **{kind: f"{had:,} of {all_:,}" for kind, (had, all_) in parts.items()},
             **{f"{kind}_share": had / all_ if all_ else 1.0 for kind, (had, all_) in parts.items()},
             "share": reached / total,
+            "all_bits": had / all_bits,
             "missing": total - reached,
         }
 
@@ -269,12 +378,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with ProcessPoolExecutor(len(MACHINES)) as workers:
         one = partial(_cover_named, options.networks, options.seed)
         covered = list(workers.map(one, MACHINES))
-    for name, counts in zip(MACHINES, covered, strict=True):
-        found = list(_rows(name, counts))
+    apart = []
+    for name, (counts, without) in zip(MACHINES, covered, strict=True):
+        found = list(_rows(name, counts, without))
         rows += found
-        missing += [f"{name} {' '.join(p)}" for p, count in sorted(counts.items()) if not count]
-        for row in found[:1]:
-            print(name, *(f"{kind} {row[f'{kind}_share']:.1%}" for kind in KINDS))
+        missing += [
+            f"{name} {' '.join(point)}"
+            for point, count in sorted(counts.items())
+            if not count and point not in without
+        ]
+        reasons = Counter(without.values())
+        apart += [{"machine": name, "reason": why, "bits": n} for why, n in reasons.items()]
+        print(
+            name,
+            *(f"{kind} {found[0][f'{kind}_share']:.1%}" for kind in KINDS),
+            f"with what is left out {found[0]['all_bits']:.1%}",
+        )
     if options.points is not None:
         options.points.write_text("\n".join(missing) + "\n", encoding="utf-8")
     if options.json is not None:
@@ -293,6 +412,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name: {"provenance": provenance, "columns": _COLUMNS, "rows": part}
             for name, part in (("machines", whole), ("modules", modules))
         }
+        tables["machines"]["columns"] = _WHOLE_COLUMNS
+        tables["left_out"] = {"provenance": provenance, "columns": _APART_COLUMNS, "rows": apart}
         options.json.write_text(json.dumps({"tables": tables}, indent=1) + "\n", encoding="utf-8")
 
 

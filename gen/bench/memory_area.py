@@ -16,6 +16,7 @@ from typing import Any
 
 from sparnn.gen.machines.dense.presets import dense_preset
 from sparnn.gen.machines.verilog import kept_verilog
+from sparnn.gen.synth.mapping import synthesize
 from sparnn.gen.synth.report import synth_verilog
 from sparnn.gen.targets import TARGETS
 from sparnn.hdl.bus.geometry import MemoryGeometry
@@ -57,7 +58,7 @@ def area_row(name: str, *, streams: bool, bus: bool) -> dict[str, Any]:
     """One machine, synthesized."""
     verilog, top = _verilog(name, streams=streams, bus=bus)
     target = TARGETS["ecp5"]
-    total = synth_verilog(verilog, top, target, target.default_device, pnr=False).total
+    total = target.count(synthesize(verilog, top, target, flat=False, netlist=False).cells)
     return {
         "machine": name,
         "weights": "from memory" if streams else "loaded",
