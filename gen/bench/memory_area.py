@@ -76,7 +76,7 @@ def clock_row(name: str, *, streams: bool) -> dict[str, Any]:
         "machine": name,
         "weights": "from memory" if streams else "loaded",
         "mhz": report.fmax_mhz,
-        "path": path.title if path else "",
+        "path": path.title.split(";")[0] if path else "",
     }
 
 

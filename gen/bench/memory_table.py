@@ -26,6 +26,7 @@ _COLUMNS = [
     {"title": "cycles a step", "text": "{cycles_per_step:,.0f}"},
     {"title": "as estimated", "text": "{expected_cycles:,.0f}"},
     {"title": "bytes a step", "text": "{bytes_per_step:,.0f}"},
+    {"title": "on chip", "text": "{kilobytes:,.0f} KB"},
     {"title": "of the bandwidth", "text": "{bandwidth_share:.2%}"},
     {"title": "of a swap hidden", "text": "{hidden}"},
     {"title": "bit exact", "text": "{exact}"},
@@ -43,6 +44,7 @@ def points_table(points: Sequence[dict[str, Any]]) -> dict[str, Any]:
                 **one,
                 "hidden": "" if hidden is None else f"{hidden:.1%}",
                 "machine": one.get("machine", "sparse"),
+                "kilobytes": one["ring_bits"] / 8192,
                 "exact": "yes" if one["bit_exact"] else "NO",
             }
         )
@@ -64,7 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     points = [one for file in options.points for one in json.loads(file.read_text("utf-8"))]
-    text = json.dumps({"tables": {"points": points_table(points)}}, indent=1, ensure_ascii=False)
+    kept = json.loads(options.json.read_text("utf-8")) if options.json.is_file() else {"tables": {}}
+    kept["tables"]["points"] = points_table(points)
+    text = json.dumps(kept, indent=1, ensure_ascii=False)
     options.json.write_text(text + "\n", encoding="utf-8")
 
 

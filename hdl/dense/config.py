@@ -57,6 +57,8 @@ class DenseConfig(MachineConfig):
         itself: all of a network that fits ``weight_depth``, or a layer while the one before runs,
         where any two that follow one another fit (docs/external-memory.md). 0: weights are loaded,
         and nothing of it is built. Not with masks.
+    parity: 1 gives each word of the memories of weights, masks and cell states a bit of parity, and
+        the machine a port that tells where one was read that does not match it.
     """
 
     MACHINE: ClassVar = "dense"
@@ -88,6 +90,7 @@ class DenseConfig(MachineConfig):
         "sums": (0, 1),
         "peepholes": (0, 1),
         "stream_bits": (0, 512),
+        "parity": (0, 1),
     }
 
     lanes: int = 8
@@ -115,6 +118,7 @@ class DenseConfig(MachineConfig):
     sums: int = 0
     peepholes: int = 0
     stream_bits: int = 0
+    parity: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -194,8 +198,9 @@ class DenseConfig(MachineConfig):
 
     @property
     def unused(self) -> frozenset[str]:
-        """What belongs to options that the machine has not."""
-        return frozenset() if self.stream_bits else frozenset({"stream_bits", *STREAM_FIELDS})
+        """What belongs to options that the machine has not, and what means nothing to images."""
+        streams = () if self.stream_bits else ("stream_bits", *STREAM_FIELDS)
+        return frozenset({"parity", *streams})
 
     # Structure -------------------------------------------------------------------------------
 

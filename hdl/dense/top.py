@@ -34,6 +34,8 @@ class DenseMachine(wiring.Component):
     requests, words, damaged: of a machine whose weights come from external memory; see
         :class:`~sparnn.hdl.refill.sections.SectionReader` and
         :class:`~sparnn.hdl.dense.control.weights.WeightLoader`.
+    wrong: only of a machine with ``parity``: a word of weights, masks or states that was read does
+        not match it; once for each cycle in which any was read, five cycles later at most.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -44,6 +46,7 @@ class DenseMachine(wiring.Component):
                 "tx": Out(stream.Signature(32)),
             }
             | memory_members(config.stream_bits)
+            | ({"wrong": Out(1)} if config.parity else {})
         )
 
     @property
@@ -57,8 +60,10 @@ class DenseMachine(wiring.Component):
         wiring.connect(m, wiring.flipped(self.tx), parts.host.tx)
         self._wire(m, parts)
         self._store(m, parts)
-        self._banks(m, parts)
-        self._slices(m, parts)
+        wrong = self._banks(m, parts)
+        wrong += self._slices(m, parts)
+        if wrong:
+            m.d.sync += self.wrong.eq(Cat(wrong).any())
         return with_registered_reset(m)
 
     def _wire(self, m: Module, parts: "_Parts") -> None:
@@ -132,8 +137,10 @@ class DenseMachine(wiring.Component):
             addend = store.read_port()
             m.d.comb += [addend.addr.eq(parts.gather.target), parts.gather.stored.eq(addend.data)]
 
-    def _banks(self, m: Module, parts: "_Parts") -> None:
-        """Place the banks; the broadcast bus of h also brings the state that a run starts from."""
+    def _banks(self, m: Module, parts: "_Parts") -> list[Signal]:
+        """Place the banks; the broadcast bus of h also brings the state that a run starts from.
+
+        Returns what tells of damaged words, with parity."""
         config = self._config
         weights = self._weights(m, parts) if config.stream_bits else None
         x_bus, h_bus = parts.loader.bus, parts.gather.bus
@@ -149,6 +156,7 @@ class DenseMachine(wiring.Component):
             parts.sequencer.length_addr.eq(parts.host.addr),
             parts.sequencer.length_data.eq(parts.host.entry),
         ]
+        wrong: list[Signal] = []
         for number in range(config.banks):
             bank = place(m, f"bank{number}", bank_signature(config), BANK_MODULE)
             m.d.comb += [
@@ -168,6 +176,9 @@ class DenseMachine(wiring.Component):
             else:
                 m.d.comb += bank.load.eq(weights.load)
             m.d.comb += parts.tap.sums[number].eq(bank.sums)
+            if config.parity:
+                wrong.append(bank.wrong)
+        return wrong
 
     def _weights(self, m: Module, parts: "_Parts") -> WeightLoader:
         """Weights from external memory."""
@@ -189,8 +200,10 @@ class DenseMachine(wiring.Component):
         ]
         return weights
 
-    def _slices(self, m: Module, parts: "_Parts") -> None:
-        """Place the slices, to which a pass's sums come so many cycles after its last issue."""
+    def _slices(self, m: Module, parts: "_Parts") -> list[Signal]:
+        """Place the slices, to which a pass's sums come so many cycles after its last issue.
+
+        Returns what tells of damaged words, with parity."""
         config = self._config
         finished = parts.sequencer.finished
         for stage in range(config.issue_to_operand - 1):
@@ -205,7 +218,7 @@ class DenseMachine(wiring.Component):
             parts.gather.neurons.eq(parts.tap.neurons),
             parts.gather.complete.eq(parts.tap.complete),
         ]
-        states = []
+        states, wrong = [], []
         cells = config.cells
         for number in range(config.slices):
             unit = place(m, f"slice{number}", slice_signature(config), SLICE_MODULE)
@@ -231,7 +244,10 @@ class DenseMachine(wiring.Component):
                 ),
             ]
             states.append(unit.state)
+            if config.parity:
+                wrong.append(unit.wrong)
         m.d.comb += parts.host.state_data.eq(Array(states)[parts.host.read_index // cells])
+        return wrong
 
 
 class _Parts:

@@ -10,16 +10,41 @@ from sparnn.sim.errors import SimulationError
 from sparnn.sim.golden.run import run_golden
 from sparnn.sim.session.session import InferenceSession
 
-RING_WITHOUT_MASKS = "stream_bits = 64\nmasks = 0\nwidth = 2"
+SPARSE = """
+parity = 1
+lanes = 4
+post_units = 2
+max_v = 2
+activation_bits = 10
+columns = 32
+mask_depth = 512
+weight_depth = 2048
+"""
+DENSE = """
+parity = 1
+machine = "dense"
+lanes = 8
+width = 8
+banks = 2
+activation_bits = 10
+columns = 32
+gate_depth = 32
+"""
+PARITY = {
+    "sharing": SPARSE + "sharing = 1",
+    "rings": SPARSE + "stream_bits = 64",
+    "rings without masks": SPARSE + "stream_bits = 64\nmasks = 0\nwidth = 2",
+    "dense": DENSE,
+    "dense with masks": DENSE + "mask_depth = 256",
+    "dense from memory": DENSE + "stream_bits = 64",
+}
 
 
-@pytest.mark.parametrize("options", ["sharing = 1", "stream_bits = 64", RING_WITHOUT_MASKS])
-def test_parity_is_silent_where_nothing_is_damaged(network, tmp_path, options):
+@pytest.mark.parametrize("machine", PARITY)
+def test_parity_is_silent_where_nothing_is_damaged(network, tmp_path, machine):
     """Each kind of memory of a lane, words from external memory included."""
     folder, inputs = network
-    text = "lanes = 4\npost_units = 2\nmax_v = 2\nactivation_bits = 10\ncolumns = 32\nparity = 1\n"
-    depths = "mask_depth = 512\nweight_depth = 2048\n"
-    (tmp_path / "machine.toml").write_text(text + depths + options)
+    (tmp_path / "machine.toml").write_text(PARITY[machine])
     np.savez(tmp_path / "x.npz", x=inputs)
     compiled = tmp_path / "out"
     model, config = folder / "model.onnx", str(tmp_path / "machine.toml")

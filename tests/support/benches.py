@@ -31,7 +31,7 @@ def build_bench(folder: Path, top: str, sources: tuple[str, ...], *, inside: boo
             hdl_toplevel=top,
             build_dir=_build(folder, top),
             build_args=[
-                *("-Wno-lint", "-Wno-style"),
+                *("-Wno-lint", "-Wno-style", "-Wno-SYMRSVDWORD"),  # signals of any name
                 *(() if inside else ("--no-public-flat-rw", "--public-depth", "1")),
             ],
             timescale=("1ns", "1ns"),

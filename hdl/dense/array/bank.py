@@ -125,6 +125,7 @@ def bank_signature(config: DenseConfig) -> wiring.Signature:
             "load": In(weight_load_layout(config)),
             "sums": Out(config.width * config.sum_bits),
         }
+        | ({"wrong": Out(1)} if config.parity else {})
     )
 
 
@@ -156,6 +157,7 @@ class Bank(wiring.Component):
     issue: :func:`issue_layout`, registered here.
     x, h: words for the local copies.
     load: weights from the host or from external memory.
+    wrong: only with ``parity``: a word that a lane read is damaged; a cycle later than the lane's.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -187,6 +189,7 @@ class Bank(wiring.Component):
         load = Signal(weight_load_layout(config))
         m.d.sync += load.eq(self.load)
         vectors: list[Any] = []
+        wrong = []
         at_once = clog2(config.lanes_at_once)
         for index in range(config.bank_lanes):
             lane = place(m, f"lane{index}", lane_signature(config), LANE_MODULE)
@@ -226,6 +229,10 @@ class Bank(wiring.Component):
                     getattr(lane, f"{port}_data").eq(word.data[part]),
                 ]
             vectors.append(lane.products)
+            if config.parity:
+                wrong.append(lane.wrong)
+        if wrong:
+            m.d.sync += self.wrong.eq(Cat(wrong).any())
 
         bits = config.product_bits
         for level, nodes in enumerate(levels):

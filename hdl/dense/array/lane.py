@@ -1,11 +1,14 @@
 """One vector lane: K weights times one activation (SHARP's vector-scalar unit)."""
 
-from amaranth.hdl import Module, Mux, Signal, signed, unsigned
+from typing import Any
+
+from amaranth.hdl import Cat, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.dense.config import DenseConfig
 
 from .picker import ColumnPicker
@@ -52,6 +55,8 @@ def lane_signature(config: DenseConfig) -> wiring.Signature:
             f"{half}_addr": In(address),
             f"{half}_data": In(config.activation_bits),
         }
+    if config.parity:
+        members["wrong"] = Out(1)
     return wiring.Signature(members)
 
 
@@ -75,6 +80,8 @@ class VectorLane(wiring.Component):
     first, mask_addr: with masks, where the lane picks the column itself: with ``read_en``, of its
         pass.
     base: with masks, instead of ``column``: where the copy's buffer begins.
+    wrong: only with ``parity``: a word of weights or masks that was read is damaged; two cycles
+        after it was registered.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -84,13 +91,14 @@ class VectorLane(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         config = self._config
-        m.submodules.weights = weights = Memory(
-            shape=config.weight_entry_bits,
-            depth=config.weight_depth,
-            init=[],
-            attrs={"no_rw_check": 1},
-        )
-        write, read = weights.write_port(), weights.read_port()
+        shape, depth, attrs = config.weight_entry_bits, config.weight_depth, {"no_rw_check": 1}
+        write: Any
+        read: Any
+        if config.parity:
+            write, read = parity_memory(m, "weights", shape=shape, depth=depth, attrs=attrs)
+        else:
+            m.submodules.weights = weights = Memory(shape=shape, depth=depth, init=[], attrs=attrs)
+            write, read = weights.write_port(), weights.read_port()
         held = Signal(config.weight_entry_bits, reset_less=True)
         m.d.comb += [
             write.en.eq(self.load_en),
@@ -102,6 +110,13 @@ class VectorLane(wiring.Component):
         with m.If(self.hold_en):
             m.d.sync += held.eq(read.data)
 
+        wrong = []
+        if config.parity:
+            parity, looks = Signal(reset_less=True), Signal()
+            m.d.sync += looks.eq(self.hold_en)
+            with m.If(self.hold_en):
+                m.d.sync += parity.eq(read.parity)
+            wrong.append(looks & (held.xor() ^ parity))
         column = Signal.like(self.x_addr)
         none = Signal()
         if config.mask_depth:
@@ -117,8 +132,13 @@ class VectorLane(wiring.Component):
                 column.eq(self.base + picker.column),
                 none.eq(picker.none),
             ]
+            if config.parity:
+                wrong.append(picker.wrong)
         else:
             m.d.comb += column.eq(self.column)
+
+        if wrong:
+            m.d.sync += self.wrong.eq(Cat(wrong).any())
 
         values = []
         for half in ("x", "h"):

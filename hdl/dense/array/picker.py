@@ -1,11 +1,14 @@
 """Picks the columns of a pass that a lane has weights for: block sparsity, K rows a block."""
 
+from typing import Any
+
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.dense.config import DenseConfig
 
 __all__ = ["ColumnPicker"]
@@ -24,6 +27,7 @@ class ColumnPicker(wiring.Component):
     pick_en: one cycle later, picks.
     column, none: one cycle later, the column's place in the lane's copies; there is none.
     load_en, load_addr, load_data: the host writes a mask word.
+    wrong: only with ``parity``: the mask word that was picked from is damaged; one cycle later.
     """
 
     def __init__(self, config: DenseConfig) -> None:
@@ -41,15 +45,20 @@ class ColumnPicker(wiring.Component):
                 "load_addr": In(address),
                 "load_data": In(config.columns),
             }
+            | ({"wrong": Out(1)} if config.parity else {})
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         columns = self._config.columns
-        m.submodules.masks = masks = Memory(
-            shape=columns, depth=self._config.mask_depth, init=[], attrs={"no_rw_check": 1}
-        )
-        write, read = masks.write_port(), masks.read_port()
+        depth, attrs = self._config.mask_depth, {"no_rw_check": 1}
+        write: Any
+        read: Any
+        if self._config.parity:
+            write, read = parity_memory(m, "masks", shape=columns, depth=depth, attrs=attrs)
+        else:
+            m.submodules.masks = masks = Memory(shape=columns, depth=depth, init=[], attrs=attrs)
+            write, read = masks.write_port(), masks.read_port()
         fresh = Signal()
         left = Signal(columns, reset_less=True)
         now, lowest = Signal(columns), Signal(columns)
@@ -64,6 +73,8 @@ class ColumnPicker(wiring.Component):
         ]
         with m.If(self.read_en):
             m.d.sync += fresh.eq(self.first)
+        if self._config.parity:
+            m.d.sync += self.wrong.eq(self.pick_en & fresh & (read.data.xor() ^ read.parity))
         with m.If(self.pick_en):
             m.d.sync += [
                 left.eq(now ^ lowest),

@@ -1,6 +1,7 @@
 """One cell unit: the gate values of a neuron become its output, one neuron per cycle."""
 
 import itertools
+from typing import Any
 
 from amaranth.hdl import Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import wiring
@@ -13,6 +14,7 @@ from sparnn.hdl.arithmetic.saturate import saturate
 from sparnn.hdl.common.delay import delayed, later
 from sparnn.hdl.common.instance import place
 from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.common.parity_memory import parity_memory
 from sparnn.hdl.dense.config import DenseConfig
 
 from .row import PEEPHOLE_SHIFT_BITS
@@ -63,6 +65,8 @@ def cell_signature(config: DenseConfig) -> wiring.Signature:
             "pre": In(value),
             "old": Out(value),
         }
+    if config.parity:
+        members |= {"uses": In(1), "wrong": Out(1)}
     return wiring.Signature(members)
 
 
@@ -94,6 +98,8 @@ class CellUnit(wiring.Component):
     state: what ``read_addr`` read.
     peephole, hard, state_shift: static, of an LSTM with peepholes.
     old: the old state, for the rows, in cycle 2p.
+    uses: only with ``parity``: the old state, or what the host reads, is used in this cycle. wrong:
+        it is damaged; one cycle later.
     weight, pre: the o row's, in cycles 2p and 3p.
     output: in cycle G + 8p (LSTM, RNN, linear, n of a GRU that resets first), G + 9p (GRU, r and z
         of one that resets first) or G + 10p (LSTM with peepholes).
@@ -110,10 +116,15 @@ class CellUnit(wiring.Component):
         more = stage - 1  # registers within a stage
         lstm, gru = self.lstm, self.gru
         peephole = self.peephole if config.peepholes else Value.cast(0)
-        m.submodules.states = states = Memory(
-            shape=signed(bits), depth=config.state_depth, init=[], attrs={"no_rw_check": 1}
-        )
-        write, read = states.write_port(), states.read_port()
+        shape, depth, attrs = signed(bits), config.state_depth, {"no_rw_check": 1}
+        write: Any
+        read: Any
+        if config.parity:
+            write, read = parity_memory(m, "states", shape=shape, depth=depth, attrs=attrs)
+            m.d.sync += self.wrong.eq(self.uses & (read.data.xor() ^ read.parity))
+        else:
+            m.submodules.states = states = Memory(shape=shape, depth=depth, init=[], attrs=attrs)
+            write, read = states.write_port(), states.read_port()
         new = Signal(signed(bits), reset_less=True)
         resets, mixes = self.resets, self.mixes
         visible, old, update_gate = Signal(signed(bits)), Signal(signed(bits)), Signal(signed(bits))

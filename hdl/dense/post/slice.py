@@ -3,11 +3,12 @@
 import itertools
 from typing import Any, NamedTuple
 
-from amaranth.hdl import Array, Module, Mux, Signal, Value, signed, unsigned
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, Value, signed, unsigned
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from sparnn.hdl.arithmetic.formats import PARAMETER_LAYOUT, PREACTIVATION_BITS
+from sparnn.hdl.common.delay import later
 from sparnn.hdl.common.instance import place
 from sparnn.hdl.common.numbers import clog2
 from sparnn.hdl.dense.config import DenseConfig
@@ -124,6 +125,7 @@ def slice_signature(config: DenseConfig) -> wiring.Signature:
             "state": Out(signed(PREACTIVATION_BITS)),
             "outputs": Out(signed(PREACTIVATION_BITS)).array(config.cells),
         }
+        | ({"wrong": Out(1)} if config.parity else {})
     )
 
 
@@ -303,7 +305,13 @@ class PostSlice(wiring.Component):
             return tag.word + Array(state_bases)[tag.turn]
 
         read, visible, written = self._state_tags(layer, neurons)
-        states = []
+        states, wrong = [], []
+        uses = Signal()
+        if config.parity:
+            # The host reads as long as it waits; the first word is there in the next cycle.
+            asked = later(m, "asked", self.read_en, 1)
+            recurrent = layer.has_state & ~visible.fresh & visible.valid
+            m.d.comb += uses.eq(recurrent | (asked & self.read_en))
         for index in range(config.cells):
             cell = place(m, f"cell{index}", cell_signature(config), CELL_MODULE)
             own_rows = rows[config.cell_rows * index : config.cell_rows * (index + 1)]
@@ -341,6 +349,11 @@ class PostSlice(wiring.Component):
                     own_rows[1].state.eq(cell.old),
                 ]
             states.append(cell.state)
+            if config.parity:
+                m.d.comb += cell.uses.eq(uses)
+                wrong.append(cell.wrong)
+        if wrong:
+            m.d.sync += self.wrong.eq(Cat(wrong).any())
         m.d.sync += self.state.eq(Array(states)[self.read_cell])
 
     def _connect_gates(

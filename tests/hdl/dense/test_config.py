@@ -33,6 +33,7 @@ from sparnn.hdl.errors import ConfigurationError
         ({"post_stages": 3}, "post_stages = 3"),
         ({"streams": 5}, "streams = 5"),
         ({"streams": 3, "columns": 6}, "columns = 6 is not a multiple of 4"),
+        ({"parity": 2}, "parity = 2"),
         ({"stream_bits": 32}, "stream_bits = 32 is not 0, 64, 128, 256 or 512: .*; use 64"),
         ({"stream_bits": 96}, "stream_bits = 96 .*; use 64"),
         ({"stream_bits": 1024}, "stream_bits = 1024"),

@@ -70,9 +70,10 @@ def test_streams(tmp_path):
     run_bench(tmp_path, "stream_bench", BUS_MODULE, SOURCES, parameters=SLOW)
 
 
-def test_parity(tmp_path):
+@pytest.mark.parametrize("machine", [CONFIG, DENSE], ids=["sparse", "dense"])
+def test_parity(machine, tmp_path):
     """Bits that flip in the machine's memories."""
-    config = replace(CONFIG, parity=1)
+    config = replace(machine, parity=1)
     write_bench(tmp_path, config)
     top = BusMachine(config, Bus.AXI, GEOMETRIES["64"])
     (tmp_path / "sparnn_bus.v").write_text(bus_verilog(top))

@@ -21,6 +21,15 @@ from sparnn.sim.host.packets import sequence_packets
 def memories(dut):
     """Kind -> the memories of all lanes or post units, by their instances in the Verilog."""
     machine, config = dut.machine.machine.core, PROGRAM.config
+    if config.MACHINE == "dense":
+        banks = [getattr(machine, f"bank{k}") for k in range(config.banks)]
+        lanes = [getattr(b, f"lane{k}") for b in banks for k in range(config.bank_lanes)]
+        slices = [getattr(machine, f"slice{k}") for k in range(config.slices)]
+        cells = [getattr(s, f"cell{k}") for s in slices for k in range(config.cells)]
+        return {
+            "weight": [lane.weights for lane in lanes],
+            "state": [cell.states for cell in cells],
+        }
     clusters = [getattr(machine, f"cluster{k}").core for k in range(config.post_units)]
     lanes = [getattr(c, f"lane{k}") for c in clusters for k in range(config.cluster_lanes)]
     return {
@@ -44,13 +53,15 @@ async def flipped_bits_are_found(dut):
     assert await host.read("PARITY") == 0
     places = memories(dut)
     used = {"weight": 24, "mask": 12, "state": 3}
+    if PROGRAM.config.MACHINE == "dense":
+        used = {"weight": min(24, PROGRAM.layers[-1].descriptor["weight_base"]), "state": 3}
     rng = random.Random(11)
     words, runs = sequence_packets(PROGRAM, 0, X)
     job, count = job_words(IDENTITY, words), expected_words(PROGRAM, runs)
     golden = run_network(NETWORK, X).layers[-1].outputs
     found = dict.fromkeys(places, 0)
     for number in range(30):
-        kind = list(places)[number % 3]
+        kind = list(places)[number % len(places)]
         await host.prepare(job, 0x1000, 0x8000, count)
         before = await host.read("PARITY")
         if kind != "state":  # a state is read soon after it was written
