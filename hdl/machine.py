@@ -143,6 +143,11 @@ class MachineConfig(ABC):
         return 0
 
     @property
+    def gate_functions(self) -> int:
+        """1: gates of LSTMs may go through other functions than σ, layer by layer."""
+        return 0
+
+    @property
     def clip(self) -> int:
         """1: pre-activations are limited, layer by layer."""
         return 0
