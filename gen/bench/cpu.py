@@ -21,6 +21,8 @@ import onnxruntime
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.estimate.estimate import estimate
 
+from .cpu_torch import torch_runs
+
 __all__ = ["CpuPoint", "measure_cpu"]
 
 STEPS = (1, 100)
@@ -39,7 +41,7 @@ class CpuPoint:
     Members
     -------
     model: its path, as it was given.
-    engine, version, numbers: "onnxruntime" or "openvino"; float32 or int8.
+    engine, version, numbers: "onnxruntime", "torch" or "openvino"; float32 or int8.
     steps: in a call. threads: that the engine may use.
     median_us, p99_us: of a call, in microseconds.
     difference: of the outputs from ONNX Runtime's in float32, of their largest.
@@ -89,9 +91,9 @@ def measure_cpu(
         if any(point.steps == steps for point in points):
             continue  # its steps are fixed
         cycles = ours.step * steps
-        expected = next(_engines(model, 1))[2](feeds)
+        expected = next(_engines(model, feeds, 1))[2](feeds)
         for count in threads:
-            for engine, numbers, run in _engines(model, count):
+            for engine, numbers, run in _engines(model, feeds, count):
                 difference = _difference(run(feeds), expected)
                 if difference > (_SAME if numbers == "float32" else _NEAR):
                     raise SparnnError(
@@ -147,7 +149,7 @@ def _is_time(name: str) -> bool:
     return any(word in name.lower() for word in ("time", "step", "frame", "seq", "length"))
 
 
-def _engines(model: Path, threads: int) -> Iterator[tuple[str, str, Run]]:
+def _engines(model: Path, feeds: Feeds, threads: int) -> Iterator[tuple[str, str, Run]]:
     """Name, numbers and a function that runs the model once."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
@@ -162,6 +164,8 @@ def _engines(model: Path, threads: int) -> Iterator[tuple[str, str, Run]]:
         path = Path(folder) / "int8.onnx"
         if _quantized(model, path):
             yield "onnxruntime", "int8", with_onnxruntime(str(path))
+    for numbers, run in torch_runs(model, feeds, threads):
+        yield "torch", numbers, run
     try:
         import openvino
     except ImportError:

@@ -1,4 +1,5 @@
-"""Latencies beside published ones: `python -m sparnn.gen.bench.latency` writes docs/results.
+"""Latencies beside published ones: `python -m sparnn.gen.bench.latency` writes docs/results, with
+``--simulate 16384`` after it has simulated one shape of each set on a machine of that size.
 
 Batch 1, the dense machines by their exact cycle model, at the clocks of the papers whose sizes they
 are (SHARP: 500 MHz, BrainWave: 250 MHz); no clock of these sizes is ours. Published are BrainWave's
@@ -10,17 +11,23 @@ import argparse
 import datetime
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sparnn.gen.machines.dense.presets import SHARP_SIZES, dense_preset
+from sparnn.gen.machines.dense.tiles import Exploration
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.cycles.dense import TileLayer, network_cycles
-from sparnn.sim.network.network import GATES
+from sparnn.sim.network.network import GATES, IntegerNetwork
 
 from .networks import shape_plan
+from .reload import reload_points
+from .sharp import dense_network, machine_of
 
-__all__ = ["DEEPBENCH", "VOLLO", "deepbench_rows", "main", "vollo_rows"]
+__all__ = ["DEEPBENCH", "VOLLO", "deepbench_rows", "main", "simulated_rows", "vollo_rows"]
 
 RESULTS = Path("docs/results/latency.json")
 
@@ -51,31 +58,28 @@ VOLLO: dict[tuple[int, int], tuple[float, float | None]] = {
     (3, 960): (8.5, None),
 }
 _VOLLO_OUTPUTS = 32
+_COMMAND = "python -m sparnn.gen.bench.latency"
 
 
 def _cycles(config: DenseConfig, layers: Sequence[tuple[str, int, int]], steps: int) -> int:
     """Cycles of a chain of layers: kind, inputs, units."""
-    return network_cycles(
-        config,
-        [
-            TileLayer(
-                shape_plan(config, inputs, units, min(steps, 50), kind, "unfolded", None, False),
-                inputs,
-                units,
-                steps,
-                kind,
-            )
-            for kind, inputs, units in layers
-        ],
-    )
+    found = []
+    for kind, inputs, units in layers:
+        wide = kind == "linear"  # the outputs, 16 bits
+        plan = shape_plan(
+            config, inputs, units, min(steps, 50), kind, "unfolded", None, False, wide
+        )
+        found.append(TileLayer(plan, inputs, units, steps, kind, wide))
+    return network_cycles(config, found)
 
 
 def deepbench_rows() -> list[dict[str, Any]]:
-    """DeepBench's shapes on machines of 64K and 96K MAC units."""
+    """DeepBench's shapes on machines of 16K, 64K and 96K MAC units."""
     rows = []
     for (kind, units, steps), published in DEEPBENCH.items():
         row: dict[str, Any] = {"shape": f"{kind.upper()} {units}, {steps}"}
         for name, preset, mhz in (
+            ("small", "sharp16k", SHARP_MHZ),
             ("sharp", "sharp64k", SHARP_MHZ),
             ("brainwave", "bw96k", BRAINWAVE_MHZ),
         ):
@@ -107,9 +111,37 @@ def vollo_rows() -> list[dict[str, Any]]:
     return rows
 
 
-def _tables() -> dict[str, Any]:
+def simulated_rows(macs: int, seed: int = 0) -> list[dict[str, Any]]:
+    """One of DeepBench's shapes and one of Vollo's networks, one step of each, on the RTL of a
+    machine; both in one simulation."""
+    rng = np.random.default_rng(seed)
+    (layers, units), _ = next(iter(VOLLO.items()))
+    chain = [dense_network(rng, "lstm", units) for _ in range(layers)]
+    chain.append(dense_network(rng, "linear", _VOLLO_OUTPUTS, inputs=units))
+    cells = tuple(replace(one.layers[0], name=f"layer{k}") for k, one in enumerate(chain))
+    networks = {
+        f"Vollo's {layers} x {units}": IntegerNetwork(cells, 8, 8),
+        "DeepBench's GRU 512": dense_network(rng, "gru", 512),
+    }
+    config = machine_of(macs)
+    shapes = [(one.kind, one.inputs, one.units) for one in cells], [("gru", 512, 512)]
+    alike = Exploration(steps=1)  # as of the tables
+    points = reload_points(config, networks, steps=1, seed=seed, exploration=alike)
+    return [
+        {
+            "machine": f"{macs // 1024}K",
+            "network": point["network"],
+            "cycles": point["cycles"],
+            "model": _cycles(config, shape, 1),
+            "exact": "yes" if point["bit_exact"] else "NO",
+        }
+        for point, shape in zip(points, shapes, strict=True)
+    ]
+
+
+def _tables(sizes_simulated: Sequence[int]) -> dict[str, Any]:
     provenance = {
-        "command": "python -m sparnn.gen.bench.latency",
+        "command": _COMMAND,
         "date": datetime.date.today().isoformat(),
         "note": "cycle model",
     }
@@ -121,6 +153,7 @@ def _tables() -> dict[str, Any]:
             "provenance": provenance,
             "columns": [
                 {"title": "shape, steps", "text": "{shape}"},
+                {"title": "16K MACs at 500 MHz, ms", "text": "{small_ms:.4f} ({small_use:.0f} %)"},
                 {"title": "64K MACs at 500 MHz, ms", "text": "{sharp_ms:.4f} ({sharp_use:.0f} %)"},
                 {
                     "title": "96K MACs at 250 MHz, ms",
@@ -144,6 +177,21 @@ def _tables() -> dict[str, Any]:
             ],
             "rows": vollo_rows(),
         },
+        "simulated": {
+            "provenance": provenance
+            | {
+                "command": " ".join([_COMMAND, "--simulate", *map(str, sizes_simulated)]),
+                "note": "one step; seed 0",
+            },
+            "columns": [
+                {"title": "MAC units", "text": "{machine}"},
+                {"title": "network, one step", "text": "{network}"},
+                {"title": "cycles, simulated", "text": "{cycles:,}"},
+                {"title": "cycles, model", "text": "{model:,}"},
+                {"title": "bit exact", "text": "{exact}"},
+            ],
+            "rows": [row for macs in sizes_simulated for row in simulated_rows(macs)],
+        },
     }
 
 
@@ -151,8 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path, default=RESULTS)
+    parser.add_argument("--simulate", nargs="+", type=int, metavar="MACS", help="on the RTL too")
     options = parser.parse_args(arguments)
-    text = json.dumps({"tables": _tables()}, indent=1, ensure_ascii=False)
+    tables = _tables(options.simulate or ())
+    if not options.simulate:  # what was simulated stays
+        old = json.loads(options.json.read_text(encoding="utf-8"))["tables"]
+        tables |= {"simulated": old["simulated"]}
+    text = json.dumps({"tables": tables}, indent=1, ensure_ascii=False)
     options.json.write_text(text + "\n", encoding="utf-8")
 
 

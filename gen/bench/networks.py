@@ -158,12 +158,14 @@ def shape_plan(
     schedule: str,
     fixed: int | None,
     paired: bool,
+    wide: bool = False,
 ) -> TilePlan:
-    """The best tiles of a layer, on a machine with memory for its columns."""
+    """The best tiles of a layer, on a machine with memory for its columns. ``wide``: its outputs
+    have more bits than activations."""
     columns = max(config.columns, ceil_div(max(inputs, units), config.bank_lanes))
     return explore_shape(
         replace(config, columns=columns),
-        LayerShape(inputs=inputs, units=units, kind=kind, paired=paired),
+        LayerShape(inputs=inputs, units=units, kind=kind, paired=paired, wide=wide),
         Exploration(schedule=schedule, fixed=fixed, steps=steps),
     )
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sparnn.gen.machines.dense.place import place
 from sparnn.gen.machines.dense.program import model_layers
+from sparnn.gen.machines.dense.tiles import DEFAULTS, Exploration
 from sparnn.gen.machines.verilog import kept_verilog
 from sparnn.hdl.dense.config import DenseConfig
 from sparnn.sim.cycles.dense import network_cycles
@@ -53,9 +54,15 @@ def reload_networks(most: int, seed: int) -> dict[str, IntegerNetwork]:
 
 
 def reload_points(
-    config: DenseConfig, networks: Mapping[str, IntegerNetwork], *, steps: int, seed: int
+    config: DenseConfig,
+    networks: Mapping[str, IntegerNetwork],
+    *,
+    steps: int,
+    seed: int,
+    exploration: Exploration = DEFAULTS,
 ) -> list[dict[str, Any]]:
-    """Run the networks in one simulation of one machine; one object for each.
+    """Run the networks in one simulation of one machine; one object for each. ``exploration``:
+    by which their tiles are chosen.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def reload_points(
     loaded = []
     for name, network in networks.items():
         outputs = [{"layer": len(network.layers) - 1, "what": "sequence"}]
-        placed = place(network, config, outputs, steps=steps)
+        placed = place(network, config, outputs, steps=steps, exploration=exploration)
         program = placed.program
         x = rng.integers(-128, 128, (steps, network.layers[0].inputs))
         packets, runs = sequence_packets(program, 0, x)

@@ -86,6 +86,11 @@ class _Sparse(FittedKind):
         lanes, posts = config.lanes, config.post_units
         bits = config.weight_bits + config.lane_activation_bits
         more_rows = lanes * (config.width - 1)
+        masks = (config.mask_depth, config.mask_entry_bits)
+        read = [(config.weight_depth, config.weight_entry_bits), *[masks] * config.masks]
+        # Behind banks and slices stands what chooses one of them; a whole copy's word is kept.
+        chosen = sum(bits * (config.banks(words, bits) - 1) for words, bits in read)
+        word = posts * config.lane_activation_bits
         logic = [
             1,
             lanes,
@@ -101,6 +106,8 @@ class _Sparse(FittedKind):
             posts * config.cell_functions,
             posts * config.delta,
             small,
+            lanes * chosen,
+            lanes * word * (1 - config.sliced_copy),
         ]
         # A multiplier per product; four in a post unit, and one more for wide sums; one in a
         # serial one.

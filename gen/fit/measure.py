@@ -53,6 +53,7 @@ def base_structure(target: Target, lanes: int) -> dict[str, int]:
 
 _SMALL = {"columns": 128, "weight_depth": 1024, "mask_depth": 256, "store_depth": 512}
 _ROWS = {"rows": 256, "parameter_depth": 512}
+_BANKS = {"bank_bytes": 1024, "sliced_copy": 1, "post_units": 2, "max_v": 4}
 
 #: Lanes and what else is not as in :class:`~sparnn.hdl.sparse.config.SparseConfig`, in the order of
 #: measuring.
@@ -85,6 +86,13 @@ CONFIGURATIONS: Sequence[Mapping[str, int]] = (
     {"lanes": 2, "cell_functions": 1, "clip": 1, "reset_first": 1, **_SMALL},
     {"lanes": 16, "width": 8, "masks": 0, **_SMALL},
     {"lanes": 4, "width": 8, "masks": 0, "cell_functions": 1, "clip": 1, **_SMALL},
+    # Small banks, and a memory for each activation of a word.
+    {"lanes": 4, "bank_bytes": 1024, **_ROWS},
+    {"lanes": 8, "post_units": 4, "max_v": 2, "sliced_copy": 1, **_SMALL},
+    {"lanes": 8, **_BANKS, **_SMALL, "weight_depth": 4096},
+    {"lanes": 4, "width": 4, **_BANKS, "bank_bytes": 512, "max_v": 2, **_SMALL, **_ROWS},
+    {"lanes": 16, **_BANKS, "post_units": 4, "bank_bytes": 512, **_SMALL},
+    {"lanes": 4, "width": 8, "masks": 0, **_BANKS, "max_v": 2, **_SMALL, **_ROWS},
 )
 
 #: The same for iCE40 UP.

@@ -48,6 +48,8 @@ _SIZES = frozenset(
     | {"state_depth", "store_depth", "program_depth"}
     | {"large_memory", "value_rows", "dense_rows", "vector_words"}
 )
+#: Sizes of what a machine may not have at all: whether it has is an option.
+_SIZES_OR_NONE = frozenset({"bank_bytes"})
 
 
 def predict(config: MachineConfig, target: Target) -> dict[str, float]:
@@ -87,7 +89,11 @@ def unmeasured(config: MachineConfig, target: Target) -> str:
         return f"no lane of more than {widest} rows was measured on {target.title}"
     for name, values in measured.items():
         value = getattr(config, name)
-        if name not in _SIZES and value not in values:
+        if name in _SIZES_OR_NONE:
+            has_not = bool(value) not in map(bool, values)
+        else:
+            has_not = name not in _SIZES and value not in values
+        if has_not:
             return f"no machine with {name} = {value} was measured on {target.title}"
     return ""
 

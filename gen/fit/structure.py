@@ -1,10 +1,11 @@
 """The memories of a machine, listed without its Verilog where that can be said in a few lines."""
 
 from sparnn.hdl.arithmetic.formats import PREACTIVATION_BITS
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.machine import Target
 from sparnn.hdl.sparse.config import SparseConfig
 
-__all__ = ["TABLE", "Held", "is_plain", "plain_memories"]
+__all__ = ["TABLE", "Held", "in_banks", "is_plain", "plain_memories"]
 
 Held = tuple[tuple[int, int, int], ...]
 
@@ -17,8 +18,6 @@ _PLAIN = {
     "large_memory": 0,
     "stream_bits": 0,
     "parity": 0,
-    "bank_bytes": 0,
-    "sliced_copy": 0,
 }
 #: Words of the tables of σ and tanh, and bits of an entry.
 TABLE = (256, 26)
@@ -34,14 +33,21 @@ def is_plain(config: SparseConfig) -> bool:
     return all(getattr(config, name) == value for name, value in _PLAIN.items())
 
 
+def in_banks(config: SparseConfig, words: int, bits: int) -> tuple[int, int, int]:
+    """The lanes' memories of so many words, in banks where the machine has them."""
+    banks = config.banks(words, bits)
+    return ceil_div(words, banks), bits, config.lanes * banks
+
+
 def plain_memories(config: SparseConfig) -> Held:
     """Those of a sparse machine that has none of the options of ``_PLAIN``."""
     lanes, posts = config.lanes, config.post_units
     bus = posts * config.activation_bits
+    slices = posts if config.sliced_copy else 1
     held = [
-        (config.weight_depth, config.weight_entry_bits, lanes),
+        in_banks(config, config.weight_depth, config.weight_entry_bits),
         # Two vectors of each half, as words of the bus and as masks.
-        (4 * config.local_words, posts * config.lane_activation_bits, lanes),
+        (4 * config.local_words, posts // slices * config.lane_activation_bits, lanes * slices),
         (4 * config.column_chunks, config.chunk, lanes),
         (config.queue_places, config.lane_sum_bits, lanes),
         (config.parameter_depth, config.entry_bits(Target.PARAMETER) - _CONSTANT, posts),
@@ -61,7 +67,7 @@ def plain_memories(config: SparseConfig) -> Held:
         (config.memories()[Target.PROGRAM][1], 32, 1),
     ]
     if config.masks:
-        held.append((config.mask_depth, config.mask_entry_bits, lanes))
+        held.append(in_banks(config, config.mask_depth, config.mask_entry_bits))
     if config.delta:
         held.append((config.parameter_depth, config.total_bits, posts))
         held.append((config.reference_depth, config.store_entry_bits, 1))

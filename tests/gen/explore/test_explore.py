@@ -109,10 +109,20 @@ def test_refusals(arguments: list[str], tmp_path: Path, more: list[str], said: s
     assert "Traceback" not in done.stderr
 
 
-def test_no_point_holds_the_network(arguments: list[str], tmp_path: Path) -> None:
-    (tmp_path / "space.toml").write_text("[grid]\nlanes = [3]\npost_units = [2]\n")
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        ("lanes = [3]\npost_units = [2]", "no point of the space is a machine for this network"),
+        ("lanes = [64]\nweight_bits = [16]\nactivation_bits = [16]", "holds the network on ulx3s"),
+    ],
+)
+def test_no_point_holds_the_network(
+    arguments: list[str], tmp_path: Path, space: str, said: str
+) -> None:
+    (tmp_path / "space.toml").write_text(f"[grid]\n{space}\n")
     done = subprocess.run(
         arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 2
-    assert "no point of the space is a machine for this network" in done.stderr
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr

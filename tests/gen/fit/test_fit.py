@@ -1,6 +1,7 @@
 """The resource model and the machine that is picked with it."""
 
 import json
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from sparnn.gen.cli.main import main
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.fit.fit import smallest_machine
 from sparnn.gen.fit.measure import FAMILIES, configurations
-from sparnn.gen.fit.model import DATA, errors, predict
+from sparnn.gen.fit.model import DATA, errors, predict, unmeasured
+from sparnn.gen.fit.structure import is_plain, plain_memories
 from sparnn.gen.machines.presets import load_config
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.synth.memories import memories
@@ -37,6 +39,34 @@ def test_memories_are_found_with_their_copies() -> None:
     assert (2048, 7, 8) in found
     assert (config.store_depth, config.store_entry_bits, 1) in found
     assert (config.mask_depth, config.mask_entry_bits, 8) in found
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"bank_bytes": 1024},
+        {"bank_bytes": 256, "sliced_copy": 1, "width": 4},
+        {"bank_bytes": 512, "sliced_copy": 1, "masks": 0, "delta": 1},
+    ],
+)
+def test_memories_are_listed_without_verilog(options) -> None:
+    config = SparseConfig(lanes=4, post_units=2, max_v=2, weight_depth=1500, **options)
+    assert is_plain(config)
+    listed, found = Counter[tuple[int, int]](), Counter[tuple[int, int]]()
+    for counter, held in (
+        (listed, plain_memories(config)),
+        (found, memories(machine_verilog(config), "sparnn")),
+    ):
+        for words, bits, copies in held:
+            counter[words, bits] += copies
+    assert listed == found
+
+
+def test_banks_are_predicted_where_some_were_measured() -> None:
+    config = SparseConfig(bank_bytes=2048, sliced_copy=1)
+    assert not unmeasured(config, TARGETS["ecp5"])
+    assert "no machine with bank_bytes = 2048" in unmeasured(config, TARGETS["gowin"])
 
 
 def test_a_fitted_machine_runs_the_network() -> None:
