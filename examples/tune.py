@@ -45,6 +45,7 @@ NETWORKS = {
     "gestures": ("gru.onnx", mean_classes, 80, 2e-3, 25, 0.1),
     "motions": ("gru.onnx", classes, 20, 1e-3, 20, 0.1),
     "languages": ("lstm.onnx", classes, 4, 2e-3, 256, 0.1),
+    "keywords": ("gru.onnx", classes, 3, 1e-3, 64, 0.1),
     "spoken": ("gru.onnx", classes, 4, 1e-3, 64, 0.1),
     "denoiser": ("gru.onnx", gains, 5, 2e-3, 32, 0.1),
     "silero": ("lstm.onnx", hidden, 12, 1e-4, 8, 0.1),

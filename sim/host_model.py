@@ -67,6 +67,7 @@ class HostModel:
                 f"ONNX Runtime cannot load {where} ({_first_line(error)}): export the model again"
             ) from error
         self.inputs = {value.name: value.type for value in self._session.get_inputs()}
+        self.outputs = {value.name: value.type for value in self._session.get_outputs()}
         self.shapes = {value.name: value.shape for value in self._session.get_inputs()}
 
     def run(self, feeds: Arrays, outputs: Sequence[str]) -> dict[str, npt.NDArray[Any]]:

@@ -89,6 +89,7 @@ NETWORKS = (
     Network("gestures", "gru.onnx", "paths of a hand", count=2),
     Network("motions", "gru.onnx", "watch on a wrist", count=4),
     Network("languages", "lstm.onnx", "language of a word", count=40),
+    Network("keywords", "gru.onnx", "26 words, one at a time", count=4),
     Network("spoken", "gru.onnx", "spoken language", count=4),
     Network(
         "denoiser", "gru.onnx", "speech in noise", "denoiser/judge.py:quality", "{:.2f} dB", count=2

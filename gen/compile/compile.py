@@ -16,7 +16,6 @@ The folder holds
   there are jobs, `sparnn_driver.c` and `sparnn_driver.h` (docs/interface.md).
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,9 +40,8 @@ from sparnn.gen.output.folder import check_replaceable, written_aside
 from sparnn.gen.output.manifest import sha256
 from sparnn.gen.quantize.calibration import parse_calibration
 from sparnn.gen.quantize.deltas import DeltaChoice, parse_delta
-from sparnn.gen.quantize.widths import DEFAULT_DB, Wanted, choose_widths
+from sparnn.gen.quantize.widths import Wanted, choose_widths
 from sparnn.hdl.bus.top import Bus
-from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.progress import Phases
 from sparnn.sim.threads import one_thread
 
@@ -135,7 +133,7 @@ def compile_model(
     with phase("Quantizing"):
         widths = choose_widths(
             [(_pruned(one.network, prune), one.sequences) for one in read.parts],
-            _wanted(machine, named_widths(config), sqnr, weight_bits, activation_bits),
+            Wanted.of(machine, named_widths(config), sqnr, weight_bits, activation_bits),
             split_scales=machine.split_scales == 1,
             calibration=way,
         )
@@ -200,24 +198,6 @@ def _model_lines(read: ReadModel) -> tuple[str, ...]:
         *(f"fixed          {line}, in what was compiled" for line in read.notes),
         *(f"recognized     {line}" for line in read.cells),
         *(f"warning        {line}" for line in export_warnings(read.model)),
-    )
-
-
-def _wanted(
-    machine: MachineConfig,
-    named: Collection[str],
-    sqnr: float | None,
-    weight_bits: int | None,
-    activation_bits: int | None,
-) -> Wanted:
-    """What the widths have to reach: those that are named, here or by the machine, stay."""
-    return Wanted(
-        sqnr_db=DEFAULT_DB if sqnr is None else sqnr,
-        weight_bits=machine.weight_bits,
-        activation_bits=machine.activation_bits,
-        weights_fixed=weight_bits is not None or "weight_bits" in named,
-        activations_fixed=activation_bits is not None or "activation_bits" in named,
-        cheapest=sqnr is not None,
     )
 
 

@@ -13,15 +13,16 @@ from sparnn.gen.fit.model import unmeasured
 from sparnn.gen.graph.check import parts_of
 from sparnn.gen.graph.read import read_model
 from sparnn.gen.machines.backend import backend
-from sparnn.gen.machines.presets import is_file, load_machine
+from sparnn.gen.machines.presets import is_file, load_machine, named_widths
 from sparnn.gen.machines.shared.placement import Placement
 from sparnn.gen.machines.shared.steps import longest_run
 from sparnn.gen.network.model import FloatNetwork
 from sparnn.gen.onnx.reader import load_onnx
 from sparnn.gen.quantize.activity import BoolArray, measure_activity
 from sparnn.gen.quantize.calibrate import calibrate as measure_ranges
-from sparnn.gen.quantize.features import quantize_best
+from sparnn.gen.quantize.features import Fitted, quantize_best
 from sparnn.gen.quantize.quantize import Quantized, quantize
+from sparnn.gen.quantize.widths import Wanted, choose_widths
 from sparnn.hdl.errors import ConfigurationError
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.network.arrays import Sequence as InputSequence
@@ -148,9 +149,12 @@ class _Part:
                 best = quantize_best(
                     self.network, self.sequences, weights, activations, split_scales=split == 1
                 )
-                made = best.quantized
-                self.kept[key] = made, measure_activity(made.network, best.sequences)
+                self.keep(*key, best)
         return self.kept[key]
+
+    def keep(self, weight_bits: int, activation_bits: int, split: int, fitted: Fitted) -> None:
+        activity = measure_activity(fitted.quantized.network, fitted.sequences)
+        self.kept[weight_bits, activation_bits, split] = fitted.quantized, activity
 
 
 @one_thread()
@@ -176,7 +180,8 @@ def estimate(
         for zero, and a graph that has to be cut is run on drawn inputs.
     board: the only one to look at.
     config, lanes, width, weight_bits, activation_bits: as of ``compile``; the board's machine by
-        default.
+        default. Widths that are not named are those that ``compile`` chooses on the sample inputs,
+        and without such inputs the machine's.
     steps: of a sequence; by default the sample inputs'.
     frame_ms: milliseconds between two steps.
     bytes_per_cycle: that external memory gives to a machine with ``stream_bits``; one of its words
@@ -199,11 +204,20 @@ def estimate(
             "name one with stream_bits by --config FILE.toml (docs/external-memory.md)"
         )
     known: dict[MachineConfig, MachineEstimate] = {}
+    widths: dict[tuple[Wanted, int], dict[str, int]] = {}
 
     def machine_of(config: str | None, lanes: int | None, width: int | None) -> MachineConfig:
-        return load_machine(
+        machine = load_machine(
             config, lanes, width=width, weight_bits=weight_bits, activation_bits=activation_bits
         )
+        if calibrate is None:
+            return machine
+        named = named_widths(config)
+        wanted = Wanted.of(machine, named, None, weight_bits, activation_bits)
+        key = wanted, machine.split_scales
+        if key not in widths:
+            widths[key] = _chosen_widths(parts, *key)
+        return replace(machine, **widths[key])
 
     def on(
         config: str | None, lanes: int | None, width: int | None, boards: tuple[str, ...]
@@ -271,6 +285,16 @@ def estimate(
                 except (SparnnError, ConfigurationError):
                     continue  # a layer that this machine does not compute
     return Estimate(chosen, found, beside, frame_ms)
+
+
+def _chosen_widths(parts: Sequence[_Part], wanted: Wanted, split: int) -> dict[str, int]:
+    """The machine's parameters of the widths that ``compile`` would choose."""
+    found = choose_widths(
+        [(part.network, part.sequences) for part in parts], wanted, split_scales=split == 1
+    )
+    for part, fitted in zip(parts, found.networks, strict=True):
+        part.keep(found.weight_bits, found.activation_bits, split, fitted)
+    return {"weight_bits": found.weight_bits, "activation_bits": found.activation_bits}
 
 
 def _read(model: Path, calibrate: Path | None) -> list[_Part]:

@@ -1,10 +1,11 @@
 """The widths of weights and activations: the cheapest that keep the outputs near enough."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.model import FloatNetwork
+from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.network.arrays import Sequence as InputSequence
 
 from .calibration import LEAST_SQUARES, Calibration
@@ -38,6 +39,26 @@ class Wanted:
     weights_fixed: bool = False
     activations_fixed: bool = False
     cheapest: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        machine: MachineConfig,
+        named: Collection[str],
+        sqnr: float | None,
+        weight_bits: int | None,
+        activation_bits: int | None,
+    ) -> "Wanted":
+        """What a command asks of a machine's widths: those that it names, or the machine's file
+        (``named``), stay."""
+        return cls(
+            sqnr_db=DEFAULT_DB if sqnr is None else sqnr,
+            weight_bits=machine.weight_bits,
+            activation_bits=machine.activation_bits,
+            weights_fixed=weight_bits is not None or "weight_bits" in named,
+            activations_fixed=activation_bits is not None or "activation_bits" in named,
+            cheapest=sqnr is not None,
+        )
 
 
 @dataclass(frozen=True, eq=False)

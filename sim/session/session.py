@@ -36,10 +36,12 @@ Hardware = Callable[
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input or output: its name, and the sizes that the model fixes, None where one is open."""
+    """An input or output: its name, the sizes that the model fixes, None where one is open, and its
+    type, as ONNX Runtime writes it. Numbers of another type are converted."""
 
     name: str
     shape: tuple[int | None, ...] | None
+    type: str = "tensor(float)"
 
 
 class InferenceSession:
@@ -115,7 +117,8 @@ class InferenceSession:
     def get_inputs(self) -> list[Tensor]:
         """The model's inputs."""
         if self._whole is not None:
-            return [Tensor(name, sizes) for name, sizes in self._whole.inputs.items()]
+            inputs, type_of = self._whole.inputs, self._whole.type_of
+            return [Tensor(name, sizes, type_of(name)) for name, sizes in inputs.items()]
         io = self._loaded[self.folder][0]["io"]
         found = {entry["name"]: tuple(entry["sizes"]) for entry in io["inputs"]}
         return [Tensor(name, sizes) for name, sizes in found.items()]
@@ -123,7 +126,7 @@ class InferenceSession:
     def get_outputs(self) -> list[Tensor]:
         """The model's outputs, in its order; their sizes follow from the inputs'."""
         if self._whole is not None:
-            return [Tensor(name, None) for name in self._whole.outputs]
+            return [Tensor(name, None, self._whole.type_of(name)) for name in self._whole.outputs]
         io = self._loaded[self.folder][0]["io"]
         return [Tensor(entry["name"], None) for entry in io["outputs"]]
 

@@ -101,10 +101,22 @@ class Whole:
                 known |= run_part(stage.part, known)
                 continue
             assert stage.host is not None
-            if stage.host not in self._models:
-                self._models[stage.host] = HostModel(stage.host, f"the host's {stage.host.name}")
-            known |= self._models[stage.host].run(known, stage.outputs)
+            known |= self._host(stage.host).run(known, stage.outputs)
         return {name: known[name] for name in self.outputs}
+
+    def type_of(self, name: str) -> str:
+        """The type of an input or output, as ONNX Runtime writes it."""
+        for stage in self.stages:
+            if stage.host is not None:
+                model = self._host(stage.host)
+                if name in model.inputs or name in model.outputs:
+                    return model.inputs.get(name) or model.outputs[name]
+        return "tensor(float)"
+
+    def _host(self, path: Path) -> HostModel:
+        if path not in self._models:
+            self._models[path] = HostModel(path, f"the host's {path.name}")
+        return self._models[path]
 
     def read(self, path: Path) -> list[dict[str, npt.NDArray[Any]]]:
         """The sets of inputs in an npz file: see :func:`graph_feeds`."""

@@ -57,6 +57,7 @@ def test_saved_and_loaded(compiled: sparnn.Compiled, tmp_path: Path) -> None:
     np.testing.assert_array_equal(one.run(None, samples())[0], other.run(["y"], samples())[0])
     assert [tensor.name for tensor in one.get_inputs()] == ["x"]
     assert one.get_inputs()[0].shape == (None, None, 5)
+    assert one.get_inputs()[0].type == one.get_outputs()[0].type == "tensor(float)"
     assert [tensor.name for tensor in one.get_outputs()] == ["y"]
     with pytest.raises(SimulationError, match="no output 'z': it has"):
         one.run(["z"], samples())

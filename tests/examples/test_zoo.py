@@ -22,6 +22,7 @@ def without_verilog(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         ("motions/gru_pruned.onnx", 8, "accuracy", 20, 0.9),
         ("languages/lstm.onnx", 8, "accuracy", 60, 0.75),
+        ("keywords/gru.onnx", 8, "accuracy", 25, 0.7),
         ("spoken/gru.onnx", 8, "accuracy", 25, 0.8),
         ("denoiser/gru.onnx", 8, f"{EXAMPLES}/denoiser/judge.py:quality", 4, 7.5),
     ],
@@ -31,6 +32,8 @@ def test_quality(model: str, bits: int, metric: str, count: int, least: float) -
     samples = file.with_name("calibrate.npz")
     compiled = sparnn.compile(file, calibrate=samples, lanes=1, weight_bits=bits, activation_bits=8)
     session = sparnn.InferenceSession(compiled)
+    letters = model.startswith("languages")
+    assert session.get_inputs()[0].type == ("tensor(int64)" if letters else "tensor(float)")
     with np.load(file.with_name("test.npz")) as opened:
         data = {name: array[:: max(1, len(array) // count)] for name, array in opened.items()}
     feeds = {one.name: data[one.name] for one in session.get_inputs()}

@@ -308,9 +308,10 @@ def add_products(
     bits = PREACTIVATION_BITS
     product, steps = products
     # Cycle 3: the shifted product; the first product waits in `first` for the second.
-    first = Signal(signed(VALUE_BITS), reset_less=True)  # f · c or z · s
+    upmost = 0 if gate_up is None else (1 << len(gate_up)) - 1
+    first = Signal(signed(VALUE_BITS + upmost), reset_less=True)  # f · c or z · s
     with m.If(steps[PRODUCT].accumulate):
-        m.d.sync += first.eq(product)
+        m.d.sync += first.eq(product if gate_up is None else product << gate_up)
     m.submodules.shifter = shifter = RoundingShifter(VALUE_BITS, _STATE_UP_BITS, VALUE_BITS)
     m.d.comb += shifter.value.eq(product)
     m.d.sync += shifter.amount.eq(Mux(steps[OPERANDS].update, state_up, 0))
@@ -320,20 +321,20 @@ def add_products(
         m.d.sync += later.eq(addend)
         addend = later
     # Cycle 4: the total. Cycle 5: it is rounded and saturated.
-    total = Signal(signed(VALUE_BITS + 1), reset_less=True)
-    upmost = 0 if gate_up is None else (1 << len(gate_up)) - 1
+    total = Signal(signed(VALUE_BITS + 1 + upmost), reset_less=True)
     rounded = Signal(signed(bits + 2 + upmost))
     # rne(total, 15) = floor((total + 2^14 - 1 + bit 15) / 2^15): no sticky bit is waited for.
     row_u = Mux(steps[TOTAL].reset, addend, 0)
     beside = Cat(Const((1 << 14) - 1, 15), row_u).as_signed()
-    raised: Value = total
-    if gate_up is not None:
-        raised = Signal(signed(len(total) + upmost))
-        m.d.comb += raised.eq(total << gate_up)
-    m.d.comb += rounded.eq(add_with_carry(raised, beside, raised[15]) >> 15)
+    m.d.comb += rounded.eq(add_with_carry(total, beside, total[15]) >> 15)
     other = Mux(steps[SHIFTED].update, first, 0)
+    second: Value = shifter.floor
+    if gate_up is not None:  # (floor + up) 2^k = floor 2^k + up (2^k - 1) + up
+        ones = Cat(shifter.up.replicate(upmost), shifter.floor).as_signed()
+        second = Signal(signed(VALUE_BITS + upmost))
+        m.d.comb += second.eq((ones << gate_up) >> upmost)
     m.d.sync += [
-        total.eq(add_with_carry(other, shifter.floor, shifter.up)),
+        total.eq(add_with_carry(other, second, shifter.up)),
         end.new.eq(saturate(rounded, bits)),
         end.back.eq((steps[TOTAL].update & layer.lstm) | steps[TOTAL].reset),
     ]
