@@ -56,8 +56,7 @@ CASES: Sequence[tuple[str | None, int | None, tuple[tuple[str, int], ...], int, 
     (None, 8, (("gru", 96), ("linear", 8)), 40, 1.0, 20),
 )
 
-#: Options of some cases' machines. The last one's queue holds one block of rows, which the model
-#: of the lanes knows badly (docs/fpga.md).
+#: Options of some cases' machines. The last one's queue holds one block of rows.
 WIDE: Mapping[int, Mapping[str, int]] = {11: {"width": 4}, 12: {"width": 8, "masks": 0}}
 
 

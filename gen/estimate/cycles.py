@@ -34,7 +34,7 @@ _SAMPLES = 24
 _LONG, _SHORT = 72, 40
 #: Cycles that a post unit takes for a neuron at least, in the half that completes it: more than it
 #: has rows, where it needs its multiplier or its tables more often (docs/post.md, "Post unit").
-_NEURON = {"lstm": 5.0, "gru": 5.2, "gru_gates": 3.0, "gru_candidate": 3.0}
+_NEURON = {"lstm": 5.0, "gru": 5.24, "gru_gates": 3.0, "gru_candidate": 3.0}
 _SIMPLE = {"identity", "relu"}
 _NEURON_SIMPLE, _NEURON_OTHER = 1.0, 1.3
 _NEURON_PEEPHOLE = 25.0
@@ -155,16 +155,16 @@ def _sparse(placed: SparsePlacement, loop: tuple[int, ...], activity: Activity) 
     if network.layers[loop[-1]].kind == "linear":
         waits = [None]
     time = follow(halves, config, v_log2, waits)
-    first = time.first + max(_last_words(placed, index) for index in loop)
+    ends = max(_last_words(placed, index) for index in loop)
     # A step is no shorter than what all of it needs of the bus.
     steady = max(time.step, _broadcast(placed, loop))
     if runs_step_by_step(network):  # every step is a run, which begins anew
-        steady = first
+        steady = follow(halves, config, v_log2, waits, fresh=False).first + ends
     single = placed.single[loop[0]]
     each = _per_lane(halves, config.lanes >> v_log2)
     return LoopCycles(
         loop,
-        first,
+        time.first + ends,
         0.0 if single else steady,
         _macs(layers),
         pairs=float(each.sum()),

@@ -108,6 +108,7 @@ class _Sparse(FittedKind):
             small,
             lanes * chosen,
             lanes * word * (1 - config.sliced_copy),
+            small * config.sliced_copy,  # slices in LUTs are deeper, and take more for a bit
         ]
         # A multiplier per product; four in a post unit, and one more for wide sums; one in a
         # serial one.

@@ -105,6 +105,11 @@ class HalfRows:
         return max(float(self.gates), self.pace)
 
     @property
+    def mean(self) -> "HalfRows":
+        """The same in one step, with what lanes have in the mean of all."""
+        return replace(self, pairs=self.pairs.mean(axis=0)[np.newaxis])
+
+    @property
     def quiet(self) -> "HalfRows":
         """The same with a vector of zeros: a lane takes a cycle to see that of what it works on."""
         return replace(self, pairs=np.full_like(self.pairs, 1 if self.late else self.gates))
@@ -160,6 +165,8 @@ def follow(
     config: SparseConfig,
     v_log2: int,
     waits: Sequence[int | None] | None = None,
+    *,
+    fresh: bool = True,
 ) -> LoopTime:
     """Expected cycles of a loop.
 
@@ -169,6 +176,7 @@ def follow(
         hidden half of each thread.
     waits: of each half, the number of the half whose last results it needs; None, where it reads
         inputs. By default a hidden half needs its own results of the step before.
+    fresh: the state before the first step is zero.
     """
     if waits is None:
         waits = [number if number % 2 else None for number in range(len(halves))]
@@ -190,7 +198,7 @@ def follow(
             source, now = waits[number], half
             if not step:
                 token = ready[number]
-                now = half if source is None else half.quiet
+                now = half.quiet if fresh and source is not None else half.mean
             elif source is not None:
                 token = ready[source]
             else:

@@ -333,7 +333,7 @@ def test_other_widths() -> None:
     ("kind", "activation", "interval"),
     [
         ("lstm", "identity", 5),
-        ("gru", "identity", 6),
+        ("gru", "identity", 5.3),
         ("rnn", "identity", 1),
         ("linear", "relu", 1),
         ("rnn", "tanh", 1.3),
