@@ -264,8 +264,9 @@ def content(rows: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _rows(file: Path) -> dict[str, dict[str, Any]]:
-    """The rows that were measured before, by the networks' names.
+def _rows(file: Path, anew: str) -> dict[str, dict[str, Any]]:
+    """The rows that were measured before, by the networks' names; those of the folder ``anew`` may
+    be missing.
 
     Raises
     ------
@@ -274,7 +275,7 @@ def _rows(file: Path) -> dict[str, dict[str, Any]]:
     try:
         rows = json.loads(file.read_text(encoding="utf-8"))["tables"]["quality"]["rows"]
         found = {row["network"]: row for row in rows}
-        if set(found) != {network.name for network in NETWORKS}:
+        if not {one.name for one in NETWORKS if one.folder != anew} <= set(found):
             raise ValueError("networks are missing")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SparnnError(f"{file} has not all networks ({error}): leave --only out") from None
@@ -291,7 +292,7 @@ def main() -> int:
         if not EXAMPLES.is_dir():
             raise SparnnError(f"{EXAMPLES} is not here: run this from the top of a sparnn checkout")
         given.output.mkdir(parents=True, exist_ok=True)
-        old = {} if given.only is None else _rows(given.json)
+        old = {} if given.only is None else _rows(given.json, given.only)
         rows = []
         for network in NETWORKS:
             if given.only not in (None, network.folder):
