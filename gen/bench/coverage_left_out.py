@@ -4,6 +4,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from sparnn.hdl.common.numbers import clog2
+from sparnn.hdl.machine import MachineConfig
+
 from .constant_bits import constant_bits
 
 __all__ = ["Point", "left_out"]
@@ -14,8 +17,8 @@ Point = tuple[str, str, str]
 CONSTANT = "constant in its module, as logic optimization proves: zeros above sums, gaps of counts"
 
 
-class _Slow(NamedTuple):
-    """Bits of counters that move after so many cycles only."""
+class _Still(NamedTuple):
+    """Bits from ``least`` on of signals by their names."""
 
     module: str
     name: str
@@ -24,22 +27,35 @@ class _Slow(NamedTuple):
 
 
 _SLOW = (
-    _Slow(r".*\.counters", r".*", 24, "slots of the lanes, which fill 64 bits: from 2^24 slots on"),
-    _Slow(r".*", r"cycles(\$\d+)?", 22, "cycles of a run, which fill 32 bits: from 2^22 cycles on"),
+    _Still(
+        r".*\.counters", r".*", 24, "slots of the lanes, which fill 64 bits: from 2^24 slots on"
+    ),
+    _Still(
+        r".*", r"cycles(\$\d+)?", 22, "cycles of a run, which fill 32 bits: from 2^22 cycles on"
+    ),
 )
 #: In Verilator's names, a character that C++ does not allow.
-_CODED = re.compile(r"__0([0-9a-f]{2})")
+_CODED = re.compile(r"__0([0-9a-fA-F]{2})")
 _BIT = re.compile(r"(.*?)(?:\[(-?\d+)\])?:[01]->[01]")
 
 
-def left_out(verilog: str, points: Iterable[Point]) -> Mapping[Point, str]:
-    """Of some points those that are left out, and why.
+def _tail(config: MachineConfig) -> _Still:
+    return _Still(
+        r".*",
+        r".*\.tail",
+        clog2(config.post_units),
+        "tail, the units of a layer mod post_units: bits that no remainder has",
+    )
+
+
+def left_out(verilog: str, config: MachineConfig, points: Iterable[Point]) -> Mapping[Point, str]:
+    """Of some points those that are left out, and why. ``config``: what the Verilog is of.
 
     Raises
     ------
     SparnnError: Yosys is missing or fails.
     """
-    constants = constant_bits(verilog)
+    constants, still = constant_bits(verilog), (*_SLOW, _tail(config))
     found = {}
     for point in points:
         kind, module, where = point
@@ -50,8 +66,8 @@ def left_out(verilog: str, points: Iterable[Point]) -> Mapping[Point, str]:
         if (module, name, bit) in constants:
             found[point] = CONSTANT
             continue
-        for slow in _SLOW:
-            named = re.fullmatch(slow.module, module) and re.fullmatch(slow.name, name)
-            if named and bit >= slow.least:
-                found[point] = slow.reason
+        for one in still:
+            named = re.fullmatch(one.module, module) and re.fullmatch(one.name, name)
+            if named and bit >= one.least:
+                found[point] = one.reason
     return found

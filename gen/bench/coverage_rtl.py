@@ -339,7 +339,7 @@ def _cover_named(networks: int, seed: int, name: str) -> tuple[Counts, Mapping[P
     """Counts, and the points that are left out of them with the reason."""
     with tempfile.TemporaryDirectory(prefix="sparnn-coverage-") as folder:
         counts = dict(cover(MACHINES[name], networks, seed, Path(folder)))
-    return counts, left_out(kept_verilog(MACHINES[name]), counts)
+    return counts, left_out(kept_verilog(MACHINES[name]), MACHINES[name], counts)
 
 
 def _rows(

@@ -2,6 +2,7 @@
 
 from sparnn.gen.bench.constant_bits import constant_bits
 from sparnn.gen.bench.coverage_left_out import CONSTANT, left_out
+from sparnn.hdl.sparse.config import SparseConfig
 
 VERILOG = r"""
 module m(clk, a, b, y, z);
@@ -43,9 +44,13 @@ def test_each_point_that_is_left_out_has_a_reason() -> None:
     counter = point("top.counters", "total[24]:1->0")
     low = point("top.counters", "total[23]:1->0")
     cycles = point("top", "cycles__02441[22]:0->1")
+    tail = point("top.gather", "cluster1___05Fprogram__02etail[2]:0->1")
+    remainder = point("top.gather", "program.tail[1]:0->1")
     line = ("line", "m", "6 2 block ")
-    found = left_out(VERILOG, [constant, free, counter, low, cycles, line])
-    assert set(found) == {constant, counter, cycles}
+    config = SparseConfig(lanes=8, post_units=4, max_v=2)
+    points = [constant, free, counter, low, cycles, tail, remainder, line]
+    found = left_out(VERILOG, config, points)
+    assert set(found) == {constant, counter, cycles, tail}
     assert found[constant] == CONSTANT
     assert "2^24 slots" in found[counter]
     assert "2^22 cycles" in found[cycles]
