@@ -1,5 +1,6 @@
 """Runs of `sparnn explore` as a table of docs/results: `python -m sparnn.gen.bench.explore_table
-NAME:RESULT.json=SECONDS...`, with files that `--json` wrote and the time that the models took."""
+NAME:RESULT.json=SECONDS...`, with files that `--json` wrote and the processor time that the models
+took."""
 
 import argparse
 import datetime
@@ -14,7 +15,7 @@ RESULTS = Path("docs/results/explore.json")
 _COLUMNS = [
     {"title": "network", "text": "{model}"},
     {"title": "points", "text": "{points:,}"},
-    {"title": "seconds, all on models", "text": "{seconds:,.0f}"},
+    {"title": "processor-seconds, all on models", "text": "{seconds:,.0f}"},
     {"title": "no machine for it", "text": "{failed:,}"},
     {"title": "best", "text": "{front}"},
     {"title": "simulated", "text": "{simulated}"},
@@ -28,7 +29,7 @@ _COLUMNS = [
 def explore_table(
     runs: Sequence[tuple[str, Mapping[str, Any], float]], date: str
 ) -> dict[str, Any]:
-    """The table of some runs, each with its name and the seconds that its models took."""
+    """The table of some runs, each with its name and the processor-seconds that its models took."""
     rows = [
         {
             "model": name,

@@ -38,7 +38,7 @@ def cpu_command(
     ] = 1000,
     json: Json = None,
 ) -> None:
-    """The same files in ONNX Runtime and OpenVINO on this processor, beside the machine."""
+    """The same files in ONNX Runtime, PyTorch and OpenVINO here, beside the machine."""
     check_json(json)
     from sparnn.gen.bench.cpu import measure_cpu
     from sparnn.gen.errors import SparnnError
