@@ -29,7 +29,15 @@ from sparnn.sim.network.network import IntegerNetwork
 
 from .masr import every_output, run_layer
 
-__all__ = ["INPUTS", "DeltaWork", "delta_points", "drawn_gru", "drawn_work", "parse_gru"]
+__all__ = [
+    "INPUTS",
+    "DeltaWork",
+    "delta_machine",
+    "delta_points",
+    "drawn_gru",
+    "drawn_work",
+    "parse_gru",
+]
 
 #: Inputs of EdgeDRNN's networks.
 INPUTS = 40
@@ -154,6 +162,12 @@ def _sent(activity: Activity, halves: Sequence[int] = (0, 1)) -> float:
     return float(values.mean())
 
 
+def delta_machine(lanes: int, width: int, *, delta: int = 1) -> SparseConfig:
+    """Lanes without masks, which skip what is not sent; ``delta`` of 0: every element is."""
+    own = structure(lanes, width=width, delta=delta)
+    return SparseConfig(**own, **_SCAN, lanes=lanes, width=width, masks=0, delta=delta)
+
+
 def delta_points(
     name: str,
     macs: Sequence[int],
@@ -182,14 +196,7 @@ def delta_points(
     trace = run_network(work.network, x)
     for count in macs:
         lanes = count // width
-        machine = SparseConfig(
-            **structure(lanes, width=width, delta=1),
-            **_SCAN,
-            lanes=lanes,
-            width=width,
-            masks=0,
-            delta=1,
-        )
+        machine = delta_machine(lanes, width)
         placed = place(
             work.network,
             machine,

@@ -1,6 +1,6 @@
-"""Points of `sparnn bench energy`, `energy-logic` and `energy-sharp` as tables of docs/results:
-`python -m sparnn.gen.bench.energy_table POINTS.json --logic POINTS.json... --sharp POINTS.json`,
-with the files that `--json` wrote."""
+"""Points of `sparnn bench energy`, `energy-logic`, `energy-sharp` and `energy-delta` as tables of
+docs/results: `python -m sparnn.gen.bench.energy_table POINTS.json --logic POINTS.json... --sharp
+POINTS.json --delta POINTS.json`, with the files that `--json` wrote."""
 
 import argparse
 import datetime
@@ -13,7 +13,7 @@ from typing import Any
 from sparnn.gen.energy.account import KINDS
 from sparnn.gen.energy.cacti import NODES
 
-__all__ = ["energy_tables", "logic_table", "main", "sharp_table", "together"]
+__all__ = ["delta_table", "energy_tables", "logic_table", "main", "sharp_table", "together"]
 
 RESULTS = Path("docs/results/energy.json")
 
@@ -300,17 +300,56 @@ def sharp_table(points: Points) -> dict[str, Any]:
     }
 
 
+def delta_table(points: Points) -> dict[str, Any]:
+    """Points of `sparnn bench energy-delta`."""
+    first = points[0]
+    rows = [
+        {
+            **point,
+            "bit_exact": "yes" if point["bit_exact"] else "NO",
+            **{f"nj{node}": pj / 1000 for node, pj in point["step_pj"].items()},
+            **{kind: pj / 1000 for kind, pj in point["kinds_pj"].items()},
+            "mac": point["step_pj"][str(NODES[0])] / point["macs_of_a_dense_step"],
+            "less": first["step_pj"][str(NODES[0])] / point["step_pj"][str(NODES[0])],
+        }
+        for point in points
+    ]
+    shown = [kind for kind in KINDS if any(row[kind] for row in rows)]
+    return {
+        "provenance": {
+            "command": f"sparnn bench energy-delta --network {first['network']} "
+            f"--macs {first['macs']} --width {first['width']} --sparsity {first['sparsity']} "
+            f"--steps {first['steps']} --seed {first['seed']}",
+            "date": datetime.date.today().isoformat(),
+        },
+        "columns": [
+            {"title": "of the GRU is sent", "text": "{design}"},
+            {"title": "cycles a step", "text": "{cycles_per_step:,.1f}"},
+            *({"title": f"{kind}, nJ", "text": f"{{{kind}:.1f}}"} for kind in shown),
+            {
+                "title": f"all at {' / '.join(map(str, NODES))} nm, nJ a step",
+                "text": " / ".join(f"{{nj{node}:.1f}}" for node in NODES),
+            },
+            {"title": "pJ for each MAC of a dense step, 45 nm", "text": "{mac:.2f}"},
+            {"title": "the dense pass's over it", "text": "{less:.1f}"},
+            {"title": "bit exact", "text": "{bit_exact}"},
+        ],
+        "rows": rows,
+    }
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the tables of files of points; those of logic with clock gates and without."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("points", type=Path)
     parser.add_argument("--logic", type=Path, nargs="+", required=True)
     parser.add_argument("--sharp", type=Path, required=True)
+    parser.add_argument("--delta", type=Path, required=True)
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    points, sharp, *parts = (
+    points, sharp, delta, *parts = (
         json.loads(file.read_text(encoding="utf-8"))
-        for file in (options.points, options.sharp, *options.logic)
+        for file in (options.points, options.sharp, options.delta, *options.logic)
     )
     logic = [point for part in parts for point in part]
     tables = {
@@ -318,6 +357,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "logic": logic_table(logic),
         "together": together(points, logic),
         "sharp": sharp_table(sharp),
+        "delta": delta_table(delta),
     }
     text = json.dumps({"tables": tables}, indent=1, ensure_ascii=False)
     options.json.write_text(text + "\n", encoding="utf-8")

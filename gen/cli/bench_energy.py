@@ -120,6 +120,29 @@ def logic_command(
     publish("Energy of logic", gather((one.as_dict() for one in points), json), json)
 
 
+@bench_app.command("energy-delta")
+def delta_command(
+    network: Annotated[
+        str, typer.Option(metavar="NAME", help="Layers and units of a GRU with 40 inputs.")
+    ] = "gru2x256",
+    macs: Annotated[int, typer.Option(metavar="N", help="MAC units.")] = 64,
+    width: Annotated[int, typer.Option(metavar="K", help="Rows of a lane.")] = 8,
+    sparsity: Annotated[
+        float, typer.Option(metavar="P", help="Share of the elements that is not sent.")
+    ] = 0.9,
+    steps: Steps = 48,
+    seed: Seed = 0,
+    json: Json = None,
+) -> None:
+    """A GRU that is sent differences, beside all of its elements: picojoules of the memories."""
+    check_json(json)
+    from sparnn.gen.bench.energy_delta import delta_energy_points
+
+    options = {"width": width, "sparsity": sparsity, "steps": steps, "seed": seed}
+    points = list(delta_energy_points(network, macs, **options))
+    publish("Energy of differences", points, json)
+
+
 @bench_app.command("energy-sharp")
 def sharp_command(
     macs: Annotated[

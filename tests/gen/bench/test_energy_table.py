@@ -2,7 +2,7 @@
 
 import pytest
 
-from sparnn.gen.bench.energy_table import energy_tables, together
+from sparnn.gen.bench.energy_table import delta_table, energy_tables, together
 from sparnn.gen.energy.account import KINDS
 from sparnn.gen.energy.cacti import NODES
 
@@ -39,6 +39,28 @@ def test_memories():
     variant = tables["variants"]["rows"][1]
     assert variant["banked45_eie"] == 0.25
     assert variant["sliced45_plain"] == 25 / 400
+
+
+def test_deltas():
+    """Kinds without energy have no column; what is saved is over the dense pass."""
+    points = [
+        {
+            **dict.fromkeys(("network", "macs", "width", "sparsity", "steps", "seed"), 0),
+            "design": design,
+            "bit_exact": True,
+            "cycles_per_step": 10.0,
+            "macs_of_a_dense_step": 50,
+            "step_pj": {str(node): scale for node in NODES},
+            "kinds_pj": dict.fromkeys(KINDS, 0.0) | {"weights": scale},
+        }
+        for design, scale in (("dense pass", 1000.0), ("deltas", 250.0))
+    ]
+    table = delta_table(points)
+    assert [row["less"] for row in table["rows"]] == [1, 4]
+    assert [row["mac"] for row in table["rows"]] == [20, 5]
+    titles = [one["title"] for one in table["columns"]]
+    assert "weights, nJ" in titles
+    assert "masks, nJ" not in titles
 
 
 def test_together():
