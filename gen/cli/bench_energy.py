@@ -138,8 +138,9 @@ def delta_command(
     check_json(json)
     from sparnn.gen.bench.energy_delta import delta_energy_points
 
-    options = {"width": width, "sparsity": sparsity, "steps": steps, "seed": seed}
-    points = list(delta_energy_points(network, macs, **options))
+    points = list(
+        delta_energy_points(network, macs, width=width, sparsity=sparsity, steps=steps, seed=seed)
+    )
     publish("Energy of differences", points, json)
 
 
