@@ -38,6 +38,10 @@ def explore_command(
     points: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="At most so many points of the grid.")
     ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Search so many points by Optuna instead of all."),
+    ] = None,
     simulate: Annotated[
         int, typer.Option(min=0, metavar="N", help="Points whose Verilog is simulated.")
     ] = 0,
@@ -88,6 +92,7 @@ def explore_command(
             grid,
             folder,
             points=points,
+            trials=trials,
             simulate=simulate,
             synthesize=synthesize,
             workers=workers,

@@ -16,6 +16,7 @@ from sparnn.gen.output.manifest import sha256
 from .front import front
 from .measure import evaluate_point, machine_toml, simulate_point, synthesize_point
 from .models import model_points, placed_config
+from .search import searched
 from .space import Point, Space
 
 __all__ = ["OBJECTIVES", "Exploration", "explore"]
@@ -138,6 +139,7 @@ def explore(
     output: Path,
     *,
     points: int | None = None,
+    trials: int | None = None,
     simulate: int = 0,
     synthesize: int = 0,
     workers: int = 2,
@@ -153,6 +155,7 @@ def explore(
     Parameters
     ----------
     points: at most so many of the grid, drawn with a fixed seed; None: all.
+    trials: instead, so many that a search chooses (:mod:`.search`).
     simulate, synthesize: points that are measured, the front's first, then a seeded sample.
     workers: processes of the local cluster. scheduler: address of a Dask scheduler instead.
     data, metric: by which every width, pruning and threshold is evaluated, as
@@ -166,13 +169,17 @@ def explore(
     model, calibrate = Path(model).resolve(), Path(calibrate).resolve()
     what = {"code": code_digest(), "model": sha256(model), "calibrate": sha256(calibrate)}
     store = Store(Path(output), "explore", what)
-    all_points = list(space.points())
-    if points is not None and points < len(all_points):
-        all_points = random.Random(_SEED).sample(all_points, points)
+    if points is not None and trials is not None:
+        raise SparnnError("--points draws from the grid and --trials searches it: leave one out")
     board = space.board.name
     objectives: Sequence[str] = OBJECTIVES
     with cluster(workers, scheduler) as hands:
-        found = _on_models(hands, store, model, calibrate, board, all_points)
+        if trials is not None:
+            searching = (model, calibrate, space, trials, OBJECTIVES)
+            found = searched(hands, store, _MODELS, *searching)
+        else:
+            drawn = _drawn(space, points)
+            found = _on_models(hands, store, model, calibrate, board, drawn)
         if data is not None:
             _evaluate(hands, store, model, calibrate, Path(data).resolve(), metric, found)
             objectives = (*OBJECTIVES, _LOSS)
@@ -206,6 +213,14 @@ def explore(
     return Exploration(
         model.name, board, good, best, failed, measured[0], measured[1], commands, said
     )
+
+
+def _drawn(space: Space, points: int | None) -> list[Point]:
+    """The grid, or so many of its points."""
+    found = list(space.points())
+    if points is None or points >= len(found):
+        return found
+    return random.Random(_SEED).sample(found, points)
 
 
 def _on_models(

@@ -126,3 +126,22 @@ def test_no_point_holds_the_network(
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_search_goes_on(arguments: list[str], tmp_path: Path) -> None:
+    """So many trials, of the grid's points, from the journal where there is one."""
+    for trials in (4, 30):
+        run = [*arguments, "--trials", str(trials), "--workers", "1", "--json", "found.json"]
+        done = subprocess.run(
+            run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        (found,) = json.loads((tmp_path / "found.json").read_text())
+        assert found["points"] + sum(found["failed"].values()) <= min(12, trials)
+    assert found["points"] > 4
+    both = subprocess.run(
+        [*arguments, "--trials", "4", "--points", "4"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert both.returncode == 2
+    assert "leave one out" in both.stderr
