@@ -36,6 +36,7 @@ __all__ = [
     "delta_points",
     "drawn_gru",
     "drawn_work",
+    "lanes_of",
     "parse_gru",
 ]
 
@@ -162,6 +163,21 @@ def _sent(activity: Activity, halves: Sequence[int] = (0, 1)) -> float:
     return float(values.mean())
 
 
+def lanes_of(macs: int, width: int) -> int:
+    """Lanes of so many rows that make these MAC units.
+
+    Raises
+    ------
+    SparnnError: none do.
+    """
+    if macs % width:
+        raise SparnnError(
+            f"--macs {macs}: lanes have {width} multipliers; give a multiple of that, or another "
+            "--width"
+        )
+    return macs // width
+
+
 def delta_machine(lanes: int, width: int, *, delta: int = 1) -> SparseConfig:
     """Lanes without masks, which skip what is not sent; ``delta`` of 0: every element is."""
     own = structure(lanes, width=width, delta=delta)
@@ -184,18 +200,12 @@ def delta_points(
     SparnnError: a number of MAC units that lanes of this width do not make.
     """
     layers, units = parse_gru(name)
-    for count in macs:
-        if count % width:
-            raise SparnnError(
-                f"--macs {count}: lanes have {width} multipliers; give a multiple of that, or "
-                "another --width"
-            )
+    sizes = [(count, lanes_of(count, width)) for count in macs]
     work = drawn_work(layers, units, sparsity=sparsity, steps=steps, seed=seed)
     activity = measure_activity(work.network, [work.sequence])
     x, _ = quantize(work.sequence.x, work.network.layers[0].f_x, work.network.activation_bits)
     trace = run_network(work.network, x)
-    for count in macs:
-        lanes = count // width
+    for count, lanes in sizes:
         machine = delta_machine(lanes, width)
         placed = place(
             work.network,

@@ -10,14 +10,13 @@ from typing import Any
 
 from sparnn.gen.energy.account import KINDS, memory_energy
 from sparnn.gen.energy.cacti import NODES
-from sparnn.gen.errors import SparnnError
 from sparnn.gen.machines.sparse.place import place
 from sparnn.gen.quantize.activity import measure_activity
 from sparnn.hdl.emit import machine_verilog
 from sparnn.sim.golden.layers import run_network
 from sparnn.sim.network.arrays import quantize
 
-from .delta import delta_machine, drawn_work, parse_gru
+from .delta import delta_machine, drawn_work, lanes_of, parse_gru
 from .energy import Counting
 from .masr import every_output, run_layer
 
@@ -40,11 +39,7 @@ def delta_energy_points(
     SparnnError: a name that is none, or MAC units that lanes of this width do not make.
     """
     layers, units = parse_gru(name)
-    if macs % width:
-        raise SparnnError(
-            f"--macs {macs}: lanes have {width} multipliers; give a multiple of that, or another "
-            "--width"
-        )
+    lanes = lanes_of(macs, width)
     work = drawn_work(layers, units, sparsity=sparsity, steps=steps, seed=seed)
     plain = tuple(replace(one, delta_x=None, delta_h=None) for one in work.network.layers)
     everything = sum(layer.w_x.size + layer.w_h.size for layer in plain if layer.w_h is not None)
@@ -57,7 +52,7 @@ def delta_energy_points(
         trace = run_network(network, x)
         placed = place(
             network,
-            delta_machine(macs // width, width, delta=int(design == "deltas")),
+            delta_machine(lanes, width, delta=int(design == "deltas")),
             [every_output(network)],
             fit=True,
             steps=steps,
