@@ -98,12 +98,12 @@ def mean_of_steps() -> Graph:
     return g
 
 
-def gates_of_relu_behind() -> Graph:
+def gates_of_elu_behind() -> Graph:
     """Which no machine computes: the host does, beside a layer that one computes."""
     g, x = start(9)
     y, _ = g.recurrent("GRU", x, INPUTS, UNITS)
     y = g.recurrent(
-        "LSTM", g.squeeze(y, 1), UNITS, UNITS, activations=["Relu"] * 3, outputs=1
+        "LSTM", g.squeeze(y, 1), UNITS, UNITS, activations=["Elu"] * 3, outputs=1
     )[0]  # fmt: skip
     g.output(g.squeeze(y, 1), "y")
     return g
@@ -119,7 +119,7 @@ GRAPHS: dict[Callable[[], Graph], int] = {
     residual: 1,
     reset_first_backwards: 2,
     mean_of_steps: 1,
-    gates_of_relu_behind: 1,
+    gates_of_elu_behind: 1,
 }
 
 
@@ -226,7 +226,7 @@ def test_nothing_for_the_machine() -> None:
     with pytest.raises(SparnnError, match="holds no LSTM, GRU or RNN node"):
         parts_of(g.model(), x=samples())
     g, x = start(12)
-    y, _ = g.recurrent("LSTM", x, INPUTS, UNITS, activations=["Relu"] * 3)
+    y, _ = g.recurrent("LSTM", x, INPUTS, UNITS, activations=["Elu"] * 3)
     g.output(g.squeeze(y, 1), "y")
     with pytest.raises(SparnnError, match=r"activations = .* is not supported"):
         parts_of(g.model(), x=samples())
