@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.network.model import FloatNetwork
+from sparnn.gen.network.model import FloatLayer, FloatNetwork
 from sparnn.sim.network.network import STRAIGHT, IntegerNetwork
 
 from .calibrate import Ranges, TensorRange
@@ -85,7 +85,9 @@ def quantize(
             state = min(one.state for one in each) if both else each[0].state
             if any(network.layers[i].candidate in STRAIGHT for i in stage):
                 state = min(state, pre)
-            given = replace(each[0], out=min(one.out for one in each), pre=pre, state=state)
+            finest = (_finest_output(network.layers[i], pre, state) for i in stage)
+            out = min(*(one.out for one in each), *finest)
+            given = replace(each[0], out=out, pre=pre, state=state)
         for index in stage:
             layer = network.layers[index]
             formats = _formats(choice, index, f_x, reports, given)
@@ -198,9 +200,8 @@ def _formats(
             f = best_format(measured.h, width, columns)
             return f, next(choice.probe.output_db(index, [f], width))
         formats = choice.calibration.formats(measured.h, width)
-        if layer.gate in STRAIGHT:  # a product of what comes of o and the cell is no coarser
-            finest = f_pre + (f_state if layer.cell in STRAIGHT else 15)
-            formats = sorted({min(f, finest) for f in formats})
+        finest = _finest_output(layer, f_pre, f_state)
+        formats = sorted({min(f, finest) for f in formats})
         if given is not None:
             formats = [given.out]
         return _finest(formats, choice.probe.output_db(index, formats, width))
@@ -212,6 +213,14 @@ def _formats(
         TensorReport(layer.name, "h", bits, f_out, measured.h.max_abs, share, db, proposal)
     )
     return Formats(f_x, f_pre, f_state, f_out, bits)
+
+
+def _finest_output(layer: FloatLayer, f_pre: int, f_state: int) -> int:
+    """The finest format of a layer's output: where a gate is not in Q15, that of its product with
+    the cell."""
+    if layer.gate not in STRAIGHT:
+        return 15  # the finest of all
+    return f_pre + (f_state if layer.cell in STRAIGHT else 15)
 
 
 def _finest(formats: list[int], effects: Iterator[float]) -> tuple[int, float]:

@@ -113,6 +113,11 @@ CELLS: dict[str, Callable[[], ModelProto]] = {
     "gates_all_relu_directions": lambda: single(
         direction="bidirectional", activations=["Relu"] * 6, scale=0.15
     ),
+    "gates_of_two_kinds": lambda: single(
+        direction="bidirectional",
+        activations=["Relu", "Tanh", "Relu", "Sigmoid", "Tanh", "Tanh"],
+        scale=0.15,
+    ),
     "gates_tanh_lstm": lambda: single(activations=["Tanh", "HardSigmoid", "Relu"]),
     "lengths": _lengths,
     "peepholes": lambda: single(peepholes=True),
