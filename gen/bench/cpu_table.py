@@ -1,5 +1,5 @@
 """Points of `sparnn bench cpu` as a table of docs/results: `python -m sparnn.gen.bench.cpu_table
-POINTS.json`, with the file that `--json` wrote."""
+POINTS.json...`, with the files that `--json` wrote."""
 
 import argparse
 import datetime
@@ -34,13 +34,18 @@ def cpu_table(points: Sequence[Mapping[str, Any]], date: str) -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the table of a file of points."""
+    """Write the table of files of points."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("points", type=Path)
+    parser.add_argument("points", type=Path, nargs="+")
     parser.add_argument("--date", default=datetime.date.today().isoformat())
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    points = json.loads(options.points.read_text(encoding="utf-8"))
+    points = [
+        point
+        for file in options.points
+        for point in json.loads(file.read_text(encoding="utf-8"))
+    ]
+    points.sort(key=lambda point: (point["model"], point["steps"]))
     table = {"tables": {"engines": cpu_table(points, options.date)}}
     options.json.write_text(
         json.dumps(table, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"

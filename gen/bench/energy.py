@@ -18,7 +18,7 @@ from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
 from .masr import MASR_BITS
 from .workload import masr_workload
 
-__all__ = ["CHANGES", "DESIGNS", "OPTIONS", "Counting", "EnergyPoint", "energy_points"]
+__all__ = ["BASELINES", "CHANGES", "DESIGNS", "OPTIONS", "Counting", "EnergyPoint", "energy_points"]
 
 BANK_BYTES = 1024
 """Of the variants in which memories that runs only read are divided into banks."""
@@ -50,6 +50,7 @@ class EnergyPoint:
     sliced_pj: that, and a lane's copy of the activations is a memory for each element of its words.
     leakage_mw: of all memories, at each node.
     memories: accesses a step of each memory.
+    block: rows in which the layer's weights are zero together.
     """
 
     design: str
@@ -66,6 +67,7 @@ class EnergyPoint:
     sliced_pj: Mapping[str, float]
     leakage_mw: Mapping[str, float]
     memories: Sequence[Mapping[str, Any]]
+    block: int = 1
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -121,18 +123,24 @@ def _ours(comparison: Comparison, lanes: int, v: int | None, **options: Any) -> 
     )
 
 
+BASELINES: Mapping[str, str] = {"eie": "eie", "eie, blocks of 4 rows": "eie", "ese": "ese"}
+"""The array of a baseline, by the machine's name."""
+
+_BLOCKS = {"block": 4}
+
 #: Of the workload without a zero: a dense pass computes with every weight and every activation.
 _NO_ZEROS = {"weight_density": 1.0, "hidden_density": 1.0, "input_density": 1.0}
 
 CHANGES: Mapping[str, Mapping[str, Any]] = {
     "dense pass": _NO_ZEROS,
-    "ours, 4 rows": {"block": 4},
-    "ours, 4 rows, banks and slices": {"block": 4},
+    "eie, blocks of 4 rows": _BLOCKS,
+    "ours, 4 rows": _BLOCKS,
+    "ours, 4 rows, banks and slices": _BLOCKS,
 }
 """What of the workload differs from MASR's layer, by the machine's name."""
 
-DESIGNS = ("eie", *OPTIONS, "ese")
-"""Machines by name: the baselines, and ours with :data:`OPTIONS`."""
+DESIGNS = ("eie", "eie, blocks of 4 rows", *OPTIONS, "ese")
+"""Machines by name: :data:`BASELINES`, and ours with :data:`OPTIONS`."""
 
 
 def energy_points(
@@ -166,9 +174,10 @@ def energy_points(
         run = (
             _ours(work, lanes, v, post_units=post_units, **OPTIONS[name])
             if name in OPTIONS
-            else _baseline(work, lanes, name)
+            else _baseline(work, lanes, BASELINES[name])
         )
-        yield _point(name, lanes, seed, len(drawn.x), useful, run)
+        point = _point(name, lanes, seed, len(drawn.x), useful, run)
+        yield replace(point, block=changes.get("block", 1))
 
 
 def _point(design: str, lanes: int, seed: int, steps: int, useful: int, run: _Run) -> EnergyPoint:

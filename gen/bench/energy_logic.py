@@ -16,7 +16,7 @@ from sparnn.hdl.baseline.array import baseline_verilog
 from sparnn.hdl.emit import machine_verilog
 
 from .eie import EIE_OPTIONS, Comparison, baseline_runs, exact, our_run, prepare
-from .energy import CHANGES, OPTIONS
+from .energy import BASELINES, CHANGES, OPTIONS
 from .workload import masr_workload
 
 __all__ = ["LOGIC_DESIGNS", "LogicPoint", "logic_points"]
@@ -24,7 +24,13 @@ __all__ = ["LOGIC_DESIGNS", "LogicPoint", "logic_points"]
 #: Cycles of a run before the window, in which its pipelines fill.
 _BEGIN = 200
 
-LOGIC_DESIGNS = ("eie", "ours", "ours, banks and slices")
+LOGIC_DESIGNS = (
+    "eie",
+    "eie, blocks of 4 rows",
+    "ours",
+    "ours, banks and slices",
+    "ours, 4 rows, banks and slices",
+)
 """Machines whose logic is compared where none are named."""
 
 _PARTS = ("clock", "needed", "internal", "wires", "total")
@@ -38,10 +44,11 @@ class LogicPoint:
     -------
     cells: the library. cycles: of the window.
     useful_macs: in as many cycles, by the whole run's mean.
-    parts: of each module its copies, flip-flops and picojoules a lane and cycle.
+    lanes: multipliers.
+    parts: of each module its copies, flip-flops and picojoules a multiplier and cycle.
     mac_pj: of clock pins, of those edges that are needed, inside of cells and of wires, picojoules
         a useful MAC; ``total`` has all clock edges.
-    lane_cycle_pj: the same, a lane and cycle.
+    lane_cycle_pj: the same, a multiplier and cycle.
     leakage_mw: of all logic.
     """
 
@@ -125,7 +132,7 @@ def _point(
         counts, run_cycles, same = run.driver.counts, run.cycles, run.bit_exact
     else:
         gates = _Gates(baseline_verilog, liberty, cycles, clock_gates)
-        runs = baseline_runs(comparison, lanes, design, gates)
+        runs = baseline_runs(comparison, lanes, BASELINES[design], gates)
         counts, same = runs[0].driver.counts, exact(comparison, runs)
         run_cycles = sum(run.cycles for run in runs)
     library = read_liberty(liberty, wires=WIRES)

@@ -45,10 +45,13 @@ def _name(point: Mapping[str, Any]) -> str:
     return point["design"] + (f", V = {point['v']}" if "v" in point else "")
 
 
-def _of_eie(points: Points, total: float, what: str, node: int) -> float:
-    """A total over EIE's."""
-    eie = next(point for point in points if point["design"] == "eie")
-    return total / _total(eie, what, node)
+def _eie(points: Points, point: Mapping[str, Any]) -> Mapping[str, Any]:
+    """EIE's point on the layer of another one."""
+    return next(
+        one
+        for one in points
+        if one["design"].startswith("eie") and one["block"] == point["block"]
+    )
 
 
 def _over_ours(points: Points, total: float, what: str = "memory_pj") -> dict[str, float]:
@@ -79,7 +82,7 @@ def _memory(points: Points) -> dict[str, Any]:
         for each in NODES:
             total = _total(point, "memory_pj", each)
             row[f"mac{each}"] = total * point["steps"] / point["useful_macs"]
-            row[f"eie{each}"] = _of_eie(points, total, "memory_pj", each)
+            row[f"eie{each}"] = total / _total(_eie(points, point), "memory_pj", each)
         row["total"] = sum(kinds.values()) / 1000
         row |= _over_ours(points, sum(kinds.values()))
         rows.append(row)
@@ -115,8 +118,9 @@ def _variants(points: Points) -> dict[str, Any]:
             for node in NODES:
                 total = _total(point, what, node)
                 row[f"{short}{node}"] = total / 1000
-                row[f"{short}{node}_eie"] = _of_eie(points, total, what, node)
-                row[f"{short}{node}_plain"] = _of_eie(points, total, "memory_pj", node)
+                eie = _eie(points, point)
+                row[f"{short}{node}_eie"] = total / _total(eie, what, node)
+                row[f"{short}{node}_plain"] = total / _total(eie, "memory_pj", node)
         row |= _over_ours(points, _total(point, "sliced_pj", NODES[0]), "sliced_pj")
         rows.append(row)
     titles = {
@@ -196,9 +200,9 @@ def logic_table(points: Points) -> dict[str, Any]:
         "columns": [
             {"title": "machine", "text": "{design}"},
             {"title": "useful slots", "text": "{use:.1f} %"},
-            {"title": "flip-flops a lane, everything included", "text": "{flip_flops:,.0f}"},
+            {"title": "flip-flops a multiplier, everything included", "text": "{flip_flops:,.0f}"},
             {"title": "of them behind clock gates", "text": "{gated:,.0f}"},
-            {"title": "clock pins, pJ a lane and cycle", "text": "{clock:.2f}"},
+            {"title": "clock pins, pJ a multiplier and cycle", "text": "{clock:.2f}"},
             {"title": "of these, edges that change something", "text": "{needed:.2f}"},
             {"title": "inside cells", "text": "{internal:.2f}"},
             {"title": "wires", "text": "{wires:.2f}"},
@@ -212,7 +216,7 @@ def logic_table(points: Points) -> dict[str, Any]:
 def together(points: Points, logic: Points) -> dict[str, Any]:
     """Memories of the large machines and logic of the small ones, a useful MAC, at 45 nm.
 
-    Clock pins are of a lane and cycle, so they count by the large machine's cycles.
+    Clock pins are of a multiplier and cycle, so they count by the large machine's cycles.
     """
     gates = {(one["design"], one["clock_gates"]): one for one in logic}
     rows = []
@@ -221,7 +225,7 @@ def together(points: Points, logic: Points) -> dict[str, Any]:
         if None in both:
             continue
         slots = point["lanes"] * point["cycles"] / point["useful_macs"]
-        row: dict[str, Any] = {"design": _name(point)}
+        row: dict[str, Any] = {"design": _name(point), "block": point["block"]}
         for name, what in (("plain", "memory"), ("least", "sliced")):
             picojoules = _total(point, f"{what}_pj", NODES[0])
             row[name] = picojoules * point["steps"] / point["useful_macs"]
@@ -230,12 +234,12 @@ def together(points: Points, logic: Points) -> dict[str, Any]:
             row[f"{name}_changes"] = one["mac_pj"]["internal"] + one["mac_pj"]["wires"]
             row[f"{name}_clock"] = one["lane_cycle_pj"]["clock"] * slots
         rows.append(row)
-    eie = next(row for row in rows if row["design"] == "eie")
 
     def total(row: dict[str, Any], memory: str, logic: str, factor: float = 1) -> float:
         return float(factor * row[memory] + row[f"{logic}_changes"] + row[f"{logic}_clock"])
 
     for row in rows:
+        eie = _eie(rows, row)
         for kind in ("free", "gated"):
             row[f"{kind}_all"] = total(row, "plain", kind)
             row[f"{kind}_of_eie"] = total(row, "plain", kind) / total(eie, "plain", kind)

@@ -54,6 +54,8 @@ def base_structure(target: Target, lanes: int) -> dict[str, int]:
 _SMALL = {"columns": 128, "weight_depth": 1024, "mask_depth": 256, "store_depth": 512}
 _ROWS = {"rows": 256, "parameter_depth": 512}
 _BANKS = {"bank_bytes": 1024, "sliced_copy": 1, "post_units": 2, "max_v": 4}
+_UNIT_EACH = {"post_units": 4, "max_v": 1}
+_EIGHT = {"width": 8, "queue_depth": 16}
 
 #: Lanes and what else is not as in :class:`~sparnn.hdl.sparse.config.SparseConfig`, in the order of
 #: measuring.
@@ -93,6 +95,16 @@ CONFIGURATIONS: Sequence[Mapping[str, int]] = (
     {"lanes": 4, "width": 4, **_BANKS, "bank_bytes": 512, "max_v": 2, **_SMALL, **_ROWS},
     {"lanes": 16, **_BANKS, "post_units": 4, "bank_bytes": 512, **_SMALL},
     {"lanes": 4, "width": 8, "masks": 0, **_BANKS, "max_v": 2, **_SMALL, **_ROWS},
+    # Wide lanes with a post unit each, or one for all.
+    {"lanes": 4, **_EIGHT, **_UNIT_EACH, **_SMALL},
+    {"lanes": 4, "width": 4, **_UNIT_EACH, **_SMALL, **_ROWS},
+    {"lanes": 4, "width": 4, "masks": 0, **_UNIT_EACH, "weight_bits": 12, **_SMALL},
+    {"lanes": 4, **_EIGHT, "masks": 0, **_UNIT_EACH, "weight_bits": 4, **_SMALL, **_ROWS},
+    {"lanes": 4, "width": 2, **_UNIT_EACH, "activation_bits": 16, **_SMALL},
+    {"lanes": 4, **_EIGHT, **_UNIT_EACH, "chunk": 16, "activation_bits": 12, **_SMALL},
+    {"lanes": 16, "width": 2, "post_units": 1, "max_v": 16, **_SMALL},
+    {"lanes": 8, **_EIGHT, "post_units": 1, "max_v": 8, "chunk": 32, **_SMALL},
+    {"lanes": 8, "width": 4, "masks": 0, "post_units": 4, "max_v": 2, **_SMALL},
 )
 
 #: The same for iCE40 UP.

@@ -35,12 +35,15 @@ def test_dense_machine():
     assert kind_of(copy.name) == "activations"
 
 
-def test_counts():
+@pytest.mark.parametrize(("name", "block"), [("eie", 1), ("eie, blocks of 4 rows", 4)])
+def test_counts(name, block):
     """EIE: what it walks follows from weights and activations, and so does what it reads."""
-    (point,) = energy_points(LANES, ["eie"], stored_steps=0, **WORKLOAD)
+    (point,) = energy_points(LANES, [name], stored_steps=0, **WORKLOAD)
     assert point.bit_exact
+    assert point.block == block
     counts = {row["memory"].partition(":")[2]: row for row in point.memories}
-    comparison = prepare(masr_workload(directions=2, **WORKLOAD), WORKLOAD["seed"])
+    comparison = prepare(masr_workload(directions=2, **WORKLOAD, block=block), WORKLOAD["seed"])
+    assert point.useful_macs == comparison.trace.useful_macs
     looked_up = 0
     for _, x, outputs in comparison.alone():
         hidden = np.vstack([np.zeros((1, HIDDEN)), outputs[:-1]])
