@@ -22,8 +22,8 @@ __all__ = ["LARGE_WORDS", "FittedKind", "kind_of"]
 
 #: Words of one single-port RAM of iCE40 UP.
 LARGE_WORDS = 16384
-#: Sums that one more multiplier takes.
-_SUM_BITS = 35
+#: Sums beyond which one more multiplier is taken, and up to which one less.
+_SUM_BITS, _OPERAND_BITS = 35, 18
 
 
 class FittedKind(ABC):
@@ -110,9 +110,11 @@ class _Sparse(FittedKind):
             lanes * word * (1 - config.sliced_copy),
             small * config.sliced_copy,  # slices in LUTs are deeper, and take more for a bit
         ]
-        # A multiplier per product; four in a post unit, and one more for wide sums; one in a
+        # A multiplier per product; in a post unit two, and one for each part of a sum; one in a
         # serial one.
-        each = 1 if config.compact else 4 + ceil_div(max(0, config.sum_bits - _SUM_BITS), 17)
+        parts = 1 + (config.sum_bits > _OPERAND_BITS)
+        parts += ceil_div(max(0, config.sum_bits - _SUM_BITS), 17)
+        each = 1 if config.compact else 2 + parts
         multipliers = [config.mac_units * product + each * posts]
         return np.array(logic, np.float64), np.array(multipliers, np.float64)
 
