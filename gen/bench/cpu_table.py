@@ -41,9 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     points = [
-        point
-        for file in options.points
-        for point in json.loads(file.read_text(encoding="utf-8"))
+        point for file in options.points for point in json.loads(file.read_text(encoding="utf-8"))
     ]
     points.sort(key=lambda point: (point["model"], point["steps"]))
     table = {"tables": {"engines": cpu_table(points, options.date)}}

@@ -48,9 +48,7 @@ def _name(point: Mapping[str, Any]) -> str:
 def _eie(points: Points, point: Mapping[str, Any]) -> Mapping[str, Any]:
     """EIE's point on the layer of another one."""
     return next(
-        one
-        for one in points
-        if one["design"].startswith("eie") and one["block"] == point["block"]
+        one for one in points if one["design"].startswith("eie") and one["block"] == point["block"]
     )
 
 
