@@ -233,7 +233,7 @@ def together(points: Points, logic: Points) -> dict[str, Any]:
             row[f"{name}_clock"] = one["lane_cycle_pj"]["clock"] * slots
         rows.append(row)
 
-    def total(row: dict[str, Any], memory: str, logic: str, factor: float = 1) -> float:
+    def total(row: Mapping[str, Any], memory: str, logic: str, factor: float = 1) -> float:
         return float(factor * row[memory] + row[f"{logic}_changes"] + row[f"{logic}_clock"])
 
     for row in rows:
