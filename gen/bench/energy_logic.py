@@ -26,10 +26,10 @@ _BEGIN = 200
 
 LOGIC_DESIGNS = (
     "eie",
-    "eie, blocks of 4 rows",
     "ours",
     "ours, banks and slices",
     "ours, 4 rows, banks and slices",
+    "eie, blocks of 4 rows",
 )
 """Machines whose logic is compared where none are named."""
 
