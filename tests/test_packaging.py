@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import pytest
@@ -44,6 +45,16 @@ def wheel(checkout, tmp_path_factory):
 def names(wheel):
     with zipfile.ZipFile(wheel) as archive:
         return set(archive.namelist())
+
+
+def test_citation_names_this_version(checkout):
+    """What GitHub and reference managers read says the version that pyproject.toml has."""
+    lines = (checkout / "CITATION.cff").read_text(encoding="utf-8").splitlines()
+    cited = dict(line.split(": ", 1) for line in lines if line and line[0] != " " and ": " in line)
+    project = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert cited["version"] == project["version"]
+    assert cited["license"] == project["license"]
+    assert cited["cff-version"] == "1.2.0"
 
 
 def test_wheel_claims_no_generic_names(names):
