@@ -26,6 +26,7 @@ from sparnn.sim.errors import SimulationError
 from .bench_energy import bench_app
 from .evaluate import evaluate_command, report_command
 from .explore import explore_command
+from .macros import macros_command
 from .options import (
     ActivationBits,
     BusBits,
@@ -226,18 +227,31 @@ def simulate(
             help="Simulate the netlist that Yosys makes for this family instead of the Verilog.",
         ),
     ] = None,
+    macros: Annotated[
+        bool,
+        typer.Option(
+            "--macros",
+            help="Simulate the machine with its memories apart, which promise what macros keep.",
+        ),
+    ] = False,
     json: Json = None,
 ) -> None:
     """Simulate the Verilog, and compare it with the golden model and the float reference."""
     from sparnn.sim.runner import simulate as run
 
     check_json(json)
+    if netlist is not None and macros:
+        raise SparnnError(f"--netlist {netlist} and --macros are two designs: simulate one of them")
     with _stdout_reserved(json == "-"):
         verilog = None
         if netlist is not None:
             from sparnn.gen.synth.netlist_sim import netlist_file
 
             verilog = netlist_file(folder, netlist)
+        elif macros:
+            from sparnn.gen.output.macros import macro_file
+
+            verilog = macro_file(folder)
         report = run(folder, inputs, output=output, waves=waves, verilog=verilog)
         print_lines(report.lines())
     write_json(report.as_dict(), json)
@@ -292,6 +306,7 @@ def emit(
 
 
 app.command("synth")(synth_command)
+app.command("macros")(macros_command)
 app.command("fit")(fit_command)
 app.command("estimate")(estimate_command)
 app.command("evaluate")(evaluate_command)

@@ -1,0 +1,136 @@
+"""A compiled folder's machine for a chip: its memories as modules of their own (docs/chips.md)."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sparnn.gen.errors import SparnnError
+from sparnn.gen.synth.instances import instances
+from sparnn.gen.synth.memories import ARRAY
+from sparnn.hdl.emit import TOP_MODULE, machine_config, machine_verilog
+from sparnn.hdl.macros import MemoryMacro, separate_memories
+from sparnn.hdl.machine import MachineConfig
+from sparnn.sim.progress import progress
+from sparnn.sim.verilator.cache import kept, key_of, sources
+
+from .folder import written_aside
+from .manifest import MANIFEST, file_hashes, manifest_text, read_manifest
+
+__all__ = ["LEAST_BITS", "MacroMachine", "macro_file", "macro_machine", "write_macros"]
+
+LEAST_BITS = 512
+"""Smaller memories are flip-flops, unless another limit is given."""
+
+MACHINE, MODELS, LIST = "sparnn.v", "sparnn_memories.v", "memories.json"
+
+
+@dataclass(frozen=True)
+class MacroMachine:
+    """A machine in two Verilog texts.
+
+    Members
+    -------
+    machine: modules that place memories. models: the memories' modules, for simulation.
+    placed: each place of a memory: its module, where it stands, how often, and its ports.
+    left: arrays of at least so many bits that stay in ``machine``.
+    """
+
+    machine: str
+    models: str
+    placed: tuple[dict[str, Any], ...]
+    left: tuple[dict[str, Any], ...]
+
+    @property
+    def bits(self) -> int:
+        """Of all memories that are apart."""
+        return sum(one["words"] * one["bits"] * one["copies"] for one in self.placed)
+
+    def lines(self) -> Iterator[str]:
+        """For the user."""
+        kinds = {one["module"] for one in self.placed}
+        copies = sum(one["copies"] for one in self.placed)
+        yield f"memories       {copies} of {len(kinds)} kinds, {self.bits:,} bits"
+        for one in self.left:
+            yield (
+                f"left           {one['in']}.{one['name']}, {one['words']:,} x {one['bits']} bits, "
+                f"{one['copies']} of it: read without a clock, or constant"
+            )
+
+
+def macro_machine(config: MachineConfig, least_bits: int = LEAST_BITS) -> MacroMachine:
+    """The machine with each memory of at least so many bits as an instance.
+
+    Reads and writes of weights and masks never meet where the host fills them; where they come from
+    external memory they do.
+    """
+    with separate_memories(least_bits, alone=not config.stream_bits) as kinds:
+        machine = machine_verilog(config)
+    by_name = {kind.name: kind for kind in kinds}
+    placed, left = [], []
+    for module, copies, inside, body in instances(machine, TOP_MODULE):
+        for name, kind in inside:
+            if kind in by_name:
+                placed.append(_row(by_name[kind], module, name, copies))
+        for bits, name, words in ARRAY.findall(body):
+            size = int(words) + 1, int(bits) + 1
+            if size[0] * size[1] >= least_bits:
+                row = {"in": module, "name": name.lstrip("\\"), "copies": copies}
+                left.append(row | {"words": size[0], "bits": size[1]})
+    models = "\n".join(kind.verilog() for kind in sorted(kinds))
+    return MacroMachine(machine, models, tuple(placed), tuple(left))
+
+
+def _row(kind: MemoryMacro, module: str, name: str, copies: int) -> dict[str, Any]:
+    return {"module": kind.name, "in": module, "name": name, "copies": copies, **asdict(kind)}
+
+
+def write_macros(folder: Path, output: Path, least_bits: int = LEAST_BITS) -> list[str]:
+    """Write the machine of a folder with its memories apart: ``sparnn.v``, ``sparnn_memories.v``,
+    ``memories.json`` and a manifest. Lines for the user.
+
+    Raises
+    ------
+    SparnnError: the folder was not written by compile or emit, or ``output`` holds something else.
+    """
+    config = _config(folder)
+    if output.absolute() == folder.absolute():
+        raise SparnnError(f"-o {output} is the folder that is read: name another one")
+    with progress("Writing Verilog, memories apart"):
+        found = macro_machine(config, least_bits)
+    content = {"least_bits": least_bits, "memories": found.placed, "left": found.left}
+    with written_aside(output) as aside:
+        (aside / MACHINE).write_text(found.machine, encoding="utf-8")
+        (aside / MODELS).write_text(found.models, encoding="utf-8")
+        (aside / LIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        text = manifest_text(
+            command="macros",
+            options={"least_bits": least_bits},
+            config=config,
+            files=file_hashes(aside),
+        )
+        (aside / MANIFEST).write_text(text, encoding="utf-8")
+    return [*found.lines(), f"written        {output}"]
+
+
+def macro_file(folder: Path) -> Path:
+    """Both texts of :func:`macro_machine` for a folder's machine, in a file that is kept.
+
+    Raises
+    ------
+    SparnnError: the folder was not written by compile or emit.
+    """
+    config = _config(folder)
+
+    def make(folder: Path) -> None:
+        found = macro_machine(config)
+        (folder / MACHINE).write_text(f"{found.machine}\n{found.models}", encoding="utf-8")
+
+    key = key_of(sources("hdl"), Path(__file__).read_bytes(), config.MACHINE, repr(config))
+    return kept("macros", key, make) / MACHINE
+
+
+def _config(folder: Path) -> MachineConfig:
+    manifest = read_manifest(folder)
+    return machine_config(manifest["machine"], manifest["config"])
