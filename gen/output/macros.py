@@ -1,6 +1,7 @@
 """A compiled folder's machine for a chip: its memories as modules of their own (docs/chips.md)."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,20 +11,30 @@ from sparnn.gen.errors import SparnnError
 from sparnn.gen.synth.instances import instances
 from sparnn.gen.synth.memories import ARRAY
 from sparnn.hdl.emit import TOP_MODULE, machine_config, machine_verilog
-from sparnn.hdl.macros import MemoryMacro, separate_memories
 from sparnn.hdl.machine import MachineConfig
+from sparnn.hdl.macros import MemoryMacro, separate_memories
 from sparnn.sim.progress import progress
 from sparnn.sim.verilator.cache import kept, key_of, sources
 
 from .folder import written_aside
 from .manifest import MANIFEST, file_hashes, manifest_text, read_manifest
 
-__all__ = ["LEAST_BITS", "MacroMachine", "macro_file", "macro_machine", "write_macros"]
+__all__ = [
+    "LEAST_BITS",
+    "MacroMachine",
+    "harsh_verilog",
+    "macro_file",
+    "macro_machine",
+    "write_macros",
+]
 
 LEAST_BITS = 512
 """Smaller memories are flip-flops, unless another limit is given."""
 
 MACHINE, MODELS, LIST = "sparnn.v", "sparnn_memories.v", "memories.json"
+
+#: A register and its initial value.
+_START = re.compile(r"^(  reg (?:\[\d+:0\] )?\S+ +=) (\d+'[hdb][0-9a-f]+);", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -94,9 +105,9 @@ def write_macros(folder: Path, output: Path, least_bits: int = LEAST_BITS) -> li
     ------
     SparnnError: the folder was not written by compile or emit, or ``output`` holds something else.
     """
-    config = _config(folder)
     if output.absolute() == folder.absolute():
         raise SparnnError(f"-o {output} is the folder that is read: name another one")
+    config = _config(folder)
     with progress("Writing Verilog, memories apart"):
         found = macro_machine(config, least_bits)
     content = {"least_bits": least_bits, "memories": found.placed, "left": found.left}
@@ -114,8 +125,16 @@ def write_macros(folder: Path, output: Path, least_bits: int = LEAST_BITS) -> li
     return [*found.lines(), f"written        {output}"]
 
 
+def harsh_verilog(config: MachineConfig) -> str:
+    """Both texts of :func:`macro_machine` in one, for simulation, and registers that start at the
+    complement of what the Verilog says: what is right then hangs on reset alone, as on a chip."""
+    found = macro_machine(config)
+    machine = _START.sub(r"\1 ~\2;", found.machine)
+    return f"{machine}\n{found.models}"
+
+
 def macro_file(folder: Path) -> Path:
-    """Both texts of :func:`macro_machine` for a folder's machine, in a file that is kept.
+    """:func:`harsh_verilog` of a folder's machine, in a file that is kept.
 
     Raises
     ------
@@ -124,8 +143,7 @@ def macro_file(folder: Path) -> Path:
     config = _config(folder)
 
     def make(folder: Path) -> None:
-        found = macro_machine(config)
-        (folder / MACHINE).write_text(f"{found.machine}\n{found.models}", encoding="utf-8")
+        (folder / MACHINE).write_text(harsh_verilog(config), encoding="utf-8")
 
     key = key_of(sources("hdl"), Path(__file__).read_bytes(), config.MACHINE, repr(config))
     return kept("macros", key, make) / MACHINE
@@ -133,4 +151,9 @@ def macro_file(folder: Path) -> Path:
 
 def _config(folder: Path) -> MachineConfig:
     manifest = read_manifest(folder)
-    return machine_config(manifest["machine"], manifest["config"])
+    try:
+        return machine_config(manifest["machine"], manifest["config"])
+    except (KeyError, TypeError):
+        raise SparnnError(
+            f"{folder / MANIFEST} says no machine of this version: compile the model again"
+        ) from None
