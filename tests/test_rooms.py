@@ -10,6 +10,7 @@ import pytest
 FLOORS = (
     ("hdl/errors", "sim/errors", "sim/aliases", "gen/errors"),
     ("hdl/common", "hdl/verilog", "hdl/descriptor"),
+    ("hdl/macros",),
     ("hdl/arithmetic",),
     ("hdl/machine",),
     ("hdl/host",),

@@ -24,6 +24,6 @@ def macros_command(
     ] = 512,
 ) -> None:
     """The machine with its memories as modules of their own, for a chip's memory macros."""
-    from sparnn.gen.output.macros import write_macros
+    from sparnn.gen.synth.macros import write_macros
 
     print_lines(write_macros(folder, output, least_bits))

@@ -249,7 +249,7 @@ def simulate(
 
             verilog = netlist_file(folder, netlist)
         elif macros:
-            from sparnn.gen.output.macros import macro_file
+            from sparnn.gen.synth.macros import macro_file
 
             verilog = macro_file(folder)
         report = run(folder, inputs, output=output, waves=waves, verilog=verilog)

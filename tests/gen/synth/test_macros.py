@@ -14,7 +14,7 @@ from support.small_network import CONFIG
 from sparnn.gen.bench.regress import compact_machine, random_machine, run_case, streaming_machine
 from sparnn.gen.cli.main import main
 from sparnn.gen.machines.dense.presets import dense_preset
-from sparnn.gen.output.macros import LEAST_BITS, harsh_verilog, macro_machine
+from sparnn.gen.synth.macros import LEAST_BITS, harsh_verilog, macro_machine
 from sparnn.gen.synth.memories import memories
 from sparnn.gen.synth.yosys import run_yosys
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog

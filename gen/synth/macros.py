@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.synth.instances import instances
-from sparnn.gen.synth.memories import ARRAY
+from sparnn.gen.output.folder import written_aside
+from sparnn.gen.output.manifest import MANIFEST, file_hashes, manifest_text, read_manifest
 from sparnn.hdl.emit import TOP_MODULE, machine_config, machine_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.macros import MemoryMacro, separate_memories
 from sparnn.sim.progress import progress
 from sparnn.sim.verilator.cache import kept, key_of, sources
 
-from .folder import written_aside
-from .manifest import MANIFEST, file_hashes, manifest_text, read_manifest
+from .instances import instances
+from .memories import ARRAY
 
 __all__ = [
     "LEAST_BITS",
