@@ -21,9 +21,6 @@ from .workload import masr_workload
 
 __all__ = ["LOGIC_DESIGNS", "LogicPoint", "logic_points"]
 
-#: Cycles of a run before the window, in which its pipelines fill.
-_BEGIN = 200
-
 LOGIC_DESIGNS = (
     "eie",
     "ours",
@@ -75,19 +72,12 @@ class LogicPoint:
 class _Gates:
     """Writes Verilog with gates in it, and remembers which."""
 
-    def __init__(self, verilog: Any, liberty: Path, cycles: int, clock_gates: bool) -> None:
-        self._verilog, self._liberty, self._cycles = verilog, liberty, cycles
-        self._clock_gates = clock_gates
+    def __init__(self, verilog: Any, liberty: Path, how: Mapping[str, Any]) -> None:
+        self._verilog, self._liberty, self._how = verilog, liberty, how
         self.modules: tuple[GateModule, ...] = ()
 
     def __call__(self, config: Any) -> str:
-        text, self.modules = gates_verilog(
-            self._verilog(config),
-            self._liberty,
-            begin=_BEGIN,
-            cycles=self._cycles,
-            clock_gates=self._clock_gates,
-        )
+        text, self.modules = gates_verilog(self._verilog(config), self._liberty, **self._how)
         return text
 
 
@@ -95,6 +85,7 @@ def logic_points(
     lanes: int,
     liberty: Path,
     *,
+    begin: int = 200,
     cycles: int = 1000,
     designs: Sequence[str] = LOGIC_DESIGNS,
     v: int | None = None,
@@ -105,14 +96,15 @@ def logic_points(
 
     Parameters
     ----------
-    cycles: of the window.
+    begin, cycles: the window, in cycles of the run. Pipelines fill before it.
     clock_gates: registers with an enable get clock gates of the library.
     workload: see :func:`~sparnn.gen.bench.workload.masr_workload`.
     """
     for design in designs:
         changed = {**workload, **CHANGES.get(design, {})}
         comparison = prepare(masr_workload(directions=2, **changed), workload.get("seed", 0))
-        yield _point(design, comparison, lanes, liberty, cycles, v, clock_gates)
+        how = {"begin": begin, "cycles": cycles, "clock_gates": clock_gates}
+        yield _point(design, comparison, lanes, liberty, v, how)
 
 
 def _point(
@@ -120,18 +112,18 @@ def _point(
     comparison: Comparison,
     lanes: int,
     liberty: Path,
-    cycles: int,
     v: int | None,
-    clock_gates: bool,
+    how: Mapping[str, Any],
 ) -> LogicPoint:
     counts: Mapping[str, int]
+    cycles = how["cycles"]
     if design in OPTIONS:
-        gates = _Gates(machine_verilog, liberty, cycles, clock_gates)
+        gates = _Gates(machine_verilog, liberty, how)
         options = replace(EIE_OPTIONS, v=v, **OPTIONS[design])
         _, run = our_run(comparison, lanes // options.width, options, gates)
         counts, run_cycles, same = run.driver.counts, run.cycles, run.bit_exact
     else:
-        gates = _Gates(baseline_verilog, liberty, cycles, clock_gates)
+        gates = _Gates(baseline_verilog, liberty, how)
         runs = baseline_runs(comparison, lanes, BASELINES[design], gates)
         counts, same = runs[0].driver.counts, exact(comparison, runs)
         run_cycles = sum(run.cycles for run in runs)
@@ -150,7 +142,7 @@ def _point(
         lanes=lanes,
         hidden=comparison.network.layers[0].units,
         seed=comparison.seed,
-        clock_gates=clock_gates,
+        clock_gates=how["clock_gates"],
         bit_exact=same,
         cells=library.name,
         run_cycles=run_cycles,

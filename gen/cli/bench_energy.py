@@ -86,6 +86,9 @@ def logic_command(
     v: V = None,
     hidden: HiddenUnits = 128,
     steps: Steps = 8,
+    begin: Annotated[
+        int, typer.Option(min=10, metavar="N", help="Cycles of a run before those that count.")
+    ] = 200,
     cycles: Annotated[
         int, typer.Option(min=10, max=100000, metavar="N", help="Cycles whose changes are counted.")
     ] = 1000,
@@ -109,6 +112,7 @@ def logic_command(
     points = logic_points(
         macs,
         liberty or find_liberty(),
+        begin=begin,
         cycles=cycles,
         v=v,
         designs=designs or LOGIC_DESIGNS,
