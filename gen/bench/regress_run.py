@@ -59,7 +59,8 @@ def regress_cases(
     scheduler: str | None = None,
     results: Path | None = None,
 ) -> Iterator[Case]:
-    """Run cases until time is up, or machines are; those that ``results`` holds are not run again.
+    """Run cases until time is up, or machines are; those that ``results`` holds are not run again,
+    but those of them that failed come at the end.
 
     Parameters
     ----------
@@ -75,13 +76,15 @@ def regress_cases(
     until = time.time() + 60 * minutes
     store = None if results is None else Store(results, "regress", {"code": code_digest()})
     several = workers > 1 or scheduler is not None
+    failed: list[Case] = []
     with cluster(workers, scheduler) if several else nullcontext() as hands:
-        pieces = _pieces(kind, machines, networks, until, store)
+        pieces = _pieces(kind, machines, networks, until, store, failed)
         for found in _found(hands, pieces, until):
             for case in found:
                 if store is not None:
                     store.put(_CASES, store.key(kind, case.name), asdict(case))
                 yield case
+    yield from failed
 
 
 def _found(
@@ -98,15 +101,24 @@ def _found(
 
 
 def _pieces(
-    kind: str, machines: Iterator[int], networks: range, until: float, store: Store | None
+    kind: str,
+    machines: Iterator[int],
+    networks: range,
+    until: float,
+    store: Store | None,
+    failed: list[Case],
 ) -> Iterator[Piece]:
-    """Machines with those of their networks that have no result."""
+    """Machines with those of their networks that have no result; results of failed ones are
+    appended to a list."""
     for machine in machines:
-        left = [
-            network
-            for network in networks
-            if store is None or store.get(_CASES, store.key(kind, f"{machine}:{network}")) is None
-        ]
+        left = []
+        for network in networks:
+            name = f"{machine}:{network}"
+            known = None if store is None else store.get(_CASES, store.key(kind, name))
+            if known is None:
+                left.append(network)
+            elif known["mismatch"] is not None:
+                failed.append(Case(**known))
         if left:
             yield Piece([kind, machine], _all_cases, (kind, machine, left, until))
 

@@ -13,8 +13,6 @@ from .store import Store
 
 __all__ = ["Cluster", "Piece", "cluster"]
 
-#: A piece whose worker dies runs again so often.
-_RETRIES = 2
 #: Pieces that wait at each worker while work goes on without end.
 _AHEAD = 2
 
@@ -42,7 +40,13 @@ class Cluster:
         self._client = client
 
     def run(self, title: str, store: Store, kind: str, pieces: Sequence[Piece]) -> list[Any]:
-        """Results of all pieces, in their order; those that the store has are not done again."""
+        """Results of all pieces, in their order; those that the store has are not done again.
+
+        Raises
+        ------
+        SparnnError: workers died with a piece, again and again.
+        Exception: what a piece raised. In both cases after all others have been done and kept.
+        """
         from distributed import as_completed
 
         keys = [store.key(kind, one.content) for one in pieces]
@@ -50,24 +54,39 @@ class Cluster:
         missing = [index for index, one in enumerate(results) if one is None]
         with progress(title, sum(one.size for one in pieces)) as advance:
             advance(sum(one.size for one in pieces) - sum(pieces[k].size for k in missing))
-            futures = {self._submit(pieces[index]): index for index in missing}
-            for future, value in as_completed(futures, with_results=True):
-                index = futures[future]
-                results[index] = value
-                store.put(kind, keys[index], value)
-                advance(pieces[index].size)
+            failed: dict[int, BaseException] = {}
+
+            def take(futures: dict[Any, int]) -> None:
+                for future, value in as_completed(futures, with_results=True, raise_errors=False):
+                    index = futures[future]
+                    if future.status == "error":
+                        failed[index] = value[1]
+                        continue
+                    results[index] = value
+                    store.put(kind, keys[index], value)
+                    advance(pieces[index].size)
+
+            take({self._submit(pieces[index]): index for index in missing})
+            # Pieces that only waited at a worker when it died get another chance, each by itself.
+            for index in [one for one, raised in failed.items() if _was_killed(raised)]:
+                del failed[index]
+                take({self._submit(pieces[index]): index})
+        for raised in failed.values():
+            raise _told(raised)
         return results
 
     def follow(self, pieces: Iterator[Piece], until: float) -> Iterator[tuple[Piece, Any]]:
         """Results of pieces without end, as they come, until a time (of :func:`time.time`): what
-        was begun by then is waited for."""
+        was begun by then is waited for. Where one fails none is begun any more, and what it raised
+        comes after the results of those under way."""
         from distributed import as_completed
 
-        under_way = as_completed(with_results=True)
+        under_way = as_completed(with_results=True, raise_errors=False)
+        failed: BaseException | None = None
         waiting: dict[Any, Piece] = {}
 
         def begin() -> None:
-            piece = next(pieces, None) if time.time() < until else None
+            piece = next(pieces, None) if failed is None and time.time() < until else None
             if piece is not None:
                 future = self._submit(piece)
                 waiting[future] = piece
@@ -76,11 +95,34 @@ class Cluster:
         for _ in range(_AHEAD * max(1, len(self._client.scheduler_info()["workers"]))):
             begin()
         for future, value in under_way:
-            yield waiting.pop(future), value
-            begin()
+            piece = waiting.pop(future)
+            if future.status == "error":
+                failed = failed or _told(value[1])
+            else:
+                yield piece, value
+                begin()
+        if failed is not None:
+            raise failed
 
     def _submit(self, piece: Piece) -> Any:
-        return self._client.submit(piece.function, *piece.arguments, pure=False, retries=_RETRIES)
+        # A piece whose worker dies goes to another one, as Dask does by itself.
+        return self._client.submit(piece.function, *piece.arguments, pure=False)
+
+
+def _was_killed(raised: BaseException) -> bool:
+    from distributed import KilledWorker
+
+    return isinstance(raised, KilledWorker)
+
+
+def _told(raised: BaseException) -> BaseException:
+    """What a piece raised, for the caller."""
+    if not _was_killed(raised):
+        return raised
+    return SparnnError(
+        "workers died one after the other with the same piece of work, as they do without memory; "
+        "what is done is kept: try it again with fewer --workers, or on a larger machine"
+    )
 
 
 @contextmanager
@@ -105,7 +147,7 @@ def cluster(workers: int, scheduler: str | None) -> Iterator[Cluster]:
         )
     try:
         client = Client(scheduler if here is None else here, timeout=10 if here is None else 60)
-    except (OSError, ValueError, TimeoutError):
+    except (OSError, ValueError, TypeError, TimeoutError):  # TypeError: of tls:// without keys
         raise SparnnError(
             f"--scheduler {scheduler}: no Dask scheduler answers there; start one with "
             "`dask scheduler`, or leave the option out"

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-import tempfile
+import os
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from sparnn.sim.verilator.cache import sources
 __all__ = ["Store", "code_digest"]
 
 _VERSION = 1
+#: Of names of files that are being written.
+_ASIDE = ".new-"
 
 
 def code_digest() -> str:
@@ -42,7 +45,8 @@ class Store:
                 found = None
             if not isinstance(found, dict) or found.get("version") != _VERSION:
                 raise SparnnError(f"{folder} holds results of another version: name a new folder")
-        elif folder.is_dir() and any(folder.iterdir()):
+            return
+        if folder.is_dir() and any(not one.name.startswith(_ASIDE) for one in folder.iterdir()):
             raise SparnnError(f"{folder} is not empty and has no {head.name}: name a new folder")
         folder.mkdir(parents=True, exist_ok=True)
         _write(head, {"version": _VERSION})
@@ -66,6 +70,10 @@ class Store:
 
 
 def _write(path: Path, content: Any) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-    Path(file.name).replace(path)
+    # A plain file, which others may read where the folder is shared by several users.
+    aside = path.with_name(f"{_ASIDE}{os.getpid()}-{uuid.uuid4().hex}")
+    try:
+        aside.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -101,6 +101,20 @@ def test_results_stay(monkeypatch, tmp_path: Path):
     assert len(list((tmp_path / "kept" / "cases").glob("*.json"))) == 6
 
 
+def test_a_failed_case_is_told_again(run, tmp_path: Path, capsys):
+    def run_case(machine, network, _folder, _make):
+        wrong = "7 values differ: here" if (machine, network) == (0, 1) else None
+        return regress.Case(f"{machine}:{network}", "a machine", 5, wrong)
+
+    given = ["--networks", "2", "--minutes", "0", "--results", str(tmp_path / "kept")]
+    assert run(run_case, *given) == 0  # one case, without time for a second one
+    assert run(run_case, *given) == 1
+    assert run(run_case, *given) == 1
+    out = capsys.readouterr().out
+    assert out.count("sparnn regress --machines any --case 0:1") == 2
+    assert out.endswith("1 passed, 1 failed\n")
+
+
 @pytest.mark.deep
 def test_several_workers():
     """Workers say the same; none starts a machine that there is no time for."""

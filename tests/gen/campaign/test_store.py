@@ -19,3 +19,21 @@ def test_results_are_of_their_code_and_network(tmp_path):
     (tmp_path / "r" / "explore.json").write_text('{"version": 0}')
     with pytest.raises(SparnnError, match="results of another version"):
         Store(tmp_path / "r", "explore", {})
+
+
+def test_a_shared_folder(tmp_path):
+    """Others may read what is there, half a file is none, and nothing is left beside it."""
+    store = Store(tmp_path / "r", "explore", {})
+    store.put("models", "a", [1])
+    file = tmp_path / "r" / "models" / "a.json"
+    plain = tmp_path / "plain"
+    plain.touch()
+    assert file.stat().st_mode == plain.stat().st_mode
+    file.write_text("[1")
+    assert store.get("models", "a") is None
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / ".new-1-2").touch()  # of one that begins at the same time
+    Store(tmp_path / "other", "explore", {})
+    with pytest.raises(TypeError):
+        store.put("models", "b", object())
+    assert [one.name for one in (tmp_path / "r" / "models").iterdir()] == ["a.json"]
