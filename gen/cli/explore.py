@@ -58,9 +58,9 @@ def explore_command(
         ),
     ] = None,
     metric: Annotated[
-        str,
-        typer.Option(metavar="NAME|FILE.py:FUNCTION", help="Of --data, as for evaluate."),
-    ] = "accuracy",
+        str | None,
+        typer.Option(metavar="NAME|FILE.py:FUNCTION", help="Of --data, as for evaluate; accuracy."),
+    ] = None,
     workers: Workers = 2,
     scheduler: Scheduler = None,
     json: Json = None,
@@ -82,6 +82,15 @@ def explore_command(
             f"{len(models)} models and --data {len(data)} times: name it once for each model, in "
             "the same order"
         )
+    if metric is not None and not data:
+        raise SparnnError(f"--metric {metric}: there is nothing to evaluate; name --data as well")
+    names = [model.stem for model in models]
+    same = next((name for name in names if names.count(name) > 1), None)
+    if same is not None:
+        raise SparnnError(
+            f"two models are called {same}, and so would be their folders in {output}: rename one, "
+            "or look at them one after the other"
+        )
     grid = read_space(space)
     found = []
     for number, (model, inputs) in enumerate(zip(models, calibrate, strict=True)):
@@ -98,7 +107,7 @@ def explore_command(
             workers=workers,
             scheduler=scheduler,
             data=data[number] if data else None,
-            metric=metric,
+            metric=metric or "accuracy",
         )
         page = write_page(one, folder / "explore.html")
         if json != "-":

@@ -21,7 +21,8 @@ _GREY, _FRONT, _MEASURED = "#9aa5b1", "#2563eb", "#d9480f"
 
 
 def write_page(found: Exploration, path: Path) -> Path:
-    """Write the page: fronts, errors of the models, and for each point of the front its command."""
+    """Write the page: fronts, errors of the models, and for each point of the front its command,
+    as for those that were measured."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -29,16 +30,19 @@ def write_page(found: Exploration, path: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    rows = [
-        {
-            "text": Point.of(found.points[index]["point"]).text(),
-            "command": found.commands[index],
-            "model": found.points[index],
-            "simulated": found.simulated.get(index),
-            "synthesized": found.synthesized.get(index),
-        }
-        for index in found.front
-    ]
+    best, beside = (
+        [
+            {
+                "text": Point.of(found.points[index]["point"]).text(),
+                "command": found.commands[index],
+                "model": found.points[index],
+                "simulated": found.simulated.get(index),
+                "synthesized": found.synthesized.get(index),
+            }
+            for index in some
+        ]
+        for some in (found.front, found.beside)
+    )
     text = environment.get_template("explore.html").render(
         found=found,
         failed=sorted(found.failed.items(), key=lambda one: -one[1]),
@@ -47,7 +51,7 @@ def write_page(found: Exploration, path: Path) -> Path:
             for name, title in (*_AXES, *([("quality", found.metric)] if found.metric else []))
         ],
         errors={name: _summary(errors) for name, errors in found.errors().items() if errors},
-        rows=rows,
+        tables=[("The best", best), ("Measured beside them", beside)],
     )
     path.write_text(text, encoding="utf-8")
     return path

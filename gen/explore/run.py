@@ -11,6 +11,7 @@ from sparnn.gen.campaign.cluster import Cluster, Piece, cluster
 from sparnn.gen.campaign.store import Store, code_digest
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.evaluate.metrics import find_metric
+from sparnn.gen.graph.read import read_model
 from sparnn.gen.output.manifest import sha256
 
 from .front import front
@@ -29,6 +30,8 @@ _MODELS, _EVALUATED, _SIMULATED, _SYNTHESIZED = "models", "evaluated", "simulate
 _LOSS = "loss"
 #: Points of the front that are printed.
 _SHOWN = 10
+#: Points that are looked at, at most: some hours on two cores.
+_MOST = 1_000_000
 #: Seed of the order in which points are taken that are measured beside the front.
 _SEED = 1
 
@@ -43,7 +46,8 @@ class Exploration:
     front: indices of those that none dominates and that fit the board.
     failed: reason -> how many points have none.
     simulated, synthesized: index of a point -> what was measured.
-    commands: index of a point of the front -> the command that compiles for it.
+    commands: index of a point of the front, or of one measured beside it -> the command that
+        compiles for it.
     metric: by which points have a ``quality``; "" without an evaluation.
     """
 
@@ -78,6 +82,10 @@ class Exploration:
         if self.simulated:
             said = "all bit exact" if not wrong else f"{wrong} NOT bit exact"
             lines.append(f"simulated      {len(self.simulated)} points, {said}")
+        for kind, found in (("simulated", self.simulated), ("synthesized", self.synthesized)):
+            reasons = [one["reason"] for one in found.values() if "reason" in one]
+            if reasons:
+                lines.append(f"not {kind:<11}{len(reasons)} of these, the first: {reasons[0]}")
         lines += [f"best           {self.line(index)}" for index in self.front[:_SHOWN]]
         if len(self.front) > _SHOWN:
             lines.append(f"               and {len(self.front) - _SHOWN} more, see the page")
@@ -110,21 +118,31 @@ class Exploration:
         ]
         return {"cycles": cycles, "lut": luts}
 
+    @property
+    def beside(self) -> list[int]:
+        """Points that were measured and are not of the front."""
+        return [index for index in self.commands if index not in set(self.front)]
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
+        front, beside = (
+            [
+                dict(self.points[index])
+                | {"command": self.commands[index]}
+                | {"simulated": self.simulated.get(index)}
+                | {"synthesized": self.synthesized.get(index)}
+                for index in some
+            ]
+            for some in (self.front, self.beside)
+        )
         return {
             "model": self.model,
             "board": self.board,
             "points": len(self.points),
             "failed": dict(self.failed),
             "metric": self.metric,
-            "front": [
-                dict(self.points[index])
-                | {"command": self.commands[index]}
-                | {"simulated": self.simulated.get(index)}
-                | {"synthesized": self.synthesized.get(index)}
-                for index in self.front
-            ],
+            "front": front,
+            "measured_beside": beside,
             "simulated": len(self.simulated),
             "bit_exact": all(one.get("bit_exact", True) for one in self.simulated.values()),
             "synthesized": len(self.synthesized),
@@ -164,13 +182,17 @@ def explore(
 
     Raises
     ------
-    SparnnError: a folder of something else, no scheduler there, no point that holds the network.
+    SparnnError: a model that cannot be read, a folder of something else, no scheduler there, no
+        point that holds the network.
     """
-    model, calibrate = Path(model).resolve(), Path(calibrate).resolve()
-    what = {"code": code_digest(), "model": sha256(model), "calibrate": sha256(calibrate)}
-    store = Store(Path(output), "explore", what)
     if points is not None and trials is not None:
         raise SparnnError("--points draws from the grid and --trials searches it: leave one out")
+    drawn = [] if trials is not None else _drawn(space, points)
+    find_metric(metric)
+    model, calibrate = Path(model).resolve(), Path(calibrate).resolve()
+    read_model(model, calibrate)
+    what = {"code": code_digest(), "model": sha256(model), "calibrate": sha256(calibrate)}
+    store = Store(Path(output), "explore", what)
     board = space.board.name
     objectives: Sequence[str] = OBJECTIVES
     with cluster(workers, scheduler) as hands:
@@ -178,7 +200,6 @@ def explore(
             searching = (model, calibrate, space, trials, OBJECTIVES)
             found = searched(hands, store, _MODELS, *searching)
         else:
-            drawn = _drawn(space, points)
             found = _on_models(hands, store, model, calibrate, board, drawn)
         if data is not None:
             _evaluate(hands, store, model, calibrate, Path(data).resolve(), metric, found)
@@ -207,7 +228,8 @@ def explore(
             ]
             measured.append(dict(zip(some, hands.run(title, store, kind, pieces), strict=True)))
     commands = {
-        index: _command(store, model, calibrate, Point.of(good[index]["point"])) for index in best
+        index: _command(store, model, calibrate, Point.of(good[index]["point"]))
+        for index in dict.fromkeys([*best, *measured[0], *measured[1]])
     }
     said = "" if data is None else metric
     return Exploration(
@@ -217,10 +239,15 @@ def explore(
 
 def _drawn(space: Space, points: int | None) -> list[Point]:
     """The grid, or so many of its points."""
-    found = list(space.points())
-    if points is None or points >= len(found):
-        return found
-    return random.Random(_SEED).sample(found, points)
+    count = space.size if points is None else min(points, space.size)
+    if count > _MOST:
+        raise SparnnError(
+            f"the space has {space.size:,} points, and all of at most {_MOST:,} are looked at: "
+            "look at some of them with --points N or --trials N"
+        )
+    if count == space.size:
+        return list(space.points())
+    return [space.point(number) for number in random.Random(_SEED).sample(range(space.size), count)]
 
 
 def _on_models(
@@ -260,19 +287,24 @@ def _evaluate(
     """Give every point its ``quality`` and ``loss``, or the reason why it has none. What numbers a
     machine gives follows from a few of its values, so one point of each kind is evaluated."""
     better = find_metric(metric).better
+    own, _, function = metric.rpartition(":")
+    by = [sha256(data), function, sha256(Path(own)) if own else ""]
+    known_as = f"{Path(own).resolve()}:{function}" if own else metric
     kinds: dict[Point, list[dict[str, Any]]] = {}
     for one in found:
         if "reason" not in one:
             kinds.setdefault(Point.of(one["point"]).numbers_as, []).append(one)
     pieces = [
         Piece(
-            [sha256(data), metric, kind.as_dict()],
+            [*by, kind.as_dict()],
             evaluate_point,
-            (model, calibrate, data, metric, Point.of(group[0]["point"])),
+            (model, calibrate, data, known_as, Point.of(group[0]["point"])),
         )
         for kind, group in kinds.items()
     ]
     results = hands.run("Evaluating outputs", store, _EVALUATED, pieces)
+    if results and all("reason" in one for one in results):
+        raise SparnnError(f"--data {data}: {results[0]['reason']}")
     for group, result in zip(kinds.values(), results, strict=True):
         if "reason" not in result:
             value = result["quality"]
@@ -293,11 +325,10 @@ def _nothing(good: Sequence[Any], failed: Mapping[str, int], board: str) -> str:
     if good:
         least = min(good, key=lambda one: float(one["lut"]))
         return (
-            f"no point holds the network on {board}: the smallest one, {least['point']['values']}, "
-            f"{least['short']}; take another board, a pruned network or smaller machines"
+            f"no point holds the network on {board}: the smallest one, "
+            f"{Point.of(least['point']).text()}, does not fit, {least['short']}; "
+            "take another board, a pruned network or smaller machines"
         )
-    if not failed:
-        return "the space has no point; give each parameter of [grid] a value"
     most = max(failed, key=lambda reason: failed[reason])
     return f"no point of the space is a machine for this network; most often because: {most}"
 

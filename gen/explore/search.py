@@ -47,14 +47,18 @@ def searched(
             "--trials needs Optuna: pip install 'sparnn[explore]', or leave it out"
         ) from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    journal = JournalFileBackend(str(store.folder / "optuna.journal"))
-    study = optuna.create_study(
-        study_name=store.key("search", {"board": space.board.name, "axes": _axes(space)}),
-        storage=optuna.storages.JournalStorage(journal),
-        sampler=optuna.samplers.NSGAIISampler(population_size=_BATCH, seed=_SEED),
-        directions=["minimize"] * len(objectives),
-        load_if_exists=True,
-    )
+    journal = store.folder / "optuna.journal"
+    try:
+        study = optuna.create_study(
+            study_name=store.key("search", {"board": space.board.name, "axes": _axes(space)}),
+            storage=optuna.storages.JournalStorage(JournalFileBackend(str(journal))),
+            directions=["minimize"] * len(objectives),
+            load_if_exists=True,
+        )
+    except ValueError:  # also UnicodeDecodeError, JSONDecodeError
+        raise SparnnError(
+            f"{journal} cannot be read: remove it; what was found of its points stays"
+        ) from None
     axes: dict[str, optuna.distributions.BaseDistribution] = {
         name: optuna.distributions.CategoricalDistribution(choices)
         for name, choices in _axes(space).items()
@@ -72,6 +76,10 @@ def searched(
             known[point] = result
 
     before = [trial.params for trial in study.trials if trial.state.is_finished()]
+    # Another seed for a search that goes on: the same one would draw again what was drawn.
+    study.sampler = optuna.samplers.NSGAIISampler(
+        population_size=_BATCH, seed=_SEED + len(study.trials)
+    )
     look([_point(space, chosen) for chosen in before])
     for first in range(len(before), trials, _BATCH):
         asked = [study.ask(axes) for _ in range(min(_BATCH, trials - first))]

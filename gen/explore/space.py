@@ -1,6 +1,5 @@
 """The machines that are looked at, and what is done to the network: a grid from a TOML file."""
 
-import itertools
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
@@ -129,11 +128,18 @@ class Space:
 
     def points(self) -> Iterator[Point]:
         """All of them, in a fixed order."""
+        return map(self.point, range(self.size))
+
+    def point(self, number: int) -> Point:
+        """One of them, by its place in that order."""
         names = sorted(self.grid)
-        for prune, delta in itertools.product(self.prune, self.delta):
-            for values in itertools.product(*(self.grid[name] for name in names)):
-                pairs = tuple(zip(names, values, strict=True))
-                yield Point(self.machine, pairs, prune, delta)
+        axes = (self.prune, self.delta, *(self.grid[name] for name in names))
+        chosen: list[Any] = []
+        for axis in reversed(axes):
+            number, place = divmod(number, len(axis))
+            chosen.insert(0, axis[place])
+        prune, delta, *values = chosen
+        return Point(self.machine, tuple(zip(names, values, strict=True)), prune, delta)
 
 
 def read_space(path: Path | None) -> Space:
@@ -153,12 +159,12 @@ def read_space(path: Path | None) -> Space:
 
 
 def _space(name: str, content: Mapping[str, Any]) -> Space:
-    _known(name, content, _SECTIONS, "entries")
+    _known(name, content, _SECTIONS, "a space")
     machine = content.get("machine", "sparse")
-    if machine not in MACHINES:
+    if not isinstance(machine, str) or machine not in MACHINES:
         raise SparnnError(f"{name}: machine = {machine!r} is none of {', '.join(MACHINES)}")
     board = content.get("board", "ulx3s")
-    if board not in BOARDS:
+    if not isinstance(board, str) or board not in BOARDS:
         raise SparnnError(f"{name}: board = {board!r} is none of {', '.join(BOARDS)}")
     ranges = MACHINES[machine].RANGES
     grid = {}
@@ -177,6 +183,10 @@ def _space(name: str, content: Mapping[str, Any]) -> Space:
         if "delta" not in ranges:
             raise SparnnError(
                 f"{name}: [network] delta: a {machine} machine has none; leave it out"
+            )
+        if "delta" in grid:
+            raise SparnnError(
+                f"{name}: [grid] delta: with [network] delta all machines have it; leave it out"
             )
         delta = _numbers(name, "[network] delta", network["delta"], 0, 1e6)
     return Space(machine, BOARDS[board], grid, prune, delta)

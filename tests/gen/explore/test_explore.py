@@ -14,6 +14,10 @@ import onnxruntime as ort
 import pytest
 from support.onnx_builder import Graph
 
+from sparnn.gen.explore.page import write_page
+from sparnn.gen.explore.run import Exploration
+from sparnn.gen.explore.space import Point
+
 SPACE = """
 [grid]
 lanes = [1, 2, 3]
@@ -97,7 +101,13 @@ def test_a_killed_run_goes_on(arguments: list[str], tmp_path: Path) -> None:
     ("more", "said"),
     [
         (["--scheduler", "tcp://127.0.0.1:9"], "no Dask scheduler answers there"),
+        (["--scheduler", "tls://127.0.0.1:9"], "no Dask scheduler answers there"),
         (["--calibrate", "x.npz"], "1 models and --calibrate 2 times"),
+        (["model.onnx", "--calibrate", "x.npz"], "two models are called model"),
+        (["--metric", "mse"], "--metric mse: there is nothing to evaluate; name --data as well"),
+        (["--data", "x.npz", "--metric", "mad"], "--metric mad: use one of accuracy"),
+        (["--data", "x.npz", "--metric", "mse"], "x.npz: the data hold ['x'] and no target"),
+        (["--points", "3", "--trials", "3"], "leave one out"),
     ],
 )
 def test_refusals(arguments: list[str], tmp_path: Path, more: list[str], said: str) -> None:
@@ -114,6 +124,7 @@ def test_refusals(arguments: list[str], tmp_path: Path, more: list[str], said: s
     [
         ("lanes = [3]\npost_units = [2]", "no point of the space is a machine for this network"),
         ("lanes = [64]\nweight_bits = [16]\nactivation_bits = [16]", "holds the network on ulx3s"),
+        (f"rows = {list(range(64, 1024))}\ncolumns = {list(range(64, 1200))}", "1,090,560 points"),
     ],
 )
 def test_no_point_holds_the_network(
@@ -139,9 +150,64 @@ def test_a_search_goes_on(arguments: list[str], tmp_path: Path) -> None:
         (found,) = json.loads((tmp_path / "found.json").read_text())
         assert found["points"] + sum(found["failed"].values()) <= min(12, trials)
     assert found["points"] > 4
-    both = subprocess.run(
-        [*arguments, "--trials", "4", "--points", "4"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert both.returncode == 2
-    assert "leave one out" in both.stderr
+    (tmp_path / "found" / "optuna.journal").write_text("no journal\n")
+    broken = subprocess.run(
+        run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert broken.returncode == 2
+    assert "optuna.journal cannot be read: remove it" in broken.stderr
+
+
+def test_a_model_that_cannot_be_read(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("no model")
+    done = subprocess.run(
+        arguments, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert "model.onnx" in done.stderr
+    assert "no point of the space" not in done.stderr
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_corrected_metric_is_evaluated(arguments: list[str], tmp_path: Path) -> None:
+    """What a metric of one's own gave is not taken for what it gives after a change."""
+    metric = tmp_path / "own.py"
+    run = [*arguments, "--points", "2", "--workers", "1", "--json", "found.json"]
+    run += ["--data", "data.npz", "--metric", "own.py:share"]
+    for text, status in (("wrong", 2), ("0.25", 0), ("0.5", 0)):
+        metric.write_text(f"def share(outputs, data):\n    return {text}\n")
+        done = subprocess.run(
+            run, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == status, done.stderr
+        if status:
+            assert "share fails (NameError" in done.stderr
+        else:
+            (found,) = json.loads((tmp_path / "found.json").read_text())
+            assert {one["quality"] for one in found["front"]} == {float(text)}
+
+
+def test_points_without_a_measurement(tmp_path: Path) -> None:
+    """They are told with their reason, in the lines, the JSON and the page."""
+    values = {"lut": 5, "memory_bits": 8, "energy_nj": 1.0, "bram": 1, "short": ""}
+    points = [
+        {"point": Point("sparse", (("lanes", lanes),)).as_dict(), **values}
+        | {"cycles_per_step": 9.0 + lanes, "first_cycles": 9.0, "steady_cycles": 9.0 + lanes}
+        for lanes in (1, 2)
+    ]
+    measured = {"cycles_per_step": 11.0, "steps": 2, "sequences": 1, "bit_exact": True}
+    commands = {0: "sparnn compile a", 1: "sparnn compile b"}
+    failed = {"reason": "it hangs"}
+    one = Exploration(
+        "m.onnx", "ulx3s", points, [0], {}, {0: failed, 1: measured}, {1: {"lut": 4}}, commands
+    )
+    lines = "\n".join(one.lines())
+    assert "not simulated  1 of these, the first: it hangs" in lines
+    assert "not synthesized" not in lines
+    (beside,) = one.as_dict()["measured_beside"]
+    assert beside["simulated"] == measured
+    assert beside["command"] == "sparnn compile b"
+    page = write_page(one, tmp_path / "page.html").read_text()
+    assert "it hangs" in page
+    assert "Measured beside them" in page
+    assert "sparnn compile b" in page

@@ -27,6 +27,7 @@ def test_the_built_in_space():
     assert space.size >= 10_000
     groups = {point.placed_as for point in space.points()}
     assert len(groups) * 20 == space.size  # bits alone do not place anew
+    assert len({space.point(number) for number in range(space.size)}) == space.size
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,14 @@ def test_the_built_in_space():
         ("[network]\nprune = [1.0]", "from 0 to 0.99"),
         ("board = 'x'", "board = 'x' is none of"),
         ("machine = 'x'", "machine = 'x' is none of sparse, dense"),
+        ("board = []", "board = .. is none of"),
+        ("machine = ['sparse']", "machine = .'sparse'. is none of"),
         ("machine = 'dense'\n[network]\ndelta = [0]", "a dense machine has none"),
+        (
+            "[grid]\ndelta = [0]\n[network]\ndelta = [0]",
+            "with .network. delta all machines have it",
+        ),
+        ("x = 1", "x is unknown in a space; known: board"),
         ("lanes = [", "cannot be read"),
     ],
 )
