@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from sparnn.gen.boards import BOARDS
 from sparnn.gen.energy.predict import StepAccesses, step_accesses, step_energy
 from sparnn.gen.errors import SparnnError
-from sparnn.gen.estimate.boards import board_estimates
 from sparnn.gen.estimate.cycles import loop_cycles, run_cycles
+from sparnn.gen.fit.fit import shortage
+from sparnn.gen.fit.model import predict, unmeasured
 from sparnn.gen.graph.read import ReadModel, read_model
 from sparnn.gen.machines.backend import backend
 from sparnn.gen.machines.shared.placement import Placement
@@ -63,13 +65,15 @@ def _on_models(model: Path, calibrate: Path, board: str, point: Point) -> dict[s
     try:
         placed = _placed_with_bits(model, calibrate, point)
         config = _own(placed.config, point)
-        (on,) = board_estimates(config, [board])
+        # Of the board its FPGA alone counts: dense machines, which boards do not take, have areas.
+        unknown = unmeasured(config, BOARDS[board].target)
+        if unknown:
+            return one | {"reason": unknown}
+        area = predict(config, BOARDS[board].target)
         energy = step_energy(config, placed.accesses, NODE)
     except _REFUSALS as error:
         return one | {"reason": str(error)}
-    if on.unknown:
-        return one | {"reason": on.unknown}
-    needs = {name: round(value) for name, value in on.needs.items()}
+    needs = {name: round(value) for name, value in area.items()}
     bits = sum(
         count * entries * config.entry_bits(target)
         for target, (count, entries) in config.memories().items()
@@ -78,7 +82,11 @@ def _on_models(model: Path, calibrate: Path, board: str, point: Point) -> dict[s
         one
         | needs
         | placed.cycles
-        | {"memory_bits": bits, "mac_units": config.mac_units, "short": on.short}
+        | {
+            "memory_bits": bits,
+            "mac_units": config.mac_units,
+            "short": shortage(area, BOARDS[board].part),
+        }
         | {"energy_nj": energy / 1000}
     )
 

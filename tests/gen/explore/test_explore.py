@@ -14,6 +14,7 @@ import onnxruntime as ort
 import pytest
 from support.onnx_builder import Graph
 
+from sparnn.gen.explore.models import model_points
 from sparnn.gen.explore.page import write_page
 from sparnn.gen.explore.run import Exploration
 from sparnn.gen.explore.space import Point
@@ -185,6 +186,24 @@ def test_a_corrected_metric_is_evaluated(arguments: list[str], tmp_path: Path) -
         else:
             (found,) = json.loads((tmp_path / "found.json").read_text())
             assert {one["quality"] for one in found["front"]} == {float(text)}
+
+
+def test_dense_machines(arguments: list[str], tmp_path: Path) -> None:
+    """Those whose kind was measured have areas, whether or not a board takes them."""
+    values = {"lanes": 4, "width": 4, "banks": 1}
+    values |= {"gate_depth": 16, "operand_stage": 1, "post_stages": 2}
+    good, other = (
+        Point("dense", tuple(sorted((values | more).items())), prune)
+        for more, prune in (({}, 0.5), ({"gate_depth": 0}, 0.0))
+    )
+    files = tmp_path / "model.onnx", tmp_path / "x.npz"
+    (found,) = model_points(*files, "ulx3s", [good])
+    assert found["short"] == ""
+    assert found["mac_units"] == 16
+    assert 1000 < found["lut"] < 20000
+    assert found["energy_nj"] > 0
+    (found,) = model_points(*files, "ulx3s", [other])
+    assert found["reason"] == "no machine with gate_depth = 0 was measured on Lattice ECP5"
 
 
 def test_points_without_a_measurement(tmp_path: Path) -> None:
