@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 __all__ = ["DELAY", "QUIET", "Phases", "progress"]
 
@@ -108,7 +115,10 @@ class _Lines:
         while not finished.wait(QUIET):
             share = f" {100 * min(self.done / self.total, 1):.0f} %," if self.total else ""
             seconds = time.monotonic() - self.start
-            print(f"{self.title}:{share} {seconds:.0f} s", file=sys.stderr, flush=True)
+            left = ""
+            if self.total and 0 < self.done < self.total:
+                left = f", about {seconds * (self.total / self.done - 1):.0f} s left"
+            print(f"{self.title}:{share} {seconds:.0f} s{left}", file=sys.stderr, flush=True)
 
 
 class _Bar(_Lines):
@@ -122,6 +132,7 @@ class _Bar(_Lines):
             BarColumn(),
             TaskProgressColumn(),
             TimeElapsedColumn(),
+            TimeRemainingColumn(),
         )
         console = Console(stderr=True)
         # Standard output belongs to the caller: it may be JSON on its way to a file.

@@ -52,8 +52,8 @@ class Cluster:
         keys = [store.key(kind, one.content) for one in pieces]
         results = [store.get(kind, key) for key in keys]
         missing = [index for index, one in enumerate(results) if one is None]
-        with progress(title, sum(one.size for one in pieces)) as advance:
-            advance(sum(one.size for one in pieces) - sum(pieces[k].size for k in missing))
+        # Of what is not done: the time left follows from it.
+        with progress(title, sum(pieces[index].size for index in missing)) as advance:
             failed: dict[int, BaseException] = {}
 
             def take(futures: dict[Any, int]) -> None:

@@ -34,7 +34,9 @@ def test_short_work_leaves_no_trace(monkeypatch, capsys):
     assert captured.out == captured.err == ""
 
 
-@pytest.mark.parametrize(("total", "line"), [(4, "Working: 75 %, 0 s"), (None, "Working: 0 s")])
+@pytest.mark.parametrize(
+    ("total", "line"), [(4, "Working: 75 %, 0 s, about 0 s left"), (None, "Working: 0 s")]
+)
 def test_lines(quick, capsys, total, line):
     with progress("Working", total=total) as advance:
         advance(1)
