@@ -48,7 +48,7 @@ import "DPI-C" function void sparnn_count(input int number, input longint count)
 
 @dataclass(frozen=True)
 class PortCounts:
-    """One port of a memory, in all of its copies.
+    """A memory with the accesses of all of its ports, in all of its copies.
 
     Members
     -------
@@ -81,8 +81,8 @@ class PortCounts:
 class Accesses:
     """What the accesses of a machine's memories are counted by.
 
-    memories: without counts. numbers: of each, the numbers of its counters: copies, reads, fresh
-        reads, writes.
+    memories: without counts, in the order of their counters' numbers: copies, reads, fresh reads
+        and writes of the first, then of the second.
     """
 
     memories: tuple[PortCounts, ...]

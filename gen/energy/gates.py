@@ -119,9 +119,8 @@ def gates_verilog(
     return "\n".join([_FOR_VERILATOR, IMPORTS, rest, *models, *texts]), tuple(modules)
 
 
-def _map(folder: Path, verilog: str, liberty: Path, clock_gates: bool) -> None:
+def _map(work: Path, verilog: str, liberty: Path, clock_gates: bool) -> None:
     """Writes ``mapped.v`` and ``mapped.json``: standard cells, and memories as they are."""
-    work = folder
     (work / "sparnn.v").write_text(verilog, encoding="utf-8")
     (work / "macro.v").write_text(_MACRO, encoding="utf-8")
     (work / "cells.lib").write_bytes(liberty.read_bytes())

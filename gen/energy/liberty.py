@@ -121,9 +121,12 @@ def read_liberty(path: Path, *, wires: str = "") -> Library:
     try:
         text = path.read_text(encoding="utf-8", errors="replace")
         top = _parse(iter(_TOKEN.findall(_SKIPPED.sub(" ", text))))
-        library = next(top.of("library"))
-    except (OSError, StopIteration, IndexError) as error:
+        return _library(next(top.of("library")), wires)
+    except (OSError, StopIteration, IndexError, KeyError, ValueError) as error:
         raise SparnnError(f"{path} cannot be read as a Liberty file ({error!r})") from None
+
+
+def _library(library: _Group, wires: str) -> Library:
     scale = _capacitance_scale(library)
     templates = {one.arguments[0]: one for one in library.groups if one.kind.endswith("_template")}
     cells = {one.arguments[0]: _cell(one, scale, templates) for one in library.of("cell")}

@@ -93,7 +93,15 @@ def test_sum(library):
     assert found.flip_flops == 1
 
 
-@pytest.mark.parametrize("text", ["", "nothing at all"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "nothing at all",
+        "library (l) { capacitive_load_unit (1, mF); }",
+        "library (l) { cell (A) { area : wide; } }",
+    ],
+)
 def test_no_liberty(tmp_path, text):
     path = tmp_path / "no.lib"
     path.write_text(text, encoding="utf-8")
