@@ -1,5 +1,6 @@
 """`sparnn explore`: every point on models, then the best and a sample of the others measured."""
 
+import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from sparnn.gen.campaign.store import Store, code_digest
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.evaluate.metrics import find_metric
 from sparnn.gen.graph.read import read_model
+from sparnn.gen.onnx.reader import load_onnx
 from sparnn.gen.output.manifest import sha256
 
 from .front import front
@@ -20,7 +22,7 @@ from .models import model_points, placed_config
 from .search import searched
 from .space import Point, Space
 
-__all__ = ["OBJECTIVES", "Exploration", "explore"]
+__all__ = ["OBJECTIVES", "Exploration", "explore", "model_digest"]
 
 #: What is best where it is least.
 OBJECTIVES = ("cycles_per_step", "lut", "memory_bits", "energy_nj")
@@ -191,7 +193,7 @@ def explore(
     find_metric(metric)
     model, calibrate = Path(model).resolve(), Path(calibrate).resolve()
     read_model(model, calibrate)
-    what = {"code": code_digest(), "model": sha256(model), "calibrate": sha256(calibrate)}
+    what = {"code": code_digest(), "model": model_digest(model), "calibrate": sha256(calibrate)}
     store = Store(Path(output), "explore", what)
     board = space.board.name
     objectives: Sequence[str] = OBJECTIVES
@@ -235,6 +237,11 @@ def explore(
     return Exploration(
         model.name, board, good, best, failed, measured[0], measured[1], commands, said
     )
+
+
+def model_digest(model: Path) -> str:
+    """The hash of a model, its weights included where they are in a file of their own."""
+    return hashlib.sha256(load_onnx(model).SerializeToString(deterministic=True)).hexdigest()
 
 
 def _drawn(space: Space, points: int | None) -> list[Point]:
@@ -344,6 +351,6 @@ def _command(store: Store, model: Path, calibrate: Path, point: Point) -> str:
     delta = f" --delta {point.delta:g}" if point.delta is not None else ""
     return (
         f"sparnn compile {quote(str(model))} --calibrate {quote(str(calibrate))} "
-        f"--config {quote(str(file))}"
+        f"--config {quote(str(file.resolve()))}"
         f"{prune}{delta} -o out"
     )

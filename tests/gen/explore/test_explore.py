@@ -16,7 +16,7 @@ from support.onnx_builder import Graph
 
 from sparnn.gen.explore.models import model_points
 from sparnn.gen.explore.page import write_page
-from sparnn.gen.explore.run import Exploration
+from sparnn.gen.explore.run import Exploration, model_digest
 from sparnn.gen.explore.space import Point
 
 SPACE = """
@@ -168,6 +168,22 @@ def test_a_model_that_cannot_be_read(arguments: list[str], tmp_path: Path) -> No
     assert "model.onnx" in done.stderr
     assert "no point of the space" not in done.stderr
     assert not (tmp_path / "found").exists()
+
+
+def test_weights_beside_the_model(tmp_path: Path) -> None:
+    """Results are of the weights, wherever they are."""
+    g = Graph(5)
+    x = g.input("x", ["time", "batch", 4])
+    y, _ = g.recurrent("RNN", x, 4, 50)
+    g.output(g.squeeze(y, 1), "y")
+    model, weights = tmp_path / "model.onnx", tmp_path / "weights.bin"
+    onnx.save(g.model(), model, save_as_external_data=True, location=weights.name)
+    before, text = model_digest(model), model.read_bytes()
+    assert model_digest(model) == before
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-4] + content[4:8])
+    assert model_digest(model) != before
+    assert model.read_bytes() == text
 
 
 def test_a_corrected_metric_is_evaluated(arguments: list[str], tmp_path: Path) -> None:
