@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -59,8 +60,9 @@ class Cluster:
             def take(futures: dict[Any, int]) -> None:
                 for future, value in as_completed(futures, with_results=True, raise_errors=False):
                     index = futures[future]
-                    if future.status == "error":
-                        failed[index] = value[1]
+                    raised = _raised(future, value)
+                    if raised is not None:
+                        failed[index] = raised
                         continue
                     results[index] = value
                     store.put(kind, keys[index], value)
@@ -96,8 +98,9 @@ class Cluster:
             begin()
         for future, value in under_way:
             piece = waiting.pop(future)
-            if future.status == "error":
-                failed = failed or _told(value[1])
+            raised = _raised(future, value)
+            if raised is not None:
+                failed = failed or _told(raised)
             else:
                 yield piece, value
                 begin()
@@ -109,6 +112,14 @@ class Cluster:
         return self._client.submit(piece.function, *piece.arguments, pure=False)
 
 
+def _raised(future: Any, value: Any) -> BaseException | None:
+    """What a piece raised, or that it was cancelled; None where it has a result."""
+    if future.status == "error":
+        raised: BaseException = value[1]
+        return raised
+    return value if isinstance(value, CancelledError) else None
+
+
 def _was_killed(raised: BaseException) -> bool:
     from distributed import KilledWorker
 
@@ -117,6 +128,10 @@ def _was_killed(raised: BaseException) -> bool:
 
 def _told(raised: BaseException) -> BaseException:
     """What a piece raised, for the caller."""
+    if isinstance(raised, CancelledError):
+        return SparnnError(
+            "the Dask scheduler went away; what is done is kept: begin again when it is back"
+        )
     if not _was_killed(raised):
         return raised
     return SparnnError(

@@ -2,8 +2,11 @@
 
 import itertools
 import math
+import threading
+import time
 
 import pytest
+from distributed import LocalCluster
 
 from sparnn.gen.campaign.cluster import Piece, cluster
 from sparnn.gen.campaign.store import Store
@@ -50,3 +53,25 @@ def test_what_others_did_is_kept(tmp_path):
         found = hands.follow(itertools.chain([good[0], fails], itertools.repeat(good[1])), math.inf)
         with pytest.raises(ZeroDivisionError):
             assert {value for _, value in found} <= {1, 2}
+
+
+def test_a_scheduler_that_goes_away(tmp_path):
+    """What was done is kept; a sentence says what to do."""
+    store = Store(tmp_path / "found", "explore", {})
+    pieces = [Piece("done", eval, ("1",)), Piece("waits", eval, ("__import__('time').sleep(4)",))]
+
+    def close() -> None:
+        key = store.key("pieces", "done")
+        while store.get("pieces", key) is None:
+            time.sleep(0.05)
+        here.close()
+
+    with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as here:
+        closing = threading.Thread(target=close)
+        closing.start()
+        with (
+            pytest.raises(SparnnError, match="the Dask scheduler went away; what is done is kept"),
+            cluster(1, here.scheduler_address) as hands,
+        ):
+            hands.run("Waiting", store, "pieces", pieces)
+        closing.join()
