@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from sparnn.gen.bench.points import publish, spread
+from sparnn.gen.bench.points import gather, publish, spread
 from sparnn.gen.output.json_output import check_json
 
 from .bench import ListCommand, Seed, Steps, bench_app
@@ -111,7 +111,7 @@ def sharp_command(
         workers=workers,
         scheduler=scheduler,
     )
-    publish("Dense machines", list(points), json)
+    publish("Dense machines", gather(points, json), json)
 
 
 @bench_app.command("schedules", cls=ListCommand)
