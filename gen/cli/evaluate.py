@@ -7,7 +7,7 @@ import typer
 
 from sparnn.gen.output.json_output import check_json, write_json
 
-from .options import CompiledFolder, Json
+from .options import CompiledFolder, Json, PruneRows
 
 __all__ = ["evaluate_command", "report_command"]
 
@@ -61,6 +61,7 @@ def evaluate_command(
         float | None,
         typer.Option(min=0, max=1, metavar="P", help="Of a model: share of its weights."),
     ] = None,
+    prune_rows: PruneRows = None,
     sensitivity: Annotated[
         bool, typer.Option("--sensitivity", help="Quantize every tensor alone as well.")
     ] = False,
@@ -71,7 +72,9 @@ def evaluate_command(
     from sparnn.gen.evaluate.evaluate import compiled_folder, evaluate
 
     names = [name for name in backends.replace(",", " ").split() if name]
-    with compiled_folder(model, calibrate, config=config, prune=prune) as folder:
+    with compiled_folder(
+        model, calibrate, config=config, prune=prune, prune_rows=prune_rows
+    ) as folder:
         result = evaluate(folder, data, metric, backends=names, tensors=sensitivity)
     if json != "-":
         for line in result.lines():

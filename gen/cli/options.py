@@ -18,6 +18,7 @@ __all__ = [
     "Masks",
     "Model",
     "OutputFolder",
+    "PruneRows",
     "Scheduler",
     "SplitScales",
     "Steps",
@@ -64,6 +65,15 @@ Steps = Annotated[
         metavar="N",
         help="Steps that one run has room for: as many as the longest sequence has, where layers "
         "run backwards. Without it: 64, or as many as such a network's samples have.",
+    ),
+]
+PruneRows = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="K",
+        help="With --prune: rows in which weights become zero together, as lanes of K rows read "
+        "them; 1.",
     ),
 ]
 Width = Annotated[

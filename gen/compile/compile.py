@@ -20,6 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sparnn.gen.boards import BOARDS, SYSTEM_BOARDS
+from sparnn.gen.errors import SparnnError
 from sparnn.gen.estimate.boards import check_board
 from sparnn.gen.estimate.machine import estimate_machine
 from sparnn.gen.graph.cells import export_warnings
@@ -61,6 +62,7 @@ def compile_model(
     config: str | None = None,
     lanes: int | None = None,
     prune: float | None = None,
+    prune_rows: int | None = None,
     weight_bits: int | None = None,
     activation_bits: int | None = None,
     split_scales: bool | None = None,
@@ -88,7 +90,8 @@ def compile_model(
         :func:`~sparnn.gen.machines.presets.load_machine`. The memories of a machine from a preset
         are enlarged to what the network needs; a file is taken as it is. A machine that a board is
         too small for, by the prediction of ``sparnn estimate``, is refused.
-    prune: share of the weights to set to zero.
+    prune, prune_rows: share of the weights to set to zero, and rows in which they are so together,
+        see :func:`~sparnn.gen.network.prune.prune`; one by one.
     sqnr: decibels of signal to quantization noise that the outputs keep on the sample inputs, with
         the fewest bits that do. Without it the machine's widths stay where they give
         :data:`~sparnn.gen.quantize.widths.DEFAULT_DB`, else wider ones are taken. Bits that are
@@ -112,6 +115,8 @@ def compile_model(
     if bus is None and config in SYSTEM_BOARDS:
         bus = Bus.AXI.value
     around = bus_choice(bus, bus_bits)
+    if prune is None and prune_rows is not None:
+        raise SparnnError(f"--prune-rows {prune_rows}: say what share becomes zero, as --prune 0.6")
     way = parse_calibration(calibration)
     deltas = parse_delta(None if delta is None else str(delta), delta_sqnr)
     machine = load_machine(
@@ -132,7 +137,7 @@ def compile_model(
     machine = with_whole_blocks(machine, _sizes(read), config)
     with phase("Quantizing"):
         widths = choose_widths(
-            [(_pruned(one.network, prune), one.sequences) for one in read.parts],
+            [(_pruned(one.network, prune, prune_rows), one.sequences) for one in read.parts],
             Wanted.of(machine, named_widths(config), sqnr, weight_bits, activation_bits),
             split_scales=machine.split_scales == 1,
             calibration=way,
@@ -167,6 +172,7 @@ def compile_model(
         "config": config_option(config),
         "lanes": lanes,
         "prune": prune,
+        **({} if prune_rows is None else {"prune_rows": prune_rows}),
         "weight_bits": weight_bits,
         "activation_bits": activation_bits,
         "split_scales": split_scales,
@@ -201,5 +207,5 @@ def _model_lines(read: ReadModel) -> tuple[str, ...]:
     )
 
 
-def _pruned(network: FloatNetwork, share: float | None) -> FloatNetwork:
-    return network if share is None else prune_network(network, share)
+def _pruned(network: FloatNetwork, share: float | None, rows: int | None) -> FloatNetwork:
+    return network if share is None else prune_network(network, share, rows or 1)

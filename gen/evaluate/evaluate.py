@@ -135,7 +135,12 @@ def evaluate(
 
 @contextmanager
 def compiled_folder(
-    model: Path, calibrate: Path | None, *, config: str | None = None, prune: float | None = None
+    model: Path,
+    calibrate: Path | None,
+    *,
+    config: str | None = None,
+    prune: float | None = None,
+    prune_rows: int | None = None,
 ) -> Iterator[Path]:
     """The folder itself, or one that a model is compiled into and that goes afterwards.
 
@@ -144,7 +149,7 @@ def compiled_folder(
     SparnnError: a model without sample inputs, or a folder with options of a model.
     """
     if model.is_dir():
-        if any(one is not None for one in (calibrate, config, prune)):
+        if any(one is not None for one in (calibrate, config, prune, prune_rows)):
             raise SparnnError(
                 f"{model} is compiled already: leave out --calibrate, --config and --prune, or "
                 "give the model"
@@ -156,8 +161,9 @@ def compiled_folder(
             f"{model} is a model, which is compiled first: give sample inputs as --calibrate X.npz"
         )
     with tempfile.TemporaryDirectory(prefix="sparnn-") as place:
-        compile_model(model, calibrate, Path(place) / "out", config=config, prune=prune)
-        yield Path(place) / "out"
+        out = Path(place) / "out"
+        compile_model(model, calibrate, out, config=config, prune=prune, prune_rows=prune_rows)
+        yield out
 
 
 def layers_of(folder: Path, data: Path) -> tuple[list[LayerQuality], list[TensorSaturation]]:

@@ -88,6 +88,7 @@ def _compiled(model: Path, calibrate: Path, point: Point) -> Iterator[Path]:
             out,
             config=str(machine),
             prune=point.prune or None,
+            prune_rows=point.rows if point.prune else None,
             delta=point.delta,
         )
         yield out

@@ -213,6 +213,7 @@ def _fitted(
         part,
         0.0 if point.delta is None and machine.delta else point.delta,
         point.prune,
+        point.rows,
         machine.weight_bits,
         machine.activation_bits,
         machine.split_scales == 1,
@@ -231,12 +232,13 @@ def _quantized(
     part: int,
     delta: float | None,
     prune: float,
+    rows: int,
     weight_bits: int,
     activation_bits: int,
     split_scales: bool,
 ) -> tuple[Fitted, Activity]:
     one = _read(model, calibrate).parts[part]
-    network = prune_network(one.network, prune) if prune else one.network
+    network = prune_network(one.network, prune, rows) if prune else one.network
     fitted = quantize_best(
         network, one.sequences, weight_bits, activation_bits, split_scales=split_scales
     )

@@ -253,8 +253,9 @@ def _drawn(space: Space, points: int | None) -> list[Point]:
             "look at some of them with --points N or --trials N"
         )
     if count == space.size:
-        return list(space.points())
-    return [space.point(number) for number in random.Random(_SEED).sample(range(space.size), count)]
+        return list(dict.fromkeys(space.points()))
+    numbers = random.Random(_SEED).sample(range(space.size), count)
+    return list(dict.fromkeys(map(space.point, numbers)))
 
 
 def _on_models(
@@ -348,6 +349,7 @@ def _command(store: Store, model: Path, calibrate: Path, point: Point) -> str:
     file = folder / f"{store.key('machine', point.as_dict())}.toml"
     file.write_text(text, encoding="utf-8")
     prune = f" --prune {point.prune:g}" if point.prune else ""
+    prune += f" --prune-rows {point.rows}" if point.rows > 1 else ""
     delta = f" --delta {point.delta:g}" if point.delta is not None else ""
     return (
         f"sparnn compile {quote(str(model))} --calibrate {quote(str(calibrate))} "

@@ -16,7 +16,7 @@ __all__ = ["searched"]
 #: Points that are asked for before any of them is known.
 _BATCH = 50
 _SEED = 1
-_PRUNE, _DELTA = "[network] prune", "[network] delta"
+_PRUNE, _ROWS, _DELTA = "[network] prune", "[network] rows", "[network] delta"
 
 
 def searched(
@@ -96,9 +96,10 @@ def searched(
 
 def _axes(space: Space) -> dict[str, tuple[float | None, ...]]:
     """Name -> choices of everything that differs between points."""
-    return {**space.grid, _PRUNE: space.prune, _DELTA: space.delta}
+    return {**space.grid, _PRUNE: space.prune, _ROWS: space.rows, _DELTA: space.delta}
 
 
 def _point(space: Space, chosen: Mapping[str, Any]) -> Point:
     values = tuple(sorted((name, chosen[name]) for name in space.grid))
-    return Point(space.machine, values, chosen[_PRUNE], chosen[_DELTA])
+    prune = chosen[_PRUNE]
+    return Point(space.machine, values, prune, chosen[_ROWS] if prune else 1, chosen[_DELTA])

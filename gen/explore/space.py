@@ -3,7 +3,7 @@
 import math
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ BITS = {"weight_bits": 8, "activation_bits": 8}
 NUMBERS = frozenset({"weight_bits", "activation_bits", "split_scales", "clip"})
 
 _SECTIONS = {"machine", "board", "grid", "network"}
-_NETWORK = ("prune", "delta")
+_NETWORK = ("prune", "rows", "delta")
 
 DEFAULT_SPACE = """\
 machine = "sparse"
@@ -47,13 +47,14 @@ class Point:
     Members
     -------
     values: parameters of the machine that are not its defaults.
-    prune: share of the weights that become zero.
+    prune: share of the weights that become zero. rows: in which they do so together.
     delta: threshold of differences; None: the machine sees the activations themselves.
     """
 
     machine: str
     values: tuple[tuple[str, int], ...]
     prune: float = 0.0
+    rows: int = 1
     delta: float | None = None
 
     def config(self) -> MachineConfig:
@@ -78,19 +79,20 @@ class Point:
         bits = {"weight_bits": weights, "activation_bits": activations}
         kept = [pair for pair in self.values if pair[0] not in AREA_ONLY]
         values = tuple(sorted([*kept, *bits.items()]))
-        return Point(self.machine, values, self.prune, self.delta)
+        return replace(self, values=values)
 
     @property
     def numbers_as(self) -> "Point":
         """The same for all points whose machines give the same outputs."""
         kept = tuple(pair for pair in self.values if pair[0] in NUMBERS)
-        return Point(self.machine, kept, self.prune, self.delta)
+        return replace(self, values=kept)
 
     def text(self) -> str:
         """For people."""
         said = [f"{name} = {value}" for name, value in self.values]
         if self.prune:
-            said.append(f"pruned {self.prune:.0%}")
+            blocks = f" in blocks of {self.rows} rows" if self.rows > 1 else ""
+            said.append(f"pruned {self.prune:.0%}{blocks}")
         if self.delta is not None:
             said.append(f"delta {self.delta:g}")
         return ", ".join(said) or "the machine as it is by default"
@@ -103,7 +105,7 @@ class Point:
     def of(content: Mapping[str, Any]) -> "Point":
         """From :meth:`as_dict`."""
         values = tuple(sorted(content["values"].items()))
-        return Point(content["machine"], values, content["prune"], content["delta"])
+        return Point(**dict(content) | {"values": values})
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Space:
 
     Members
     -------
-    grid: parameter of the machine -> its values. prune, delta: of the network.
+    grid: parameter of the machine -> its values. prune, rows, delta: of the network.
     board: whose FPGA and clock areas and times are of.
     """
 
@@ -120,26 +122,29 @@ class Space:
     board: Board
     grid: Mapping[str, tuple[int, ...]]
     prune: tuple[float, ...] = (0.0,)
+    rows: tuple[int, ...] = (1,)
     delta: tuple[float | None, ...] = (None,)
 
     @property
     def size(self) -> int:
-        return math.prod(map(len, self.grid.values())) * len(self.prune) * len(self.delta)
+        own = len(self.prune) * len(self.rows) * len(self.delta)
+        return own * math.prod(map(len, self.grid.values()))
 
     def points(self) -> Iterator[Point]:
-        """All of them, in a fixed order."""
+        """All of them, in a fixed order; what is not pruned comes once for each of ``rows``."""
         return map(self.point, range(self.size))
 
     def point(self, number: int) -> Point:
         """One of them, by its place in that order."""
         names = sorted(self.grid)
-        axes = (self.prune, self.delta, *(self.grid[name] for name in names))
+        axes = (self.prune, self.rows, self.delta, *(self.grid[name] for name in names))
         chosen: list[Any] = []
         for axis in reversed(axes):
             number, place = divmod(number, len(axis))
             chosen.insert(0, axis[place])
-        prune, delta, *values = chosen
-        return Point(self.machine, tuple(zip(names, values, strict=True)), prune, delta)
+        prune, rows, delta, *values = chosen
+        pairs = tuple(zip(names, values, strict=True))
+        return Point(self.machine, pairs, prune, rows if prune else 1, delta)
 
 
 def read_space(path: Path | None) -> Space:
@@ -172,11 +177,8 @@ def _space(name: str, content: Mapping[str, Any]) -> Space:
     _known(name, grid_section, set(ranges), "[grid]")
     _known(name, network, set(_NETWORK), "[network]")
     for key, values in grid_section.items():
-        low, high = ranges[key]
-        numbers = _numbers(name, f"[grid] {key}", values, low, high)
-        if any(value != int(value) for value in numbers):
-            raise SparnnError(f"{name}: [grid] {key} = {values} has to be whole numbers")
-        grid[key] = tuple(int(value) for value in numbers)
+        grid[key] = _whole(name, f"[grid] {key}", values, *ranges[key])
+    rows = _whole(name, "[network] rows", network.get("rows", [1]), 1, 1024)
     prune = _numbers(name, "[network] prune", network.get("prune", [0.0]), 0, 0.99)
     delta: tuple[float | None, ...] = (None,)
     if "delta" in network:
@@ -189,7 +191,14 @@ def _space(name: str, content: Mapping[str, Any]) -> Space:
                 f"{name}: [grid] delta: with [network] delta all machines have it; leave it out"
             )
         delta = _numbers(name, "[network] delta", network["delta"], 0, 1e6)
-    return Space(machine, BOARDS[board], grid, prune, delta)
+    return Space(machine, BOARDS[board], grid, prune, rows, delta)
+
+
+def _whole(name: str, what: str, values: Any, low: float, high: float) -> tuple[int, ...]:
+    numbers = _numbers(name, what, values, low, high)
+    if any(value != int(value) for value in numbers):
+        raise SparnnError(f"{name}: {what} = {values} has to be whole numbers")
+    return tuple(int(value) for value in numbers)
 
 
 def _known(name: str, section: Any, known: set[str], what: str) -> None:

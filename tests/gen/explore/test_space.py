@@ -22,6 +22,16 @@ def test_every_combination_once(tmp_path):
     assert Point.of(points[3].as_dict()) == points[3]
 
 
+def test_blocks_matter_to_what_is_pruned(tmp_path):
+    path = tmp_path / "space.toml"
+    path.write_text("network = {prune = [0, 0.5], rows = [1, 4]}\ngrid = {lanes = [2]}")
+    points = list(read_space(path).points())
+    assert [(point.prune, point.rows) for point in points] == [(0, 1), (0, 1), (0.5, 1), (0.5, 4)]
+    assert points[0] == points[1]
+    assert points[3].text().endswith("pruned 50% in blocks of 4 rows")
+    assert Point.of(points[3].as_dict()) == points[3]
+
+
 def test_the_built_in_space():
     space = read_space(None)
     assert space.size >= 10_000
@@ -39,6 +49,7 @@ def test_the_built_in_space():
         ("[grid]\nlanes = [0]", "one or more numbers from 1 to 1024"),
         ("[grid]\nlanes = [1.5]", "whole numbers"),
         ("[network]\nprune = [1.0]", "from 0 to 0.99"),
+        ("[network]\nrows = [2.5]", "whole numbers"),
         ("board = 'x'", "board = 'x' is none of"),
         ("machine = 'x'", "machine = 'x' is none of sparse, dense"),
         ("board = []", "board = .. is none of"),

@@ -35,6 +35,34 @@ def test_exactly_the_smallest(units: int, inputs: int, fraction: float, seed: in
             assert np.abs(old[~kept]).max() <= np.abs(old[kept]).min()
 
 
+@given(
+    st.sampled_from([1, 3, 4]),
+    st.integers(1, 5),
+    st.integers(1, 4),
+    st.integers(1, 9),
+    st.integers(0, 9),
+)
+def test_blocks_of_rows(gates: int, units: int, columns: int, rows: int, seed: int) -> None:
+    """Row by row, the gates of a unit first: weights of a column in so many rows stand together."""
+    w = np.random.default_rng(seed).normal(size=(gates, units, columns))
+    kind, activation = {1: ("rnn", "tanh"), 3: ("gru", ""), 4: ("lstm", "")}[gates]
+    zeros = np.zeros((gates, units))
+    layer = FloatLayer("a", kind, activation, w, np.ones((gates, units, units)), zeros, zeros)
+    pruned = prune(FloatNetwork((layer,)), 0.5, rows).layers[0].w_x
+    order = [(gate, unit) for unit in range(units) for gate in range(gates)]
+    blocks = [
+        [(*place, column) for place in order[first : first + rows]]
+        for first in range(0, len(order), rows)
+        for column in range(columns)
+    ]
+    smallest = sorted(blocks, key=lambda block: sum(abs(w[place]) for place in block))
+    zero = smallest[: round(0.5 * len(blocks))]
+    expected = w.copy()
+    for place in (place for block in zero for place in block):
+        expected[place] = 0
+    assert np.array_equal(pruned, expected)
+
+
 def test_zeros_count_first() -> None:
     w = np.array([[0.0, 0.0, 3.0], [1.0, -2.0, 4.0]])
     network = rnn(w, np.ones((2, 2)))
@@ -68,3 +96,8 @@ def test_a_small_head_stays(name: str, zeros: list[int]) -> None:
 def test_refused(fraction: float) -> None:
     with pytest.raises(SparnnError, match=r"prune = .* is outside 0 to 1"):
         prune(rnn(np.ones((1, 1)), np.ones((1, 1))), fraction)
+
+
+def test_a_block_has_a_row() -> None:
+    with pytest.raises(SparnnError, match="prune_rows = 0"):
+        prune(rnn(np.ones((1, 1)), np.ones((1, 1))), 0.5, 0)
