@@ -105,6 +105,13 @@ CONFIGURATIONS: Sequence[Mapping[str, int]] = (
     {"lanes": 16, "width": 2, "post_units": 1, "max_v": 16, **_SMALL},
     {"lanes": 8, **_EIGHT, "post_units": 1, "max_v": 8, "chunk": 32, **_SMALL},
     {"lanes": 8, "width": 4, "masks": 0, "post_units": 4, "max_v": 2, **_SMALL},
+    # Short chunks without masks.
+    {"lanes": 24, "masks": 0, "chunk": 16, "weight_bits": 4, **_SMALL, "columns": 512},
+    {"lanes": 8, **_EIGHT, "masks": 0, "chunk": 16, "weight_bits": 4, **_SMALL, "columns": 512},
+    {"lanes": 16, "masks": 0, "post_units": 4, "max_v": 4, "chunk": 16, **_SMALL},
+    {"lanes": 8, "masks": 0, "weight_bits": 6, **_SMALL, **_ROWS},
+    {"lanes": 4, "width": 2, "masks": 0, "chunk": 16, "activation_bits": 12, **_SMALL},
+    {"lanes": 16, "width": 4, "masks": 0, "chunk": 64, "weight_bits": 4, **_SMALL},
 )
 
 #: The same for iCE40 UP.
