@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from sparnn.gen.bench.padding_table import padding_table
+
 Sparnn = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -87,3 +89,12 @@ def test_directions_and_blocks(sparnn: Sparnn) -> None:
     dense = cycles()
     assert dense < cycles("--directions", "2") < 2 * dense
     assert cycles("--density", "0.25") < 0.8 * dense
+
+
+def test_padding_table() -> None:
+    points = [
+        {"macs": 1024, "hidden": hidden, "gain": gain} for hidden, gain in ((64, 1.0), (100, 1.2))
+    ]
+    (row,) = padding_table(points, "2026-01-01")["rows"]
+    assert (row["size"], row["units"]) == ("1K", 100)
+    assert (round(row["most"]), round(row["mean"])) == (20, 10)
