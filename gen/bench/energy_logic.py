@@ -1,4 +1,4 @@
-"""`sparnn bench energy-logic`: what gates of ours and EIE take for a small layer (docs/energy.md).
+"""`sparnn bench energy-logic`: what gates of ours and EIE take for a layer (docs/energy.md).
 
 One lane, one cluster and the top are gates, the rest is Verilog, all of it runs the layer; the
 outputs are compared. Each part counts as often as it stands in the machine.
@@ -39,7 +39,8 @@ class LogicPoint:
 
     Members
     -------
-    cells: the library. cycles: of the window.
+    v: lanes that share a row, of ours. steps: of the sequence.
+    cells: the library. begin, cycles: the window.
     useful_macs: in as many cycles, by the whole run's mean.
     lanes: multipliers.
     parts: of each module its copies, flip-flops and picojoules a multiplier and cycle.
@@ -51,12 +52,15 @@ class LogicPoint:
 
     design: str
     lanes: int
+    v: int | None
     hidden: int
+    steps: int
     seed: int
     clock_gates: bool
     bit_exact: bool
     cells: str
     run_cycles: int
+    begin: int
     cycles: int
     useful_macs: float
     parts: Mapping[str, Mapping[str, float]]
@@ -140,12 +144,15 @@ def _point(
     return LogicPoint(
         design=design,
         lanes=lanes,
+        v=v if design in OPTIONS else None,
         hidden=comparison.network.layers[0].units,
+        steps=len(comparison.x),
         seed=comparison.seed,
         clock_gates=how["clock_gates"],
         bit_exact=same,
         cells=library.name,
         run_cycles=run_cycles,
+        begin=how["begin"],
         cycles=cycles,
         useful_macs=useful,
         parts={name: _part(copies, one, lanes, cycles) for name, (copies, one) in energies.items()},

@@ -172,6 +172,7 @@ def _accesses(points: Points) -> dict[str, Any]:
 def logic_table(points: Points) -> dict[str, Any]:
     """Points of `sparnn bench energy-logic`."""
     first = points[0]
+    v = next((point["v"] for point in points if point["v"] is not None), 1)
     rows = [
         {
             "design": point["design"] + (", clock gates" if point["clock_gates"] else ""),
@@ -191,7 +192,8 @@ def logic_table(points: Points) -> dict[str, Any]:
     return {
         "provenance": {
             "command": f"sparnn bench energy-logic --macs {first['lanes']} "
-            f"--hidden {first['hidden']} --liberty FILE [--clock-gates]",
+            f"--hidden {first['hidden']} --v {v} --steps {first['steps']} "
+            f"--begin {first['begin']} --liberty FILE [--clock-gates]",
             "date": datetime.date.today().isoformat(),
             "note": f"cells {first['cells']}, {first['cycles']:,} cycles",
         },
@@ -212,9 +214,10 @@ def logic_table(points: Points) -> dict[str, Any]:
 
 
 def together(points: Points, logic: Points) -> dict[str, Any]:
-    """Memories of the large machines and logic of the small ones, a useful MAC, at 45 nm.
+    """Memories and logic, a useful MAC, at 45 nm.
 
-    Clock pins are of a multiplier and cycle, so they count by the large machine's cycles.
+    Clock pins are of a multiplier and cycle, so they count by the cycles of the run whose memories
+    were counted.
     """
     gates = {(one["design"], one["clock_gates"]): one for one in logic}
     rows = []
