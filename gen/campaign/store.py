@@ -12,7 +12,7 @@ from sparnn.sim.verilator.cache import sources
 
 __all__ = ["Store", "code_digest"]
 
-_VERSION = 1
+_VERSION = 2
 #: Of names of files that are being written.
 _ASIDE = ".new-"
 
@@ -57,16 +57,17 @@ class Store:
         return hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def get(self, kind: str, key: str) -> Any | None:
-        """What is there; None where it is not."""
+        """What is there; None where it is not, or where a file is damaged."""
         try:
-            return json.loads((self.folder / kind / f"{key}.json").read_text(encoding="utf-8"))
+            found = json.loads((self.folder / kind / f"{key}.json").read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             return None
+        return found["result"] if isinstance(found, dict) and found.get("of") == key else None
 
     def put(self, kind: str, key: str, content: Any) -> None:
         folder = self.folder / kind
         folder.mkdir(exist_ok=True)
-        _write(folder / f"{key}.json", content)
+        _write(folder / f"{key}.json", {"of": key, "result": content})
 
 
 def _write(path: Path, content: Any) -> None:

@@ -29,8 +29,10 @@ def test_a_shared_folder(tmp_path):
     plain = tmp_path / "plain"
     plain.touch()
     assert file.stat().st_mode == plain.stat().st_mode
-    file.write_text("[1")
-    assert store.get("models", "a") is None
+    whole = file.read_text()
+    for damaged in ("[1", "5", "[]", '{"result": [1]}', whole.replace('"a"', '"b"')):
+        file.write_text(damaged)
+        assert store.get("models", "a") is None
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / ".new-1-2").touch()  # of one that begins at the same time
     Store(tmp_path / "other", "explore", {})
