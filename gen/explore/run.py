@@ -8,6 +8,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
+from sparnn.gen.boards import BOARDS
 from sparnn.gen.campaign.cluster import Cluster, Piece, cluster
 from sparnn.gen.campaign.store import Store, code_digest
 from sparnn.gen.errors import SparnnError
@@ -99,10 +100,15 @@ class Exploration:
         point = Point.of(one["point"])
         quality = f"{self.metric} {one['quality']:.4g}, " if self.metric else ""
         return (
-            f"{one['cycles_per_step']:,.0f} cycles a step, {one['lut']:,} LUT, "
+            f"{one['cycles_per_step']:,.0f} cycles ({self.us(one):.3g} µs) a step, "
+            f"{one['lut']:,} LUT, "
             f"{one['memory_bits'] / 8192:,.0f} KB, {one['energy_nj']:,.3g} nJ, {quality}"
             f"{point.text()}"
         )
+
+    def us(self, one: Mapping[str, Any]) -> float:
+        """Microseconds a step of a point, at the board's clock."""
+        return float(one["cycles_per_step"]) / BOARDS[self.board].machine_mhz
 
     def errors(self) -> dict[str, list[float]]:
         """Model over measurement, less one: of cycles and of LUTs."""
