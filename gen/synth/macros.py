@@ -2,14 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from sparnn.gen.errors import SparnnError
+from sparnn.gen.machines.bus import BusChoice, bus_choice
 from sparnn.gen.output.folder import written_aside
 from sparnn.gen.output.manifest import MANIFEST, file_hashes, manifest_text, read_manifest
+from sparnn.hdl.bus.top import BUS_MODULE
 from sparnn.hdl.emit import TOP_MODULE, machine_config, machine_verilog
 from sparnn.hdl.machine import MachineConfig
 from sparnn.hdl.macros import MemoryMacro, separate_memories
@@ -22,6 +25,7 @@ from .memories import ARRAY
 __all__ = [
     "LEAST_BITS",
     "MacroMachine",
+    "harsh",
     "harsh_verilog",
     "macro_file",
     "macro_machine",
@@ -31,7 +35,9 @@ __all__ = [
 LEAST_BITS = 512
 """Smaller memories are flip-flops, unless another limit is given."""
 
-MACHINE, MODELS, LIST = "sparnn.v", "sparnn_memories.v", "memories.json"
+MACHINE, WRAPPER = "sparnn.v", f"{BUS_MODULE}.v"
+MODELS, LIST = "sparnn_memories.v", "memories.json"
+_TOPS = {MACHINE: TOP_MODULE, WRAPPER: BUS_MODULE}
 
 #: A register and its initial value.
 _START = re.compile(r"^(  reg (?:\[\d+:0\] )?\S+ +=) (\d+'[hdb][0-9a-f]+);", re.MULTILINE)
@@ -39,16 +45,17 @@ _START = re.compile(r"^(  reg (?:\[\d+:0\] )?\S+ +=) (\d+'[hdb][0-9a-f]+);", re.
 
 @dataclass(frozen=True)
 class MacroMachine:
-    """A machine in two Verilog texts.
+    """A machine, and the wrapper of a bus where it has one.
 
     Members
     -------
-    machine: modules that place memories. models: the memories' modules, for simulation.
+    texts: Verilog by the file's name: modules that place memories.
+    models: the memories' modules, for simulation.
     placed: each place of a memory: its module, where it stands, how often, and its ports.
-    left: arrays of at least so many bits that stay in ``machine``.
+    left: arrays of at least so many bits that stay in ``texts``.
     """
 
-    machine: str
+    texts: Mapping[str, str]
     models: str
     placed: tuple[dict[str, Any], ...]
     left: tuple[dict[str, Any], ...]
@@ -70,17 +77,22 @@ class MacroMachine:
             )
 
 
-def macro_machine(config: MachineConfig, least_bits: int = LEAST_BITS) -> MacroMachine:
-    """The machine with each memory of at least so many bits as an instance.
+def macro_machine(
+    config: MachineConfig, least_bits: int = LEAST_BITS, around: BusChoice | None = None
+) -> MacroMachine:
+    """The machine, and what is ``around`` it, with memories of at least so many bits as instances.
 
     Reads and writes of weights and masks never meet where the host fills them; where they come from
     external memory they do.
     """
     with separate_memories(least_bits, alone=not config.stream_bits) as kinds:
-        machine = machine_verilog(config)
+        texts = {MACHINE: machine_verilog(config)}
+        if around is not None:
+            texts[WRAPPER] = _wrapper(around, config)
     by_name = {kind.name: kind for kind in kinds}
     placed, left = [], []
-    for module, copies, inside, body in instances(machine, TOP_MODULE):
+    modules = (one for name, text in texts.items() for one in instances(text, _TOPS[name]))
+    for module, copies, inside, body in modules:
         for name, kind in inside:
             if kind in by_name:
                 placed.append(_row(by_name[kind], module, name, copies))
@@ -90,7 +102,13 @@ def macro_machine(config: MachineConfig, least_bits: int = LEAST_BITS) -> MacroM
                 row = {"in": module, "name": name.lstrip("\\"), "copies": copies}
                 left.append(row | {"words": size[0], "bits": size[1]})
     models = "\n".join(kind.verilog() for kind in sorted(kinds))
-    return MacroMachine(machine, models, tuple(placed), tuple(left))
+    return MacroMachine(texts, models, tuple(placed), tuple(left))
+
+
+def _wrapper(around: BusChoice, config: MachineConfig) -> str:
+    with tempfile.TemporaryDirectory(prefix="sparnn-") as place:
+        around.write(Path(place), config)
+        return (Path(place) / WRAPPER).read_text(encoding="utf-8")
 
 
 def _row(kind: MemoryMacro, module: str, name: str, copies: int) -> dict[str, Any]:
@@ -98,8 +116,8 @@ def _row(kind: MemoryMacro, module: str, name: str, copies: int) -> dict[str, An
 
 
 def write_macros(folder: Path, output: Path, least_bits: int = LEAST_BITS) -> list[str]:
-    """Write the machine of a folder with its memories apart: ``sparnn.v``, ``sparnn_memories.v``,
-    ``memories.json`` and a manifest. Lines for the user.
+    """Write the machine of a folder with its memories apart: ``sparnn.v``, ``sparnn_bus.v`` where
+    it has one, ``sparnn_memories.v``, ``memories.json`` and a manifest. Lines for the user.
 
     Raises
     ------
@@ -107,13 +125,13 @@ def write_macros(folder: Path, output: Path, least_bits: int = LEAST_BITS) -> li
     """
     if output.absolute() == folder.absolute():
         raise SparnnError(f"-o {output} is the folder that is read: name another one")
-    config = _config(folder)
+    config, around = _machine(folder)
     with progress("Writing Verilog, memories apart"):
-        found = macro_machine(config, least_bits)
+        found = macro_machine(config, least_bits, around)
     content = {"least_bits": least_bits, "memories": found.placed, "left": found.left}
     with written_aside(output) as aside:
-        (aside / MACHINE).write_text(found.machine, encoding="utf-8")
-        (aside / MODELS).write_text(found.models, encoding="utf-8")
+        for name, verilog in (*found.texts.items(), (MODELS, found.models)):
+            (aside / name).write_text(verilog, encoding="utf-8")
         (aside / LIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         text = manifest_text(
             command="macros",
@@ -125,12 +143,16 @@ def write_macros(folder: Path, output: Path, least_bits: int = LEAST_BITS) -> li
     return [*found.lines(), f"written        {output}"]
 
 
+def harsh(verilog: str) -> str:
+    """With registers that start at the complement of what the Verilog says: what is right in a
+    simulation then hangs on reset alone, as on a chip."""
+    return _START.sub(r"\1 ~\2;", verilog)
+
+
 def harsh_verilog(config: MachineConfig) -> str:
-    """Both texts of :func:`macro_machine` in one, for simulation, and registers that start at the
-    complement of what the Verilog says: what is right then hangs on reset alone, as on a chip."""
+    """A machine of :func:`macro_machine`, :func:`harsh`, and the models of its memories."""
     found = macro_machine(config)
-    machine = _START.sub(r"\1 ~\2;", found.machine)
-    return f"{machine}\n{found.models}"
+    return f"{harsh(found.texts[MACHINE])}\n{found.models}"
 
 
 def macro_file(folder: Path) -> Path:
@@ -140,7 +162,7 @@ def macro_file(folder: Path) -> Path:
     ------
     SparnnError: the folder was not written by compile or emit.
     """
-    config = _config(folder)
+    config, _ = _machine(folder)
 
     def make(folder: Path) -> None:
         (folder / MACHINE).write_text(harsh_verilog(config), encoding="utf-8")
@@ -149,11 +171,13 @@ def macro_file(folder: Path) -> Path:
     return kept("macros", key, make) / MACHINE
 
 
-def _config(folder: Path) -> MachineConfig:
+def _machine(folder: Path) -> tuple[MachineConfig, BusChoice | None]:
     manifest = read_manifest(folder)
     try:
-        return machine_config(manifest["machine"], manifest["config"])
-    except (KeyError, TypeError):
+        options = manifest["options"]
+        around = bus_choice(options.get("bus"), options.get("bus_bits"))
+        return machine_config(manifest["machine"], manifest["config"]), around
+    except (AttributeError, KeyError, TypeError):
         raise SparnnError(
             f"{folder / MANIFEST} says no machine of this version: compile the model again"
         ) from None

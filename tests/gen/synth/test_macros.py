@@ -5,20 +5,33 @@ import re
 import subprocess
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.compiled import DENSE as DENSE_FILE
-from support.compiled import MACHINE, compiled
+from support.compiled import MACHINE as MACHINE_FILE
+from support.compiled import compiled
 from support.onnx_builder import single
 from support.small_network import CONFIG
 
+from sparnn.driver.device import Device
+from sparnn.driver.simulated import simulated_device
 from sparnn.gen.bench.regress import compact_machine, random_machine, run_case, streaming_machine
 from sparnn.gen.cli.main import main
 from sparnn.gen.machines.dense.presets import dense_preset
-from sparnn.gen.synth.macros import LEAST_BITS, harsh_verilog, macro_machine
+from sparnn.gen.synth.macros import (
+    LEAST_BITS,
+    MACHINE,
+    MODELS,
+    WRAPPER,
+    harsh,
+    harsh_verilog,
+    macro_machine,
+)
 from sparnn.gen.synth.memories import memories
 from sparnn.gen.synth.yosys import run_yosys
 from sparnn.hdl.emit import TOP_MODULE, machine_verilog
 from sparnn.hdl.macros import MemoryMacro
+from sparnn.sim.golden.run import run_golden
 from sparnn.sim.verilator.toolchain import find_toolchain
 
 DENSE = dense_preset("dense64")
@@ -29,7 +42,7 @@ def test_no_bit_is_lost(config):
     """Memories apart and arrays that are left are those of the machine as it always is."""
     found = macro_machine(config, 1)
     apart = [(one["words"], one["bits"], one["copies"]) for one in found.placed]
-    together = memories(found.machine, TOP_MODULE) + apart
+    together = memories(found.texts[MACHINE], TOP_MODULE) + apart
 
     def bits(held):
         return sum(words * bits * copies for words, bits, copies in held)
@@ -62,7 +75,7 @@ def test_weights_share_a_port_unless_they_come_from_memory():
 def test_yosys_takes_both_texts(tmp_path):
     """Every port of every instance is one of its module, as wide as it is there."""
     found = macro_machine(CONFIG)
-    (tmp_path / "sparnn.v").write_text(found.machine, encoding="utf-8")
+    (tmp_path / "sparnn.v").write_text(found.texts[MACHINE], encoding="utf-8")
     (tmp_path / "models.v").write_text(found.models, encoding="utf-8")
     steps = ["read_verilog sparnn.v models.v", f"hierarchy -check -top {TOP_MODULE}"]
     log = run_yosys([*steps, "proc", "check -assert"], tmp_path, "Reading")
@@ -161,7 +174,9 @@ def status(*arguments):
     return ended.value.code
 
 
-@pytest.mark.parametrize("machine", [MACHINE, pytest.param(DENSE_FILE, marks=pytest.mark.deep)])
+@pytest.mark.parametrize(
+    "machine", [MACHINE_FILE, pytest.param(DENSE_FILE, marks=pytest.mark.deep)]
+)
 def test_command(machine, tmp_path, capsys):
     """It writes a folder, whose machine is simulated bit exact, and refuses what it cannot do."""
     folder, inputs = compiled(single(), tmp_path, machine)
@@ -172,6 +187,29 @@ def test_command(machine, tmp_path, capsys):
     assert "left           sparnn_" in capsys.readouterr().out
     assert status("simulate", folder, "--input", inputs, "--macros") == 0
     assert "bit exact      yes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "more", ["", pytest.param("stream_bits = 64\nmask_depth = 256\n", marks=pytest.mark.deep)]
+)
+def test_on_a_bus(more, tmp_path):
+    """The wrapper's queues are apart as well; jobs give what the golden model gives."""
+    model = single("LSTM")
+    folder, inputs = compiled(model, tmp_path, MACHINE_FILE + more, bus="axi", bus_bits=64)
+    assert status("macros", folder, "-o", tmp_path / "chip") == 0
+    chip = {name: (tmp_path / "chip" / name).read_text() for name in (MACHINE, WRAPPER, MODELS)}
+    listed = json.loads((tmp_path / "chip" / "memories.json").read_text())["memories"]
+    assert "queue" in {one["name"] for one in listed if one["in"].startswith("sparnn_bus")}
+    (folder / MACHINE).write_text(harsh(chip[MACHINE]))
+    (folder / WRAPPER).write_text(harsh(chip[WRAPPER]) + chip[MODELS])
+    run_golden(folder, inputs, tmp_path / "y.npz")
+    with simulated_device(folder) as transport, np.load(tmp_path / "y.npz") as outputs:
+        device = Device(transport)
+        device.load(folder)
+        with np.load(inputs) as x:
+            found = device.run(dict(x))
+        for name in outputs.files:
+            assert np.array_equal(found[name], outputs[name]), name
 
 
 def test_command_refuses(tmp_path, capsys):
