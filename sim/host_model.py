@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnxruntime
+from onnx import GraphProto, NodeProto, TensorProto
 
 from .errors import SimulationError
 
@@ -25,6 +27,9 @@ _TYPES = {
     "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_,
 }
+
+#: What ends the whole process where a float16 Transpose stands before a MatMul (1.32).
+_BREAKING = ["NchwcTransformer"]
 
 
 class HostModel:
@@ -61,6 +66,7 @@ class HostModel:
                 str(model) if isinstance(model, Path) else model,
                 options,
                 providers=["CPUExecutionProvider"],
+                disabled_optimizers=_BREAKING if _is_half(model) else [],
             )
         except Exception as error:  # its exceptions have no common base but this
             raise SimulationError(
@@ -106,3 +112,32 @@ class HostModel:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
+
+
+def _is_half(model: Path | bytes) -> bool:
+    """Whether anything in a model is float16; ONNX Runtime says of a model that it is damaged."""
+    try:
+        if isinstance(model, bytes):
+            loaded = onnx.load_model_from_string(model)
+        else:
+            loaded = onnx.load_model(model, load_external_data=False)
+    except Exception:  # its exceptions have no common base but this
+        return False
+    nodes = [node for function in loaded.functions for node in function.node]
+    return _holds_half(loaded.graph) or any(map(_makes_half, nodes))
+
+
+def _holds_half(graph: GraphProto) -> bool:
+    kinds = {tensor.data_type for tensor in graph.initializer}
+    kinds |= {value.type.tensor_type.elem_type for value in graph.input}
+    return TensorProto.FLOAT16 in kinds or any(map(_makes_half, graph.node))
+
+
+def _makes_half(node: NodeProto) -> bool:
+    for attribute in node.attribute:
+        half = attribute.i == TensorProto.FLOAT16 and attribute.name in ("to", "dtype")
+        if half or attribute.t.data_type == TensorProto.FLOAT16:
+            return True
+        if any(_holds_half(body) for body in (attribute.g, *attribute.graphs)):
+            return True
+    return False
