@@ -19,6 +19,7 @@ from .host import Arrays, evaluate
 from .model import Graph, reads
 from .nodes import Writer
 from .rolled import find_steps, tensors_of
+from .settled import PASSING, settled
 from .steps import Step
 from .symbolic import Atom, Linear
 from .tensors import Tensors
@@ -26,9 +27,6 @@ from .tensors import Tensors
 __all__ = ["unlooped"]
 
 Array = npt.NDArray[Any]
-
-#: Operators that leave a step's number what it is.
-_SAME = frozenset({"Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 def unlooped(model: ModelProto, feeds: Sequence[Arrays]) -> tuple[ModelProto, list[str]]:
@@ -45,14 +43,15 @@ def unlooped(model: ModelProto, feeds: Sequence[Arrays]) -> tuple[ModelProto, li
     nodes: list[NodeProto] = []
     writer, notes = Writer(graph), list[str]()
     for node in graph.nodes:
-        made = None
+        made, given = None, list[NodeProto]()
         if node.op_type in _KINDS:
-            loop = _KINDS[node.op_type](graph, node, feeds)
+            plain, given = settled(graph, node) if node.op_type == "Loop" else (node, given)
+            loop = _KINDS[node.op_type](graph, plain, feeds)
             made = None if loop is None else _written(loop, writer)
         if made is None:
             nodes.append(node)
         else:
-            nodes += made
+            nodes += [*given, *made]
             kinds = ", ".join(one.op_type for one in made if one.op_type in ("GRU", "LSTM", "RNN"))
             notes.append(f"{node.op_type} {node.name or node.output[0]!r} is {kinds}")
     return (writer.model(nodes), notes) if notes else (model, [])
@@ -143,7 +142,7 @@ def _loop(graph: Graph, node: NodeProto, feeds: Sequence[Arrays]) -> _Walk | Non
     walked: dict[str, tuple[str, int, bool]] = {}
     numbers = {number}
     for one in body.node:
-        if one.op_type in _SAME and one.input[0] in numbers:
+        if one.op_type in PASSING and one.input[0] in numbers:
             numbers.update(one.output)
         if one.op_type == "Gather" and one.input[1] in numbers and one.input[0] in captured:
             source = one.input[0]

@@ -274,19 +274,23 @@ def _slice(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Found:
     value = tensors.value(node.input[0])
     starts = tensors.ints(node, attributes, "starts", 1)
     ends = tensors.ints(node, attributes, "ends", 2)
-    if value is None or starts is None or ends is None or len(starts) != 1:
+    if value is None or starts is None or ends is None:
         return None
-    axes = tensors.ints(node, attributes, "axes", 3) or [0]
-    steps = tensors.ints(node, attributes, "steps", 4) or [1]
-    axis = axes[0] % len(value.shape)
-    chosen = range(value.shape[axis])[starts[0] : ends[0] : steps[0]]
-    if steps[0] != 1 or not chosen:
-        return None
+    axes = tensors.ints(node, attributes, "axes", 3) or range(len(starts))
+    steps = tensors.ints(node, attributes, "steps", 4) or [1] * len(starts)
+    cut = {}
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        places = range(value.shape[axis])
+        if places[start:end:step] != places:
+            cut[axis % len(value.shape)] = places[start:end:step]
     shape = _shape(tensors, node)
+    if not cut:
+        return [value]
+    ((axis, chosen), *more) = cut.items()
+    if more or chosen.step != 1 or not chosen:
+        return None
     if axis == len(value.shape) - 1:
         return [_piece(value, chosen[0], chosen[-1] + 1, shape)]
-    if len(chosen) == value.shape[axis]:
-        return [value]
     if len(chosen) > 1:
         return None
     return [_index(tensors, node.input[0], axis, chosen[0], shape)]

@@ -132,6 +132,28 @@ def test_bodies_of_loops(op: str, kind: str) -> None:
     assert op not in {n.op_type for n in made.graph.node}
 
 
+def test_gates_cut_by_slices_of_both_axes() -> None:
+    """As tf2onnx writes x[:, a:b]."""
+    model = unrolled("gru")
+    nodes, ends = [], (1 << 31) - 1
+    for node in model.graph.node:
+        if node.op_type != "Split":
+            nodes.append(node)
+            continue
+        for k, name in enumerate(node.output):
+            places = {"starts": [0, k * UNITS], "ends": [ends, (k + 1) * UNITS], "axes": [0, 1]}
+            inputs = [node.input[0]]
+            for role, values in places.items():
+                tensor = onnx.numpy_helper.from_array(np.array(values), f"{name}_{role}")
+                model.graph.initializer.append(tensor)
+                inputs.append(tensor.name)
+            nodes.append(helper.make_node("Slice", inputs, [name]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    made, _, _ = recognized(model, [drawn(model)])
+    assert operators(made) == ["GRU"]
+
+
 def test_a_scan_that_goes_backwards() -> None:
     model = looped("Scan", "gru", backwards=True)
     made, _, _ = recognized(model, [drawn(model)])

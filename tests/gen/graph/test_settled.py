@@ -1,0 +1,99 @@
+"""Loops that carry weights, sequences and counts along, as tf2onnx and jax2onnx write them."""
+
+import numpy as np
+import pytest
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from support.onnx_cells_unrolled import looped
+
+from sparnn.gen.graph.inputs import drawn
+from sparnn.gen.graph.recognize import recognized
+
+WEIGHT, OUTPUT = "held_weight", "gave_weight"
+
+
+def carried(kind: str, *, first: int = 0, limit: str = "length") -> ModelProto:
+    """A `Loop` whose states are, beside the cell's, one weight, the sequence, its length and a
+    count of the steps that begins with ``first``; it goes on while that is less than ``limit``."""
+    model = looped("Loop", kind)
+    (loop,) = (node for node in model.graph.node if node.op_type == "Loop")
+    (body,) = (attribute.g for attribute in loop.attribute if attribute.name == "body")
+    weights = {tensor.name for tensor in model.graph.initializer}
+    weight = next(name for node in body.node for name in node.input if name in weights)
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.int32), name)
+        for name, value in (("first", first), ("one", 1), ("three", 3))
+    )
+    names = {weight: WEIGHT, "x": "held_x"}
+    for node in body.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+        if node.op_type == "Gather":
+            node.input[1] = "count"
+
+    def add(op: str, inputs: list[str], output: str, **more: int) -> NodeProto:
+        return helper.make_node(op, inputs, [output], **more)
+
+    body.node.extend(
+        [
+            add("Add", ["count", "one"], "next"),
+            add("Identity", [WEIGHT], "same_weight"),
+            add("Cast", ["number"], "number_real", to=TensorProto.FLOAT),
+            add("Cast", [loop.input[0]], "length_real", to=TensorProto.FLOAT),
+            add("Less", ["number_real", "length_real"], "in_time"),
+            add("Cast", ["next"], "next_real", to=TensorProto.FLOAT),
+            add("Cast", [limit], "limit_real", to=TensorProto.FLOAT),
+            add("Less", ["next_real", "limit_real"], "in_count"),
+            add("And", ["in_time", "in_count"], "goes_on"),
+        ]
+    )
+    held = {
+        WEIGHT: (weight, "same_weight", TensorProto.FLOAT),
+        "held_x": ("x", "held_x", TensorProto.FLOAT),
+        "length": (loop.input[0], "length", TensorProto.INT64),
+        "count": ("first", "next", TensorProto.INT32),
+    }
+    states, scans = list(body.output[1:-1]), body.output[-1]
+    del body.output[:]
+    body.output.append(helper.make_tensor_value_info("goes_on", TensorProto.BOOL, []))
+    body.output.extend(states)
+    outputs = list(loop.output)
+    del loop.output[-1]
+    for name, (source, result, element) in held.items():
+        loop.input.append(source)
+        loop.output.append(OUTPUT if name == WEIGHT else f"gave_{name}")
+        body.input.append(helper.make_tensor_value_info(name, element, None))
+        body.output.append(helper.make_tensor_value_info(result, element, None))
+    body.output.append(scans)
+    loop.output.append(outputs[-1])
+    model.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None))
+    return model
+
+
+def left(model: ModelProto) -> list[str]:
+    kinds = ("GRU", "LSTM", "Loop", "RNN")
+    return [node.op_type for node in model.graph.node if node.op_type in kinds]
+
+
+@pytest.mark.parametrize("kind", ["gru", "gru_before", "lstm", "rnn"])
+def test_what_is_carried_is_read_from_outside(kind: str) -> None:
+    """`recognized` itself compares the two models, the weight that the loop gives among them."""
+    model = carried(kind)
+    made, notes, _ = recognized(model, [drawn(model)])
+    assert left(made) == [kind.split("_")[0].upper()]
+    assert len(notes) == 1
+
+
+def test_a_loop_that_may_end_early_is_left() -> None:
+    """Over 4 and 7 steps it gives 3, over 2 steps 2."""
+    model = carried("gru", limit="three")
+    made, notes, _ = recognized(model, [drawn(model)])
+    assert left(made) == ["Loop"]
+    assert not notes
+
+
+def test_a_count_that_begins_later_is_not_the_number_of_the_step() -> None:
+    model = carried("gru", first=1)
+    small = drawn(model, 4)
+    made, notes, _ = recognized(model, [small])
+    assert left(made) == ["Loop"]
+    assert not notes
