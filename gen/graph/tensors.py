@@ -11,6 +11,7 @@ import numpy.typing as npt
 from onnx import NodeProto, helper
 
 from .symbolic import Atom, Linear, Value, plain
+from .turned import turned
 
 __all__ = ["Tensors"]
 
@@ -90,6 +91,9 @@ class Tensors:
         for name, value in zip(node.output, found, strict=False):
             if value is not None and value.shape == self.shapes.get(name):
                 self.values[name] = value
+        other = turned(self, node, attributes)
+        if other is not None:
+            self.add(other)
 
     def ints(self, node: NodeProto, attributes: Mapping[str, Any], name: str, place: int) -> Any:
         """A list of whole numbers, attribute or input; None where it is not known."""

@@ -154,6 +154,34 @@ def test_gates_cut_by_slices_of_both_axes() -> None:
     assert operators(made) == ["GRU"]
 
 
+@pytest.mark.parametrize("kind", ["gru", "lstm", "rnn"])
+def test_weights_that_multiply_from_the_left(kind: str) -> None:
+    """(W xᵀ)ᵀ + b, as jax.vmap leaves W x + b; gates are split before they are turned back."""
+    model, nodes, gates = unrolled(kind), [], {"gru": 3, "lstm": 4, "rnn": 1}[kind]
+    for node in model.graph.node:
+        if node.op_type != "Gemm":
+            nodes.append(node)
+            continue
+        x, w, b, name = *node.input, node.output[0]
+        rows = [f"{name}_row{k}" for k in range(gates)]
+        turned = [f"{row}_turned" for row in rows]
+        nodes += [
+            helper.make_node("Transpose", [x], [f"{name}_x"]),
+            helper.make_node("Gemm", [w, f"{name}_x"], [f"{name}_w"]),
+            helper.make_node("Split", [f"{name}_w"], rows, axis=0),
+            *(
+                helper.make_node("Transpose", [row], [column], perm=[1, 0])
+                for row, column in zip(rows, turned, strict=True)
+            ),
+            helper.make_node("Concat", turned, [f"{name}_sum"], axis=1),
+            helper.make_node("Add", [f"{name}_sum", b], [name]),
+        ]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    made, _, _ = recognized(model, [drawn(model)])
+    assert operators(made) == [kind.upper()]
+
+
 def test_a_scan_that_goes_backwards() -> None:
     model = looped("Scan", "gru", backwards=True)
     made, _, _ = recognized(model, [drawn(model)])
