@@ -253,7 +253,9 @@ def _followed(
     )
     own = Graph(model)
     try:
-        tensors = tensors_of(own, [{value.name: feeds[value.name] for value in own.inputs}])
+        tensors = tensors_of(
+            own, [{value.name: feeds[value.name] for value in own.inputs}], walked.keys()
+        )
     except SparnnError:
         return None
     found = find_steps(own, tensors)

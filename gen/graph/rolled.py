@@ -6,7 +6,7 @@ same weights that follow each other are one node (:mod:`.chains`). The model tha
 beside the original before anybody believes it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,9 +100,9 @@ def _find(graph: Graph, feeds: Sequence[Arrays]) -> _Found:
     return _Found(tensors, chains_of(steps), sum(reads_itself(step) for step in steps))
 
 
-def tensors_of(graph: Graph, feeds: Sequence[Arrays]) -> Tensors:
+def tensors_of(graph: Graph, feeds: Sequence[Arrays], divisible: Collection[str] = ()) -> Tensors:
     """The tensors of a graph before any node was followed."""
-    tensors = Tensors(*_sampled(graph, feeds))
+    tensors = Tensors(*_sampled(graph, feeds), divisible)
     for value in graph.inputs:
         tensors.atom(value.name)
     return tensors

@@ -25,12 +25,14 @@ class Atom:
     kind: ``tensor``; ``part``, an index along one of a tensor's axes; ``product`` of two linear
         functions, element by element; ``Sigmoid``, ``Tanh`` or ``Relu`` of one.
     tensor: the name of a tensor that holds it; "" where none does.
+    divisible: whether its elements, a sequence's at one step, may be read apart from each other.
     """
 
     kind: str
     size: int
     args: tuple[Any, ...] = ()
     tensor: str = ""
+    divisible: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,9 @@ class Linear:
         found: dict[Atom, Array] = {}
         for atom, matrix in self.terms.items():
             own = atom
+            if matrix.ndim == 1 and atom.divisible:
+                found[atom] = np.diag(matrix)[first:last]
+                continue
             if matrix.ndim == 1:
                 if atom.kind in ("tensor", "part"):
                     return None

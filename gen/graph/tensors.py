@@ -3,7 +3,7 @@
 Plumbing disappears: what moves axes and elements gives the same functions in other places.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,16 @@ class Tensors:
     ----------
     constants: tensors whose value is the same for every sequence. samples: the others, on the
         sample inputs; only their shapes and types are read.
+    divisible: tensors of which a cell may read some elements alone.
     """
 
-    def __init__(self, constants: Mapping[str, Array], samples: Mapping[str, Array]):
-        self.constants = constants
+    def __init__(
+        self,
+        constants: Mapping[str, Array],
+        samples: Mapping[str, Array],
+        divisible: Collection[str] = (),
+    ):
+        self.constants, self.divisible = constants, divisible
         self.shapes = {name: array.shape for name, array in samples.items()}
         self.types = {name: array.dtype for name, array in samples.items()}
         self.values: dict[str, Value] = {}
@@ -58,7 +64,8 @@ class Tensors:
         shape = self.shapes.get(name, ())
         if not shape:
             return None
-        self.values[name] = Value(shape, (plain(Atom("tensor", shape[-1], (), name)),))
+        own = Atom("tensor", shape[-1], (), name, name in self.divisible)
+        self.values[name] = Value(shape, (plain(own),))
         return self.values[name]
 
     def part(self, tensor: str, axis: int, number: int) -> Atom:

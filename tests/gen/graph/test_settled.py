@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from support.onnx_cells_unrolled import looped
+from support.onnx_cells_unrolled import UNITS, looped
 
 from sparnn.gen.graph.inputs import drawn
 from sparnn.gen.graph.recognize import recognized
@@ -97,3 +97,20 @@ def test_a_count_that_begins_later_is_not_the_number_of_the_step() -> None:
     made, notes, _ = recognized(model, [small])
     assert left(made) == ["Loop"]
     assert not notes
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_gates_that_read_their_own_part_of_a_step(kind: str) -> None:
+    """The product with the sequence stands before the loop, which splits it, as Keras's GRU."""
+    model = looped("Loop", kind)
+    (loop,) = (node for node in model.graph.node if node.op_type == "Loop")
+    (body,) = (attribute.g for attribute in loop.attribute if attribute.name == "body")
+    step = next(node.output[0] for node in body.node if node.op_type == "Gather")
+    product = next(node for node in body.node if node.input[0] == step)
+    product.op_type = "Identity"
+    del product.input[1:], product.attribute[:]
+    (x,) = (value for value in model.graph.input if value.name == "x")
+    gates = {"gru": 3, "lstm": 4}[kind]
+    x.type.tensor_type.shape.dim[2].dim_value = gates * UNITS
+    made, _, _ = recognized(model, [drawn(model)])
+    assert left(made) == [kind.upper()]
