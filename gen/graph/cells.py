@@ -11,6 +11,14 @@ __all__ = ["export_warnings", "loose_cell"]
 #: How often an LSTM and a GRU use σ and tanh in a step.
 _CELLS = {(3, 2): "an LSTM", (2, 1): "a GRU", (0, 1): "an RNN"}
 _PRODUCTS = frozenset({"Gemm", "MatMul"})
+#: Operators of such a step, of what moves tensors around it, and of what counts steps.
+_PLAIN = _PRODUCTS | frozenset(
+    {"Add", "And", "Cast", "Concat", "Constant", "ConstantOfShape", "Dropout", "Equal", "Expand"}
+    | {"Flatten", "Gather", "Identity", "Less", "Mul", "Neg", "Relu", "Reshape", "Shape"}
+    | {"Sigmoid", "Slice", "Split", "Squeeze", "Sub", "Sum", "Tanh", "Transpose", "Unsqueeze"}
+)
+#: Operators by which masks keep the state of a step.
+_MASKS = frozenset({"Not", "ReduceMax", "ReduceMin", "Where"})
 _MODULES = {"an LSTM": "LSTM", "a GRU": "GRU", "an RNN": "RNN"}
 
 
@@ -40,17 +48,45 @@ def loose_cell(model: ModelProto) -> str:
     loop; "" where there are none."""
     for node in model.graph.node:
         for body in _bodies(node):
-            kind = _kind(body.node)
-            if kind:
-                return (
-                    f"{node.op_type} {node.name or node.output[0]!r} goes through the steps of "
-                    f"{kind} whose cell stands as operators in its body; {_advice(kind)}"
-                )
+            kind, others = _kind(body.node), _others(body.node, 1)
+            known = kind or "a cell of its own"
+            walk = f"{node.op_type} {node.name or node.output[0]!r} goes through the steps of"
+            if kind and not others:
+                return f"{walk} {kind} whose cell stands as operators in its body; {_advice(kind)}"
+            own = _PRODUCTS & {one.op_type for one in body.node}
+            if others and own and node.op_type in ("Loop", "Scan"):
+                return f"{walk} {known} {_more(others)}"
     kind, steps = _unrolled(model.graph)
     if not kind:
         return ""
     times = f"unrolled over {steps} steps" if steps > 1 else "of one step"
+    others = _others(model.graph.node, steps - 1) if steps > 2 else []
+    if others:
+        return f"the model holds the cell of {kind} as single operators, {times}, {_more(others)}"
     return f"the model holds the cell of {kind} as single operators, {times}; {_advice(kind)}"
+
+
+def _others(nodes: Sequence[NodeProto], least: int) -> list[str]:
+    """Operators that stand there so often, and that no cell of ONNX has."""
+    found = Counter(node.op_type for node in nodes)
+    return sorted(name for name, count in found.items() if count >= least and name not in _PLAIN)
+
+
+def _more(others: Sequence[str]) -> str:
+    """What is to be said of a cell that is more than one of ONNX."""
+    limit = (
+        f"with the operators {', '.join(others)}, which are no part of an LSTM, GRU or RNN that is "
+        "recognized"
+    )
+    if set(others) <= _MASKS:
+        return (
+            f"{limit}: they mask steps; where the masked steps are the last ones, export the model "
+            "without the mask (in Keras Masking or mask_zero) and run each sequence without them"
+        )
+    return (
+        f"{limit}; write the cell as one of these nodes if that has such an activation "
+        "(HardSigmoid, say), or train with the layers of the framework instead"
+    )
 
 
 def _advice(kind: str) -> str:
@@ -58,7 +94,7 @@ def _advice(kind: str) -> str:
     return (
         f"export it with the operator {name}: in PyTorch nn.{name} on the whole sequence instead "
         f"of nn.{name}Cell in a loop (weight_ih, weight_hh and the biases become weight_ih_l0, "
-        f"weight_hh_l0, …); in Keras tf2onnx writes {name} for a layer that is not unrolled"
+        f"weight_hh_l0, …); in Keras a layer that is not unrolled, on a fixed number of steps"
     )
 
 

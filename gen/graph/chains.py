@@ -10,7 +10,7 @@ import numpy.typing as npt
 from .steps import GATES, Step
 from .symbolic import Atom, Linear
 
-__all__ = ["Chain", "begun", "chains_of", "reads_itself"]
+__all__ = ["Chain", "begun", "chains_of", "fed_back"]
 
 Array = npt.NDArray[Any]
 #: Of each atom that a step reads, the matrices by which its gates multiply it.
@@ -198,9 +198,23 @@ def chains_of(steps: Sequence[Step]) -> list[Chain]:
     return chains
 
 
-def reads_itself(step: Step) -> bool:
-    """Whether a step reads the state before it as its input too, as a decoder's does whose output
-    is fed back."""
+def fed_back(steps: Sequence[Step]) -> int:
+    """How many steps read nothing but what the step before gave, as a decoder's do whose output is
+    fed back. Of an RNN's, which look like any layer with tanh, those whose weights come again."""
+    states = {step.state for step in steps}
+    alone = [
+        (value.bias, matrix)
+        for value in (step.gates["h"] for step in steps if step.kind == "RNN")
+        for atom, matrix in value.terms.items()
+        if len(value.terms) == 1 and atom in states and atom.size == value.size
+    ]
+    again = [
+        sum(_near(bias, b) and _near(matrix, m) for b, m in alone) > 1 for bias, matrix in alone
+    ]
+    return sum(_reads_itself(step) for step in steps) + sum(again)
+
+
+def _reads_itself(step: Step) -> bool:
     given = [value for gate, value in step.gates.items() if step.kind != "GRU" or gate == "h"]
     own = [step.previous is not None and set(value.terms) <= {step.previous} for value in given]
     return bool(given) and all(own) and all(value.terms for value in given)

@@ -11,10 +11,9 @@ from sparnn.sim.network.arrays import read_npz
 from sparnn.sim.session.whole import graph_feeds
 
 from .cells import export_warnings
-from .cut import is_recurrent
 from .inputs import drawn, model_sizes
 from .specialize import has_branches, specialized
-from .take import take
+from .take import nearer, take
 from .write import placement_lines
 
 __all__ = ["check_model", "parts_of"]
@@ -49,7 +48,7 @@ def check_model(path: Path, calibrate: Path | None = None) -> list[str]:
             raise SparnnError(
                 f"{path}: {error}; its branches may need sample inputs, --calibrate"
             ) from error
-        raise SparnnError(f"{path}: {whole if is_recurrent(model) else error}") from error
+        raise SparnnError(f"{path}: {nearer(whole, error, model)}") from error
     lines = [f"fixed          {line}" for line in notes]
     lines += [f"recognized     {line}" for line in taken.cells]
     if taken.cut is None:
@@ -82,7 +81,7 @@ def parts_of(model: ModelProto) -> list[FloatNetwork]:
         model, _, _ = specialized(model, {})
         return take(model, [drawn(model)]).networks
     except SparnnError as error:
-        raise whole if is_recurrent(model) else error from None
+        raise nearer(whole, error, model) from None
 
 
 def _layers(network: FloatNetwork) -> list[str]:

@@ -16,11 +16,11 @@ from sparnn.sim.network.arrays import Sequence as InputSequence
 from sparnn.sim.network.arrays import check_inputs, load_inputs, read_npz, sequences_of
 from sparnn.sim.session.whole import graph_feeds
 
-from .cut import Cut, is_recurrent
+from .cut import Cut
 from .host import evaluate
 from .inputs import model_sizes
 from .specialize import specialized
-from .take import take
+from .take import nearer, take
 
 __all__ = ["ReadModel", "ReadPart", "read_model"]
 
@@ -73,8 +73,7 @@ def read_model(path: Path, calibrate: Path) -> ReadModel:
     try:
         taken = take(model, feeds)
     except SparnnError as error:
-        # What the importer says of the whole is nearer to what the user has.
-        raise SparnnError(f"{path}: {whole if is_recurrent(model) else error}") from error
+        raise SparnnError(f"{path}: {nearer(whole, error, model)}") from error
     tensors: Sequence[Mapping[str, npt.NDArray[Any]]] = feeds
     if taken.cut is not None:
         names = [value.name for part in taken.cut.parts for value in part.model.graph.input]

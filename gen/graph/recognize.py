@@ -44,9 +44,12 @@ def recognized(
     """
     kinds = {node.op_type for node in model.graph.node}
     kinds |= {node.op_type for function in model.functions for node in function.node}
-    small = _runnable(model, feeds) if kinds & _TELLING else None
-    if small is None:
+    if not kinds & _TELLING:
         return model, [], []
+    try:
+        small = _runnable(model, feeds)
+    except SparnnError as error:
+        return model, [], [str(error)]
     made, notes = unlooped(model, [small])
     try:
         made, more, refused = rolled(made, [small])
@@ -60,18 +63,17 @@ def recognized(
     return made, notes, refused
 
 
-def _runnable(model: ModelProto, feeds: Sequence[Arrays]) -> Arrays | None:
+def _runnable(model: ModelProto, feeds: Sequence[Arrays]) -> Arrays:
     """Inputs on which ONNX Runtime runs the model, small ones if it takes them: what is not run is
     not looked at."""
     names = [value.name for value in model.graph.output]
-    for make in (lambda: drawn(model), lambda: feeds[0]):
-        try:
-            found = make()
-            evaluate(model, [found], names)
-        except SparnnError:
-            continue
-        return found
-    return None
+    try:
+        found = drawn(model)
+        evaluate(model, [found], names)
+    except SparnnError:
+        found = dict(feeds[0])
+        evaluate(model, [found], names)
+    return found
 
 
 def _again(feed: Arrays) -> Arrays:

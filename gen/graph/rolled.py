@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import ModelProto, NodeProto, inliner, numpy_helper
 
-from .chains import Chain, chains_of, reads_itself
+from .chains import Chain, chains_of, fed_back
 from .host import Arrays, evaluate
 from .model import Graph, reads
 from .nodes import Writer
@@ -97,7 +97,7 @@ class _Found:
 def _find(graph: Graph, feeds: Sequence[Arrays]) -> _Found:
     tensors = tensors_of(graph, feeds)
     steps = find_steps(graph, tensors)
-    return _Found(tensors, chains_of(steps), sum(reads_itself(step) for step in steps))
+    return _Found(tensors, chains_of(steps), fed_back(steps))
 
 
 def tensors_of(graph: Graph, feeds: Sequence[Arrays], divisible: Collection[str] = ()) -> Tensors:

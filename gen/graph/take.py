@@ -7,13 +7,13 @@ from onnx import ModelProto
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.network.model import FloatNetwork
-from sparnn.gen.onnx.reader import network_of
+from sparnn.gen.onnx.reader import InvalidModelError, network_of
 
 from .cut import Cut, cut, is_recurrent
 from .host import Arrays
 from .recognize import recognized
 
-__all__ = ["Taken", "take"]
+__all__ = ["Taken", "nearer", "take"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +62,9 @@ def take(model: ModelProto, feeds: Sequence[Arrays]) -> Taken:
         if refused and not is_recurrent(model):
             raise SparnnError(refused[0]) from None
         raise
+
+
+def nearer(whole: SparnnError, error: SparnnError, model: ModelProto) -> SparnnError:
+    """Which of two refusals is nearer to what the user has: that of the whole model, or that of the
+    recurrent nodes in it, of which there may be none."""
+    return whole if isinstance(whole, InvalidModelError) or is_recurrent(model) else error

@@ -28,7 +28,14 @@ from .shapes import PLUMBING
 from .state_dict import SUFFIX, state_dict_model
 from .values import FLOAT_TYPES, Axis, Const, Signal, Value, refuse
 
-__all__ = ["LAYERS", "element_type", "import_onnx", "load_onnx", "network_of"]
+__all__ = [
+    "LAYERS",
+    "InvalidModelError",
+    "element_type",
+    "import_onnx",
+    "load_onnx",
+    "network_of",
+]
 
 #: Operator sets: 7 brought today's broadcasting and recurrent operators.
 FIRST_OPSET = 7
@@ -64,6 +71,10 @@ ADVICE = {
     "Scan": "export the model with its LSTM, GRU or RNN operators",
     "Softmax": "take the logits before it as the output",
 }
+
+
+class InvalidModelError(SparnnError):
+    """What ONNX's own checker refuses."""
 
 
 def import_onnx(path: Path) -> FloatNetwork:
@@ -227,7 +238,7 @@ def _check(model: ModelProto) -> int:
     try:
         onnx.checker.check_model(model)
     except Exception as error:
-        raise SparnnError(
+        raise InvalidModelError(
             f"not a valid ONNX model ({_reason(error)}); the file is damaged or incomplete, so "
             "export it again"
         ) from error

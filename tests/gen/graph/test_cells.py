@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import pytest
 from onnx import helper
 from support.onnx_builder import Graph, single
 
@@ -41,8 +42,8 @@ def test_an_unrolled_cell_is_named() -> None:
     assert "of one step" in loose_cell(unrolled(1))
 
 
-def test_a_cell_in_a_loop_is_named(tmp_path) -> None:
-    body = unrolled(1).graph
+def walked(body: onnx.GraphProto) -> onnx.ModelProto:
+    """A `Scan` with this body, the step of a GRU."""
     body.input.reverse()
     scan = helper.make_node("Scan", ["h", "x"], ["last"], "walk", body=body, num_scan_inputs=1)
     values = [
@@ -50,8 +51,35 @@ def test_a_cell_in_a_loop_is_named(tmp_path) -> None:
         for name, shape in (("h", [1, 6]), ("x", ["t", 1, 4]), ("last", [1, 6]))
     ]
     graph = helper.make_graph([scan], "g", values[:2], values[2:])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)])
-    assert "Scan 'walk' goes through the steps of a GRU" in loose_cell(model)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 12)])
+
+
+def test_a_cell_in_a_loop_is_named() -> None:
+    said = loose_cell(walked(unrolled(1).graph))
+    assert "Scan 'walk' goes through the steps of a GRU" in said
+    assert "export it with the operator GRU" in said
+
+
+@pytest.mark.parametrize(
+    ("operator", "said"), [("Where", "run each sequence without them"), ("Elu", "or train with")]
+)
+def test_a_cell_that_does_more_is_no_cell_of_onnx(operator: str, said: str) -> None:
+    """The operator GRU instead of it would be another network."""
+    body = unrolled(1).graph
+    body.node.add(op_type=operator)
+    found = loose_cell(walked(body))
+    assert f"of a GRU with the operators {operator}, which are no part of" in found
+    assert said in found
+    assert "operator GRU" not in found
+
+
+def test_layers_between_the_steps_are_named() -> None:
+    model = unrolled(5)
+    for _ in range(5):
+        model.graph.node.add(op_type="LayerNormalization")
+    found = loose_cell(model)
+    assert "unrolled over 5 steps, with the operators LayerNormalization" in found
+    assert "operator GRU" not in found
 
 
 def test_other_models_hold_no_loose_cells() -> None:

@@ -215,15 +215,50 @@ def test_a_gate_that_no_cell_has_is_left(tmp_path: Path) -> None:
     assert not operators(made)
 
 
-def test_a_decoder_that_reads_its_output_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["gru", "rnn"])
+def test_a_decoder_that_reads_its_output_is_refused(kind: str, tmp_path: Path) -> None:
     g = Graph(opset=12)
-    cell, head = Cell(g, "gru", 2), g.weights(UNITS, 2)
+    cell, head = Cell(g, kind, 2), g.weights(UNITS, 2)
     states = [g.input("h0", ["batch", UNITS])]
     for _ in range(3):
         states = cell.step(g.add("MatMul", [states[0], head]), states)
     g.output(g.add("MatMul", [states[0], head]), "y")
     onnx.save(g.model(), tmp_path / "m.onnx")
-    with pytest.raises(SparnnError, match=r"3 steps of cells: what a step reads depends on"):
+    # The first step of an RNN looks like any layer with tanh.
+    count = 3 if kind == "gru" else 2
+    with pytest.raises(SparnnError, match=rf"{count} steps of cells: what a step reads depends on"):
+        check_model(tmp_path / "m.onnx")
+
+
+def test_layers_with_tanh_are_no_decoder(tmp_path: Path) -> None:
+    g = Graph(opset=12)
+    x = g.input("x", ["batch", UNITS])
+    for _ in range(3):
+        x = g.add("Tanh", [g.add("MatMul", [x, g.weights(UNITS, UNITS)])])
+    g.output(x, "y")
+    onnx.save(g.model(), tmp_path / "m.onnx")
+    with pytest.raises(SparnnError, match="the model holds no LSTM, GRU or RNN node"):
+        check_model(tmp_path / "m.onnx")
+
+
+def test_what_onnx_runtime_does_not_run_is_not_called_a_model_without_cells(tmp_path: Path) -> None:
+    """As Keras's layers are exported by PyTorch with a ReduceMax of axes that are not there."""
+    g = Graph(opset=12)
+    x = g.input("x", ["batch", 4])
+    g.output(g.add("Tanh", [g.add("MatMul", [g.add("Reshape", [x, g.ints(3, 5)]), x])]), "y")
+    onnx.save(g.model(check=False), tmp_path / "m.onnx")
+    with pytest.raises(SparnnError, match="ONNX Runtime cannot"):
+        check_model(tmp_path / "m.onnx")
+
+
+def test_what_the_checker_refuses_is_not_called_a_model_without_cells(tmp_path: Path) -> None:
+    """As Paddle2ONNX writes SimpleRNN: nodes before what they read."""
+    model = unrolled("rnn")
+    nodes = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[::-1])
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(SparnnError, match=r"not a valid ONNX model .*topologically sorted"):
         check_model(tmp_path / "m.onnx")
 
 
