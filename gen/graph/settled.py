@@ -2,9 +2,9 @@
 
 tf2onnx writes Keras's GRU and SimpleRNN, and jax2onnx every `scan`, as a `Loop` whose states are,
 beside that of the cell, the weights, the sequence, and a second count of the steps; its condition
-compares those counts with the length. Here weights and sequences are read from outside, the second
-count is the loop's own, and a condition that holds until the last step is the one that the loop
-began with.
+compares those counts with the length, which alone ends the loop where it is given no count. Here
+weights and sequences are read from outside, the second count is the loop's own, and a condition
+that holds until the last step is the one that the loop began with.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,6 +57,19 @@ class _Loop:
         self.inside: Mapping[str, TensorProto] = {t.name: t for t in body.initializer}
         self.inputs = [value.name for value in body.input]
         self.results = [value.name for value in body.output]
+        #: How many steps there are.
+        self.count = node.input[0] or self._limit(self.results[0])
+
+    def _limit(self, name: str) -> str:
+        """Of a loop that is given no count: the tensor outside with which its condition, which is
+        nothing else, compares the number of the next step; "" where there is none."""
+        node = self.made.get(name)
+        while node is not None and node.op_type in PASSING:
+            node = self.made.get(node.input[0])
+        if node is None or node.op_type != "Less" or self._ahead(node.input[0]) != 1:
+            return ""
+        source = self._source(node.input[1])
+        return "" if source in self.inside or source in self.made else source
 
     def given(self, place: int) -> str:
         """What the loop gives of a state; "" where it gives nothing."""
@@ -94,7 +107,7 @@ class _Loop:
         if node.op_type != "Less":
             return False
         ahead, limit = self._ahead(node.input[0]), self._root(node.input[1])
-        return ahead in (0, 1) and limit == self._root(self.node.input[0])
+        return bool(self.count) and ahead in (0, 1) and limit == self._root(self.count)
 
     def _ahead(self, name: str) -> int | None:
         """By how much a tensor is ahead of the number of the step; None where it is not that."""
@@ -115,13 +128,16 @@ class _Loop:
 
     def _root(self, name: str) -> str | int:
         """The tensor outside that a number comes from, or the number."""
-        while True:
-            number = self._number(name)
-            if number is not None:
-                return number
-            if name in self.inputs[_BEFORE_INSIDE:]:
+        source = self._source(name)
+        number = self._number(source)
+        return source if number is None else number
+
+    def _source(self, name: str) -> str:
+        """The tensor outside, or constant, that a number comes from; "" where it may change."""
+        while name:
+            if name in self.inputs:
                 place = self.inputs.index(name) - _BEFORE_INSIDE
-                if not self.unchanged(place):
+                if place < 0 or not self.unchanged(place):
                     return ""
                 name = self.node.input[_BEFORE + place]
                 continue
@@ -129,8 +145,9 @@ class _Loop:
             if node is None and name in self.graph.maker:
                 node = self.graph.nodes[self.graph.maker[name]]
             if node is None or node.op_type not in PASSING:
-                return name
+                break
             name = node.input[0]
+        return name
 
     def _number(self, name: str) -> int | None:
         """A constant of one whole number, in the body or outside."""
@@ -168,7 +185,7 @@ class _Loop:
             value.name = names.get(value.name, value.name)
         every = len(self.node.input) - _BEFORE
         outputs = [self.given(k) for k in [*left, *range(every, every + scans)]]
-        given = [*self.node.input[:_BEFORE], *(self.node.input[_BEFORE + k] for k in left)]
+        given = [self.count, self.node.input[1], *(self.node.input[_BEFORE + k] for k in left)]
         return helper.make_node("Loop", given, outputs, self.node.name, body=body)
 
     def _count(self, place: int) -> NodeProto:

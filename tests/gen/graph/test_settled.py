@@ -11,9 +11,12 @@ from sparnn.gen.graph.recognize import recognized
 WEIGHT, OUTPUT = "held_weight", "gave_weight"
 
 
-def carried(kind: str, *, first: int = 0, limit: str = "length") -> ModelProto:
+def carried(
+    kind: str, *, first: int = 0, limit: str = "length", counted: bool = True
+) -> ModelProto:
     """A `Loop` whose states are, beside the cell's, one weight, the sequence, its length and a
-    count of the steps that begins with ``first``; it goes on while that is less than ``limit``."""
+    count of the steps that begins with ``first``; it goes on while that is less than ``limit``.
+    counted: the loop is given the count too."""
     model = looped("Loop", kind)
     (loop,) = (node for node in model.graph.node if node.op_type == "Loop")
     (body,) = (attribute.g for attribute in loop.attribute if attribute.name == "body")
@@ -43,7 +46,7 @@ def carried(kind: str, *, first: int = 0, limit: str = "length") -> ModelProto:
             add("Cast", ["next"], "next_real", to=TensorProto.FLOAT),
             add("Cast", [limit], "limit_real", to=TensorProto.FLOAT),
             add("Less", ["next_real", "limit_real"], "in_count"),
-            add("And", ["in_time", "in_count"], "goes_on"),
+            add("And", ["in_count", "in_time"], "goes_on"),
         ]
     )
     held = {
@@ -65,6 +68,11 @@ def carried(kind: str, *, first: int = 0, limit: str = "length") -> ModelProto:
         body.output.append(helper.make_tensor_value_info(result, element, None))
     body.output.append(scans)
     loop.output.append(outputs[-1])
+    if not counted:
+        loop.input[0], loop.input[1] = "", "always"
+        body.node[-1].op_type = "Identity"
+        del body.node[-1].input[1:]
+        model.graph.initializer.append(numpy_helper.from_array(np.array(True), "always"))
     model.graph.output.append(helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, None))
     return model
 
@@ -74,18 +82,20 @@ def left(model: ModelProto) -> list[str]:
     return [node.op_type for node in model.graph.node if node.op_type in kinds]
 
 
+@pytest.mark.parametrize("counted", [True, False])
 @pytest.mark.parametrize("kind", ["gru", "gru_before", "lstm", "rnn"])
-def test_what_is_carried_is_read_from_outside(kind: str) -> None:
+def test_what_is_carried_is_read_from_outside(kind: str, counted: bool) -> None:
     """`recognized` itself compares the two models, the weight that the loop gives among them."""
-    model = carried(kind)
+    model = carried(kind, counted=counted)
     made, notes, _ = recognized(model, [drawn(model)])
     assert left(made) == [kind.split("_")[0].upper()]
     assert len(notes) == 1
 
 
-def test_a_loop_that_may_end_early_is_left() -> None:
-    """Over 4 and 7 steps it gives 3, over 2 steps 2."""
-    model = carried("gru", limit="three")
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_loop_that_may_end_early_is_left(counted: bool) -> None:
+    """Over 4 and 7 steps it gives 3, over 2 steps 2 where it is counted."""
+    model = carried("gru", limit="three", counted=counted)
     made, notes, _ = recognized(model, [drawn(model)])
     assert left(made) == ["Loop"]
     assert not notes
