@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto
 
+from .model import reads
+
 __all__ = ["export_warnings", "loose_cell"]
 
 #: How often an LSTM and a GRU use σ and tanh in a step.
@@ -23,10 +25,18 @@ _MODULES = {"an LSTM": "LSTM", "a GRU": "GRU", "an RNN": "RNN"}
 
 
 def export_warnings(model: ModelProto) -> list[str]:
-    """Sentences about nodes that an exporter is known to write wrongly."""
+    """Sentences about what an exporter has left out, or is known to write wrongly."""
+    read = {name for node in model.graph.node for name in reads(node)}
+    read |= {value.name for value in (*model.graph.output, *model.graph.initializer)}
+    unread = [
+        f"graph input {value.name!r} is read by nothing: what it was for is not in the file, as "
+        "Paddle2ONNX leaves sequence_length out; the machine computes the network without it"
+        for value in model.graph.input
+        if value.name not in read
+    ]
     if model.producer_name != "pytorch":
-        return []
-    return [
+        return unread
+    return unread + [
         f"GRU {node.name or node.output[0]!r} resets before the product (linear_before_reset = 0) "
         "in a file that PyTorch wrote, whose GRU resets behind it: its exporter has left the "
         "attribute out (pytorch issue 189225), and outputs are off by up to 14 %; export with "

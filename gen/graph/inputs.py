@@ -15,18 +15,28 @@ __all__ = ["drawn", "model_sizes"]
 _MOST = 1 << 24
 
 
-def drawn(model: ModelProto, size: int = 4) -> dict[str, npt.NDArray[np.generic]]:
+def drawn(
+    model: ModelProto, size: int = 4, *, apart: bool = False
+) -> dict[str, npt.NDArray[np.generic]]:
     """Inputs of the model's types; whole numbers are 1, which an index and a length may be.
 
     Parameters
     ----------
     size: of every axis that the model leaves open.
+    apart: it is that of the first one; each with another name, or without one, is longer by 1.
     """
     rng = np.random.default_rng(0)
     feeds: dict[str, npt.NDArray[np.generic]] = {}
     kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
+    names = {v.name: [d.dim_param for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+    longer: dict[str, int] = {}
     for name, sizes in model_sizes(model).items():
-        shape = [size if one is None else one for one in sizes]
+        shape = []
+        for axis, one in enumerate(sizes):
+            own = names[name][axis] or f"{name}:{axis}"
+            if one is None:
+                one = size + longer.setdefault(own, len(longer) if apart else 0)
+            shape.append(one)
         if prod(shape) > _MOST:
             raise SparnnError(
                 f"graph input {name!r} has the sizes {shape}, more than {_MOST} values; export the "

@@ -86,13 +86,16 @@ def _again(feed: Arrays) -> Arrays:
 
 
 def _others(model: ModelProto) -> Sequence[Arrays]:
-    """Inputs of other sizes, where the model takes them."""
-    try:
-        found = drawn(model, _OTHER)
-        evaluate(model, [found], [value.name for value in model.graph.output])
-    except SparnnError:
-        return []
-    return [found]
+    """Inputs of other sizes, where the model takes them; different ones along different axes, lest
+    one axis is taken for another."""
+    for apart in (True, False):
+        try:
+            found = drawn(model, _OTHER, apart=apart)
+            evaluate(model, [found], [value.name for value in model.graph.output])
+        except SparnnError:
+            continue
+        return [found]
+    return []
 
 
 def _compare(

@@ -106,6 +106,16 @@ def test_a_gru_that_pytorch_wrote_wrongly() -> None:
     assert export_warnings(model) == []
 
 
+def test_an_input_that_nothing_reads() -> None:
+    """Lengths of sequences that the exporter dropped would make another network of the file."""
+    model = single("LSTM")
+    model.graph.input.append(
+        helper.make_tensor_value_info("lengths", onnx.TensorProto.INT32, ["batch"])
+    )
+    (said,) = export_warnings(model)
+    assert "graph input 'lengths' is read by nothing" in said
+
+
 def test_shares_of_the_multiplications() -> None:
     """A product of 10 by 6 in front of a GRU of 6 inputs and 8 units, another behind it."""
     g = Graph()

@@ -5,6 +5,7 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from support.onnx_cells_unrolled import UNITS, looped
 
+from sparnn.gen.errors import SparnnError
 from sparnn.gen.graph.inputs import drawn
 from sparnn.gen.graph.recognize import recognized
 
@@ -124,3 +125,15 @@ def test_gates_that_read_their_own_part_of_a_step(kind: str) -> None:
     x.type.tensor_type.shape.dim[2].dim_value = gates * UNITS
     made, _, _ = recognized(model, [drawn(model)])
     assert left(made) == [kind.upper()]
+
+
+def test_as_many_steps_as_sequences_is_another_network() -> None:
+    """A loop that goes as often as the batch is large: the same where both are 4 and 7."""
+    model = carried("gru")
+    count = next(node for node in model.graph.node if node.op_type == "Slice")
+    for place, first in ((1, 1), (2, 2)):
+        name = f"place{first}"
+        model.graph.initializer.append(numpy_helper.from_array(np.array([first]), name))
+        count.input[place] = name
+    with pytest.raises(SparnnError, match="compute something else"):
+        recognized(model, [drawn(model)])
