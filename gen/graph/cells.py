@@ -95,7 +95,7 @@ def _more(others: Sequence[str]) -> str:
         )
     return (
         f"{limit}; write the cell as one of these nodes if that has such an activation "
-        "(HardSigmoid, say), or train with the layers of the framework instead"
+        "(ScaledTanh, say), or train with the layers of the framework instead"
     )
 
 

@@ -130,7 +130,9 @@ def _fits(chain: Chain, step: Step, previous: Atom | None) -> tuple[list[Atom], 
     previous: the state; None: whichever atom is multiplied as the chain's is, or none, of zeros.
     """
     table, first = _table(step), chain.steps[-1]
-    if table is None or step.kind != chain.kind or step.function != first.function:
+    if table is None or step.kind != chain.kind:
+        return None
+    if (step.function, step.gate) != (first.function, first.gate):
         return None
     known = [gate for gate in step.gates if gate in chain.weights]
     if not _same_peepholes(chain, step):

@@ -120,8 +120,11 @@ class Writer:
         while not inputs[-1]:
             inputs.pop()
         function = chain.steps[0].function
-        functions = {"LSTM": ["Sigmoid", function, function], "GRU": ["Sigmoid", function]}
+        gate = chain.steps[0].gate
+        functions = {"LSTM": [gate, function, function], "GRU": [gate, function]}
         more: dict[str, Any] = {"activations": functions.get(chain.kind, [function])}
+        if gate == "HardSigmoid":
+            more |= {"activation_alpha": [1.0], "activation_beta": [0.0]}
         if chain.kind == "GRU":
             more["linear_before_reset"] = int(not chain.before)
         if backwards:

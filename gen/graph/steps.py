@@ -1,7 +1,7 @@
 """One step of an LSTM, a GRU or an RNN, told by what its operators compute."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ Polynomial = dict[tuple[Atom, ...], Array]
 GATES = {"LSTM": ("i", "o", "f", "c"), "GRU": ("z", "r", "h"), "RNN": ("h",)}
 #: What a candidate may be made by.
 _CANDIDATES = ("Tanh", "Relu")
+#: What gates may be made by.
+_SIGMAS = ("Sigmoid", "HardSigmoid")
 #: Products in one sum, of which no cell has as many.
 _MOST = 6
 
@@ -29,7 +31,8 @@ class Step:
 
     Members
     -------
-    kind: ``LSTM``, ``GRU`` or ``RNN``. function: of its candidate, as ONNX calls it.
+    kind: ``LSTM``, ``GRU`` or ``RNN``. function: of its candidate, as ONNX calls it; gate: of its
+        gates.
     gates: gate -> what its function is applied to, of what the step is given. Of a gate that
         multiplies a state of zero nothing is known.
     previous: the state that the step begins with; None where that is zero.
@@ -50,6 +53,7 @@ class Step:
     peepholes: Mapping[str, Array] = field(default_factory=dict)
     state: Atom | None = None
     new_cell: Atom | None = None
+    gate: str = "Sigmoid"
 
 
 def _polynomial(value: Linear) -> Polynomial | None:
@@ -114,7 +118,7 @@ def cell_state(value: Value) -> tuple[dict[str, Atom], Atom | None] | None:
     found: dict[str, Atom] = {}
     old = None
     for key in signs:
-        sigma = _of(("Sigmoid",), key)
+        sigma = _of(_SIGMAS, key)
         other = [atom for atom in key if atom not in sigma]
         if len(sigma) != 1 or len(other) != 1:
             return None
@@ -157,7 +161,7 @@ def step_of(
 def _lstm(
     key: tuple[Atom, ...], cells: Mapping[Atom, Any], states: Mapping[Atom, Step]
 ) -> Step | None:
-    sigma, tanh = _of(("Sigmoid",), key), _of(_CANDIDATES, key)
+    sigma, tanh = _of(_SIGMAS, key), _of(_CANDIDATES, key)
     if len(sigma) != 1 or len(tanh) != 1:
         return None
     argument = _argument(tanh[0])
@@ -169,7 +173,11 @@ def _lstm(
     found, old = cells[new]
     if found["c"].kind != tanh[0].kind:
         return None
-    gates = {name: _argument(atom) for name, atom in {**found, "o": sigma[0]}.items()}
+    atoms = {**found, "o": sigma[0]}
+    functions = {atom.kind for name, atom in atoms.items() if name != "c"}
+    if len(functions) > 1:
+        return None
+    gates = {name: _argument(atom) for name, atom in atoms.items()}
     peepholes: dict[str, Array] = {}
     for name, seen in (("i", old), ("f", old), ("o", new)):
         gate = gates.get(name)
@@ -182,12 +190,14 @@ def _lstm(
     before = next((s for s in states.values() if old is not None and s.new_cell is old), None)
     previous = None if before is None else before.state
     kind = tanh[0].kind
-    return Step("LSTM", kind, gates, previous, old, peepholes=peepholes, new_cell=new)
+    return Step(
+        "LSTM", kind, gates, previous, old, peepholes=peepholes, new_cell=new, gate=functions.pop()
+    )
 
 
 def _gru(signs: Mapping[tuple[Atom, ...], int]) -> Step | None:
     """``(1 - z) n + z h``, or with z the other way round."""
-    sigmas = {atom for key in signs for atom in _of(("Sigmoid",), key)}
+    sigmas = {atom for key in signs for atom in _of(_SIGMAS, key)}
     tanhs = {atom for key in signs for atom in _of(_CANDIDATES, key)}
     if len(sigmas) != 1 or len(tanhs) != 1:
         return None
@@ -209,17 +219,21 @@ def _gru(signs: Mapping[tuple[Atom, ...], int]) -> Step | None:
         turned |= {key(h): 1, key(z, h): -1}
     gate = _argument(z)
     if dict(signs) == turned:
+        # 1 - σ(a) is σ(-a), and 1 - clip(a) is clip(1 - a).
         gate = gate.scaled(np.full(gate.size, -1.0))
+        if z.kind == "HardSigmoid":
+            gate = gate.plus(Linear({}, np.ones(gate.size)))
     elif dict(signs) != usual:
         return None
-    return _candidate(n, gate, h)
+    step = _candidate(n, gate, h, z.kind)
+    return None if step is None else replace(step, gate=z.kind)
 
 
-def _candidate(n: Atom, update: Linear, h: Atom | None) -> Step | None:
+def _candidate(n: Atom, update: Linear, h: Atom | None, function: str) -> Step | None:
     """Takes the candidate of a GRU apart: what the reset gate multiplies, and the rest."""
     argument = _argument(n)
     rest = {atom: m for atom, m in argument.terms.items() if atom.kind == "tensor" or m.ndim == 2}
-    resets = {atom: m for atom, m in argument.terms.items() if atom.kind in ("product", "Sigmoid")}
+    resets = {atom: m for atom, m in argument.terms.items() if atom.kind in ("product", function)}
     rest = {atom: m for atom, m in rest.items() if atom not in resets}
     gates = {"z": update, "h": Linear(rest, argument.bias)}
     if len(resets) + len(rest) != len(argument.terms) or len(resets) > 1:
@@ -228,7 +242,7 @@ def _candidate(n: Atom, update: Linear, h: Atom | None) -> Step | None:
         # The first step, from a state of zero: nothing is known of the reset gate.
         return None if h is not None else Step("GRU", n.kind, gates, None)
     ((atom, matrix),) = resets.items()
-    if atom.kind == "Sigmoid":  # the reset gate times the hidden half's bias, of a state of zero
+    if atom.kind == function:  # the reset gate times the hidden half's bias, of a state of zero
         if matrix.ndim != 1 or h is not None:
             return None
         gates["r"] = _argument(atom)
@@ -236,7 +250,7 @@ def _candidate(n: Atom, update: Linear, h: Atom | None) -> Step | None:
     left, right = atom.args
     for sigma, hidden in ((left, right), (right, left)):
         r = _single(sigma)
-        if r is None or r.kind != "Sigmoid":
+        if r is None or r.kind != function:
             continue
         gates["r"] = _argument(r)
         if matrix.ndim == 2 or _single(hidden) is h:

@@ -23,7 +23,8 @@ class Atom:
     Members
     -------
     kind: ``tensor``; ``part``, an index along one of a tensor's axes; ``product`` of two linear
-        functions, element by element; ``Sigmoid``, ``Tanh`` or ``Relu`` of one.
+        functions, element by element; ``Sigmoid``, ``HardSigmoid`` (here clip to 0 and 1),
+        ``Tanh`` or ``Relu`` of one.
     tensor: the name of a tensor that holds it; "" where none does.
     divisible: whether its elements, a sequence's at one step, may be read apart from each other.
     """

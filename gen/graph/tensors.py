@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import NodeProto, helper
 
+from .hard_sigmoid import clip, hard_sigmoid, whole_gates
 from .symbolic import Atom, Linear, Value, plain
 from .turned import turned
 
@@ -176,7 +177,7 @@ def _product(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Found
     for left, right in zip(*operands, strict=True):
         if left.constant or right.constant:
             factor, other = (left, right) if left.constant else (right, left)
-            parts.append(other.scaled(factor.bias))
+            parts.append(whole_gates(other.scaled(factor.bias)))
         else:
             parts.append(plain(Atom("product", left.size, (left, right))))
     return [_zeroless(Value(_shape(tensors, node), tuple(parts)))]
@@ -390,11 +391,13 @@ def _transpose(tensors: Tensors, node: NodeProto, attributes: Attributes) -> Fou
 _RULES: Mapping[str, Callable[[Tensors, NodeProto, Attributes], Found]] = {
     "Add": _sum((1.0, 1.0)),
     "Cast": _cast,
+    "Clip": clip,
     "Concat": _concat,
     "Dropout": _same,
     "Flatten": _same,
     "Gather": _gather,
     "Gemm": _gemm,
+    "HardSigmoid": hard_sigmoid,
     "Identity": _same,
     "MatMul": _matmul,
     "Mul": _product,

@@ -132,6 +132,38 @@ def test_bodies_of_loops(op: str, kind: str) -> None:
     assert op not in {n.op_type for n in made.graph.node}
 
 
+@pytest.mark.parametrize("as_clip", [False, True])
+@pytest.mark.parametrize("kind", ["gru", "gru_before", "lstm", "lstm_joined", "lstm_peepholes"])
+def test_gates_of_hard_sigmoid(kind: str, as_clip: bool) -> None:
+    """Also as ReLU6(x + 3) / 6, which Keras writes with a sixth in float32."""
+    model, nodes = unrolled(kind), []
+    numbers = {"three": 3, "zero": 0, "six": 6, "sixth": 1 / 6}
+    model.graph.initializer.extend(
+        onnx.numpy_helper.from_array(np.array(value, np.float32), name)
+        for name, value in numbers.items()
+    )
+    for node in model.graph.node:
+        if node.op_type != "Sigmoid":
+            nodes.append(node)
+            continue
+        x, name = node.input[0], node.output[0]
+        if as_clip:
+            nodes += [
+                helper.make_node("Add", [x, "three"], [f"{name}_3"]),
+                helper.make_node("Clip", [f"{name}_3", "zero", "six"], [f"{name}_6"]),
+                helper.make_node("Mul", [f"{name}_6", "sixth"], [name]),
+            ]
+        else:
+            nodes.append(helper.make_node("HardSigmoid", [x], [name]))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    made, _, _ = recognized(model, [drawn(model)])
+    assert operators(made) == [named(kind)]
+    (node,) = (n for n in made.graph.node if n.op_type == named(kind))
+    activations = next(a.strings for a in node.attribute if a.name == "activations")
+    assert activations[0] == b"HardSigmoid"
+
+
 def test_gates_cut_by_slices_of_both_axes() -> None:
     """As tf2onnx writes x[:, a:b]."""
     model = unrolled("gru")
