@@ -97,6 +97,8 @@ class _Sparse(FittedKind):
             lanes * bits,
             lanes * config.chunk,
             lanes * config.chunk * config.masks,
+            lanes * config.chunk**2 * config.masks,  # sums over the bits before each
+            lanes * (1 - config.masks),
             more_rows,
             more_rows * bits,
             posts,

@@ -112,6 +112,10 @@ CONFIGURATIONS: Sequence[Mapping[str, int]] = (
     {"lanes": 8, "masks": 0, "weight_bits": 6, **_SMALL, **_ROWS},
     {"lanes": 4, "width": 2, "masks": 0, "chunk": 16, "activation_bits": 12, **_SMALL},
     {"lanes": 16, "width": 4, "masks": 0, "chunk": 64, "weight_bits": 4, **_SMALL},
+    # Long chunks with masks, whose masks of activations become LUT RAM.
+    {"lanes": 8, "width": 2, "chunk": 64, "activation_bits": 10, **_SMALL, "columns": 512},
+    {"lanes": 4, "chunk": 64, "weight_bits": 4, **_SMALL, **_ROWS},
+    {"lanes": 4, **_EIGHT, "chunk": 64, "post_units": 2, "max_v": 2, **_SMALL, "columns": 512},
 )
 
 #: The same for iCE40 UP.

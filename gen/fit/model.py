@@ -19,6 +19,7 @@ import numpy as np
 
 from sparnn.gen.errors import SparnnError
 from sparnn.gen.targets import TARGETS, Target
+from sparnn.hdl.common.numbers import ceil_div
 from sparnn.hdl.emit import MACHINES
 from sparnn.hdl.machine import MachineConfig
 from sparnn.sim.aliases import FloatArray
@@ -37,6 +38,8 @@ SMALL_BITS = 1024
 _SMALL_LUT6 = 128
 
 
+#: Words and bits of a cell of LUT RAM.
+_DEEP, _WIDE = 16, 4
 #: Operands of half a multiplier, where a family has such.
 _NARROW = 9
 
@@ -135,7 +138,11 @@ def _features(
         for words, bits, copies in held
         if not is_small(words, bits)
     )
-    small = sum(words * bits * copies for words, bits, copies in held if is_small(words, bits))
+    small = sum(
+        _whole(words, _DEEP) * _whole(bits, _WIDE) * copies
+        for words, bits, copies in held
+        if is_small(words, bits)
+    )
     narrow = max(config.weight_bits, config.activation_bits) <= _NARROW
     product = 0.5 if narrow and "MULT9X9" in target.dsp else 1.0
     logic, multipliers = kind.logic(config, small, product)
@@ -152,6 +159,10 @@ def _features(
     if "spram" in target.extra:
         features["spram"] = np.array([large], np.float64)
     return features
+
+
+def _whole(size: int, unit: int) -> int:
+    return unit * ceil_div(size, unit)
 
 
 @cache
