@@ -201,7 +201,7 @@ def test_compile(replace, files, capsys):
         return Report()
 
     replace("gen.compile", compile_model=compile_model)
-    line = "compile m.onnx --calibrate x.npz --lanes 64 --prune 0.6 --weight-bits 6"
+    line = "compile m.onnx --calibrate x.npz --lanes 64 --prune 0.6 --prune-rows 8 --weight-bits 6"
     line += " --no-split-scales --width 8 --no-masks --steps 200 --streams 3 -o out"
     assert status(*line.split()) == 0
     (arguments, options) = called[0]
@@ -210,6 +210,7 @@ def test_compile(replace, files, capsys):
         "config": None,
         "lanes": 64,
         "prune": 0.6,
+        "prune_rows": 8,
         "weight_bits": 6,
         "activation_bits": None,
         "split_scales": False,
