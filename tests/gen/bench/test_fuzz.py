@@ -1,9 +1,13 @@
 """Fifty corrupt, truncated and hostile files; `make fuzz` tries a thousand."""
 
+import gc
+import signal
 from pathlib import Path
 
+import onnxruntime
 import pytest
 
+from sparnn.gen.bench import fuzz
 from sparnn.gen.bench.fuzz import content, tried
 from sparnn.gen.bench.fuzz_files import mutated, seeds
 from sparnn.gen.graph.check import check_model
@@ -35,3 +39,22 @@ def test_cases_are_the_same_every_time() -> None:
     assert mutated(7) == mutated(7)
     kinds = {mutated(number)[0] for number in range(60)}
     assert len(kinds) > 15
+
+
+def test_a_session_that_nobody_refers_to_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it goes it waits for its threads, which a case's process has not."""
+    child = fuzz._child
+
+    def collected(folder: Path, pipe: int) -> None:
+        signal.alarm(30)
+        gc.collect()
+        child(folder, pipe)
+
+    monkeypatch.setattr(fuzz, "_child", collected)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 2
+    circle = [onnxruntime.InferenceSession(seeds()[0].SerializeToString(), options)]
+    circle.append(circle)
+    gc.collect()  # older than what the next collection looks at
+    del circle
+    assert not tried(0).wrong
