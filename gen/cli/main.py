@@ -11,8 +11,7 @@ import errno
 import importlib.metadata
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +23,7 @@ from sparnn.hdl.errors import ConfigurationError
 from sparnn.sim.errors import SimulationError
 
 from .bench_energy import bench_app
+from .board import bitstream_command, run_command
 from .evaluate import evaluate_command, report_command
 from .explore import explore_command
 from .macros import macros_command
@@ -45,6 +45,7 @@ from .options import (
     WeightBits,
     Width,
     print_lines,
+    stdout_reserved,
     within,
 )
 from .regress import regress_command
@@ -245,7 +246,7 @@ def simulate(
     check_json(json)
     if netlist is not None and macros:
         raise SparnnError(f"--netlist {netlist} and --macros are two designs: simulate one of them")
-    with _stdout_reserved(json == "-"):
+    with stdout_reserved(json == "-"):
         verilog = None
         if netlist is not None:
             from sparnn.gen.synth.netlist_sim import netlist_file
@@ -316,71 +317,8 @@ app.command("evaluate")(evaluate_command)
 app.command("explore")(explore_command)
 app.command("report")(report_command)
 app.command("regress")(regress_command)
-
-
-BoardName = Annotated[str, typer.Option("--board", metavar="NAME", help="ulx3s, icebreaker, …")]
-Baud = Annotated[
-    int | None,
-    typer.Option(
-        callback=within(1200, 12_000_000),
-        metavar="N",
-        help="Bits a second, as built.",
-    ),
-]
-
-
-@app.command("bitstream")
-def bitstream_command(
-    folder: CompiledFolder,
-    board: BoardName,
-    output: OutputFolder,
-    mhz: Annotated[
-        float | None,
-        typer.Option(callback=within(1, 500), metavar="MHZ", help="Clock, not the board's own."),
-    ] = None,
-    baud: Baud = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of place and route.")] = 1,
-) -> None:
-    """Make what a board loads: synthesis, place and route, packing, all with open tools."""
-    from sparnn.gen.synth.bitstream import bitstream
-
-    print_lines(bitstream(folder, board, output, mhz=mhz, baud=baud, seed=seed).lines())
-
-
-@app.command("run")
-def run_command(
-    folder: CompiledFolder,
-    board: BoardName,
-    port: Annotated[
-        str, typer.Option(metavar="PORT", help="Serial port, or sim: the board in simulation.")
-    ],
-    inputs: Inputs,
-    output: Annotated[
-        Path | None,
-        typer.Option(dir_okay=False, metavar="Y.npz", help="Write what the board computed."),
-    ] = None,
-    json: Json = None,
-    baud: Baud = None,
-    mhz: Annotated[
-        float | None,
-        typer.Option(callback=within(1, 500), metavar="MHZ", help="As the bitstream was made."),
-    ] = None,
-    patience: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Without an answer before giving up.")
-    ] = 10.0,
-) -> None:
-    """Run on a board, and compare with the golden model and the float reference."""
-    from sparnn.gen.boards.run import run_on_board
-
-    check_json(json)
-    with _stdout_reserved(json == "-"):
-        report = run_on_board(
-            folder, board, port, inputs, output=output, baud=baud, mhz=mhz, patience=patience
-        )
-        print_lines(report.lines())
-    write_json(report.as_dict(), json)
-    if not report.bit_exact:
-        raise typer.Exit(1)
+app.command("bitstream")(bitstream_command)
+app.command("run")(run_command)
 
 
 @app.command()
@@ -434,23 +372,6 @@ def _refuse(sentence: str) -> int:
     # Some messages of libraries that end up in ours have line breaks.
     print(f"sparnn: error: {' '.join(sentence.split())}", file=sys.stderr)
     return 2
-
-
-@contextmanager
-def _stdout_reserved(reserved: bool) -> Iterator[None]:
-    """Send to standard error what this process and those it starts write to standard output."""
-    if not reserved:
-        yield
-        return
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Arguments and options that several commands have."""
 
-from collections.abc import Callable, Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +29,7 @@ __all__ = [
     "Width",
     "Workers",
     "print_lines",
+    "stdout_reserved",
     "within",
 ]
 
@@ -137,3 +141,20 @@ def print_lines(lines: Iterable[str]) -> None:
     """To standard output, a line each."""
     for line in lines:
         print(line)
+
+
+@contextmanager
+def stdout_reserved(reserved: bool) -> Iterator[None]:
+    """Send to standard error what this process and those it starts write to standard output."""
+    if not reserved:
+        yield
+        return
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
