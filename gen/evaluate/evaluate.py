@@ -151,8 +151,8 @@ def compiled_folder(
     if model.is_dir():
         if any(one is not None for one in (calibrate, config, prune, prune_rows)):
             raise SparnnError(
-                f"{model} is compiled already: leave out --calibrate, --config and --prune, or "
-                "give the model"
+                f"{model} is compiled already: leave out --calibrate, --config, --prune and "
+                "--prune-rows, or give the model"
             )
         yield model
         return

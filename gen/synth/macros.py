@@ -135,7 +135,7 @@ def write_macros(folder: Path, output: Path, least_bits: int = LEAST_BITS) -> li
         (aside / LIST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         text = manifest_text(
             command="macros",
-            options={"least_bits": least_bits},
+            options={"least_bits": least_bits} | (around.options if around is not None else {}),
             config=config,
             files=file_hashes(aside),
         )

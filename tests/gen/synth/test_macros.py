@@ -198,6 +198,8 @@ def test_on_a_bus(more, tmp_path):
     folder, inputs = compiled(model, tmp_path, MACHINE_FILE + more, bus="axi", bus_bits=64)
     assert status("macros", folder, "-o", tmp_path / "chip") == 0
     chip = {name: (tmp_path / "chip" / name).read_text() for name in (MACHINE, WRAPPER, MODELS)}
+    manifest = json.loads((tmp_path / "chip" / "manifest.json").read_text())
+    assert manifest["options"] == {"least_bits": 512, "bus": "axi", "bus_bits": 64}
     listed = json.loads((tmp_path / "chip" / "memories.json").read_text())["memories"]
     assert "queue" in {one["name"] for one in listed if one["in"].startswith("sparnn_bus")}
     (folder / MACHINE).write_text(harsh(chip[MACHINE]))
